@@ -1,0 +1,207 @@
+//! What handlers answer: each type sets its status and headers and describes itself.
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder, Responder,
+    body::BoxBody,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    extract::List,
+    openapi::{Describe, Operation, component_name},
+};
+
+/// What can be answered: it has a schema, and a revision if it can change.
+pub trait Resource: Serialize + ToSchema {
+    /// The revision, which makes the ETag.
+    fn revision(&self) -> Option<i64>;
+    /// Whether there is a revision at all.
+    const VERSIONED: bool;
+}
+
+/// 200 with one resource.
+pub struct Entity<T>(pub T);
+
+/// 201 with the resource and its path.
+pub struct Created<T> {
+    /// Path of the resource.
+    pub location: String,
+    /// The resource.
+    pub value: T,
+}
+
+/// 200, or 202 while LiveKit has not confirmed yet.
+pub struct Settled<T> {
+    /// The resource as it is now.
+    pub value: T,
+    /// Whether nothing is pending.
+    pub done: bool,
+}
+
+/// 204.
+pub struct Deleted;
+
+/// 200 with a page of a list.
+#[derive(Serialize)]
+pub struct Page<T> {
+    /// The items, newest first.
+    data: Vec<T>,
+    /// Where the next page begins; null on the last one.
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The page of `rows`, of which one more than the limit was fetched.
+    pub fn new<R, F>(
+        list: &List<F>,
+        mut rows: Vec<R>,
+        id: impl Fn(&R) -> Uuid,
+        map: impl Fn(R) -> T,
+    ) -> Self {
+        let limit = usize::try_from(list.window.limit).unwrap_or_default();
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|row| id(row).to_string());
+        Self {
+            data: rows.into_iter().map(map).collect(),
+            next_cursor,
+        }
+    }
+}
+
+impl<T> Page<T> {
+    /// The same for rows that may turn out unreadable.
+    pub fn try_new<R, F, E>(
+        list: &List<F>,
+        rows: Vec<R>,
+        id: impl Fn(&R) -> Uuid,
+        map: impl Fn(R) -> Result<T, E>,
+    ) -> Result<Self, E> {
+        let page = Page::new(list, rows, id, map);
+        Ok(Self {
+            data: page.data.into_iter().collect::<Result<_, _>>()?,
+            next_cursor: page.next_cursor,
+        })
+    }
+}
+
+fn respond<T: Resource>(status: StatusCode, value: &T) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    if let Some(revision) = value.revision() {
+        response.insert_header((header::ETAG, format!("\"{revision}\"")));
+    }
+    response
+}
+
+impl<T: Resource> Responder for Entity<T> {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        respond(StatusCode::OK, &self.0).json(self.0)
+    }
+}
+
+impl<T: Resource> Responder for Created<T> {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        respond(StatusCode::CREATED, &self.value)
+            .insert_header((header::LOCATION, self.location))
+            .json(self.value)
+    }
+}
+
+impl<T: Resource> Responder for Settled<T> {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let status = if self.done {
+            StatusCode::OK
+        } else {
+            StatusCode::ACCEPTED
+        };
+        respond(status, &self.value).json(self.value)
+    }
+}
+
+impl Responder for Deleted {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::NoContent().finish()
+    }
+}
+
+impl<T: Serialize> Responder for Page<T> {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Ok().json(self)
+    }
+}
+
+fn etag<T: Resource>() -> &'static [&'static str] {
+    if T::VERSIONED { &["ETag"] } else { &[] }
+}
+
+fn content<T: ToSchema>(operation: &mut Operation) -> Option<(Value, Value)> {
+    let schema = operation.schema::<T>();
+    Some((schema, operation.example::<T>()))
+}
+
+impl<T: Resource> Describe for Entity<T> {
+    fn describe(operation: &mut Operation) {
+        let content = content::<T>(operation);
+        operation.answer(200, "Done.", etag::<T>(), content);
+    }
+}
+
+impl<T: Resource> Describe for Created<T> {
+    fn describe(operation: &mut Operation) {
+        let content = content::<T>(operation);
+        let headers: &[_] = if T::VERSIONED {
+            &["Location", "ETag"]
+        } else {
+            &["Location"]
+        };
+        operation.answer(201, "Created.", headers, content);
+    }
+}
+
+impl<T: Resource> Describe for Settled<T> {
+    fn describe(operation: &mut Operation) {
+        let content = content::<T>(operation);
+        operation.answer(200, "LiveKit has confirmed.", etag::<T>(), content.clone());
+        operation.answer(
+            202,
+            "Recorded; LiveKit has not confirmed yet and is asked again in the background.",
+            etag::<T>(),
+            content,
+        );
+    }
+}
+
+impl Describe for Deleted {
+    fn describe(operation: &mut Operation) {
+        operation.answer(204, "Gone.", &[], None);
+    }
+}
+
+impl<T: ToSchema> Describe for Page<T> {
+    fn describe(operation: &mut Operation) {
+        let item = operation.schema::<T>();
+        let page = operation.component(
+            &format!("{}List", component_name::<T>()),
+            json!({
+                "type": "object",
+                "description": "One page of a list, newest first.",
+                "required": ["data", "next_cursor"],
+                "properties": {
+                    "data": { "type": "array", "maxItems": 100, "items": item, "description": "The items of the page." },
+                    "next_cursor": { "type": ["string", "null"], "maxLength": 64, "description": "Send it as `cursor` for the next page; null on the last one." },
+                },
+            }),
+        );
+        let example = json!({ "data": [operation.example::<T>()], "next_cursor": null });
+        operation.answer(200, "One page.", &[], Some((page, example)));
+    }
+}

@@ -1,0 +1,87 @@
+//! What every request and every loop shares.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use patchbay_domain::{ApiKeyId, Clock, session::Timings};
+use patchbay_livekit::LiveKit;
+use patchbay_persistence::{Db, PoolSettings};
+use tokio::sync::Notify;
+
+use crate::settings::Settings;
+
+/// The service's state. Shared behind an `Arc`.
+pub struct App {
+    /// The settings it was started with.
+    pub settings: Settings,
+    /// PostgreSQL.
+    pub db: Db,
+    /// LiveKit.
+    pub livekit: LiveKit,
+    /// Time and ids.
+    pub clock: Clock,
+    /// How long sessions may take for what.
+    pub timings: Timings,
+    /// Told when a job may be due.
+    pub job_due: Notify,
+    /// Told when a webhook event is stored.
+    pub event_stored: Notify,
+    /// When the process started.
+    pub started: Instant,
+    /// Set when the process is asked to end: readiness fails from then on.
+    pub draining: std::sync::atomic::AtomicBool,
+    used_keys: Mutex<HashSet<ApiKeyId>>,
+}
+
+impl App {
+    /// The state for these settings. Connects to nothing yet.
+    pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let db = Db::new(
+            &settings.database_url,
+            &PoolSettings {
+                size: settings.database_pool_size,
+                wait: settings.database_pool_wait.into(),
+                statement_timeout: settings.database_statement_timeout.into(),
+            },
+        )?;
+        let livekit = LiveKit::new(patchbay_livekit::Settings {
+            url: settings.livekit_url.clone(),
+            api_key: settings.livekit_api_key.clone(),
+            api_secret: settings.livekit_api_secret.reveal().to_owned(),
+            timeout: settings.livekit_timeout.into(),
+        })?;
+        Ok(Self {
+            timings: settings.timings(),
+            settings,
+            db,
+            livekit,
+            clock,
+            job_due: Notify::new(),
+            event_stored: Notify::new(),
+            started: Instant::now(),
+            draining: false.into(),
+            used_keys: Mutex::default(),
+        })
+    }
+
+    /// Remembers that a key was used; written in batches.
+    pub fn note_key_use(&self, id: ApiKeyId) {
+        self.used_keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id);
+    }
+
+    /// The keys used since the last call.
+    pub fn take_used_keys(&self) -> HashSet<ApiKeyId> {
+        std::mem::take(
+            &mut *self
+                .used_keys
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}

@@ -1,0 +1,171 @@
+//! What a change leaves in the audit trail. Personal fields are named as changed; their values are
+//! never stored there.
+
+use patchbay_domain::Clock;
+use patchbay_persistence::{TenantTx, audit};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    error::Result,
+    extract::{Actor, RequestMeta},
+};
+
+/// Fields whose values never enter the trail.
+const PERSONAL: [&str; 5] = [
+    "variables",
+    "metadata",
+    "email",
+    "display_name",
+    "transcript",
+];
+
+/// The outcome of a change, and what the trail says of it.
+pub struct Change<T> {
+    /// What the caller gets.
+    pub value: T,
+    /// What happened; nothing where the request found all as it wished.
+    pub events: Vec<Event>,
+}
+
+impl<T> Change<T> {
+    /// A change with one event.
+    pub fn one(value: T, event: Event) -> Self {
+        Self {
+            value,
+            events: vec![event],
+        }
+    }
+
+    /// No change after all.
+    pub fn none(value: T) -> Self {
+        Self {
+            value,
+            events: Vec::new(),
+        }
+    }
+}
+
+/// One thing that happened.
+pub struct Event {
+    action: String,
+    resource_kind: &'static str,
+    resource_id: String,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl Event {
+    /// `kind` was created.
+    pub fn created(kind: &'static str, id: impl ToString, after: &impl Serialize) -> Self {
+        Self::of("created", kind, id, None::<&()>, Some(after))
+    }
+
+    /// `kind` was changed.
+    pub fn updated<T: Serialize>(
+        kind: &'static str,
+        id: impl ToString,
+        before: &T,
+        after: &T,
+    ) -> Self {
+        Self::of("updated", kind, id, Some(before), Some(after))
+    }
+
+    /// `kind` was deleted.
+    pub fn deleted(kind: &'static str, id: impl ToString, before: &impl Serialize) -> Self {
+        Self::of("deleted", kind, id, Some(before), None::<&()>)
+    }
+
+    /// Something of its own name happened to `kind`.
+    pub fn of(
+        verb: &str,
+        kind: &'static str,
+        id: impl ToString,
+        before: Option<&impl Serialize>,
+        after: Option<&impl Serialize>,
+    ) -> Self {
+        Self {
+            action: format!("{kind}.{verb}"),
+            resource_kind: kind,
+            resource_id: id.to_string(),
+            before: before.and_then(|value| serde_json::to_value(value).ok()),
+            after: after.and_then(|value| serde_json::to_value(value).ok()),
+        }
+    }
+}
+
+/// Writes an event in the transaction of the change itself.
+pub async fn record(
+    tx: &mut TenantTx,
+    clock: &Clock,
+    actor: &Actor,
+    request: Option<&RequestMeta>,
+    event: Event,
+) -> Result<()> {
+    let Event {
+        action,
+        resource_kind,
+        resource_id,
+        mut before,
+        mut after,
+    } = event;
+    let changed = changed_fields(before.as_ref(), after.as_ref());
+    redact(&mut before);
+    redact(&mut after);
+    let row = audit::AuditEvent {
+        tenant_id: tx.tenant(),
+        id: clock.new_id(),
+        at: clock.now(),
+        actor_kind: actor.kind().to_owned(),
+        actor_id: actor.id(),
+        action,
+        resource_kind: resource_kind.to_owned(),
+        resource_id,
+        before,
+        after,
+        changed,
+        request_id: request.map(|r| r.id.clone()).unwrap_or_default(),
+        address: request.and_then(|r| r.address.clone()),
+    };
+    Ok(audit::insert(tx, &row).await?)
+}
+
+/// The top-level fields that differ.
+fn changed_fields(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
+    let empty = Map::new();
+    let fields = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
+    let (before, after) = (fields(before), fields(after));
+    let (before, after) = (
+        before.as_ref().unwrap_or(&empty),
+        after.as_ref().unwrap_or(&empty),
+    );
+    let mut names: Vec<_> = before.keys().chain(after.keys()).cloned().collect();
+    names.sort();
+    names.dedup();
+    names.retain(|name| before.get(name) != after.get(name));
+    names
+}
+
+fn redact(value: &mut Option<Value>) {
+    if let Some(Value::Object(fields)) = value {
+        fields.retain(|name, _| !PERSONAL.contains(&name.as_str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn personal_fields_are_named_and_not_kept() {
+        let before = json!({"name": "a", "metadata": {"phone": "1"}, "revision": 1});
+        let after = json!({"name": "a", "metadata": {"phone": "2"}, "revision": 2});
+        let changed = changed_fields(Some(&before), Some(&after));
+        assert_eq!(changed, ["metadata", "revision"]);
+        let mut kept = Some(after);
+        redact(&mut kept);
+        assert_eq!(kept, Some(json!({"name": "a", "revision": 2})));
+    }
+}

@@ -1,0 +1,167 @@
+//! Claims jobs and runs them.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use patchbay_persistence::jobs::{self, Job};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::Shutdown;
+use crate::{app::App, error::ApiError, flows::sync};
+
+/// Jobs that run at a time.
+const PARALLEL: usize = 32;
+/// Longest pause between two tries.
+const MAX_BACKOFF: TimeDelta = TimeDelta::seconds(15);
+
+/// The loop: claim what is due, run it, wait for a notification or the poll.
+pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
+    let slots = Arc::new(Semaphore::new(PARALLEL));
+    seed(&app).await;
+    while !*shutdown.borrow() {
+        match claim(&app, slots.available_permits()).await {
+            Ok(claimed) if !claimed.is_empty() => {
+                for job in claimed {
+                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                        return;
+                    };
+                    let app = Arc::clone(&app);
+                    tokio::spawn(async move {
+                        run_one(&app, job).await;
+                        drop(slot);
+                    });
+                }
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "no jobs can be claimed"),
+        }
+        let pause = pause(&app).await;
+        tokio::select! {
+            () = app.job_due.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+    // What runs is left to finish; what does not is claimed anew when its lease ends.
+    let _ = timeout(Duration::from_secs(10), slots.acquire_many(PARALLEL as u32)).await;
+}
+
+async fn seed(app: &App) {
+    let seeded = async {
+        let mut connection = app.db.connection().await?;
+        jobs::seed(&mut connection, jobs::ROOM_SWEEP, app.clock.now()).await
+    };
+    if let Err(error) = seeded.await {
+        tracing::warn!(%error, "the room sweep could not be scheduled");
+    }
+}
+
+/// Until the next job is due, but never longer than the poll.
+async fn pause(app: &App) -> Duration {
+    let poll = app.settings.job_poll.into();
+    let due = async {
+        let mut connection = app.db.connection().await?;
+        jobs::next_due(&mut connection).await
+    };
+    match due.await {
+        Ok(Some(due)) => {
+            let wait = (due - app.clock.now()).to_std().unwrap_or_default();
+            // A due job that is claimed by another is not to be asked for in a tight loop.
+            wait.clamp(Duration::from_millis(20), poll)
+        }
+        _ => poll,
+    }
+}
+
+fn lease(app: &App) -> DateTime<Utc> {
+    app.clock.now() + Duration::from(app.settings.job_lease)
+}
+
+async fn claim(app: &App, free: usize) -> patchbay_persistence::Result<Vec<Job>> {
+    let limit = i64::try_from(free.min(16)).unwrap_or_default();
+    let mut connection = app.db.connection().await?;
+    jobs::claim(&mut connection, app.clock.now(), lease(app), limit).await
+}
+
+async fn run_one(app: &App, job: Job) {
+    let work = work(app, &job);
+    let mut work = std::pin::pin!(work);
+    let beat = Duration::from(app.settings.job_lease) / 3;
+    let outcome = loop {
+        match timeout(beat, &mut work).await {
+            Ok(outcome) => break outcome,
+            Err(_) => heartbeat(app, &job).await,
+        }
+    };
+    let now = app.clock.now();
+    let (again, error) = match outcome {
+        Ok(again) => (again, None),
+        Err(error) => {
+            let pause = backoff(job.attempts);
+            tracing::warn!(kind = job.kind, subject = %job.subject_id, attempts = job.attempts, %error, "job failed");
+            (Some(now + pause), Some(error))
+        }
+    };
+    let released = async {
+        let mut connection = app.db.connection().await?;
+        jobs::release(&mut connection, &job, now, again, error.as_deref()).await
+    };
+    if let Err(error) = released.await {
+        tracing::warn!(%error, "a job could not be given back; its lease will end");
+    }
+    app.job_due.notify_one();
+}
+
+/// 0.25 s, doubled with every attempt.
+fn backoff(attempts: i32) -> TimeDelta {
+    let doublings = u32::try_from(attempts.clamp(1, 10) - 1).unwrap_or_default();
+    TimeDelta::milliseconds(250 * (1 << doublings)).min(MAX_BACKOFF)
+}
+
+async fn heartbeat(app: &App, job: &Job) {
+    let beat = async {
+        let mut connection = app.db.connection().await?;
+        jobs::heartbeat(&mut connection, job, lease(app)).await
+    };
+    if let Err(error) = beat.await {
+        tracing::warn!(%error, "a job's lease could not be extended");
+    }
+}
+
+async fn work(app: &App, job: &Job) -> Result<Option<DateTime<Utc>>, String> {
+    match (&*job.kind, job.tenant_id) {
+        (jobs::SESSION, Some(tenant)) => {
+            let id = patchbay_domain::SessionId::new(job.subject_id);
+            sync::sync(app, tenant, id).await.map_err(|e| e.to_string())
+        }
+        (jobs::ROOM_SWEEP, _) => {
+            sync::sweep_rooms(app).await.map_err(|e| e.to_string())?;
+            Ok(Some(app.clock.now() + app.timings.reconcile))
+        }
+        (kind, _) => {
+            Err(ApiError::internal(format!("no work for jobs of kind {kind}")).to_string())
+        }
+    }
+}
+
+/// Hears of jobs that other processes have recorded.
+pub async fn listen(app: Arc<App>, mut shutdown: Shutdown) {
+    while !*shutdown.borrow() {
+        let hear = async {
+            match app.db.listen().await {
+                Ok(mut listener) => {
+                    while listener.next().await.is_some() {
+                        app.job_due.notify_one();
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "not listening; jobs are polled for"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        tokio::select! {
+            () = hear => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Applies stored webhook events.
+
+use std::sync::Arc;
+
+use patchbay_persistence::webhook_events;
+
+use super::Shutdown;
+use crate::{app::App, error::Result, flows::room_events};
+
+/// Events that are read at a time.
+const BATCH: i64 = 64;
+
+/// The loop: apply what is stored, oldest first, then wait for more.
+pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
+    while !*shutdown.borrow() {
+        match apply_pending(&app).await {
+            Ok(BATCH) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "webhook events wait"),
+        }
+        tokio::select! {
+            () = app.event_stored.notified() => {}
+            () = tokio::time::sleep(app.settings.job_poll.into()) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+}
+
+async fn apply_pending(app: &App) -> Result<i64> {
+    let mut connection = app.db.connection().await?;
+    let pending = webhook_events::pending(&mut connection, BATCH).await?;
+    drop(connection);
+    let mut count = 0;
+    for (id, payload) in pending {
+        count += 1;
+        let event = match serde_json::from_value(payload) {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::error!(%id, %error, "a stored event cannot be read; it is left out");
+                let mut connection = app.db.connection().await?;
+                webhook_events::mark_applied(&mut connection, &id, app.clock.now()).await?;
+                continue;
+            }
+        };
+        // One event that fails must not hold the others up; it is tried again next time.
+        if let Err(error) = room_events::apply(app, &event).await {
+            tracing::warn!(%id, %error, "an event could not be applied");
+        }
+    }
+    Ok(count)
+}

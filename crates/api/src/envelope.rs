@@ -1,0 +1,143 @@
+//! What surrounds every request: its id, its span and log line, security headers, and the last
+//! word on errors, so that a panic and the framework's own refusals look like all others.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::{
+    Error, HttpMessage as _, HttpResponse,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    web,
+};
+use futures_util::FutureExt as _;
+use tracing::{Instrument as _, field::Empty};
+
+use crate::{
+    app::App,
+    error::{ApiError, PROBLEM_JSON},
+    extract::RequestMeta,
+    telemetry,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The middleware.
+pub async fn envelope<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let started = std::time::Instant::now();
+    let meta = RequestMeta {
+        id: request_id(&request),
+        address: request.peer_addr().map(|address| address.ip().to_string()),
+    };
+    request.extensions_mut().insert(meta.clone());
+    let span = tracing::info_span!(
+        "request",
+        otel.name = Empty,
+        otel.kind = "server",
+        request_id = %meta.id,
+        method = %request.method(),
+        route = Empty,
+        tenant_id = Empty,
+        status = Empty,
+    );
+    telemetry::continue_trace(&span, request.headers());
+    let served = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let outcome = served.instrument(span.clone()).await;
+    let mut response = match outcome {
+        Ok(Ok(response)) => finish(response, &meta),
+        Ok(Err(error)) => return Err(refuse(as_api_error(&error), &meta)),
+        Err(_) => {
+            return Err(span.in_scope(|| refuse(ApiError::internal("a handler panicked"), &meta)));
+        }
+    };
+    let is_page = response.request().path().starts_with("/docs");
+    set_headers(response.headers_mut(), &meta, is_page);
+    let route = response.request().match_pattern().unwrap_or_default();
+    let method = response.request().method();
+    span.record("route", &*route);
+    span.record("otel.name", format!("{method} {route}"));
+    span.record("status", response.status().as_u16());
+    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    tracing::info!(parent: &span, duration_ms, "answered");
+    Ok(response)
+}
+
+/// The caller's id where it is well-formed: 1 to 128 of letters, digits and `-_.:`.
+fn request_id(request: &ServiceRequest) -> String {
+    let given = request
+        .headers()
+        .get(&REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    match given {
+        Some(id) if (1..=128).contains(&id.len()) && id.chars().all(plain) => id.to_owned(),
+        _ => request
+            .app_data::<web::Data<App>>()
+            .map_or_else(String::new, |app| app.clock.new_uuid().to_string()),
+    }
+}
+
+fn as_api_error(error: &Error) -> ApiError {
+    ApiError::of_status(error.as_response_error().status_code())
+}
+
+/// An answer where there is no request left to answer with.
+fn refuse(error: ApiError, meta: &RequestMeta) -> Error {
+    let mut answer = error.response(&meta.id);
+    set_headers(answer.headers_mut(), meta, false);
+    InternalError::from_response(error, answer).into()
+}
+
+/// Puts the request id into errors, and turns the framework's own into problems.
+fn finish<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    meta: &RequestMeta,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response.map_into_left_body();
+    }
+    let ours = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<ApiError>())
+        .map(|error| error.response(&meta.id));
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value == PROBLEM_JSON);
+    let answer: HttpResponse = match ours {
+        Some(answer) => answer,
+        None if is_problem => return response.map_into_left_body(),
+        None => ApiError::of_status(status).response(&meta.id),
+    };
+    response.into_response(answer).map_into_right_body()
+}
+
+fn set_headers(headers: &mut HeaderMap, meta: &RequestMeta, is_page: bool) {
+    if let Ok(id) = HeaderValue::from_str(&meta.id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let policy = if is_page {
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    };
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", policy),
+        ("cache-control", "no-store"),
+    ] {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+}

@@ -1,0 +1,308 @@
+//! Every error that a client can meet, and the only place where an error becomes a status.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+use patchbay_domain::{Invalid, Violation};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A result of a handler or a flow.
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+/// The media type of every error.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Stable codes of errors; [`Code::row`] is their one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table says it")]
+pub enum Code {
+    InvalidJson,
+    InvalidKey,
+    InvalidSignature,
+    MissingScope,
+    TenantSuspended,
+    OperatorOnly,
+    NotFound,
+    MethodNotAllowed,
+    BodyTimeout,
+    NameTaken,
+    SlugTaken,
+    VersionInUse,
+    BindingActive,
+    AgentInUse,
+    NoActiveBinding,
+    SessionLive,
+    SessionOver,
+    SessionNotJoinable,
+    IdentityInUse,
+    PreconditionFailed,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+    BadRequest,
+    Internal,
+    Unavailable,
+}
+
+impl Code {
+    /// Code, status and title.
+    pub const fn row(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::InvalidJson => ("invalid_json", 400, "The body is not JSON"),
+            Self::BadRequest => ("bad_request", 400, "The request cannot be understood"),
+            Self::InvalidKey => ("invalid_key", 401, "A valid API key is needed"),
+            Self::InvalidSignature => ("invalid_signature", 401, "The signature does not match"),
+            Self::MissingScope => ("missing_scope", 403, "The key lacks a scope"),
+            Self::TenantSuspended => ("tenant_suspended", 403, "The tenant is suspended"),
+            Self::OperatorOnly => ("operator_only", 403, "Only the operator may do this"),
+            Self::NotFound => ("not_found", 404, "Not found"),
+            Self::MethodNotAllowed => ("method_not_allowed", 405, "Method not allowed"),
+            Self::BodyTimeout => ("body_timeout", 408, "The body took too long"),
+            Self::NameTaken => ("name_taken", 409, "The name is taken"),
+            Self::SlugTaken => ("slug_taken", 409, "The slug is taken"),
+            Self::VersionInUse => ("version_in_use", 409, "A binding names the version"),
+            Self::BindingActive => ("binding_active", 409, "The binding is active"),
+            Self::AgentInUse => ("agent_in_use", 409, "A live session uses the agent"),
+            Self::NoActiveBinding => ("no_active_binding", 409, "The agent has no active binding"),
+            Self::SessionLive => ("session_live", 409, "The session is not over"),
+            Self::SessionOver => ("session_over", 409, "The session is over"),
+            Self::SessionNotJoinable => (
+                "session_not_joinable",
+                409,
+                "The session cannot be joined now",
+            ),
+            Self::IdentityInUse => ("identity_in_use", 409, "The identity is in the room"),
+            Self::PreconditionFailed => {
+                ("precondition_failed", 412, "The resource has changed since")
+            }
+            Self::BodyTooLarge => ("body_too_large", 413, "The body is too large"),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                415,
+                "The media type is not supported",
+            ),
+            Self::ValidationFailed => ("validation_failed", 422, "The request is not valid"),
+            Self::Internal => ("internal", 500, "Something went wrong here"),
+            Self::Unavailable => ("unavailable", 503, "Not available at the moment"),
+        }
+    }
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status.
+    pub const fn status(self) -> u16 {
+        self.row().1
+    }
+}
+
+/// An error on its way to a client.
+#[derive(Debug)]
+pub struct ApiError {
+    code: Code,
+    detail: String,
+    violations: Vec<Violation>,
+    allow: Option<String>,
+}
+
+/// The body of every error (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank",
+    "title": "The request is not valid",
+    "status": 422,
+    "detail": "1 value is not valid",
+    "code": "validation_failed",
+    "request_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11",
+    "errors": [{"pointer": "/name", "code": "too_short", "message": "at least 1 characters are needed, and not blanks alone"}]
+}))]
+pub struct Problem {
+    /// Always `about:blank`: the code tells problems apart.
+    #[serde(rename = "type")]
+    #[schema(max_length = 200)]
+    pub kind: String,
+    /// The code in words; the same for every occurrence.
+    #[schema(max_length = 200)]
+    pub title: String,
+    /// The HTTP status again.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What is wrong this time, in words.
+    #[schema(max_length = 4000)]
+    pub detail: String,
+    /// Stable code to act on. New codes may appear.
+    #[schema(max_length = 100)]
+    pub code: String,
+    /// The id of this request, as in the `X-Request-Id` header and in the logs.
+    #[schema(max_length = 128)]
+    pub request_id: String,
+    /// With status 422: every value that is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 1000)]
+    pub errors: Vec<Violation>,
+}
+
+impl ApiError {
+    /// An error with this code and these words.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            violations: Vec::new(),
+            allow: None,
+        }
+    }
+
+    /// What does not exist, or is not the caller's to see: the same answer.
+    pub fn not_found() -> Self {
+        Self::new(Code::NotFound, "There is no such resource.")
+    }
+
+    /// Wrong values.
+    pub fn invalid(violations: Vec<Violation>) -> Self {
+        let detail = match violations.len() {
+            1 => "1 value is not valid".to_owned(),
+            count => format!("{count} values are not valid"),
+        };
+        Self {
+            violations,
+            ..Self::new(Code::ValidationFailed, detail)
+        }
+    }
+
+    /// One wrong value at `pointer`.
+    pub fn invalid_at(pointer: &str, invalid: Invalid) -> Self {
+        Self::invalid(vec![invalid.at(pointer)])
+    }
+
+    /// A method that the path does not have.
+    pub fn method_not_allowed(allow: String) -> Self {
+        let detail = format!("This path allows {allow}.");
+        Self {
+            allow: Some(allow),
+            ..Self::new(Code::MethodNotAllowed, detail)
+        }
+    }
+
+    /// A defect of ours: logged here, not told to the client.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(
+            Code::Internal,
+            "The error has been logged under the request id.",
+        )
+    }
+
+    /// The code.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The error that stands for a bare status of the framework.
+    pub fn of_status(status: StatusCode) -> Self {
+        let code = match status.as_u16() {
+            404 => return Self::not_found(),
+            408 => Code::BodyTimeout,
+            413 => Code::BodyTooLarge,
+            415 => Code::UnsupportedMediaType,
+            400..500 => Code::BadRequest,
+            503 => Code::Unavailable,
+            _ => Code::Internal,
+        };
+        Self::new(code, code.row().2)
+    }
+
+    /// The answer, with the id of the request in it.
+    pub fn response(&self, request_id: &str) -> HttpResponse {
+        let (code, status, title) = self.code.row();
+        let problem = Problem {
+            kind: "about:blank".to_owned(),
+            title: title.to_owned(),
+            status,
+            detail: self.detail.clone(),
+            code: code.to_owned(),
+            request_id: request_id.to_owned(),
+            errors: self.violations.clone(),
+        };
+        let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or_default());
+        if status == 401 {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"patchbay\""));
+        }
+        if status == 503 {
+            response.insert_header((header::RETRY_AFTER, "1"));
+        }
+        if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
+            response.insert_header((header::ALLOW, allow));
+        }
+        response
+            .content_type(PROBLEM_JSON)
+            .body(serde_json::to_vec(&problem).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.detail)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status()).unwrap_or_default()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        // The envelope, which knows the request id, writes the final body.
+        self.response("")
+    }
+}
+
+impl From<patchbay_persistence::Error> for ApiError {
+    fn from(error: patchbay_persistence::Error) -> Self {
+        use patchbay_persistence::Error;
+        match error {
+            Error::Unavailable(cause) => {
+                tracing::warn!(%cause, "database unavailable");
+                Self::new(Code::Unavailable, "The database is busy or unreachable.")
+            }
+            Error::Unique(constraint) => match &*constraint {
+                "tenants_slug_key" => Self::new(Code::SlugTaken, "Another tenant has this slug."),
+                "agents_name_key" | "artifacts_name_key" => {
+                    Self::new(Code::NameTaken, "Another one in this tenant has this name.")
+                }
+                other => Self::internal(format!("unique constraint {other}")),
+            },
+            Error::ForeignKey(constraint) => match &*constraint {
+                "bindings_prompt_version_fkey" | "bindings_runtime_config_version_fkey" => {
+                    Self::new(Code::VersionInUse, "A binding names this version.")
+                }
+                other => Self::internal(format!("foreign key {other}")),
+            },
+            Error::Other(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<patchbay_livekit::Error> for ApiError {
+    fn from(error: patchbay_livekit::Error) -> Self {
+        tracing::warn!(%error, "LiveKit failed");
+        Self::new(Code::Unavailable, "LiveKit is unreachable or refused.")
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid_at("", invalid)
+    }
+}

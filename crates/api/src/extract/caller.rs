@@ -1,0 +1,277 @@
+//! Who calls, decided from the key alone and before the body is read.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
+use futures_util::future::LocalBoxFuture;
+use patchbay_domain::{ApiKeyId, Scope, TenantId, api_key};
+use patchbay_persistence::{TenantTx, api_keys};
+use serde_json::json;
+use subtle::ConstantTimeEq as _;
+
+use super::{RequestMeta, scopes::Permission};
+use crate::{
+    app::App,
+    audit::{self, Change},
+    error::{ApiError, Code, Result},
+    openapi::{Describe, Operation},
+};
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The operator of the installation.
+    Operator,
+    /// A worker with the installation's worker key.
+    Worker,
+    /// A tenant's API key.
+    Key(ApiKeyId),
+    /// The service itself, in the background.
+    System,
+}
+
+impl Actor {
+    /// The kind in the audit trail.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Worker => "worker",
+            Self::Key(_) => "api_key",
+            Self::System => "system",
+        }
+    }
+
+    /// The id in the audit trail: the key's, or the kind again.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Key(id) => id.to_string(),
+            other => other.kind().to_owned(),
+        }
+    }
+}
+
+/// A caller who is known, may see the path's tenant and holds one of the scopes of `P`.
+///
+/// It comes first in every handler: permission is visible in the type, and the order of the
+/// answers is fixed: 401, another tenant's path 404, suspended 403, scope 403, then the body.
+pub struct Caller<P> {
+    /// The service's state.
+    pub app: Arc<App>,
+    /// Who it is.
+    pub actor: Actor,
+    /// The request.
+    pub request: RequestMeta,
+    /// The scopes of the key.
+    pub scopes: Vec<Scope>,
+    /// The key's tenant; none for the installation's own keys.
+    pub key_tenant: Option<TenantId>,
+    path_tenant: Option<TenantId>,
+    suspended: bool,
+    permission: PhantomData<P>,
+}
+
+struct Identity {
+    actor: Actor,
+    scopes: Vec<Scope>,
+    tenant: Option<TenantId>,
+    suspended: bool,
+}
+
+impl<P: Permission> FromRequest for Caller<P> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let app = request
+                .app_data::<web::Data<App>>()
+                .map(|data| Arc::clone(data))
+                .ok_or_else(|| ApiError::internal("no state"))?;
+            let identity = identify(&app, &request).await?;
+            admit::<P>(app, &request, identity).await
+        })
+    }
+}
+
+async fn admit<P: Permission>(
+    app: Arc<App>,
+    request: &HttpRequest,
+    identity: Identity,
+) -> Result<Caller<P>> {
+    let Identity {
+        actor,
+        scopes,
+        tenant: key_tenant,
+        suspended,
+    } = identity;
+    let path_tenant = match request.match_info().get("tenant_id") {
+        Some(text) => Some(text.parse().map_err(|_| ApiError::not_found())?),
+        None => None,
+    };
+    if let (Some(path), Some(key)) = (path_tenant, key_tenant)
+        && path != key
+    {
+        return Err(ApiError::not_found());
+    }
+    if let Some(tenant) = path_tenant {
+        tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
+    }
+    let admitted: Vec<_> = P::ANY_OF
+        .iter()
+        .filter(|scope| scopes.contains(scope))
+        .collect();
+    let as_worker = admitted.contains(&&Scope::Worker);
+    if suspended && !as_worker {
+        return Err(ApiError::new(
+            Code::TenantSuspended,
+            "The operator has suspended this tenant.",
+        ));
+    }
+    if admitted.is_empty() {
+        let names: Vec<_> = P::ANY_OF.iter().map(|scope| format!("`{scope}`")).collect();
+        let detail = format!("This needs the scope {}.", names.join(" or "));
+        return Err(ApiError::new(Code::MissingScope, detail));
+    }
+    Ok(Caller {
+        request: RequestMeta::of(request),
+        app,
+        actor,
+        scopes,
+        key_tenant,
+        path_tenant,
+        suspended,
+        permission: PhantomData,
+    })
+}
+
+/// The holder of the key in the request.
+async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
+    let denied = |detail: &str| ApiError::new(Code::InvalidKey, detail);
+    let token = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then_some(token.trim())
+        })
+        .ok_or_else(|| denied("Send the header `Authorization: Bearer <key>`."))?;
+    let hash = api_key::hash(token);
+    for (key, actor, scope) in [
+        (&app.settings.operator_key, Actor::Operator, Scope::Operator),
+        (&app.settings.worker_key, Actor::Worker, Scope::Worker),
+    ] {
+        let is_it = key
+            .as_ref()
+            .is_some_and(|key| api_key::hash(key.reveal()).ct_eq(&hash).into());
+        if is_it {
+            return Ok(Identity {
+                actor,
+                scopes: vec![scope],
+                tenant: None,
+                suspended: false,
+            });
+        }
+    }
+    let unknown = || denied("The key is unknown, revoked or expired.");
+    let id = api_key::parse(token).ok_or_else(unknown)?;
+    let mut connection = app.db.connection().await?;
+    let credential = api_keys::credential(&mut connection, id)
+        .await?
+        .ok_or_else(unknown)?;
+    let matches: bool = credential.secret_hash.ct_eq(&hash).into();
+    let expired = credential
+        .expires_at
+        .is_some_and(|at| at <= app.clock.now());
+    if !matches || expired || credential.revoked_at.is_some() {
+        return Err(unknown());
+    }
+    app.note_key_use(id);
+    Ok(Identity {
+        actor: Actor::Key(id),
+        scopes: credential
+            .scopes
+            .iter()
+            .filter_map(|s| s.parse().ok())
+            .collect(),
+        tenant: Some(credential.tenant_id),
+        suspended: credential.tenant_status == "suspended",
+    })
+}
+
+impl<P> Caller<P> {
+    /// The tenant of the path. A handler without one has no business asking.
+    pub fn tenant(&self) -> Result<TenantId> {
+        self.path_tenant
+            .or(self.key_tenant)
+            .ok_or_else(|| ApiError::internal("the route has no tenant"))
+    }
+
+    /// Whether the caller is the operator.
+    pub fn is_operator(&self) -> bool {
+        self.actor == Actor::Operator
+    }
+
+    /// A suspended tenant's workers may finish its live sessions, and nothing else.
+    pub fn require_live_if_suspended(&self, live: bool) -> Result<()> {
+        if self.suspended && !live {
+            return Err(ApiError::new(
+                Code::TenantSuspended,
+                "The operator has suspended this tenant.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A transaction to read in; [`TenantTx::finish`] it.
+    pub async fn read(&self) -> Result<TenantTx> {
+        Ok(self.app.db.begin(self.tenant()?).await?)
+    }
+
+    /// Makes a change: `work` and its audit events in one transaction of the path's tenant.
+    pub async fn change<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<T>>,
+    ) -> Result<T> {
+        self.change_in(self.tenant()?, work).await
+    }
+
+    /// The one function through which every creating, changing and starting request goes. It owns
+    /// the transaction and the audit events.
+    pub async fn change_in<T>(
+        &self,
+        tenant: TenantId,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<T>>,
+    ) -> Result<T> {
+        let mut tx = self.app.db.begin(tenant).await?;
+        let Change { value, events } = work(&mut tx).await?;
+        for event in events {
+            audit::record(
+                &mut tx,
+                &self.app.clock,
+                &self.actor,
+                Some(&self.request),
+                event,
+            )
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(value)
+    }
+}
+
+impl<P: Permission> Describe for Caller<P> {
+    fn describe(operation: &mut Operation) {
+        let scopes: Vec<_> = P::ANY_OF.iter().map(|scope| scope.as_str()).collect();
+        operation.set("security", json!([{ "api_key": scopes }]));
+        operation.set("x-scopes", json!(scopes));
+        operation.error(Code::InvalidKey);
+        operation.error(Code::MissingScope);
+        if !P::ANY_OF.contains(&Scope::Operator) || P::ANY_OF.len() > 1 {
+            operation.error(Code::TenantSuspended);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! JSON bodies: objects only, bounded in size, depth and time, without unknown fields or NUL.
+
+use std::time::Duration;
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::CONTENT_TYPE,
+    web::{self, BytesMut},
+};
+use futures_util::{StreamExt as _, future::LocalBoxFuture};
+use patchbay_domain::Invalid;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
+use utoipa::{
+    __dev::ComposeSchema,
+    ToSchema,
+    openapi::{RefOr, schema::Schema},
+};
+
+use crate::{
+    app::App,
+    error::{ApiError, Code, Result},
+    openapi::{Describe, Operation},
+};
+
+const MAX_DEPTH: usize = 32;
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// A JSON object as body.
+pub struct Json<T>(pub T);
+
+/// A JSON object as body that may be left out.
+pub struct OptionalJson<T>(pub T);
+
+/// A field of a merge patch: absent, or a new value. `Patch<Option<T>>` may be cleared by null.
+#[derive(Clone, Debug, Default)]
+pub enum Patch<T> {
+    /// Unchanged.
+    #[default]
+    Absent,
+    /// Changed to this.
+    To(T),
+}
+
+impl<T> Patch<T> {
+    /// Writes the new value, if there is one, to `target`.
+    pub fn apply<U>(self, target: &mut U, convert: impl FnOnce(T) -> U) {
+        if let Self::To(value) = self {
+            *target = convert(value);
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self::To)
+    }
+}
+
+impl<T: ComposeSchema> ComposeSchema for Patch<T> {
+    fn compose(mut generics: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        if generics.is_empty() {
+            T::compose(generics)
+        } else {
+            generics.remove(0)
+        }
+    }
+}
+
+impl<T: ToSchema + ComposeSchema> ToSchema for Patch<T> {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for Json<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let body = read(&request, payload).await?;
+            parse(&request, &body).map(Self)
+        })
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest for OptionalJson<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let body = read(&request, payload).await?;
+            if body.is_empty() {
+                return Ok(Self(T::default()));
+            }
+            parse(&request, &body).map(Self)
+        })
+    }
+}
+
+/// The whole body, within the limits of size and time.
+pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
+    let (limit, timeout) = request
+        .app_data::<web::Data<App>>()
+        .map_or((0, Duration::ZERO), |app| {
+            (app.settings.body_limit, app.settings.body_timeout.into())
+        });
+    let too_large = || {
+        ApiError::new(
+            Code::BodyTooLarge,
+            format!("At most {limit} bytes are allowed."),
+        )
+    };
+    let collect = async {
+        let mut payload = payload;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| {
+                ApiError::new(Code::BadRequest, format!("The body broke off: {error}."))
+            })?;
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    };
+    actix_web::rt::time::timeout(timeout, collect)
+        .await
+        .unwrap_or_else(|_| {
+            let detail = format!("The body did not arrive within {timeout:?}.");
+            Err(ApiError::new(Code::BodyTimeout, detail))
+        })
+}
+
+fn parse<T: DeserializeOwned>(request: &HttpRequest, body: &[u8]) -> Result<T> {
+    let media = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| value.split(';').next().unwrap_or_default().trim());
+    let is_patch = request.method() == actix_web::http::Method::PATCH;
+    match media {
+        Some(media) if media.eq_ignore_ascii_case(JSON) => {}
+        Some(media) if is_patch && media.eq_ignore_ascii_case(MERGE_PATCH) => {}
+        _ => {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "Send the header `Content-Type: application/json`.",
+            ));
+        }
+    }
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::new(Code::InvalidJson, format!("{error}.")))?;
+    if !value.is_object() {
+        let invalid = Invalid::new("not_an_object", "the body must be a JSON object");
+        return Err(ApiError::invalid_at("", invalid));
+    }
+    check_value(&value, &mut String::new(), 1)?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer = pointer(error.path());
+        let message = error.into_inner().to_string();
+        refusal(&pointer, &message)
+    })
+}
+
+/// The violation in serde's message.
+fn refusal(pointer: &str, message: &str) -> ApiError {
+    let quoted = || message.split('`').nth(1).unwrap_or_default().to_owned();
+    if message.starts_with("unknown field") {
+        let invalid = Invalid::new("unknown_field", message);
+        let field = quoted();
+        // serde names the field in its path for some formats, and not for others.
+        let at = if pointer.ends_with(&format!("/{field}")) {
+            pointer.to_owned()
+        } else {
+            format!("{pointer}/{field}")
+        };
+        return ApiError::invalid_at(&at, invalid);
+    }
+    if message.starts_with("missing field") {
+        let at = format!("{pointer}/{}", quoted());
+        return ApiError::invalid_at(&at, Invalid::new("missing_field", message));
+    }
+    ApiError::invalid_at(pointer, Invalid::parse(message))
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// Refuses NUL, which PostgreSQL cannot store, and nesting without end.
+fn check_value(value: &Value, at: &mut String, depth: usize) -> Result<()> {
+    let refuse = |at: &str, code: &str, message: &str| {
+        Err(ApiError::invalid_at(at, Invalid::new(code, message)))
+    };
+    if depth > MAX_DEPTH {
+        return refuse(at, "too_deep", "at most 32 levels are allowed");
+    }
+    let length = at.len();
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            return refuse(at, "control_character", "NUL is not allowed");
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                at.push_str(&format!("/{index}"));
+                check_value(item, at, depth + 1)?;
+                at.truncate(length);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, item) in fields {
+                if name.contains('\0') {
+                    return refuse(at, "control_character", "NUL is not allowed");
+                }
+                at.push_str(&format!("/{name}"));
+                check_value(item, at, depth + 1)?;
+                at.truncate(length);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn describe_errors(operation: &mut Operation) {
+    for code in [
+        Code::InvalidJson,
+        Code::BodyTimeout,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::ValidationFailed,
+    ] {
+        operation.error(code);
+    }
+}
+
+impl<T: ToSchema> Describe for Json<T> {
+    fn describe(operation: &mut Operation) {
+        // A patch is told from its name: every PATCH body is a merge patch.
+        let media: &[&str] = if T::name().starts_with("Patch") {
+            &[JSON, MERGE_PATCH]
+        } else {
+            &[JSON]
+        };
+        operation.body::<T>(media);
+        describe_errors(operation);
+    }
+}
+
+impl<T: ToSchema> Describe for OptionalJson<T> {
+    fn describe(operation: &mut Operation) {
+        operation.body::<T>(&[JSON]);
+        operation.optional_body();
+        describe_errors(operation);
+    }
+}

@@ -1,0 +1,105 @@
+//! The query of a list: window and filters. Unknown parameters are refused.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use patchbay_domain::{Invalid, Violation};
+use patchbay_persistence::Window;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    error::{ApiError, Code, Result},
+    openapi::{Describe, Operation},
+};
+
+const DEFAULT_LIMIT: i64 = 20;
+const MAX_LIMIT: i64 = 100;
+
+/// Window and filters of a list.
+pub struct List<F> {
+    /// Which part is wanted.
+    pub window: Window,
+    /// Which things are wanted.
+    pub filter: F,
+}
+
+/// A list without filters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoFilter {}
+
+impl<F: DeserializeOwned> FromRequest for List<F> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(parse(request.query_string()))
+    }
+}
+
+fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
+    let mut rest = Map::new();
+    let mut window = Window {
+        limit: DEFAULT_LIMIT,
+        before: None,
+    };
+    let mut violations = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "limit" => match value.parse() {
+                Ok(limit @ 1..=MAX_LIMIT) => window.limit = limit,
+                _ => violations.push(wrong("/limit", "1 to 100 is allowed")),
+            },
+            "cursor" => match value.parse::<Uuid>() {
+                Ok(cursor) => window.before = Some(cursor),
+                Err(_) => violations.push(wrong("/cursor", "not a cursor of this service")),
+            },
+            _ if rest.contains_key(&*name) => {
+                violations.push(wrong(&format!("/{name}"), "given twice"));
+            }
+            _ => {
+                rest.insert(name.into_owned(), Value::String(value.into_owned()));
+            }
+        }
+    }
+    if !violations.is_empty() {
+        return Err(ApiError::invalid(violations));
+    }
+    let filter = serde_path_to_error::deserialize(Value::Object(rest)).map_err(|error| {
+        let at = format!("/{}", error.path());
+        let message = error.into_inner().to_string();
+        let code = if message.starts_with("unknown field") {
+            "unknown_parameter"
+        } else {
+            "invalid_value"
+        };
+        ApiError::invalid_at(&at, Invalid::new(code, message))
+    })?;
+    Ok(List { window, filter })
+}
+
+fn wrong(pointer: &str, message: &str) -> Violation {
+    Invalid::new("invalid_value", message).at(pointer)
+}
+
+impl<F: ToSchema> Describe for List<F> {
+    fn describe(operation: &mut Operation) {
+        operation.parameter(json!({
+            "name": "limit", "in": "query", "required": false,
+            "description": "Most items of the page.",
+            "schema": { "type": "integer", "format": "int32", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT },
+            "example": 20,
+        }));
+        operation.parameter(json!({
+            "name": "cursor", "in": "query", "required": false,
+            "description": "`next_cursor` of the page before.",
+            "schema": { "type": "string", "maxLength": 64 },
+            "example": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
+        }));
+        operation.filters::<F>();
+        operation.error(Code::ValidationFailed);
+    }
+}

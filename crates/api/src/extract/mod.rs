@@ -1,0 +1,16 @@
+//! What handlers take: each type checks one thing and describes itself in the document.
+
+mod caller;
+mod if_match;
+mod json;
+mod list;
+mod path;
+mod request;
+pub mod scopes;
+
+pub use caller::{Actor, Caller};
+pub use if_match::IfMatch;
+pub use json::{Json, OptionalJson, Patch, read as read_body};
+pub use list::{List, NoFilter};
+pub use path::Path;
+pub use request::RequestMeta;

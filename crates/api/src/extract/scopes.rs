@@ -1,0 +1,56 @@
+//! Permissions as types, so that a handler's signature says who may call it.
+
+use patchbay_domain::Scope;
+
+/// Any one of these scopes admits a caller.
+pub trait Permission: 'static {
+    /// The scopes.
+    const ANY_OF: &'static [Scope];
+}
+
+macro_rules! permission {
+    ($(#[$doc:meta] $name:ident = $($scope:ident)|+;)*) => {$(
+        #[$doc]
+        pub enum $name {}
+        impl Permission for $name {
+            const ANY_OF: &'static [Scope] = &[$(Scope::$scope),+];
+        }
+    )*};
+}
+
+permission! {
+    /// The operator alone.
+    Operator = Operator;
+    /// Read the tenant.
+    TenantRead = TenantRead | Operator;
+    /// Change the tenant.
+    TenantWrite = TenantWrite | Operator;
+    /// List keys.
+    KeysRead = KeysRead | Operator;
+    /// Create and revoke keys.
+    KeysWrite = KeysWrite | Operator;
+    /// Read agents and bindings.
+    AgentsRead = AgentsRead;
+    /// Change agents and bindings.
+    AgentsWrite = AgentsWrite;
+    /// Read prompts.
+    PromptsRead = PromptsRead;
+    /// Change prompts.
+    PromptsWrite = PromptsWrite;
+    /// Read runtime configs.
+    RuntimeConfigsRead = RuntimeConfigsRead;
+    /// Change runtime configs.
+    RuntimeConfigsWrite = RuntimeConfigsWrite;
+    /// Read sessions.
+    SessionsRead = SessionsRead;
+    /// Change sessions.
+    SessionsWrite = SessionsWrite;
+    /// Read what an agent run needs.
+    RunConfigRead = SessionsRead | Worker;
+    /// Stop a session.
+    SessionsStop = SessionsWrite | Worker;
+    /// Mint join tokens.
+    TokensWrite = TokensWrite;
+    /// Read the audit trail.
+    AuditRead = AuditRead;
+}

@@ -1,0 +1,10 @@
+//! Work that crosses systems.
+//!
+//! A session's life is split in three: requests record what is wanted (`sessions`), webhooks
+//! record what was seen (`room_events`), and one job per session (`sync`) compares the two and
+//! takes the next step. Nothing external ever happens inside a transaction.
+
+pub mod record;
+pub mod room_events;
+pub mod sessions;
+pub mod sync;

@@ -1,0 +1,337 @@
+//! What is recorded of a session, in one place: the row, its runs and its participants, locked
+//! together and stored together.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use patchbay_domain::{
+    AgentRunId, Clock, SessionId,
+    session::{RunState, RunView, SessionState, View, closed_reason},
+};
+use patchbay_persistence::{
+    TenantTx,
+    participants::{self, Participant},
+    runs::{self, AgentRun},
+    sessions::{self, Session},
+};
+use serde_json::json;
+
+use crate::{
+    audit::{self, Event},
+    error::Result,
+    extract::{Actor, RequestMeta},
+};
+
+/// LiveKit's reasons that do not mean that the participant itself is gone for good.
+const NOT_GONE: [&str; 7] = [
+    "",
+    "UNKNOWN_REASON",
+    "SERVER_SHUTDOWN",
+    "MIGRATION",
+    "STATE_MISMATCH",
+    "ROOM_DELETED",
+    "ROOM_CLOSED",
+];
+/// The prefix of the identity under which the reference worker joins, before the run's id.
+pub const AGENT_IDENTITY: &str = "agent-";
+
+/// A participant as seen, in a webhook or in a list.
+pub struct Seen<'a> {
+    /// LiveKit's id of the stay.
+    pub sid: &'a str,
+    /// Identity.
+    pub identity: &'a str,
+    /// Display name.
+    pub name: &'a str,
+    /// `standard`, `agent`, `sip` or `other`.
+    pub kind: &'static str,
+}
+
+/// A session with all that changes with it. The row is locked.
+pub struct Record {
+    /// The session.
+    pub session: Session,
+    /// Its runs, oldest first.
+    pub runs: Vec<AgentRun>,
+    /// Its participants.
+    pub participants: Vec<Participant>,
+    clock: Clock,
+    touched_participants: Vec<usize>,
+    events: Vec<Event>,
+}
+
+impl Record {
+    /// Locks and loads a session; none where it does not exist.
+    pub async fn load(tx: &mut TenantTx, clock: &Clock, id: SessionId) -> Result<Option<Self>> {
+        let Some(session) = sessions::find(tx, id, true).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            runs: runs::of_session(tx, id).await?,
+            participants: participants::of_session(tx, id).await?,
+            session,
+            clock: clock.clone(),
+            touched_participants: Vec::new(),
+            events: Vec::new(),
+        }))
+    }
+
+    /// Stores what changed, with its audit events.
+    pub async fn save(
+        self,
+        tx: &mut TenantTx,
+        actor: &Actor,
+        request: Option<&RequestMeta>,
+    ) -> Result<Session> {
+        sessions::update(tx, &self.session).await?;
+        for run in &self.runs {
+            runs::update(tx, run).await?;
+        }
+        for index in &self.touched_participants {
+            participants::save(tx, &self.participants[*index]).await?;
+        }
+        for event in self.events {
+            audit::record(tx, &self.clock, actor, request, event).await?;
+        }
+        Ok(self.session)
+    }
+
+    /// What the next step depends on.
+    pub fn view(&self) -> View {
+        let session = &self.session;
+        View {
+            state: session.state,
+            starting_at: session.starting_at,
+            dispatched_at: session.dispatched_at,
+            running_at: session.running_at,
+            room_missing_since: session.room_missing_since,
+            room_deleted: session.room_deleted_at.is_some(),
+            visited: self.participants.iter().any(|p| p.kind != "agent"),
+            max_duration: TimeDelta::seconds(session.max_duration_seconds.into()),
+            runs: self
+                .runs
+                .iter()
+                .filter(|run| run.is_primary)
+                .map(|run| self.run_view(run))
+                .collect(),
+        }
+    }
+
+    fn run_view(&self, run: &AgentRun) -> RunView {
+        let stay = self
+            .participants
+            .iter()
+            .find(|p| run.participant_sid.as_ref() == Some(&p.sid));
+        RunView {
+            id: run.id,
+            state: run.state,
+            created_at: run.created_at,
+            dispatched_at: run.dispatched_at,
+            missing_since: run.missing_since,
+            left: stay.is_some_and(|stay| {
+                let reason = stay.disconnect_reason.as_deref().unwrap_or_default();
+                stay.left_at.is_some() && !NOT_GONE.contains(&reason)
+            }),
+        }
+    }
+
+    /// Adds an event of its own to the audit trail.
+    pub fn note(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// The run with this id.
+    pub fn run(&mut self, id: AgentRunId) -> Option<&mut AgentRun> {
+        self.runs.iter_mut().find(|run| run.id == id)
+    }
+
+    /// Enters a state. Entering a terminal one closes runs and participants.
+    pub fn enter(&mut self, state: SessionState, reason: Option<&str>) {
+        if self.session.state.is_terminal() || self.session.state == state {
+            return;
+        }
+        let now = self.clock.now();
+        let session = &mut self.session;
+        let before = json!({ "state": session.state });
+        session.state = state;
+        session.revision += 1;
+        if let Some(reason) = reason {
+            session.end_reason.get_or_insert_with(|| reason.to_owned());
+        }
+        match state {
+            SessionState::Created => {}
+            SessionState::Starting => session.starting_at = Some(now),
+            SessionState::Running => session.running_at = Some(now),
+            SessionState::Stopping => session.stopping_at = Some(now),
+            SessionState::Ended | SessionState::Failed => {
+                session.ended_at = Some(now);
+                self.close(now);
+            }
+        }
+        let session = &self.session;
+        let after = json!({ "state": session.state, "end_reason": session.end_reason });
+        self.events.push(Event::of(
+            state.as_str(),
+            "session",
+            session.id,
+            Some(&before),
+            Some(&after),
+        ));
+    }
+
+    fn close(&mut self, now: DateTime<Utc>) {
+        for run in &mut self.runs {
+            if matches!(
+                run.state,
+                RunState::Pending | RunState::Dispatched | RunState::Joined
+            ) {
+                run.left_at = run.joined_at.map(|_| run.left_at.unwrap_or(now));
+                run.state = RunState::Finished;
+            }
+        }
+        for (index, participant) in self.participants.iter_mut().enumerate() {
+            if participant.left_at.is_none() {
+                participant.left_at = Some(now);
+                self.touched_participants.push(index);
+            }
+        }
+    }
+
+    /// The room is gone for good.
+    pub fn room_closed(&mut self) {
+        let reason = closed_reason(&self.view());
+        self.session.room_deleted_at = Some(self.clock.now());
+        if self.session.state.is_live() {
+            self.enter(SessionState::Ended, Some(reason));
+        }
+    }
+
+    /// A participant is, or was, in the room since `at`.
+    pub fn joined(&mut self, seen: &Seen<'_>, at: DateTime<Utc>) {
+        let index = self.participant(seen);
+        let participant = &mut self.participants[index];
+        participant.joined_at.get_or_insert(at);
+        // The same stay again, later than its end: LiveKit was restarted and it came back.
+        if participant.left_at.is_some_and(|left| at > left) {
+            participant.left_at = None;
+            participant.disconnect_reason = None;
+        }
+        let left = participant.left_at;
+        self.touched_participants.push(index);
+        if seen.kind == "agent" && !self.session.state.is_terminal() {
+            self.agent_joined(seen, at, left);
+        }
+    }
+
+    fn agent_joined(&mut self, seen: &Seen<'_>, at: DateTime<Utc>, left: Option<DateTime<Utc>>) {
+        let Some(index) = self.run_of(seen) else {
+            return;
+        };
+        let other_joined =
+            self.runs.iter().enumerate().any(|(other, run)| {
+                other != index && run.is_primary && run.state == RunState::Joined
+            });
+        let run = &mut self.runs[index];
+        if other_joined || matches!(run.state, RunState::Finished | RunState::Lost) {
+            return;
+        }
+        run.state = RunState::Joined;
+        run.participant_sid = Some(seen.sid.to_owned());
+        run.participant_identity = Some(seen.identity.to_owned());
+        run.joined_at.get_or_insert(at);
+        run.missing_since = left;
+        if self.session.state == SessionState::Starting {
+            self.session.dispatched_at.get_or_insert(at);
+            self.session.last_error = None;
+            self.enter(SessionState::Running, None);
+        }
+    }
+
+    /// The run that an agent belongs to: named in its identity, known by its stay, or else the
+    /// newest one that nobody has joined for.
+    fn run_of(&self, seen: &Seen<'_>) -> Option<usize> {
+        let named = seen
+            .identity
+            .strip_prefix(AGENT_IDENTITY)
+            .and_then(|id| id.parse::<AgentRunId>().ok());
+        let position = |test: &dyn Fn(&AgentRun) -> bool| self.runs.iter().rposition(test);
+        position(&|run| Some(run.id) == named)
+            .or_else(|| position(&|run| run.participant_sid.as_deref() == Some(seen.sid)))
+            .or_else(|| {
+                position(&|run| matches!(run.state, RunState::Pending | RunState::Dispatched))
+            })
+    }
+
+    /// Whether an agent is one too many: it belongs to no run that is joined with it.
+    pub fn is_surplus(&self, seen: &Seen<'_>) -> bool {
+        let joined = |run: &&AgentRun| run.state == RunState::Joined;
+        let current = self.runs.iter().find(joined);
+        seen.kind == "agent"
+            && current.is_some_and(|run| run.participant_sid.as_deref() != Some(seen.sid))
+    }
+
+    /// A participant left at `at`, in LiveKit's words for `reason`.
+    pub fn left(&mut self, seen: &Seen<'_>, at: DateTime<Utc>, reason: &str) {
+        let index = self.participant(seen);
+        let participant = &mut self.participants[index];
+        participant.left_at.get_or_insert(at);
+        participant
+            .disconnect_reason
+            .get_or_insert_with(|| reason.to_owned());
+        self.touched_participants.push(index);
+        let run = self
+            .runs
+            .iter_mut()
+            .find(|run| run.participant_sid.as_deref() == Some(seen.sid));
+        if let Some(run) = run {
+            run.missing_since.get_or_insert(at);
+            run.left_at.get_or_insert(at);
+        }
+    }
+
+    /// What LiveKit shows at `at`: everyone who is in the room.
+    pub fn observed(&mut self, present: &[Seen<'_>], at: DateTime<Utc>) {
+        for seen in present {
+            self.joined(seen, at);
+        }
+        let is_present = |sid: &str| present.iter().any(|seen| seen.sid == sid);
+        // One who joined a moment ago may have come after the list was made.
+        let settled = at - TimeDelta::seconds(2);
+        for (index, participant) in self.participants.iter_mut().enumerate() {
+            let old = participant.joined_at.is_some_and(|joined| joined < settled);
+            if participant.left_at.is_none() && old && !is_present(&participant.sid) {
+                participant.left_at = Some(at);
+                self.touched_participants.push(index);
+            }
+        }
+        for run in &mut self.runs {
+            if run.state != RunState::Joined {
+                continue;
+            }
+            let sid = run.participant_sid.as_deref().unwrap_or_default();
+            if is_present(sid) {
+                run.missing_since = None;
+                run.left_at = None;
+            } else {
+                run.missing_since.get_or_insert(at);
+            }
+        }
+    }
+
+    fn participant(&mut self, seen: &Seen<'_>) -> usize {
+        if let Some(index) = self.participants.iter().position(|p| p.sid == seen.sid) {
+            return index;
+        }
+        self.participants.push(Participant {
+            tenant_id: self.session.tenant_id,
+            id: self.clock.new_id(),
+            session_id: self.session.id,
+            sid: seen.sid.to_owned(),
+            identity: seen.identity.to_owned(),
+            name: seen.name.to_owned(),
+            kind: seen.kind.to_owned(),
+            joined_at: None,
+            left_at: None,
+            disconnect_reason: None,
+        });
+        self.participants.len() - 1
+    }
+}

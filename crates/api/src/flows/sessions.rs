@@ -1,0 +1,230 @@
+//! What a request can want of a session: create, start, stop. Each only records; the session's
+//! job does the rest.
+
+use std::time::Duration;
+
+use patchbay_domain::{
+    AgentId, BindingId, Metadata, SessionId, TenantId,
+    configuration::{Configuration, SCHEMA},
+    prompt::{PromptSpec, Rendered, Variables},
+    runtime::RuntimeSpec,
+    session::{RunState, SessionState, reason},
+};
+use patchbay_persistence::{
+    TenantTx, agents, bindings, jobs,
+    runs::{self, AgentRun},
+    sessions::{self, Session, StoredConfiguration},
+    webhook_events::{self, Room},
+};
+
+use super::record::Record;
+use crate::{
+    app::App,
+    error::{ApiError, Code, Result},
+};
+
+/// A session to be created.
+pub struct NewSession {
+    /// Whose definition runs.
+    pub agent_id: AgentId,
+    /// A binding of the agent; the active one by default.
+    pub binding_id: Option<BindingId>,
+    /// Values of the prompt's variables.
+    pub variables: Variables,
+    /// The caller's own data.
+    pub metadata: Metadata,
+}
+
+/// Resolves the binding, renders the prompt, stores the configuration and the session.
+pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Session> {
+    // The lock keeps the agent from being deleted under the new session.
+    let agent = agents::find(tx, new.agent_id, true).await?;
+    let agent = agent.ok_or_else(ApiError::not_found)?;
+    let binding_id = new.binding_id.or(agent.active_binding_id).ok_or_else(|| {
+        let detail = "Activate a binding of the agent, or name one.";
+        ApiError::new(Code::NoActiveBinding, detail)
+    })?;
+    let (configuration, rendered) = resolve(tx, &agent, binding_id, &new.variables).await?;
+    let (document, digest) = configuration.seal()?;
+    let now = app.clock.now();
+    let stored = StoredConfiguration {
+        tenant_id: tx.tenant(),
+        digest: digest.clone(),
+        document,
+        created_at: now,
+    };
+    sessions::store_configuration(tx, &stored).await?;
+    let id: SessionId = app.clock.new_id();
+    let limit = configuration.runtime.limits.max_duration_seconds;
+    let session = Session {
+        tenant_id: tx.tenant(),
+        id,
+        agent_id: agent.id,
+        binding_id,
+        configuration_digest: digest,
+        worker_name: agent.worker_name,
+        state: SessionState::Created,
+        end_reason: None,
+        error_detail: None,
+        last_error: None,
+        room_name: format!("{}-s-{id}", app.settings.env),
+        room_sid: None,
+        variables: serde_json::to_value(&new.variables).map_err(ApiError::internal)?,
+        metadata: new.metadata,
+        rendered_prompt: rendered.prompt,
+        rendered_greeting: rendered.greeting,
+        max_duration_seconds: i32::try_from(limit).unwrap_or(i32::MAX),
+        revision: 1,
+        created_at: now,
+        starting_at: None,
+        dispatched_at: None,
+        running_at: None,
+        stopping_at: None,
+        ended_at: None,
+        room_missing_since: None,
+        room_deleted_at: None,
+    };
+    sessions::insert(tx, &session).await?;
+    let room = Room {
+        name: session.room_name.clone(),
+        tenant_id: tx.tenant(),
+        session_id: id,
+    };
+    webhook_events::insert_room(tx, &room).await?;
+    Ok(session)
+}
+
+async fn resolve(
+    tx: &mut TenantTx,
+    agent: &agents::Agent,
+    binding_id: BindingId,
+    variables: &Variables,
+) -> Result<(Configuration, Rendered)> {
+    let binding = bindings::find(tx, agent.id, binding_id).await?;
+    let binding = binding.ok_or_else(ApiError::not_found)?;
+    let specs = bindings::specs(tx, &binding).await?;
+    let (prompt, runtime) =
+        specs.ok_or_else(|| ApiError::internal("a binding without its versions"))?;
+    let prompt: PromptSpec = serde_json::from_value(prompt).map_err(ApiError::internal)?;
+    let runtime: RuntimeSpec = serde_json::from_value(runtime).map_err(ApiError::internal)?;
+    let rendered = prompt.render(variables).map_err(|violations| {
+        let within = violations.into_iter().map(|mut violation| {
+            violation.pointer.insert_str(0, "/variables");
+            violation
+        });
+        ApiError::invalid(within.collect())
+    })?;
+    let configuration = Configuration {
+        schema: SCHEMA,
+        worker_name: agent.worker_name.clone(),
+        prompt,
+        runtime,
+    };
+    Ok((configuration, rendered))
+}
+
+/// Asks for the start: `created → starting`, the first run and the job. A second start finds it
+/// done.
+pub async fn start(app: &App, tx: &mut TenantTx, record: &mut Record) -> Result<()> {
+    match record.session.state {
+        SessionState::Created => {}
+        SessionState::Starting | SessionState::Running => return Ok(()),
+        _ => return Err(ApiError::new(Code::SessionOver, "A session starts once.")),
+    }
+    record.enter(SessionState::Starting, None);
+    add_run(app, tx, record, 1).await?;
+    enqueue(app, tx, record.session.id).await
+}
+
+/// Records one more dispatch to be made.
+pub async fn add_run(
+    app: &App,
+    tx: &mut TenantTx,
+    record: &mut Record,
+    attempt: i32,
+) -> Result<()> {
+    let run = AgentRun {
+        tenant_id: tx.tenant(),
+        id: app.clock.new_id(),
+        session_id: record.session.id,
+        configuration_digest: record.session.configuration_digest.clone(),
+        is_primary: true,
+        attempt,
+        state: RunState::Pending,
+        dispatch_id: None,
+        participant_sid: None,
+        participant_identity: None,
+        created_at: app.clock.now(),
+        dispatched_at: None,
+        joined_at: None,
+        left_at: None,
+        missing_since: None,
+    };
+    runs::insert(tx, &run).await?;
+    record.runs.push(run);
+    Ok(())
+}
+
+/// How a stop was asked for.
+pub struct StopRequest {
+    /// Why; `stopped` by default.
+    pub reason: Option<String>,
+    /// The worker's own error: the session has failed.
+    pub error: Option<String>,
+}
+
+/// Asks for the end. A second stop finds it done.
+pub async fn stop(
+    app: &App,
+    tx: &mut TenantTx,
+    record: &mut Record,
+    request: StopRequest,
+) -> Result<()> {
+    match (record.session.state, request.error) {
+        (SessionState::Stopping | SessionState::Ended | SessionState::Failed, _) => return Ok(()),
+        (SessionState::Created, _) => {
+            record.enter(SessionState::Ended, Some(reason::CANCELED));
+            return Ok(());
+        }
+        (_, Some(error)) => {
+            record.session.error_detail = Some(error);
+            let why = request.reason.as_deref().unwrap_or(reason::AGENT_ERROR);
+            record.enter(SessionState::Failed, Some(why));
+        }
+        (_, None) => {
+            let why = request.reason.as_deref().unwrap_or(reason::STOPPED);
+            record.enter(SessionState::Stopping, Some(why));
+        }
+    }
+    enqueue(app, tx, record.session.id).await
+}
+
+async fn enqueue(app: &App, tx: &mut TenantTx, id: SessionId) -> Result<()> {
+    let tenant = tx.tenant();
+    let now = app.clock.now();
+    Ok(jobs::enqueue(tx, jobs::SESSION, id.uuid(), Some(tenant), now).await?)
+}
+
+/// Wakes the session's job and waits, up to the setting, until it has done what was asked for.
+pub async fn settle(
+    app: &App,
+    tenant: TenantId,
+    id: SessionId,
+    done: impl Fn(&Session) -> bool,
+) -> Result<(Session, bool)> {
+    app.job_due.notify_one();
+    let deadline = tokio::time::Instant::now() + app.settings.start_wait.into();
+    let mut pause = Duration::from_millis(4);
+    loop {
+        let mut tx = app.db.begin(tenant).await?;
+        let session = sessions::find(&mut tx, id, false).await?;
+        tx.finish();
+        let session = session.ok_or_else(ApiError::not_found)?;
+        let is_done = done(&session);
+        if is_done || tokio::time::Instant::now() + pause > deadline {
+            return Ok((session, is_done));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(250));
+    }
+}

@@ -1,0 +1,321 @@
+//! The job of a session: compare what is recorded with LiveKit and take the next step, until there
+//! is nothing to do but wait.
+//!
+//! It runs once at a time for a session (the jobs table sees to that) and reads the record anew
+//! before every step. Each step is an effect that can be repeated, or is looked for before it is
+//! repeated, so a crash at any point is repaired by running the job again.
+
+use chrono::{DateTime, Utc};
+use patchbay_domain::{
+    AgentRunId, SessionId, TenantId,
+    session::{RunState, SessionState, Step, next_step},
+};
+use patchbay_livekit::{Participant, RoomRequest};
+use patchbay_persistence::{jobs, sessions::Session, webhook_events};
+use serde_json::json;
+
+use super::{
+    record::{Record, Seen},
+    sessions::add_run,
+};
+use crate::{app::App, error::ApiError, extract::Actor};
+
+/// More steps than any session needs at once; ends a loop that would be a defect.
+const MOST_STEPS: usize = 12;
+
+/// Why the job could not finish; it is repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The database, or a defect.
+    #[error("{0}")]
+    Api(#[from] ApiError),
+    /// LiveKit.
+    #[error("{0}")]
+    LiveKit(#[from] patchbay_livekit::Error),
+}
+
+impl From<patchbay_persistence::Error> for SyncError {
+    fn from(error: patchbay_persistence::Error) -> Self {
+        Self::Api(error.into())
+    }
+}
+
+/// Runs the job; answers when it is due again, if ever.
+#[tracing::instrument(skip(app), err(level = "warn"))]
+pub async fn sync(
+    app: &App,
+    tenant: TenantId,
+    id: SessionId,
+) -> Result<Option<DateTime<Utc>>, SyncError> {
+    for _ in 0..MOST_STEPS {
+        let Some(step) = decide(app, tenant, id).await? else {
+            return Ok(None);
+        };
+        match step {
+            (_, Step::Done) => return Ok(None),
+            (_, Step::Wait(until)) => return Ok(Some(until)),
+            (session, step) => take(app, &session, step).await?,
+        }
+    }
+    Err(ApiError::internal("a session that never settles").into())
+}
+
+/// Looks at LiveKit where that matters, records what is seen, and decides.
+async fn decide(
+    app: &App,
+    tenant: TenantId,
+    id: SessionId,
+) -> Result<Option<(Session, Step)>, SyncError> {
+    let mut tx = app.db.begin(tenant).await?;
+    let Some(record) = Record::load(&mut tx, &app.clock, id).await? else {
+        return Ok(None);
+    };
+    tx.finish();
+    let in_room = match record.session.state {
+        SessionState::Starting => record.session.dispatched_at.is_some(),
+        state => state == SessionState::Running,
+    };
+    if in_room {
+        return observe(app, &record.session).await;
+    }
+    let step = next_step(&record.view(), &app.timings, app.clock.now());
+    Ok(Some((record.session, step)))
+}
+
+async fn observe(app: &App, session: &Session) -> Result<Option<(Session, Step)>, SyncError> {
+    let at = app.clock.now();
+    let name = session.room_name.clone();
+    let rooms = app.livekit.list_rooms(vec![name.clone()]).await?;
+    let here = rooms
+        .iter()
+        .any(|room| session.room_sid.as_ref().is_none_or(|sid| *sid == room.sid));
+    let present = if here {
+        app.livekit.list_participants(&name).await?
+    } else {
+        Vec::new()
+    };
+    let seen: Vec<_> = present.iter().map(seen).collect();
+    let mut tx = app.db.begin(session.tenant_id).await?;
+    let Some(mut record) = Record::load(&mut tx, &app.clock, session.id).await? else {
+        return Ok(None);
+    };
+    if record.session.state.is_live() {
+        if here {
+            record.session.room_missing_since = None;
+            record.observed(&seen, at);
+        } else {
+            record.session.room_missing_since.get_or_insert(at);
+        }
+    }
+    let surplus: Vec<_> = seen
+        .iter()
+        .filter(|seen| record.is_surplus(seen))
+        .map(|seen| seen.identity.to_owned())
+        .collect();
+    let step = next_step(&record.view(), &app.timings, app.clock.now());
+    let session = record.save(&mut tx, &Actor::System, None).await?;
+    tx.commit().await?;
+    for identity in surplus {
+        tracing::info!(%identity, "removing an agent that came too late");
+        app.livekit.remove_participant(&name, &identity).await?;
+    }
+    Ok(Some((session, step)))
+}
+
+fn seen(participant: &Participant) -> Seen<'_> {
+    Seen {
+        sid: &participant.sid,
+        identity: &participant.identity,
+        name: &participant.name,
+        kind: participant.kind.as_str(),
+    }
+}
+
+async fn take(app: &App, session: &Session, step: Step) -> Result<(), SyncError> {
+    match step {
+        Step::CreateRoom(run) => create_room(app, session, run).await,
+        Step::Dispatch(run) => dispatch(app, session, run).await,
+        Step::DeleteRoom => {
+            app.livekit.delete_room(&session.room_name).await?;
+            crash_here(app, "after_delete_room");
+            let now = app.clock.now();
+            change(app, session, |record| {
+                record.session.room_deleted_at = Some(now)
+            })
+            .await
+        }
+        Step::Replace(run, mark) => replace(app, session, run, mark).await,
+        Step::Fail(reason) => {
+            change(app, session, |record| {
+                record.enter(SessionState::Failed, Some(reason))
+            })
+            .await
+        }
+        Step::Stop(reason) => {
+            change(app, session, |record| {
+                record.enter(SessionState::Stopping, Some(reason))
+            })
+            .await
+        }
+        Step::End(reason) => {
+            change(app, session, |record| {
+                record.enter(SessionState::Ended, Some(reason))
+            })
+            .await
+        }
+        Step::Done | Step::Wait(_) => Ok(()),
+    }
+}
+
+/// One idempotent call makes the room and dispatches the agent.
+async fn create_room(app: &App, session: &Session, run: AgentRunId) -> Result<(), SyncError> {
+    let seconds = |span: crate::settings::Span| {
+        u32::try_from(std::time::Duration::from(span).as_secs()).unwrap_or(u32::MAX)
+    };
+    let request = RoomRequest {
+        name: session.room_name.clone(),
+        empty_timeout: seconds(app.settings.room_empty_timeout),
+        departure_timeout: seconds(app.settings.room_departure_timeout),
+        agent_name: session.worker_name.clone(),
+        dispatch_metadata: dispatch_metadata(session, run),
+    };
+    let room = match app.livekit.create_room(&request).await {
+        Ok(room) => room,
+        Err(error) => {
+            let text = error.to_string();
+            change(app, session, |record| {
+                record.session.last_error = Some(text)
+            })
+            .await?;
+            return Err(error.into());
+        }
+    };
+    crash_here(app, "after_create_room");
+    let now = app.clock.now();
+    change(app, session, |record| {
+        record.session.room_sid = Some(room.sid);
+        record.session.dispatched_at.get_or_insert(now);
+        record.session.last_error = None;
+        dispatched(record, run, None, now);
+    })
+    .await
+}
+
+/// Dispatches a further run. The call is not idempotent, so LiveKit is asked first whether an
+/// interrupted attempt has got through.
+async fn dispatch(app: &App, session: &Session, run: AgentRunId) -> Result<(), SyncError> {
+    let metadata = dispatch_metadata(session, run);
+    let known = app.livekit.list_dispatches(&session.room_name).await?;
+    let dispatch = match known.into_iter().find(|known| known.metadata == metadata) {
+        Some(known) => known,
+        None => {
+            let (room, worker) = (&session.room_name, &session.worker_name);
+            app.livekit.create_dispatch(room, worker, &metadata).await?
+        }
+    };
+    crash_here(app, "after_create_dispatch");
+    let now = app.clock.now();
+    change(app, session, |record| {
+        dispatched(record, run, Some(dispatch.id), now)
+    })
+    .await
+}
+
+fn dispatched(record: &mut Record, run: AgentRunId, id: Option<String>, now: DateTime<Utc>) {
+    if let Some(run) = record.run(run) {
+        run.dispatch_id = id;
+        run.dispatched_at.get_or_insert(now);
+        if run.state == RunState::Pending {
+            run.state = RunState::Dispatched;
+        }
+    }
+}
+
+/// Ids only: the metadata of a dispatch is no secret.
+fn dispatch_metadata(session: &Session, run: AgentRunId) -> String {
+    json!({
+        "tenant_id": session.tenant_id,
+        "session_id": session.id,
+        "agent_run_id": run,
+    })
+    .to_string()
+}
+
+async fn replace(
+    app: &App,
+    session: &Session,
+    run: AgentRunId,
+    mark: RunState,
+) -> Result<(), SyncError> {
+    let mut tx = app.db.begin(session.tenant_id).await?;
+    let Some(mut record) = Record::load(&mut tx, &app.clock, session.id).await? else {
+        return Ok(());
+    };
+    if !record.session.state.is_live() {
+        return Ok(());
+    }
+    let now = app.clock.now();
+    let mut attempt = 1;
+    if let Some(run) = record.run(run) {
+        run.state = mark;
+        run.left_at = run.joined_at.map(|_| run.left_at.unwrap_or(now));
+        attempt = run.attempt + 1;
+    }
+    add_run(app, &mut tx, &mut record, attempt).await?;
+    record.save(&mut tx, &Actor::System, None).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn change(
+    app: &App,
+    session: &Session,
+    work: impl FnOnce(&mut Record),
+) -> Result<(), SyncError> {
+    let mut tx = app.db.begin(session.tenant_id).await?;
+    if let Some(mut record) = Record::load(&mut tx, &app.clock, session.id).await? {
+        work(&mut record);
+        record.save(&mut tx, &Actor::System, None).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Aborts the process in tests, to prove that a crash at this point is repaired.
+fn crash_here(app: &App, point: &str) {
+    if app.settings.crash_at.as_deref() == Some(point) {
+        std::process::abort();
+    }
+}
+
+/// Brings back into view the sessions of ours that are over and yet have a room in LiveKit.
+pub async fn sweep_rooms(app: &App) -> Result<(), SyncError> {
+    let prefix = format!("{}-s-", app.settings.env);
+    let rooms = app.livekit.list_rooms(Vec::new()).await?;
+    let names: Vec<_> = rooms
+        .into_iter()
+        .map(|room| room.name)
+        .filter(|name| name.starts_with(&prefix))
+        .collect();
+    let mut connection = app.db.connection().await?;
+    let ours = webhook_events::find_rooms(&mut connection, &names).await?;
+    drop(connection);
+    for room in ours {
+        let mut tx = app.db.begin(room.tenant_id).await?;
+        match Record::load(&mut tx, &app.clock, room.session_id).await? {
+            Some(mut record) if record.session.state.is_terminal() => {
+                record.session.room_deleted_at = None;
+                record.save(&mut tx, &Actor::System, None).await?;
+                let (subject, tenant) = (room.session_id.uuid(), Some(room.tenant_id));
+                let now = app.clock.now();
+                jobs::enqueue(&mut tx, jobs::SESSION, subject, tenant, now).await?;
+                tx.commit().await?;
+            }
+            Some(_) => {}
+            // The session has been erased; its room has no business being there.
+            None => app.livekit.delete_room(&room.name).await?,
+        }
+    }
+    app.job_due.notify_one();
+    Ok(())
+}

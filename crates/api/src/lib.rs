@@ -1,0 +1,15 @@
+//! The HTTP API of Patchbay. The binary `patchbay-api` is a thin shell around it.
+
+pub mod answer;
+pub mod app;
+pub mod audit;
+pub mod background;
+pub mod envelope;
+pub mod error;
+pub mod extract;
+pub mod flows;
+pub mod openapi;
+pub mod routes;
+pub mod server;
+pub mod settings;
+pub mod telemetry;

@@ -1,0 +1,151 @@
+//! The binary: `patchbay-api serve | migrate | check-config | openapi`.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use patchbay_api::{
+    app::App,
+    routes,
+    server::Server,
+    settings::{OwnerSettings, Settings},
+    telemetry,
+};
+use patchbay_domain::Clock;
+use patchbay_persistence::migrations;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Control plane for voice AI agents on LiveKit.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API.
+    Serve(Box<Settings>),
+    /// Bring the database up to date, as its owner.
+    Migrate(OwnerSettings),
+    /// Check the settings and what they point at, and say what is wrong.
+    CheckConfig(Box<Settings>),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// A setting is wrong.
+const WRONG_SETTING: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(settings) => match settings.check() {
+            Ok(()) => serve(*settings).await,
+            Err(fault) => return wrong_setting(&fault),
+        },
+        Command::CheckConfig(settings) => match settings.check() {
+            Ok(()) => check_config(*settings).await,
+            Err(fault) => return wrong_setting(&fault),
+        },
+        Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
+        Command::Openapi => print_document(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("patchbay-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wrong_setting(fault: &str) -> ExitCode {
+    eprintln!("patchbay-api: {fault}");
+    ExitCode::from(WRONG_SETTING)
+}
+
+fn print_document() -> anyhow::Result<()> {
+    let document = serde_json::to_string_pretty(&routes::api().document())?;
+    println!("{document}");
+    Ok(())
+}
+
+async fn migrate(url: &str) -> anyhow::Result<()> {
+    let done = migrations::run(url).await.context("DATABASE_OWNER_URL")?;
+    match done.len() {
+        0 => println!("The database is up to date."),
+        count => println!("Ran {count} migrations: {}.", done.join(", ")),
+    }
+    Ok(())
+}
+
+async fn check_config(settings: Settings) -> anyhow::Result<()> {
+    let app = App::new(settings, Clock::system())?;
+    app.db.ping().await.context("DATABASE_URL")?;
+    if let Some(role) = app.db.bypassing_role().await? {
+        anyhow::bail!("DATABASE_URL: the role {role} bypasses row-level security");
+    }
+    let pending = migrations::pending(&app.db).await.context("DATABASE_URL")?;
+    anyhow::ensure!(
+        pending.is_empty(),
+        "DATABASE_URL: migrations are pending ({}); run `patchbay-api migrate`",
+        pending.join(", ")
+    );
+    let probe = vec!["readiness-probe".to_owned()];
+    app.livekit.list_rooms(probe).await.context("LIVEKIT_URL")?;
+    println!("The settings are good, and PostgreSQL and LiveKit answer.");
+    Ok(())
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let traces = telemetry::init(&settings)?;
+    let app = Arc::new(App::new(settings, Clock::system())?);
+    refuse_bypass(&app).await?;
+    if app.settings.operator_key.is_none() {
+        tracing::warn!("PATCHBAY_OPERATOR_KEY is not set: nobody can create tenants");
+    }
+    let server = Server::start(app)?;
+    tracing::info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "serving");
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending: requests in flight finish");
+    server.stop(Duration::from_millis(500)).await;
+    if let Some(traces) = traces {
+        let _ = tokio::task::spawn_blocking(move || traces.shutdown()).await;
+    }
+    Ok(())
+}
+
+/// A role that bypasses row-level security would take the second lock off every tenant's door.
+async fn refuse_bypass(app: &App) -> anyhow::Result<()> {
+    let bypassing = match app.db.bypassing_role().await {
+        Ok(bypassing) => bypassing,
+        // Readiness will tell; the service waits for its database rather than dying of it.
+        Err(error) => {
+            tracing::warn!(%error, "the database cannot be asked yet");
+            None
+        }
+    };
+    match bypassing {
+        Some(role) if app.settings.allow_rls_bypass => {
+            tracing::warn!(
+                role,
+                "ROW-LEVEL SECURITY IS BYPASSED by this role: development only"
+            );
+            Ok(())
+        }
+        Some(role) => anyhow::bail!(
+            "DATABASE_URL: the role {role} bypasses row-level security; use a member of {}",
+            migrations::APPLICATION_ROLE
+        ),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,394 @@
+//! The OpenAPI 3.1 document, put together from what types say of themselves.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::Method;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{Doc, tidy};
+use crate::error::{Code, PROBLEM_JSON, Problem};
+
+/// What an extractor or an answer adds to the operation it appears in.
+pub trait Describe {
+    /// Adds it.
+    fn describe(operation: &mut Operation);
+}
+
+/// One operation while it is being described.
+#[derive(Default)]
+pub struct Operation {
+    pub(super) value: Map<String, Value>,
+    pub(super) schemas: BTreeMap<String, Value>,
+    errors: BTreeMap<u16, Vec<&'static str>>,
+    taken: Vec<u16>,
+}
+
+impl Operation {
+    /// A reference to the schema of `T`, which becomes a component with all it refers to.
+    pub fn schema<T: ToSchema>(&mut self) -> Value {
+        let mut referenced = Vec::new();
+        T::schemas(&mut referenced);
+        for (name, schema) in referenced {
+            self.schemas.insert(name, to_value(&schema));
+        }
+        let name = component_name::<T>();
+        self.schemas.insert(name.clone(), to_value(&T::schema()));
+        json!({ "$ref": format!("#/components/schemas/{name}") })
+    }
+
+    /// Adds a component by hand.
+    pub fn component(&mut self, name: &str, schema: Value) -> Value {
+        self.schemas.insert(name.to_owned(), schema);
+        json!({ "$ref": format!("#/components/schemas/{name}") })
+    }
+
+    /// An example of `T`, once its schema has been added.
+    pub fn example<T: ToSchema>(&self) -> Value {
+        tidy::example(&to_value(&T::schema()), &self.schemas)
+    }
+
+    /// Says that an error can occur.
+    pub fn error(&mut self, code: Code) {
+        let (name, status, _) = code.row();
+        let names = self.errors.entry(status).or_default();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+
+    /// Sets a member of the operation.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.value.insert(name.to_owned(), value);
+    }
+
+    /// Says that the body may be left out.
+    pub fn optional_body(&mut self) {
+        if let Some(body) = self.value.get_mut("requestBody") {
+            body["required"] = false.into();
+        }
+    }
+
+    /// Adds the fields of `F` as query parameters.
+    pub fn filters<F: ToSchema>(&mut self) {
+        let mut referenced = Vec::new();
+        F::schemas(&mut referenced);
+        for (name, schema) in referenced {
+            self.schemas.insert(name, to_value(&schema));
+        }
+        let schema = to_value(&F::schema());
+        let fields = schema["properties"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        for (name, mut schema) in fields {
+            tidy::inline(&mut schema, &self.schemas);
+            tidy::without_null(&mut schema);
+            let description = schema["description"].take();
+            let example = schema["example"].take();
+            if let Some(fields) = schema.as_object_mut() {
+                fields.retain(|name, _| name != "description" && name != "example");
+            }
+            let mut parameter = json!({
+                "name": name, "in": "query", "required": false,
+                "description": description, "schema": schema,
+            });
+            if !example.is_null() {
+                parameter["example"] = example;
+            }
+            self.parameter(parameter);
+        }
+    }
+
+    /// Adds a parameter.
+    pub fn parameter(&mut self, parameter: Value) {
+        let parameters = self.value.entry("parameters").or_insert_with(|| json!([]));
+        if let Some(list) = parameters.as_array_mut() {
+            list.push(parameter);
+        }
+    }
+
+    /// Sets the request body; `media` are its media types.
+    pub fn body<T: ToSchema>(&mut self, media: &[&str]) {
+        let schema = self.schema::<T>();
+        let content: Map<_, _> = media
+            .iter()
+            .map(|media| {
+                let content = json!({ "schema": schema, "example": self.example::<T>() });
+                ((*media).to_owned(), content)
+            })
+            .collect();
+        self.value.insert(
+            "requestBody".to_owned(),
+            json!({ "required": true, "content": content }),
+        );
+    }
+
+    /// Adds an answer. `content` is a schema with an example.
+    pub fn answer(
+        &mut self,
+        status: u16,
+        description: &str,
+        headers: &[&str],
+        content: Option<(Value, Value)>,
+    ) {
+        let mut all = json!({ "X-Request-Id": header("X-Request-Id") });
+        for name in headers {
+            all[*name] = header(name);
+        }
+        let mut response = json!({ "description": description, "headers": all });
+        if let Some((schema, example)) = content {
+            response["content"] =
+                json!({ "application/json": { "schema": schema, "example": example } });
+        }
+        let responses = self.value.entry("responses").or_insert_with(|| json!({}));
+        responses[status.to_string()] = response;
+    }
+
+    /// An answer that stands although an error has the same status.
+    pub fn answer_last(&mut self, status: u16, description: &str, content: Option<(Value, Value)>) {
+        self.taken.push(status);
+        self.answer(status, description, &[], content);
+    }
+
+    fn finish(mut self, doc: &Doc) -> (Value, BTreeMap<String, Value>) {
+        for code in doc.errors {
+            self.error(*code);
+        }
+        self.error(Code::Internal);
+        self.error(Code::Unavailable);
+        let problem = self.schema::<Problem>();
+        for (status, codes) in std::mem::take(&mut self.errors) {
+            if self.taken.contains(&status) {
+                continue;
+            }
+            let codes: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
+            let headers = match status {
+                401 => json!({ "WWW-Authenticate": header("WWW-Authenticate") }),
+                503 => json!({ "Retry-After": header("Retry-After") }),
+                _ => json!({}),
+            };
+            let mut response = json!({
+                "description": format!("Code: {}.", codes.join(", ")),
+                "headers": headers,
+                "content": { PROBLEM_JSON: { "schema": problem, "example": problem_example(status, &codes) } },
+            });
+            response["headers"]["X-Request-Id"] = header("X-Request-Id");
+            let responses = self.value.entry("responses").or_insert_with(|| json!({}));
+            responses[status.to_string()] = response;
+        }
+        self.value.insert("operationId".to_owned(), doc.id.into());
+        self.value.insert("tags".to_owned(), json!([doc.tag]));
+        self.value.insert("summary".to_owned(), doc.summary.into());
+        let scopes = self.value.remove("x-scopes");
+        let mut description = doc.description.to_owned();
+        if let Some(scopes) = &scopes {
+            let names: Vec<_> = scopes
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|s| format!("`{}`", s.as_str().unwrap_or_default()))
+                .collect();
+            description.push_str(&format!("\n\nScope: {}.", names.join(" or ")));
+        }
+        self.value
+            .insert("description".to_owned(), description.into());
+        (Value::Object(self.value), self.schemas)
+    }
+}
+
+fn problem_example(status: u16, codes: &[String]) -> Value {
+    let code = codes
+        .first()
+        .map(|code| code.trim_matches('`'))
+        .unwrap_or_default();
+    let mut example = json!({
+        "type": "about:blank",
+        "title": "What the code means",
+        "status": status,
+        "detail": "What is wrong this time.",
+        "code": code,
+        "request_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11",
+    });
+    if status == 422 {
+        example["errors"] = json!([
+            { "pointer": "/name", "code": "too_short", "message": "at least 1 characters are needed" }
+        ]);
+    }
+    example
+}
+
+/// The name of a type's component: its own, and for a generic one both put into words, so that
+/// `Version<PromptSpec>` is a `PromptVersion`.
+pub fn component_name<T: ToSchema>() -> String {
+    let last = |path: &str| path.rsplit("::").next().unwrap_or_default().to_owned();
+    let Some((outer, inner)) = std::any::type_name::<T>().split_once('<') else {
+        return T::name().into_owned();
+    };
+    let inner = match &*last(inner.trim_end_matches('>')) {
+        "PromptSpec" => "Prompt".to_owned(),
+        "RuntimeSpec" => "RuntimeConfig".to_owned(),
+        other => other.to_owned(),
+    };
+    match &*last(outer) {
+        "Artifact" => inner,
+        "CreateVersion" => format!("Create{inner}Version"),
+        outer => format!("{inner}{outer}"),
+    }
+}
+
+fn header(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{name}") })
+}
+
+fn to_value(schema: &impl serde::Serialize) -> Value {
+    serde_json::to_value(schema).unwrap_or_default()
+}
+
+/// The document while routes are being added.
+pub(super) struct Builder {
+    paths: BTreeMap<String, Map<String, Value>>,
+    schemas: BTreeMap<String, Value>,
+    tags: Vec<&'static str>,
+}
+
+impl Builder {
+    pub(super) const fn new() -> Self {
+        Self {
+            paths: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            tags: Vec::new(),
+        }
+    }
+
+    pub(super) fn add<Args: Describe, R: Describe>(
+        &mut self,
+        method: &Method,
+        path: &str,
+        doc: &Doc,
+    ) {
+        let mut operation = Operation::default();
+        for name in path_parameters(path) {
+            operation.parameter(path_parameter(name));
+            operation.error(Code::NotFound);
+        }
+        Args::describe(&mut operation);
+        R::describe(&mut operation);
+        let (value, schemas) = operation.finish(doc);
+        self.schemas.extend(schemas);
+        if !self.tags.contains(&doc.tag) {
+            self.tags.push(doc.tag);
+        }
+        self.paths
+            .entry(path.to_owned())
+            .or_default()
+            .insert(method.as_str().to_lowercase(), value);
+    }
+
+    pub(super) fn finish(&self) -> Value {
+        let tags: Vec<_> = self
+            .tags
+            .iter()
+            .map(|tag| json!({ "name": tag, "description": tag_description(tag) }))
+            .collect();
+        let mut paths = json!(self.paths);
+        tidy::inline(&mut paths, &self.schemas);
+        json!({
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Patchbay",
+                "version": env!("CARGO_PKG_VERSION"),
+                "summary": "Control plane for voice AI agents on LiveKit.",
+                "description": include_str!("description.md"),
+                "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+                "contact": { "name": "The operator of this installation" },
+            },
+            "servers": [{ "url": "/", "description": "The server that this document came from." }],
+            "tags": tags,
+            "paths": paths,
+            "components": {
+                "schemas": tidy::components(&self.schemas),
+                "headers": headers(),
+                "securitySchemes": {
+                    "api_key": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "bearerFormat": "pb_<key id>_<secret><checksum>",
+                        "description": "An API key of a tenant, or the operator's or workers' key of this installation.",
+                    },
+                },
+            },
+        })
+    }
+}
+
+fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn path_parameter(name: &str) -> Value {
+    let (schema, example) = if name == "digest" {
+        let example = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+        (
+            json!({ "type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64 }),
+            example,
+        )
+    } else {
+        let example = "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10";
+        (
+            json!({ "type": "string", "format": "uuid", "maxLength": 36 }),
+            example,
+        )
+    };
+    let what = name.trim_end_matches("_id").replace('_', " ");
+    let description = if name == "digest" {
+        "SHA-256 of the canonical JSON, in lowercase hexadecimal.".to_owned()
+    } else {
+        format!("Id of the {what}.")
+    };
+    json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema, "example": example })
+}
+
+fn tag_description(tag: &str) -> &'static str {
+    match tag {
+        "Tenants" => "Who the installation is shared between.",
+        "API keys" => "What a program proves itself with.",
+        "Agents" => "What answers: a name, a worker, and the binding that is active.",
+        "Prompts" => "What an agent is told, in immutable versions.",
+        "Runtime configs" => "How an agent hears, thinks and speaks, in immutable versions.",
+        "Bindings" => "Which exact versions an agent runs, and since when.",
+        "Sessions" => "A LiveKit room with an agent dispatched into it.",
+        "Tokens" => "What people join a session with.",
+        "Audit" => "Who changed what.",
+        _ => "The service itself.",
+    }
+}
+
+fn headers() -> Value {
+    let header = |description: &str, example: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 200 }, "example": example });
+    json!({
+        "X-Request-Id": header("Id of the request: the caller's, if well-formed, or a new one.", "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"),
+        "ETag": header("The revision in quotes; send it as If-Match to change only what you saw.", "\"1\""),
+        "Location": header("Path of what was created.", "/api/tenants/0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10"),
+        "WWW-Authenticate": header("The scheme to authenticate with.", "Bearer realm=\"patchbay\""),
+        "Retry-After": header("Seconds to wait before the next try.", "1"),
+    })
+}
+
+macro_rules! describe_tuple {
+    ($($part:ident),*) => {
+        impl<$($part: Describe),*> Describe for ($($part,)*) {
+            fn describe(operation: &mut Operation) {
+                let _ = &operation;
+                $($part::describe(operation);)*
+            }
+        }
+    };
+}
+describe_tuple!();
+describe_tuple!(A);
+describe_tuple!(A, B);
+describe_tuple!(A, B, C);
+describe_tuple!(A, B, C, D);
+describe_tuple!(A, B, C, D, E);

@@ -1,0 +1,153 @@
+//! Makes utoipa's schemas pleasant for clients: simple types are written where they are used,
+//! `null` becomes part of a type, and what an answer always carries is required.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+const REF: &str = "#/components/schemas/";
+
+/// The components, tidied; those that are written out elsewhere are gone.
+pub(super) fn components(raw: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    raw.iter()
+        .filter(|(_, schema)| !is_simple(schema))
+        .map(|(name, schema)| {
+            let mut schema = schema.clone();
+            inline(&mut schema, raw);
+            require_nullable(&mut schema);
+            (name.clone(), schema)
+        })
+        .collect()
+}
+
+/// Whether a component is no more than a string, a free object or a union with null.
+fn is_simple(schema: &Value) -> bool {
+    schema.get("properties").is_none() && schema.get("enum").is_none()
+}
+
+/// Writes simple components out, everywhere in `value`.
+pub(super) fn inline(value: &mut Value, raw: &BTreeMap<String, Value>) {
+    if let Value::Object(fields) = value {
+        let target = fields
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|target| target.strip_prefix(REF))
+            .and_then(|name| raw.get(name))
+            .filter(|schema| is_simple(schema));
+        if let Some(Value::Object(target)) = target {
+            fields.remove("$ref");
+            for (name, value) in target {
+                fields.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|value| inline(value, raw)),
+        Value::Array(items) => items.iter_mut().for_each(|item| inline(item, raw)),
+        _ => {}
+    }
+    merge_null(value);
+}
+
+/// `oneOf [T, null]` with a plain `T` is `type [T, null]`; a description belongs outside.
+fn merge_null(value: &mut Value) {
+    let Value::Object(fields) = value else {
+        return;
+    };
+    let Some(Value::Array(branches)) = fields.get("oneOf") else {
+        return;
+    };
+    let is_null = |branch: &Value| *branch == json!({ "type": "null" });
+    let [one] = &*branches
+        .iter()
+        .filter(|b| !is_null(b))
+        .cloned()
+        .collect::<Vec<_>>()
+    else {
+        return;
+    };
+    let mut one: Map<_, _> = one.as_object().cloned().unwrap_or_default();
+    if one.contains_key("$ref") || one.contains_key("enum") {
+        if let Some(description) = one.remove("description") {
+            fields.entry("description").or_insert(description);
+        }
+        fields.insert("oneOf".to_owned(), json!([one, { "type": "null" }]));
+        return;
+    }
+    fields.remove("oneOf");
+    let kind = one.remove("type").unwrap_or_default();
+    fields.insert("type".to_owned(), json!([kind, "null"]));
+    for (name, value) in one {
+        fields.entry(name).or_insert(value);
+    }
+}
+
+fn is_nullable(schema: &Value) -> bool {
+    let in_type = schema["type"]
+        .as_array()
+        .is_some_and(|types| types.contains(&json!("null")));
+    in_type || schema["oneOf"].is_array()
+}
+
+/// Answers carry every field, null or not. Requests, which refuse unknown fields, need not.
+fn require_nullable(schema: &mut Value) {
+    if schema.get("additionalProperties") == Some(&json!(false)) {
+        return;
+    }
+    let nullable: Vec<_> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, property)| is_nullable(property))
+        .map(|(name, _)| json!(name))
+        .collect();
+    if nullable.is_empty() {
+        return;
+    }
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    schema["required"] = required.into_iter().chain(nullable).collect();
+}
+
+/// Takes null out of a query parameter's schema: one that is absent is not null.
+pub(super) fn without_null(schema: &mut Value) {
+    if let Some(types) = schema["type"].as_array() {
+        let rest = types.iter().find(|kind| **kind != json!("null")).cloned();
+        schema["type"] = rest.unwrap_or_default();
+    }
+    if let Some(branches) = schema["oneOf"].as_array().cloned() {
+        let rest = branches
+            .into_iter()
+            .find(|b| *b != json!({ "type": "null" }));
+        if let (Some(Value::Object(rest)), Some(fields)) = (rest, schema.as_object_mut()) {
+            fields.remove("oneOf");
+            fields.extend(rest);
+        }
+    }
+}
+
+/// An example for a schema that gives none: put together from its properties.
+pub(super) fn example(schema: &Value, raw: &BTreeMap<String, Value>) -> Value {
+    if let Some(example) = schema.get("example") {
+        return example.clone();
+    }
+    let target = schema["$ref"]
+        .as_str()
+        .and_then(|target| target.strip_prefix(REF));
+    if let Some(target) = target.and_then(|name| raw.get(name)) {
+        return example(target, raw);
+    }
+    if let Some(Value::Object(properties)) = schema.get("properties") {
+        return properties
+            .iter()
+            .map(|(name, property)| (name.clone(), example(property, raw)))
+            .collect::<Map<_, _>>()
+            .into();
+    }
+    match (schema["type"].as_str(), schema["format"].as_str()) {
+        (_, Some("uuid")) => json!("0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10"),
+        (_, Some("date-time")) => json!("2026-11-23T20:00:00Z"),
+        (Some("integer"), _) => json!(1),
+        (Some("string"), _) => json!("…"),
+        _ => Value::Null,
+    }
+}

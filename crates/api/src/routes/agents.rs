@@ -1,0 +1,333 @@
+//! Agents: the definition of what answers.
+
+use actix_web::http::Method;
+use chrono::{DateTime, Utc};
+use patchbay_domain::{
+    AgentId, BindingId, Invalid, Metadata, TenantId,
+    text::{Description, Name},
+};
+use patchbay_persistence::agents;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Created, Deleted, Entity, Page, Resource},
+    app::App,
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IfMatch, Json, List, Patch, Path,
+        scopes::{AgentsRead, AgentsWrite},
+    },
+    openapi::{Api, Doc},
+};
+
+/// An agent.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20",
+    "name": "reception",
+    "description": "Answers the main number.",
+    "worker_name": "patchbay-agent",
+    "metadata": {},
+    "active_binding_id": null,
+    "revision": 1,
+    "created_at": "2026-11-23T20:00:00Z",
+    "updated_at": "2026-11-23T20:00:00Z"
+}))]
+pub struct Agent {
+    /// Id.
+    id: AgentId,
+    /// Name, unique in the tenant.
+    #[schema(max_length = 200)]
+    name: String,
+    /// What it is for.
+    #[schema(max_length = 2000)]
+    description: String,
+    /// LiveKit agent name that its jobs are dispatched to.
+    #[schema(max_length = 200)]
+    worker_name: String,
+    /// Data of your own.
+    metadata: Metadata,
+    /// The binding that new sessions run; null before the first activation.
+    active_binding_id: Option<BindingId>,
+    /// Counts changes.
+    #[schema(minimum = 1)]
+    revision: i64,
+    /// When it was created.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl Resource for Agent {
+    const VERSIONED: bool = true;
+    fn revision(&self) -> Option<i64> {
+        Some(self.revision)
+    }
+}
+
+impl From<agents::Agent> for Agent {
+    fn from(row: agents::Agent) -> Self {
+        let agents::Agent {
+            tenant_id: _,
+            id,
+            name,
+            description,
+            worker_name,
+            metadata,
+            active_binding_id,
+            last_binding: _,
+            revision,
+            created_at,
+            updated_at,
+        } = row;
+        Self {
+            id,
+            name,
+            description,
+            worker_name,
+            metadata,
+            active_binding_id,
+            revision,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+/// An agent to be created.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "reception", "description": "Answers the main number."}))]
+pub struct CreateAgent {
+    /// Name, unique in the tenant.
+    name: Name,
+    /// What it is for.
+    #[serde(default)]
+    description: Description,
+    /// LiveKit agent name; one of the installation's worker names, the first of them by default.
+    worker_name: Option<Name>,
+    /// Data of your own.
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// A change of an agent.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"description": "Answers the main number at night."}))]
+pub struct PatchAgent {
+    /// Name, unique in the tenant.
+    #[serde(default)]
+    name: Patch<Name>,
+    /// What it is for; null clears it.
+    #[serde(default)]
+    description: Patch<Option<Description>>,
+    /// LiveKit agent name; one of the installation's worker names.
+    #[serde(default)]
+    worker_name: Patch<Name>,
+    /// Merged into the data of your own; null clears it all.
+    #[serde(default)]
+    metadata: Patch<Option<Metadata>>,
+}
+
+/// Which agents are wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentFilter {
+    /// Only the agent of this name.
+    #[schema(max_length = 200)]
+    name: Option<String>,
+    /// Only agents of this worker.
+    #[schema(max_length = 200)]
+    worker_name: Option<String>,
+}
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "Agents";
+    let (all, one) = (
+        "/api/tenants/{tenant_id}/agents",
+        "/api/tenants/{tenant_id}/agents/{agent_id}",
+    );
+    api.route(
+        Method::POST,
+        all,
+        create,
+        Doc {
+            id: "createAgent",
+            tag,
+            summary: "Create an agent",
+            description: "An agent can run once a binding of it is active.",
+            errors: &[Code::NameTaken],
+        },
+    );
+    api.route(
+        Method::GET,
+        all,
+        list,
+        Doc {
+            id: "listAgents",
+            tag,
+            summary: "List agents",
+            description: "The tenant's agents, newest first.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        one,
+        get,
+        Doc {
+            id: "getAgent",
+            tag,
+            summary: "Read an agent",
+            description: "The agent with the id of its active binding.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::PATCH,
+        one,
+        patch,
+        Doc {
+            id: "updateAgent",
+            tag,
+            summary: "Change an agent",
+            description: "Sessions that exist keep the configuration they were created with.",
+            errors: &[Code::NameTaken],
+        },
+    );
+    api.route(Method::DELETE, one, delete, Doc {
+        id: "deleteAgent",
+        tag,
+        summary: "Delete an agent",
+        description: "Deletes the agent with its bindings; its name is free again, and past sessions still show its id. \
+            Refused while a session of it is not over.",
+        errors: &[Code::AgentInUse],
+    });
+}
+
+/// The worker name, if the installation has it.
+fn check_worker_name(app: &App, name: Option<Name>) -> Result<String> {
+    let known = &app.settings.worker_names;
+    match name {
+        None => Ok(known.first().cloned().unwrap_or_default()),
+        Some(name) if known.iter().any(|known| *known == *name) => Ok(name.into_inner()),
+        Some(_) => {
+            let message = format!("the installation's workers are: {}", known.join(", "));
+            let invalid = Invalid::new("unknown_worker", message);
+            Err(ApiError::invalid_at("/worker_name", invalid))
+        }
+    }
+}
+
+async fn create(
+    caller: Caller<AgentsWrite>,
+    Json(body): Json<CreateAgent>,
+) -> Result<Created<Agent>> {
+    let tenant = caller.tenant()?;
+    let now = caller.app.clock.now();
+    let row = agents::Agent {
+        tenant_id: tenant,
+        id: caller.app.clock.new_id(),
+        name: body.name.into_inner(),
+        description: body.description.into_inner(),
+        worker_name: check_worker_name(&caller.app, body.worker_name)?,
+        metadata: body.metadata,
+        active_binding_id: None,
+        last_binding: 0,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let value = caller
+        .change(async |tx| {
+            agents::insert(tx, &row).await?;
+            let agent = Agent::from(row);
+            let event = Event::created("agent", agent.id, &agent);
+            Ok(Change::one(agent, event))
+        })
+        .await?;
+    Ok(Created {
+        location: format!("/api/tenants/{tenant}/agents/{}", value.id),
+        value,
+    })
+}
+
+async fn list(caller: Caller<AgentsRead>, list: List<AgentFilter>) -> Result<Page<Agent>> {
+    let mut tx = caller.read().await?;
+    let AgentFilter { name, worker_name } = &list.filter;
+    let rows = agents::list(
+        &mut tx,
+        list.window,
+        name.as_deref(),
+        worker_name.as_deref(),
+    )
+    .await?;
+    tx.finish();
+    Ok(Page::new(&list, rows, |row| row.id.uuid(), Agent::from))
+}
+
+async fn get(
+    caller: Caller<AgentsRead>,
+    Path((_, id)): Path<(TenantId, AgentId)>,
+) -> Result<Entity<Agent>> {
+    let mut tx = caller.read().await?;
+    let found = agents::find(&mut tx, id, false).await?;
+    tx.finish();
+    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+}
+
+async fn patch(
+    caller: Caller<AgentsWrite>,
+    Path((_, id)): Path<(TenantId, AgentId)>,
+    if_match: IfMatch,
+    Json(body): Json<PatchAgent>,
+) -> Result<Entity<Agent>> {
+    let agent = caller
+        .change(async |tx| {
+            let found = agents::find(tx, id, true).await?;
+            let mut row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            let before = Agent::from(row.clone());
+            body.name.apply(&mut row.name, Name::into_inner);
+            let or_empty = |text: Option<Description>| text.unwrap_or_default().into_inner();
+            body.description.apply(&mut row.description, or_empty);
+            if let Patch::To(name) = body.worker_name {
+                row.worker_name = check_worker_name(&caller.app, Some(name))?;
+            }
+            if let Patch::To(patch) = body.metadata {
+                row.metadata = row.metadata.merged(patch)?;
+            }
+            row.revision += 1;
+            row.updated_at = caller.app.clock.now();
+            agents::update(tx, &row).await?;
+            let after = Agent::from(row);
+            let event = Event::updated("agent", id, &before, &after);
+            Ok(Change::one(after, event))
+        })
+        .await?;
+    Ok(Entity(agent))
+}
+
+async fn delete(
+    caller: Caller<AgentsWrite>,
+    Path((_, id)): Path<(TenantId, AgentId)>,
+    if_match: IfMatch,
+) -> Result<Deleted> {
+    caller
+        .change(async |tx| {
+            let found = agents::find(tx, id, true).await?;
+            let row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            if agents::has_live_session(tx, id).await? {
+                let detail = "Stop the agent's sessions first, or wait until they are over.";
+                return Err(ApiError::new(Code::AgentInUse, detail));
+            }
+            agents::delete(tx, id).await?;
+            let event = Event::deleted("agent", id, &Agent::from(row));
+            Ok(Change::one(Deleted, event))
+        })
+        .await
+}

@@ -1,0 +1,164 @@
+//! The audit trail.
+
+use actix_web::http::Method;
+use chrono::{DateTime, Utc};
+use patchbay_domain::AuditEventId;
+use patchbay_persistence::audit;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    answer::Page,
+    error::Result,
+    extract::{Caller, List, scopes::AuditRead},
+    openapi::{Api, Doc},
+};
+
+/// One change.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f50",
+    "at": "2026-11-23T20:00:00Z",
+    "actor_kind": "api_key",
+    "actor_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
+    "action": "agent.updated",
+    "resource_kind": "agent",
+    "resource_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20",
+    "before": {"name": "reception"},
+    "after": {"name": "front desk"},
+    "changed": ["name"],
+    "request_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11",
+    "address": "127.0.0.1"
+}))]
+pub struct AuditEvent {
+    /// Id.
+    id: AuditEventId,
+    /// When.
+    at: DateTime<Utc>,
+    /// `api_key`, `operator`, `worker` or `system`.
+    #[schema(max_length = 20)]
+    actor_kind: String,
+    /// Id of the key, or the kind again.
+    #[schema(max_length = 64)]
+    actor_id: String,
+    /// What happened, as `<resource kind>.<verb>`. New ones may appear.
+    #[schema(max_length = 100)]
+    action: String,
+    /// Kind of the resource.
+    #[schema(max_length = 50)]
+    resource_kind: String,
+    /// Id of the resource.
+    #[schema(max_length = 200)]
+    resource_id: String,
+    /// The resource before, without secrets and personal fields; null where it was created.
+    #[schema(value_type = Object, nullable)]
+    before: Option<Value>,
+    /// The resource after, without secrets and personal fields; null where it was deleted.
+    #[schema(value_type = Object, nullable)]
+    after: Option<Value>,
+    /// Names of the fields that changed, personal ones included.
+    #[schema(max_items = 200)]
+    changed: Vec<String>,
+    /// Id of the request; empty for the service's own doing.
+    #[schema(max_length = 128)]
+    request_id: String,
+    /// Address of the caller; null for the service's own doing.
+    #[schema(max_length = 64)]
+    address: Option<String>,
+}
+
+impl From<audit::AuditEvent> for AuditEvent {
+    fn from(row: audit::AuditEvent) -> Self {
+        let audit::AuditEvent {
+            tenant_id: _,
+            id,
+            at,
+            actor_kind,
+            actor_id,
+            action,
+            resource_kind,
+            resource_id,
+            before,
+            after,
+            changed,
+            request_id,
+            address,
+        } = row;
+        Self {
+            id,
+            at,
+            actor_kind,
+            actor_id,
+            action,
+            resource_kind,
+            resource_id,
+            before,
+            after,
+            changed,
+            request_id,
+            address,
+        }
+    }
+}
+
+/// Which changes are wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditFilter {
+    /// Only changes by this actor.
+    #[schema(max_length = 64)]
+    actor_id: Option<String>,
+    /// Only this action, such as `agent.updated`.
+    #[schema(max_length = 100)]
+    action: Option<String>,
+    /// Only changes of this kind of resource.
+    #[schema(max_length = 50)]
+    resource_kind: Option<String>,
+    /// Only changes of this resource.
+    #[schema(max_length = 200)]
+    resource_id: Option<String>,
+    /// Only changes at or after this time.
+    from: Option<DateTime<Utc>>,
+    /// Only changes before this time.
+    to: Option<DateTime<Utc>>,
+}
+
+pub(super) fn routes(api: &mut Api) {
+    api.route(Method::GET, "/api/tenants/{tenant_id}/audit-events", list, Doc {
+        id: "listAuditEvents",
+        tag: "Audit",
+        summary: "Who changed what?",
+        description: "Every change of the tenant's resources, newest first, written together with the change itself. \
+            Secrets are not in it, and of personal fields only that they changed.",
+        errors: &[],
+    });
+}
+
+async fn list(caller: Caller<AuditRead>, list: List<AuditFilter>) -> Result<Page<AuditEvent>> {
+    let mut tx = caller.read().await?;
+    let AuditFilter {
+        actor_id,
+        action,
+        resource_kind,
+        resource_id,
+        from,
+        to,
+    } = &list.filter;
+    let filter = audit::Filter {
+        actor_id: actor_id.clone(),
+        action: action.clone(),
+        resource_kind: resource_kind.clone(),
+        resource_id: resource_id.clone(),
+        from: *from,
+        to: *to,
+    };
+    let rows = audit::list(&mut tx, list.window, filter).await?;
+    tx.finish();
+    Ok(Page::new(
+        &list,
+        rows,
+        |row| row.id.uuid(),
+        AuditEvent::from,
+    ))
+}

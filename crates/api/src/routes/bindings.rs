@@ -1,0 +1,383 @@
+//! Bindings: which exact versions an agent runs, and since when.
+
+use actix_web::http::Method;
+use chrono::{DateTime, Utc};
+use patchbay_domain::{
+    ActivationId, AgentId, BindingId, TenantId, VersionId, artifact::ArtifactKind, text::Note,
+};
+use patchbay_persistence::{TenantTx, agents, artifacts, bindings};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Created, Deleted, Entity, Page, Resource},
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IfMatch, Json, List, NoFilter, Path,
+        scopes::{AgentsRead, AgentsWrite},
+    },
+    openapi::{Api, Doc},
+};
+
+/// An immutable binding.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f40",
+    "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20",
+    "number": 1,
+    "prompt_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31",
+    "runtime_config_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f32",
+    "active": true,
+    "note": "first release",
+    "author": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
+    "created_at": "2026-11-23T20:00:00Z"
+}))]
+pub struct Binding {
+    /// Id.
+    id: BindingId,
+    /// Agent.
+    agent_id: AgentId,
+    /// Counts from 1 for each agent and is never reused.
+    #[schema(minimum = 1)]
+    number: i32,
+    /// Version of a prompt.
+    prompt_version_id: VersionId,
+    /// Version of a runtime config.
+    runtime_config_version_id: VersionId,
+    /// Whether new sessions run it.
+    active: bool,
+    /// Why it was made.
+    #[schema(max_length = 1000)]
+    note: String,
+    /// Who made it: `operator` or the id of an API key.
+    #[schema(max_length = 64)]
+    author: String,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+}
+
+impl Resource for Binding {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+impl Binding {
+    fn new(row: bindings::Binding, active: Option<BindingId>) -> Self {
+        let bindings::Binding {
+            tenant_id: _,
+            id,
+            agent_id,
+            number,
+            prompt_version_id,
+            runtime_config_version_id,
+            note,
+            author,
+            created_at,
+        } = row;
+        Self {
+            id,
+            agent_id,
+            number,
+            prompt_version_id,
+            runtime_config_version_id,
+            active: active == Some(id),
+            note,
+            author,
+            created_at,
+        }
+    }
+}
+
+/// A binding to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "prompt_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31",
+    "runtime_config_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f32",
+    "note": "first release"
+}))]
+pub struct CreateBinding {
+    /// Version of a prompt of this tenant.
+    prompt_version_id: VersionId,
+    /// Version of a runtime config of this tenant.
+    runtime_config_version_id: VersionId,
+    /// Why it is made.
+    #[serde(default)]
+    note: Note,
+}
+
+/// From when on a binding was the active one.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f41",
+    "binding_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f40",
+    "binding_number": 1,
+    "author": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
+    "activated_at": "2026-11-23T20:00:00Z"
+}))]
+pub struct Activation {
+    /// Id.
+    id: ActivationId,
+    /// The binding; it may have been deleted since.
+    binding_id: BindingId,
+    /// Its number.
+    #[schema(minimum = 1)]
+    binding_number: i32,
+    /// Who activated it: `operator` or the id of an API key.
+    #[schema(max_length = 64)]
+    author: String,
+    /// When it became the active one; it was until the next activation.
+    activated_at: DateTime<Utc>,
+}
+
+impl From<bindings::Activation> for Activation {
+    fn from(row: bindings::Activation) -> Self {
+        let bindings::Activation {
+            tenant_id: _,
+            id,
+            agent_id: _,
+            binding_id,
+            binding_number,
+            author,
+            activated_at,
+        } = row;
+        Self {
+            id,
+            binding_id,
+            binding_number,
+            author,
+            activated_at,
+        }
+    }
+}
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "Bindings";
+    let all = "/api/tenants/{tenant_id}/agents/{agent_id}/bindings";
+    let one = "/api/tenants/{tenant_id}/agents/{agent_id}/bindings/{binding_id}";
+    api.route(
+        Method::POST,
+        all,
+        create,
+        Doc {
+            id: "createBinding",
+            tag,
+            summary: "Bind versions to an agent",
+            description: "Pins exact versions. Changes nothing that runs until it is activated.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        all,
+        list,
+        Doc {
+            id: "listBindings",
+            tag,
+            summary: "List bindings",
+            description: "The agent's bindings, newest first.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        one,
+        get,
+        Doc {
+            id: "getBinding",
+            tag,
+            summary: "Read a binding",
+            description: "The binding, and whether it is the active one.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::DELETE,
+        one,
+        delete,
+        Doc {
+            id: "deleteBinding",
+            tag,
+            summary: "Delete a binding",
+            description: "Refused for the active one. What past sessions ran stays known.",
+            errors: &[Code::BindingActive],
+        },
+    );
+    api.route(Method::POST, "/api/tenants/{tenant_id}/agents/{agent_id}/bindings/{binding_id}/activate", activate, Doc {
+        id: "activateBinding",
+        tag,
+        summary: "Activate a binding",
+        description: "New sessions run it from now on; exactly one binding is active. Activating an older one is the rollback. \
+            `If-Match` takes the agent's ETag.",
+        errors: &[],
+    });
+    api.route(
+        Method::GET,
+        "/api/tenants/{tenant_id}/agents/{agent_id}/activations",
+        activations,
+        Doc {
+            id: "listActivations",
+            tag,
+            summary: "What was active when?",
+            description: "The history of activations of the agent, newest first.",
+            errors: &[],
+        },
+    );
+}
+
+async fn agent(tx: &mut TenantTx, id: AgentId, lock: bool) -> Result<agents::Agent> {
+    let found = agents::find(tx, id, lock).await?;
+    found.ok_or_else(ApiError::not_found)
+}
+
+async fn create(
+    caller: Caller<AgentsWrite>,
+    Path((tenant, agent_id)): Path<(TenantId, AgentId)>,
+    Json(body): Json<CreateBinding>,
+) -> Result<Created<Binding>> {
+    let value = caller
+        .change(async |tx| {
+            let mut agent = agent(tx, agent_id, true).await?;
+            for (kind, version) in [
+                (ArtifactKind::Prompt, body.prompt_version_id),
+                (ArtifactKind::RuntimeConfig, body.runtime_config_version_id),
+            ] {
+                let found = artifacts::find_version(tx, kind, None, version).await?;
+                found.ok_or_else(ApiError::not_found)?;
+            }
+            agent.last_binding += 1;
+            agents::update(tx, &agent).await?;
+            let row = bindings::Binding {
+                tenant_id: tenant,
+                id: caller.app.clock.new_id(),
+                agent_id,
+                number: agent.last_binding,
+                prompt_version_id: body.prompt_version_id,
+                runtime_config_version_id: body.runtime_config_version_id,
+                note: body.note.into_inner(),
+                author: caller.actor.id(),
+                created_at: caller.app.clock.now(),
+            };
+            bindings::insert(tx, &row).await?;
+            let binding = Binding::new(row, None);
+            let event = Event::created("binding", binding.id, &binding);
+            Ok(Change::one(binding, event))
+        })
+        .await?;
+    Ok(Created {
+        location: format!(
+            "/api/tenants/{tenant}/agents/{agent_id}/bindings/{}",
+            value.id
+        ),
+        value,
+    })
+}
+
+async fn list(
+    caller: Caller<AgentsRead>,
+    Path((_, agent_id)): Path<(TenantId, AgentId)>,
+    list: List<NoFilter>,
+) -> Result<Page<Binding>> {
+    let mut tx = caller.read().await?;
+    let active = agent(&mut tx, agent_id, false).await?.active_binding_id;
+    let rows = bindings::list(&mut tx, agent_id, list.window).await?;
+    tx.finish();
+    let map = |row| Binding::new(row, active);
+    Ok(Page::new(&list, rows, |row| row.id.uuid(), map))
+}
+
+async fn get(
+    caller: Caller<AgentsRead>,
+    Path((_, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
+) -> Result<Entity<Binding>> {
+    let mut tx = caller.read().await?;
+    let active = agent(&mut tx, agent_id, false).await?.active_binding_id;
+    let found = bindings::find(&mut tx, agent_id, id).await?;
+    tx.finish();
+    let row = found.ok_or_else(ApiError::not_found)?;
+    Ok(Entity(Binding::new(row, active)))
+}
+
+async fn delete(
+    caller: Caller<AgentsWrite>,
+    Path((_, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
+) -> Result<Deleted> {
+    caller
+        .change(async |tx| {
+            let active = agent(tx, agent_id, true).await?.active_binding_id;
+            let found = bindings::find(tx, agent_id, id).await?;
+            let row = found.ok_or_else(ApiError::not_found)?;
+            if active == Some(id) {
+                let detail = "Activate another binding of the agent first.";
+                return Err(ApiError::new(Code::BindingActive, detail));
+            }
+            bindings::delete(tx, id).await?;
+            let event = Event::deleted("binding", id, &Binding::new(row, active));
+            Ok(Change::one(Deleted, event))
+        })
+        .await
+}
+
+async fn activate(
+    caller: Caller<AgentsWrite>,
+    Path((tenant, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
+    if_match: IfMatch,
+) -> Result<Entity<Binding>> {
+    let binding = caller
+        .change(async |tx| {
+            let mut agent = agent(tx, agent_id, true).await?;
+            let found = bindings::find(tx, agent_id, id).await?;
+            let row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(agent.revision)?;
+            let before = agent.active_binding_id;
+            if before == Some(id) {
+                return Ok(Change::none(Binding::new(row, before)));
+            }
+            let now = caller.app.clock.now();
+            agent.active_binding_id = Some(id);
+            agent.revision += 1;
+            agent.updated_at = now;
+            agents::update(tx, &agent).await?;
+            let activation = bindings::Activation {
+                tenant_id: tenant,
+                id: caller.app.clock.new_id(),
+                agent_id,
+                binding_id: id,
+                binding_number: row.number,
+                author: caller.actor.id(),
+                activated_at: now,
+            };
+            bindings::record_activation(tx, &activation).await?;
+            let state = |id| serde_json::json!({ "active_binding_id": id });
+            let event = Event::of(
+                "activated",
+                "agent",
+                agent_id,
+                Some(&state(before)),
+                Some(&state(Some(id))),
+            );
+            Ok(Change::one(Binding::new(row, Some(id)), event))
+        })
+        .await?;
+    Ok(Entity(binding))
+}
+
+async fn activations(
+    caller: Caller<AgentsRead>,
+    Path((_, agent_id)): Path<(TenantId, AgentId)>,
+    list: List<NoFilter>,
+) -> Result<Page<Activation>> {
+    let mut tx = caller.read().await?;
+    agent(&mut tx, agent_id, false).await?;
+    let rows = bindings::list_activations(&mut tx, agent_id, list.window).await?;
+    tx.finish();
+    Ok(Page::new(
+        &list,
+        rows,
+        |row| row.id.uuid(),
+        Activation::from,
+    ))
+}

@@ -1,0 +1,189 @@
+//! Liveness and readiness. Neither needs a key.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, Responder,
+    body::BoxBody,
+    dev::Payload,
+    http::{Method, StatusCode},
+    web,
+};
+use patchbay_persistence::migrations;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Entity, Resource},
+    app::App,
+    error::{ApiError, Result},
+    openapi::{Api, Describe, Doc, Operation},
+};
+
+/// The service's state for handlers that need no caller.
+pub struct State(pub Arc<App>);
+
+impl FromRequest for State {
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<Self>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let app = request.app_data::<web::Data<App>>();
+        std::future::ready(match app {
+            Some(app) => Ok(Self(Arc::clone(app))),
+            None => Err(ApiError::internal("no state")),
+        })
+    }
+}
+
+impl Describe for State {
+    fn describe(operation: &mut Operation) {
+        operation.set("security", serde_json::json!([]));
+    }
+}
+
+/// That the process lives.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"status": "ok", "version": "0.1.0", "uptime_seconds": 42}))]
+pub struct Health {
+    /// Always `ok`.
+    #[schema(max_length = 20)]
+    status: String,
+    /// Version of the binary.
+    #[schema(max_length = 50)]
+    version: String,
+    /// Seconds since the process started.
+    #[schema(minimum = 0)]
+    uptime_seconds: u64,
+}
+
+impl Resource for Health {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Whether the service can do its work.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "ok",
+    "checks": [{"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}]
+}))]
+pub struct Readiness {
+    /// `ok`, or `down` when a check is down or the process is ending.
+    #[schema(max_length = 20)]
+    status: String,
+    /// One entry for each of `postgresql`, `migrations` and `livekit`.
+    #[schema(max_items = 10)]
+    checks: Vec<Check>,
+}
+
+/// One dependency.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}))]
+pub struct Check {
+    /// What was checked.
+    #[schema(max_length = 50)]
+    name: String,
+    /// `ok` or `down`.
+    #[schema(max_length = 20)]
+    status: String,
+    /// How long the check took, in milliseconds.
+    latency_ms: f64,
+    /// What is wrong; null when nothing is.
+    #[schema(max_length = 1000)]
+    detail: Option<String>,
+}
+
+impl Responder for Readiness {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let status = if self.status == "ok" {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        HttpResponse::build(status).json(self)
+    }
+}
+
+impl Describe for Readiness {
+    fn describe(operation: &mut Operation) {
+        let schema = operation.schema::<Self>();
+        let content = Some((schema, operation.example::<Self>()));
+        operation.answer(200, "Ready.", &[], content.clone());
+        operation.answer_last(503, "Something is down.", content);
+    }
+}
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "Service";
+    api.route(
+        Method::GET,
+        "/health",
+        live,
+        Doc {
+            id: "getHealth",
+            tag,
+            summary: "Is the process alive?",
+            description: "Answers as long as the process runs. Needs neither key nor database.",
+            errors: &[],
+        },
+    );
+    api.route(Method::GET, "/health/ready", ready, Doc {
+        id: "getReadiness",
+        tag,
+        summary: "Can the service do its work?",
+        description: "Checks PostgreSQL, migrations and LiveKit. Fails as soon as the process is asked to end.",
+        errors: &[],
+    });
+}
+
+async fn live(State(app): State) -> Result<Entity<Health>> {
+    Ok(Entity(Health {
+        status: "ok".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_seconds: app.started.elapsed().as_secs(),
+    }))
+}
+
+async fn ready(State(app): State) -> Result<Readiness> {
+    let (postgresql, migrations, livekit) = futures_util::join!(
+        check("postgresql", async {
+            app.db.ping().await.map_err(|e| e.to_string())
+        }),
+        check("migrations", async {
+            match migrations::pending(&app.db).await {
+                Ok(pending) if pending.is_empty() => Ok(()),
+                Ok(pending) => Err(format!("pending: {}", pending.join(", "))),
+                Err(error) => Err(error.to_string()),
+            }
+        }),
+        check("livekit", async {
+            let probe = vec!["readiness-probe".to_owned()];
+            app.livekit
+                .list_rooms(probe)
+                .await
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+        }),
+    );
+    let checks = vec![postgresql, migrations, livekit];
+    let draining = app.draining.load(Ordering::Relaxed);
+    let ok = !draining && checks.iter().all(|check| check.status == "ok");
+    Ok(Readiness {
+        status: if ok { "ok" } else { "down" }.to_owned(),
+        checks,
+    })
+}
+
+async fn check(name: &str, work: impl Future<Output = std::result::Result<(), String>>) -> Check {
+    let started = std::time::Instant::now();
+    let result = work.await;
+    Check {
+        name: name.to_owned(),
+        status: if result.is_ok() { "ok" } else { "down" }.to_owned(),
+        latency_ms: started.elapsed().as_secs_f64() * 1000.0,
+        detail: result.err(),
+    }
+}

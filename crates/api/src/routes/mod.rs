@@ -1,0 +1,39 @@
+//! The routes, one module a resource. A handler extracts, calls and maps.
+
+mod agents;
+mod artifacts;
+mod audit_events;
+mod bindings;
+mod health;
+mod keys;
+mod prompts;
+mod runtime_configs;
+mod sessions;
+mod tenants;
+mod tokens;
+mod webhooks;
+mod whoami;
+
+use crate::openapi::Api;
+
+/// Every route of the service, and with them the document.
+pub fn api() -> Api {
+    let mut api = Api::new();
+    for add in [
+        health::routes,
+        whoami::routes,
+        tenants::routes,
+        keys::routes,
+        agents::routes,
+        prompts::routes,
+        runtime_configs::routes,
+        bindings::routes,
+        sessions::routes,
+        tokens::routes,
+        audit_events::routes,
+        webhooks::routes,
+    ] {
+        add(&mut api);
+    }
+    api
+}

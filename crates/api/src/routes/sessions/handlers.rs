@@ -1,0 +1,192 @@
+//! Create, read, start, stop and erase sessions.
+
+use patchbay_domain::{
+    SessionId, TenantId,
+    session::SessionState,
+    text::{Detail, Word},
+};
+use patchbay_persistence::{TenantTx, participants, sessions};
+
+use super::dto::{CreateSession, Participant, Session, SessionFilter, StopSession};
+use crate::{
+    answer::{Created, Deleted, Entity, Page, Settled},
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IfMatch, Json, List, NoFilter, OptionalJson, Path,
+        scopes::{SessionsRead, SessionsStop, SessionsWrite},
+    },
+    flows::{
+        record::Record,
+        sessions::{self as flow, NewSession, StopRequest},
+    },
+};
+
+fn is_dispatched(session: &sessions::Session) -> bool {
+    session.state != SessionState::Starting || session.dispatched_at.is_some()
+}
+
+fn is_over(session: &sessions::Session) -> bool {
+    session.state.is_terminal()
+}
+
+async fn locked<P>(caller: &Caller<P>, tx: &mut TenantTx, id: SessionId) -> Result<Record> {
+    let found = Record::load(tx, &caller.app.clock, id).await?;
+    found.ok_or_else(ApiError::not_found)
+}
+
+pub(super) async fn create(
+    caller: Caller<SessionsWrite>,
+    Json(body): Json<CreateSession>,
+) -> Result<Created<Session>> {
+    let tenant = caller.tenant()?;
+    let start = body.start;
+    let new = NewSession {
+        agent_id: body.agent_id,
+        binding_id: body.binding_id,
+        variables: body.variables,
+        metadata: body.metadata,
+    };
+    let mut session = caller
+        .change(async |tx| {
+            let session = flow::create(&caller.app, tx, new).await?;
+            let mut record = locked(&caller, tx, session.id).await?;
+            record.note(Event::created(
+                "session",
+                session.id,
+                &Session::from(session),
+            ));
+            if start {
+                flow::start(&caller.app, tx, &mut record).await?;
+            }
+            let session = record
+                .save(tx, &caller.actor, Some(&caller.request))
+                .await?;
+            Ok(Change::none(session))
+        })
+        .await?;
+    if start {
+        (session, _) = flow::settle(&caller.app, tenant, session.id, is_dispatched).await?;
+    }
+    Ok(Created {
+        location: format!("/api/tenants/{tenant}/sessions/{}", session.id),
+        value: session.into(),
+    })
+}
+
+pub(super) async fn list(
+    caller: Caller<SessionsRead>,
+    list: List<SessionFilter>,
+) -> Result<Page<Session>> {
+    let mut tx = caller.read().await?;
+    let SessionFilter {
+        state,
+        agent_id,
+        end_reason,
+        from,
+        to,
+    } = &list.filter;
+    let filter = sessions::Filter {
+        state: *state,
+        agent_id: *agent_id,
+        end_reason: end_reason.clone(),
+        from: *from,
+        to: *to,
+    };
+    let rows = sessions::list(&mut tx, list.window, filter).await?;
+    tx.finish();
+    Ok(Page::new(&list, rows, |row| row.id.uuid(), Session::from))
+}
+
+pub(super) async fn get(
+    caller: Caller<SessionsRead>,
+    Path((_, id)): Path<(TenantId, SessionId)>,
+) -> Result<Entity<Session>> {
+    let mut tx = caller.read().await?;
+    let found = sessions::find(&mut tx, id, false).await?;
+    tx.finish();
+    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+}
+
+pub(super) async fn delete(
+    caller: Caller<SessionsWrite>,
+    Path((_, id)): Path<(TenantId, SessionId)>,
+    if_match: IfMatch,
+) -> Result<Deleted> {
+    caller
+        .change(async |tx| {
+            let found = sessions::find(tx, id, true).await?;
+            let row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            if !row.state.is_terminal() {
+                let detail = "Stop the session first.";
+                return Err(ApiError::new(Code::SessionLive, detail));
+            }
+            sessions::delete(tx, id).await?;
+            let event = Event::deleted("session", id, &Session::from(row));
+            Ok(Change::one(Deleted, event))
+        })
+        .await
+}
+
+pub(super) async fn start(
+    caller: Caller<SessionsWrite>,
+    Path((tenant, id)): Path<(TenantId, SessionId)>,
+) -> Result<Settled<Session>> {
+    caller
+        .change(async |tx| {
+            let mut record = locked(&caller, tx, id).await?;
+            flow::start(&caller.app, tx, &mut record).await?;
+            record
+                .save(tx, &caller.actor, Some(&caller.request))
+                .await?;
+            Ok(Change::none(()))
+        })
+        .await?;
+    let (session, done) = flow::settle(&caller.app, tenant, id, is_dispatched).await?;
+    let value = session.into();
+    Ok(Settled { value, done })
+}
+
+pub(super) async fn stop(
+    caller: Caller<SessionsStop>,
+    Path((tenant, id)): Path<(TenantId, SessionId)>,
+    OptionalJson(body): OptionalJson<StopSession>,
+) -> Result<Settled<Session>> {
+    let request = StopRequest {
+        reason: body.reason.map(Word::into_inner),
+        error: body.error.map(Detail::into_inner),
+    };
+    caller
+        .change(async |tx| {
+            let mut record = locked(&caller, tx, id).await?;
+            caller.require_live_if_suspended(record.session.state.is_live())?;
+            flow::stop(&caller.app, tx, &mut record, request).await?;
+            record
+                .save(tx, &caller.actor, Some(&caller.request))
+                .await?;
+            Ok(Change::none(()))
+        })
+        .await?;
+    let (session, done) = flow::settle(&caller.app, tenant, id, is_over).await?;
+    let value = session.into();
+    Ok(Settled { value, done })
+}
+
+pub(super) async fn participants(
+    caller: Caller<SessionsRead>,
+    Path((_, id)): Path<(TenantId, SessionId)>,
+    list: List<NoFilter>,
+) -> Result<Page<Participant>> {
+    let mut tx = caller.read().await?;
+    let known = sessions::find(&mut tx, id, false).await?;
+    known.ok_or_else(ApiError::not_found)?;
+    let rows = participants::list(&mut tx, id, list.window).await?;
+    tx.finish();
+    Ok(Page::new(
+        &list,
+        rows,
+        |row| row.id.uuid(),
+        Participant::from,
+    ))
+}

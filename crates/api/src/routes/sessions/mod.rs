@@ -1,0 +1,114 @@
+//! Sessions: a LiveKit room with an agent dispatched into it.
+
+mod dto;
+mod handlers;
+mod runs;
+
+use actix_web::http::Method;
+
+use crate::{
+    error::Code,
+    openapi::{Api, Doc},
+};
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "Sessions";
+    let all = "/api/tenants/{tenant_id}/sessions";
+    let one = "/api/tenants/{tenant_id}/sessions/{session_id}";
+    api.route(Method::POST, all, handlers::create, Doc {
+        id: "createSession",
+        tag,
+        summary: "Create a session",
+        description: "Resolves the agent's active binding (or the one named), renders the prompt with the given variables and \
+            keeps the configuration under its digest for good. With `start`, it is started in the same request; \
+            the answer is 201 in any case, so look at `state` and `last_error`.",
+        errors: &[Code::NoActiveBinding],
+    });
+    api.route(
+        Method::GET,
+        all,
+        handlers::list,
+        Doc {
+            id: "listSessions",
+            tag,
+            summary: "List sessions",
+            description: "The tenant's sessions, newest first.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        one,
+        handlers::get,
+        Doc {
+            id: "getSession",
+            tag,
+            summary: "Read a session",
+            description: "State, times, and the digest of the configuration that it runs.",
+            errors: &[],
+        },
+    );
+    api.route(Method::DELETE, one, handlers::delete, Doc {
+        id: "deleteSession",
+        tag,
+        summary: "Erase a session",
+        description: "Erases variables, rendered prompt, participants and metadata. The configuration stays under its digest, \
+            and the audit trail keeps the id. Refused before the session is over.",
+        errors: &[Code::SessionLive],
+    });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/start", handlers::start, Doc {
+        id: "startSession",
+        tag,
+        summary: "Start a session",
+        description: "Creates the room and dispatches the agent. Answers 200 once LiveKit has confirmed, and 202 when it has not yet; \
+            it is then tried again until the start deadline. A second start answers the same. \
+            `running` follows when the agent has joined.",
+        errors: &[Code::SessionOver],
+    });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/stop", handlers::stop, Doc {
+        id: "stopSession",
+        tag,
+        summary: "Stop a session",
+        description: "Deletes the room and waits for nobody in it. A second stop answers the same. \
+            A worker says here why it leaves, with `error` when it failed.",
+        errors: &[],
+    });
+    api.route(
+        Method::GET,
+        "/api/tenants/{tenant_id}/sessions/{session_id}/participants",
+        handlers::participants,
+        Doc {
+            id: "listParticipants",
+            tag,
+            summary: "Who was in the session?",
+            description: "Everyone who was seen in the room, agents included, the latest first.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs",
+        runs::list,
+        Doc {
+            id: "listAgentRuns",
+            tag,
+            summary: "List agent runs",
+            description: "Every dispatch of the agent into the session, newest first.",
+            errors: &[],
+        },
+    );
+    api.route(Method::GET, "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/config", runs::config, Doc {
+        id: "getAgentRunConfig",
+        tag,
+        summary: "What is the agent to run?",
+        description: "For the worker: the configuration with its digest, and the prompt rendered for this session.",
+        errors: &[],
+    });
+    api.route(Method::GET, "/api/tenants/{tenant_id}/configurations/{digest}", runs::configuration, Doc {
+        id: "getConfiguration",
+        tag,
+        summary: "Read a configuration",
+        description: "Exactly what sessions with this digest ran, for good. The template is unrendered: variables belong to sessions.",
+        errors: &[],
+    });
+}

@@ -1,0 +1,72 @@
+//! What ran: agent runs and configurations.
+
+use patchbay_domain::{AgentRunId, SessionId, TenantId};
+use patchbay_persistence::{runs, sessions};
+
+use super::dto::{AgentRun, AgentRunConfig, StoredConfiguration};
+use crate::{
+    answer::{Entity, Page},
+    error::{ApiError, Result},
+    extract::{
+        Caller, List, NoFilter, Path,
+        scopes::{RunConfigRead, SessionsRead},
+    },
+};
+
+pub(super) async fn list(
+    caller: Caller<SessionsRead>,
+    Path((_, id)): Path<(TenantId, SessionId)>,
+    list: List<NoFilter>,
+) -> Result<Page<AgentRun>> {
+    let mut tx = caller.read().await?;
+    let known = sessions::find(&mut tx, id, false).await?;
+    known.ok_or_else(ApiError::not_found)?;
+    let rows = runs::list(&mut tx, id, list.window).await?;
+    tx.finish();
+    Ok(Page::new(&list, rows, |row| row.id.uuid(), AgentRun::from))
+}
+
+pub(super) async fn config(
+    caller: Caller<RunConfigRead>,
+    Path((tenant, session_id, run_id)): Path<(TenantId, SessionId, AgentRunId)>,
+) -> Result<Entity<AgentRunConfig>> {
+    let mut tx = caller.read().await?;
+    let run = runs::find(&mut tx, session_id, run_id).await?;
+    let run = run.ok_or_else(ApiError::not_found)?;
+    let session = sessions::find(&mut tx, session_id, false).await?;
+    let session = session.ok_or_else(ApiError::not_found)?;
+    caller.require_live_if_suspended(session.state.is_live())?;
+    let stored = sessions::find_configuration(&mut tx, &run.configuration_digest).await?;
+    let stored = stored.ok_or_else(|| ApiError::internal("a run without its configuration"))?;
+    tx.finish();
+    Ok(Entity(AgentRunConfig {
+        tenant_id: tenant,
+        session_id,
+        agent_run_id: run_id,
+        state: session.state,
+        digest: stored.digest,
+        configuration: serde_json::from_value(stored.document).map_err(ApiError::internal)?,
+        prompt: session.rendered_prompt,
+        greeting: session.rendered_greeting,
+    }))
+}
+
+pub(super) async fn configuration(
+    caller: Caller<SessionsRead>,
+    Path((_, digest)): Path<(TenantId, String)>,
+) -> Result<Entity<StoredConfiguration>> {
+    let mut tx = caller.read().await?;
+    let found = sessions::find_configuration(&mut tx, &digest).await?;
+    tx.finish();
+    let sessions::StoredConfiguration {
+        tenant_id: _,
+        digest,
+        document,
+        created_at,
+    } = found.ok_or_else(ApiError::not_found)?;
+    Ok(Entity(StoredConfiguration {
+        digest,
+        configuration: serde_json::from_value(document).map_err(ApiError::internal)?,
+        created_at,
+    }))
+}

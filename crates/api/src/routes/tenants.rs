@@ -1,0 +1,348 @@
+//! Tenants: made by the operator, renamed by themselves.
+
+use actix_web::http::Method;
+use chrono::{DateTime, Utc};
+use patchbay_domain::{
+    Metadata, TenantId,
+    scope::Preset,
+    text::{Name, Slug},
+};
+use patchbay_persistence::{api_keys, tenants};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::keys::{self, ApiKey};
+use crate::{
+    answer::{Created, Entity, Page, Resource},
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IfMatch, Json, List, Patch,
+        scopes::{Operator, TenantRead, TenantWrite},
+    },
+    openapi::{Api, Doc},
+};
+
+/// Whether a tenant may work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantStatus {
+    /// It may.
+    Active,
+    /// Its keys are refused; its live sessions finish.
+    Suspended,
+}
+
+impl TenantStatus {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// A tenant.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
+    "slug": "acme",
+    "name": "Acme Inc.",
+    "status": "active",
+    "settings": {},
+    "limits": {},
+    "revision": 1,
+    "created_at": "2026-11-23T20:00:00Z",
+    "updated_at": "2026-11-23T20:00:00Z"
+}))]
+pub struct Tenant {
+    /// Id.
+    id: TenantId,
+    /// Short name, unique in the installation; never changes.
+    slug: Slug,
+    /// Name for people.
+    name: Name,
+    /// Whether it may work.
+    status: TenantStatus,
+    /// Settings of its own.
+    settings: Metadata,
+    /// Limits that the operator sets.
+    limits: Metadata,
+    /// Counts changes.
+    #[schema(minimum = 1)]
+    revision: i64,
+    /// When it was created.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl Resource for Tenant {
+    const VERSIONED: bool = true;
+    fn revision(&self) -> Option<i64> {
+        Some(self.revision)
+    }
+}
+
+impl TryFrom<tenants::Tenant> for Tenant {
+    type Error = ApiError;
+    fn try_from(row: tenants::Tenant) -> Result<Self> {
+        let tenants::Tenant {
+            id,
+            slug,
+            name,
+            status,
+            settings,
+            limits,
+            revision,
+            created_at,
+            updated_at,
+        } = row;
+        Ok(Self {
+            id,
+            slug: Slug::new(slug)?,
+            name: Name::new(name)?,
+            status: if status == "active" {
+                TenantStatus::Active
+            } else {
+                TenantStatus::Suspended
+            },
+            settings: settings.try_into()?,
+            limits: limits.try_into()?,
+            revision,
+            created_at,
+            updated_at,
+        })
+    }
+}
+
+/// A tenant to be created.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"slug": "acme", "name": "Acme Inc."}))]
+pub struct CreateTenant {
+    /// Short name, unique in the installation; never changes.
+    slug: Slug,
+    /// Name for people.
+    name: Name,
+    /// Settings of its own.
+    #[serde(default)]
+    settings: Metadata,
+    /// Limits that the operator sets.
+    #[serde(default)]
+    limits: Metadata,
+}
+
+/// A new tenant with its first key.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "tenant": {
+        "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10", "slug": "acme", "name": "Acme Inc.",
+        "status": "active", "settings": {}, "limits": {}, "revision": 1,
+        "created_at": "2026-11-23T20:00:00Z", "updated_at": "2026-11-23T20:00:00Z"
+    },
+    "admin_key": {
+        "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
+        "name": "first admin key",
+        "scopes": ["tenant:read"],
+        "created_at": "2026-11-23T20:00:00Z",
+        "expires_at": null, "revoked_at": null, "last_used_at": null
+    },
+    "admin_secret": "pb_0199a2f07c117a549d4e3b1f8f0f2f12_…"
+}))]
+pub struct NewTenant {
+    /// The tenant.
+    tenant: Tenant,
+    /// Its first key, with the preset `admin`.
+    admin_key: ApiKey,
+    /// The key itself. Shown this once.
+    #[schema(max_length = 200)]
+    admin_secret: String,
+}
+
+impl Resource for NewTenant {
+    const VERSIONED: bool = true;
+    fn revision(&self) -> Option<i64> {
+        Some(self.tenant.revision)
+    }
+}
+
+/// A change of a tenant. `status` and `limits` are the operator's.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Acme Ltd."}))]
+pub struct PatchTenant {
+    /// Name for people.
+    #[serde(default)]
+    name: Patch<Name>,
+    /// Whether it may work. Operator only.
+    #[serde(default)]
+    status: Patch<TenantStatus>,
+    /// Settings of its own; null clears them.
+    #[serde(default)]
+    settings: Patch<Option<Metadata>>,
+    /// Limits. Operator only; null clears them.
+    #[serde(default)]
+    limits: Patch<Option<Metadata>>,
+}
+
+/// Which tenants are wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantFilter {
+    /// Only tenants of this status.
+    status: Option<TenantStatus>,
+    /// Only the tenant with this slug.
+    #[schema(max_length = 63)]
+    slug: Option<String>,
+}
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "Tenants";
+    api.route(
+        Method::POST,
+        "/api/tenants",
+        create,
+        Doc {
+            id: "createTenant",
+            tag,
+            summary: "Create a tenant",
+            description: "The answer carries the tenant's first admin key, this once.",
+            errors: &[Code::SlugTaken],
+        },
+    );
+    api.route(
+        Method::GET,
+        "/api/tenants",
+        list,
+        Doc {
+            id: "listTenants",
+            tag,
+            summary: "List tenants",
+            description: "All tenants of the installation, newest first.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        "/api/tenants/{tenant_id}",
+        get,
+        Doc {
+            id: "getTenant",
+            tag,
+            summary: "Read a tenant",
+            description: "The tenant with its status, settings and limits.",
+            errors: &[],
+        },
+    );
+    api.route(Method::PATCH, "/api/tenants/{tenant_id}", patch, Doc {
+        id: "updateTenant",
+        tag,
+        summary: "Change a tenant",
+        description: "A tenant changes its name and settings; status and limits are the operator's. \
+            Suspending a tenant refuses its keys from the next request on, while its live sessions finish.",
+        errors: &[Code::OperatorOnly],
+    });
+}
+
+async fn create(
+    caller: Caller<Operator>,
+    Json(body): Json<CreateTenant>,
+) -> Result<Created<NewTenant>> {
+    let clock = &caller.app.clock;
+    let now = clock.now();
+    let row = tenants::Tenant {
+        id: clock.new_id(),
+        slug: body.slug.to_string(),
+        name: body.name.into_inner(),
+        status: "active".to_owned(),
+        settings: body.settings.into_value(),
+        limits: body.limits.into_value(),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let (key, secret) = keys::generate(
+        clock,
+        row.id,
+        "first admin key",
+        Preset::Admin.scopes(),
+        None,
+    );
+    let value = caller
+        .change_in(row.id, async |tx| {
+            tenants::insert(tx, &row).await?;
+            api_keys::insert(tx, &key, &secret.hash).await?;
+            let tenant = Tenant::try_from(row.clone())?;
+            let admin_key = ApiKey::from(key.clone());
+            let events = vec![
+                Event::created("tenant", row.id, &tenant),
+                Event::created("api_key", key.id, &admin_key),
+            ];
+            let value = NewTenant {
+                tenant,
+                admin_key,
+                admin_secret: secret.token,
+            };
+            Ok(Change { value, events })
+        })
+        .await?;
+    Ok(Created {
+        location: format!("/api/tenants/{}", value.tenant.id),
+        value,
+    })
+}
+
+async fn list(caller: Caller<Operator>, list: List<TenantFilter>) -> Result<Page<Tenant>> {
+    let mut connection = caller.app.db.connection().await?;
+    let status = list.filter.status.map(TenantStatus::as_str);
+    let slug = list.filter.slug.as_deref();
+    let rows = tenants::list(&mut connection, list.window, status, slug).await?;
+    Page::try_new(&list, rows, |row| row.id.uuid(), Tenant::try_from)
+}
+
+async fn get(caller: Caller<TenantRead>) -> Result<Entity<Tenant>> {
+    let mut tx = caller.read().await?;
+    let found = tenants::find(&mut tx, false).await?;
+    tx.finish();
+    Ok(Entity(found.ok_or_else(ApiError::not_found)?.try_into()?))
+}
+
+async fn patch(
+    caller: Caller<TenantWrite>,
+    if_match: IfMatch,
+    Json(body): Json<PatchTenant>,
+) -> Result<Entity<Tenant>> {
+    let restricted = matches!(body.status, Patch::To(_)) || matches!(body.limits, Patch::To(_));
+    if restricted && !caller.is_operator() {
+        let detail = "`status` and `limits` are the operator's.";
+        return Err(ApiError::new(Code::OperatorOnly, detail));
+    }
+    let tenant = caller
+        .change(async |tx| {
+            let found = tenants::find(tx, true).await?;
+            let mut row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            let before = Tenant::try_from(row.clone())?;
+            body.name.apply(&mut row.name, Name::into_inner);
+            body.status
+                .apply(&mut row.status, |s| s.as_str().to_owned());
+            for (patch, target) in [
+                (body.settings, &mut row.settings),
+                (body.limits, &mut row.limits),
+            ] {
+                if let Patch::To(patch) = patch {
+                    let current = Metadata::try_from(std::mem::take(target))?;
+                    *target = current.merged(patch)?.into_value();
+                }
+            }
+            row.revision += 1;
+            row.updated_at = caller.app.clock.now();
+            tenants::update(tx, &row).await?;
+            let after = Tenant::try_from(row)?;
+            let event = Event::updated("tenant", after.id, &before, &after);
+            Ok(Change::one(after, event))
+        })
+        .await?;
+    Ok(Entity(tenant))
+}

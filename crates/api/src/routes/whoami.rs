@@ -1,0 +1,92 @@
+//! Who a key is.
+
+use actix_web::http::Method;
+use patchbay_domain::{ApiKeyId, Scope, TenantId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Entity, Resource},
+    error::Result,
+    extract::{Actor, Caller, scopes::Permission},
+    openapi::{Api, Doc},
+};
+
+/// Every key there is.
+enum Anybody {}
+impl Permission for Anybody {
+    const ANY_OF: &'static [Scope] = &[
+        Scope::Operator,
+        Scope::Worker,
+        Scope::TenantRead,
+        Scope::TenantWrite,
+        Scope::KeysRead,
+        Scope::KeysWrite,
+        Scope::AgentsRead,
+        Scope::AgentsWrite,
+        Scope::PromptsRead,
+        Scope::PromptsWrite,
+        Scope::RuntimeConfigsRead,
+        Scope::RuntimeConfigsWrite,
+        Scope::SessionsRead,
+        Scope::SessionsWrite,
+        Scope::TokensWrite,
+        Scope::AuditRead,
+    ];
+}
+
+/// The holder of the key.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "kind": "api_key",
+    "tenant_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
+    "key_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
+    "scopes": ["agents:read", "sessions:write"]
+}))]
+pub struct Whoami {
+    /// `api_key`, `operator` or `worker`.
+    #[schema(max_length = 20)]
+    kind: String,
+    /// The key's tenant; null for the installation's own keys.
+    tenant_id: Option<TenantId>,
+    /// Id of the key; null for the installation's own keys.
+    key_id: Option<ApiKeyId>,
+    /// What the key may do.
+    #[schema(max_items = 100)]
+    scopes: Vec<Scope>,
+}
+
+impl Resource for Whoami {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+pub(super) fn routes(api: &mut Api) {
+    api.route(
+        Method::GET,
+        "/api/whoami",
+        whoami,
+        Doc {
+            id: "getWhoami",
+            tag: "API keys",
+            summary: "Who am I?",
+            description: "Kind, tenant and scopes of the key in the request.",
+            errors: &[],
+        },
+    );
+}
+
+async fn whoami(caller: Caller<Anybody>) -> Result<Entity<Whoami>> {
+    let key_id = match caller.actor {
+        Actor::Key(id) => Some(id),
+        _ => None,
+    };
+    Ok(Entity(Whoami {
+        kind: caller.actor.kind().to_owned(),
+        tenant_id: caller.key_tenant,
+        key_id,
+        scopes: caller.scopes,
+    }))
+}

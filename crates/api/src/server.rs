@@ -1,0 +1,139 @@
+//! Puts the service together and runs it.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use actix_cors::Cors;
+use actix_web::{
+    App as ActixApp, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    http::{Method, header},
+    middleware::{Compress, from_fn},
+    web,
+};
+use anyhow::Context as _;
+use tokio::{sync::watch, task::JoinSet};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{
+    app::App, background, envelope::envelope, error::ApiError, openapi::Api, routes,
+    settings::Settings,
+};
+
+/// A running server.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its state.
+    pub app: Arc<App>,
+    handle: ServerHandle,
+    shutdown: watch::Sender<bool>,
+    loops: JoinSet<()>,
+}
+
+impl Server {
+    /// Listens and serves; returns at once.
+    pub fn start(app: Arc<App>) -> anyhow::Result<Self> {
+        let settings = &app.settings;
+        let listener = TcpListener::bind(settings.listen)
+            .with_context(|| format!("PATCHBAY_LISTEN: cannot listen on {}", settings.listen))?;
+        let address = listener.local_addr()?;
+        let api = Arc::new(routes::api());
+        let document = web::Bytes::from(serde_json::to_vec(&api.document())?);
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism()?.get(),
+            workers => workers,
+        };
+        let server = HttpServer::new({
+            let app = Arc::clone(&app);
+            move || {
+                let (api, document) = (Arc::clone(&api), document.clone());
+                ActixApp::new()
+                    .app_data(web::Data::from(Arc::clone(&app)))
+                    .wrap(cors(&app.settings))
+                    .wrap(from_fn(envelope))
+                    .wrap(Compress::default())
+                    .configure(|config| configure(config, &api, document))
+                    .default_service(web::to(|| async {
+                        Err::<HttpResponse, _>(ApiError::not_found())
+                    }))
+            }
+        })
+        .workers(workers)
+        .shutdown_timeout(20)
+        .client_request_timeout(Duration::from_secs(5))
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        tokio::spawn(server);
+        let (shutdown, told) = watch::channel(false);
+        let loops = background::start(&app, &told);
+        Ok(Self {
+            address,
+            app,
+            handle,
+            shutdown,
+            loops,
+        })
+    }
+
+    /// Readiness fails first, requests in flight finish, then the loops end.
+    pub async fn stop(mut self, grace: Duration) {
+        self.app.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(grace).await;
+        self.handle.stop(true).await;
+        let _ = self.shutdown.send(true);
+        while self.loops.join_next().await.is_some() {}
+    }
+}
+
+fn configure(config: &mut web::ServiceConfig, api: &Api, document: web::Bytes) {
+    api.configure(config);
+    config.route(
+        "/openapi.json",
+        web::get().to(move || {
+            let document = document.clone();
+            async move {
+                HttpResponse::Ok()
+                    .content_type("application/json")
+                    .body(document)
+            }
+        }),
+    );
+    let page = Config::new(["/openapi.json"]).try_it_out_enabled(true);
+    config.service(web::redirect("/docs", "/docs/"));
+    config.service(SwaggerUi::new("/docs/{_:.*}").config(page));
+}
+
+fn cors(settings: &Settings) -> Cors {
+    let mut cors = Cors::default()
+        .allowed_methods([
+            Method::GET,
+            Method::POST,
+            Method::PATCH,
+            Method::PUT,
+            Method::DELETE,
+        ])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::HeaderName::from_static("x-request-id"),
+            header::HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers(["etag", "location", "x-request-id", "retry-after", "allow"])
+        .block_on_origin_mismatch(false)
+        .max_age(600);
+    for origin in &settings.cors_origins {
+        cors = if origin == "*" {
+            cors.allow_any_origin()
+        } else {
+            cors.allowed_origin(origin)
+        };
+    }
+    cors
+}

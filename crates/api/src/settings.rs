@@ -1,0 +1,295 @@
+//! Settings: every one is a flag and an environment variable with a documented default.
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use chrono::TimeDelta;
+use clap::{Args, ValueEnum};
+use patchbay_domain::session::Timings;
+
+/// A value that is never printed.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() < 32 {
+            return Err("a secret needs at least 32 characters".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// A span of time as `250ms`, `15s`, `2m` or `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(Duration);
+
+impl FromStr for Span {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let wrong = || format!("`{text}` is not a time such as 250ms, 15s, 2m or 1h");
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        let millis = number.checked_mul(unit).filter(|ms| *ms <= 31 * 86_400_000);
+        Ok(Self(Duration::from_millis(millis.ok_or_else(wrong)?)))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl Span {
+    fn delta(self) -> TimeDelta {
+        TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Pretty,
+}
+
+/// What `migrate` needs.
+#[derive(Args, Clone)]
+pub struct OwnerSettings {
+    /// PostgreSQL URL of the owner role, which runs the migrations.
+    #[arg(long, env = "DATABASE_OWNER_URL", hide_env_values = true)]
+    pub database_owner_url: String,
+}
+
+/// What `serve` and `check-config` need.
+#[derive(Args, Clone)]
+pub struct Settings {
+    /// PostgreSQL URL of the application role (member of `patchbay_app`).
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+    /// Most connections to PostgreSQL.
+    #[arg(long, env = "PATCHBAY_DATABASE_POOL_SIZE", default_value = "16")]
+    pub database_pool_size: usize,
+    /// How long a request waits for a free connection before it is answered 503.
+    #[arg(long, env = "PATCHBAY_DATABASE_POOL_WAIT", default_value = "3s")]
+    pub database_pool_wait: Span,
+    /// PostgreSQL's statement_timeout.
+    #[arg(
+        long,
+        env = "PATCHBAY_DATABASE_STATEMENT_TIMEOUT",
+        default_value = "10s"
+    )]
+    pub database_statement_timeout: Span,
+    /// Serve although the database role bypasses row-level security. Development only.
+    #[arg(long, env = "PATCHBAY_ALLOW_RLS_BYPASS", default_value_t = false)]
+    pub allow_rls_bypass: bool,
+
+    /// Address and port to listen on.
+    #[arg(long, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Request threads; 0 for one per core.
+    #[arg(long, env = "PATCHBAY_WORKERS", default_value = "0")]
+    pub workers: usize,
+    /// Name of this installation; the first part of its room names.
+    #[arg(long, env = "PATCHBAY_ENV", default_value = "dev", value_parser = env_name)]
+    pub env: String,
+    /// Key of the operator; at least 32 characters. Without it nobody can create tenants.
+    #[arg(long, env = "PATCHBAY_OPERATOR_KEY", hide_env_values = true)]
+    pub operator_key: Option<Secret>,
+    /// Key of the workers that serve all tenants; at least 32 characters.
+    #[arg(long, env = "PATCHBAY_WORKER_KEY", hide_env_values = true)]
+    pub worker_key: Option<Secret>,
+    /// LiveKit agent names that agents may be dispatched to.
+    #[arg(
+        long,
+        env = "PATCHBAY_WORKER_NAMES",
+        value_delimiter = ',',
+        default_value = "patchbay-agent"
+    )]
+    pub worker_names: Vec<String>,
+    /// Origins that browsers may call from, comma-separated; `*` for any.
+    #[arg(long, env = "PATCHBAY_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+    /// Most bytes of a JSON body.
+    #[arg(long, env = "PATCHBAY_BODY_LIMIT", default_value = "262144")]
+    pub body_limit: usize,
+    /// How long a body may take to arrive.
+    #[arg(long, env = "PATCHBAY_BODY_TIMEOUT", default_value = "10s")]
+    pub body_timeout: Span,
+
+    /// URL of LiveKit's server API.
+    #[arg(long, env = "LIVEKIT_URL", default_value = "http://127.0.0.1:7880")]
+    pub livekit_url: String,
+    /// URL that clients are given to join; LIVEKIT_URL by default.
+    #[arg(long, env = "LIVEKIT_PUBLIC_URL")]
+    pub livekit_public_url: Option<String>,
+    /// LiveKit API key.
+    #[arg(long, env = "LIVEKIT_API_KEY")]
+    pub livekit_api_key: String,
+    /// LiveKit API secret; at least 32 characters.
+    #[arg(long, env = "LIVEKIT_API_SECRET", hide_env_values = true)]
+    pub livekit_api_secret: Secret,
+    /// Most time for one call to LiveKit.
+    #[arg(long, env = "PATCHBAY_LIVEKIT_TIMEOUT", default_value = "5s")]
+    pub livekit_timeout: Span,
+    /// How long an empty room waits for its first participant.
+    #[arg(long, env = "PATCHBAY_ROOM_EMPTY_TIMEOUT", default_value = "5m")]
+    pub room_empty_timeout: Span,
+    /// How long a room stays after its last participant has left.
+    #[arg(long, env = "PATCHBAY_ROOM_DEPARTURE_TIMEOUT", default_value = "20s")]
+    pub room_departure_timeout: Span,
+
+    /// How long a start may take until it fails with livekit_unavailable.
+    #[arg(long, env = "PATCHBAY_START_DEADLINE", default_value = "60s")]
+    pub start_deadline: Span,
+    /// How long an agent may take to join before it is dispatched again, once.
+    #[arg(long, env = "PATCHBAY_JOIN_DEADLINE", default_value = "15s")]
+    pub join_deadline: Span,
+    /// How often to look for an agent that has not joined yet.
+    #[arg(long, env = "PATCHBAY_JOIN_POLL", default_value = "2s")]
+    pub join_poll: Span,
+    /// How long an agent or room may be out of sight before it counts as gone.
+    #[arg(long, env = "PATCHBAY_AGENT_GRACE", default_value = "10s")]
+    pub agent_grace: Span,
+    /// How often a live session is compared with LiveKit.
+    #[arg(long, env = "PATCHBAY_RECONCILE_INTERVAL", default_value = "30s")]
+    pub reconcile_interval: Span,
+    /// How often to look for due jobs where no notification came.
+    #[arg(long, env = "PATCHBAY_JOB_POLL", default_value = "1s")]
+    pub job_poll: Span,
+    /// How long a job is claimed before another process may take it over.
+    #[arg(long, env = "PATCHBAY_JOB_LEASE", default_value = "30s")]
+    pub job_lease: Span,
+    /// How long start and stop wait for LiveKit before they answer 202.
+    #[arg(long, env = "PATCHBAY_START_WAIT", default_value = "10s")]
+    pub start_wait: Span,
+
+    /// Log filter, such as `info` or `patchbay_api=debug,info`.
+    #[arg(long, env = "PATCHBAY_LOG", default_value = "info")]
+    pub log: String,
+    /// How logs look.
+    #[arg(long, env = "PATCHBAY_LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+    /// OTLP/HTTP endpoint for traces, such as http://127.0.0.1:4318; none by default.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+
+    /// For tests: abort the process at this point (`after_create_room`, …).
+    #[arg(long, env = "PATCHBAY_TEST_CRASH_AT", hide = true)]
+    pub crash_at: Option<String>,
+}
+
+fn env_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if (1..=32).contains(&text.len()) && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 32 of a-z and 0-9 are allowed".to_owned())
+    }
+}
+
+impl Settings {
+    /// Checks what clap cannot: one line per fault, naming the setting.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, value) in [
+            ("LIVEKIT_URL", Some(&self.livekit_url)),
+            ("LIVEKIT_PUBLIC_URL", self.livekit_public_url.as_ref()),
+            ("DATABASE_URL", Some(&self.database_url)),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp_endpoint.as_ref()),
+        ] {
+            let scheme = value.map(|value| url::Url::parse(value).map(|u| u.scheme().to_owned()));
+            let allowed: &[&str] = match name {
+                "DATABASE_URL" => &["postgres", "postgresql"],
+                "OTEL_EXPORTER_OTLP_ENDPOINT" => &["http", "https"],
+                _ => &["http", "https", "ws", "wss"],
+            };
+            match scheme {
+                Some(Ok(scheme)) if !allowed.contains(&&*scheme) => {
+                    return Err(format!(
+                        "{name}: the scheme must be one of {}",
+                        allowed.join(", ")
+                    ));
+                }
+                Some(Err(error)) => return Err(format!("{name}: {error}")),
+                _ => {}
+            }
+        }
+        if self.worker_names.iter().any(|name| name.trim().is_empty()) {
+            return Err("PATCHBAY_WORKER_NAMES: a name is empty".to_owned());
+        }
+        if self.database_pool_size == 0 {
+            return Err("PATCHBAY_DATABASE_POOL_SIZE: at least 1 is needed".to_owned());
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
+            return Err(format!("PATCHBAY_LOG: {error}"));
+        }
+        Ok(())
+    }
+
+    /// The deadlines of sessions.
+    pub fn timings(&self) -> Timings {
+        Timings {
+            start_deadline: self.start_deadline.delta(),
+            join_deadline: self.join_deadline.delta(),
+            join_poll: self.join_poll.delta(),
+            grace: self.agent_grace.delta(),
+            reconcile: self.reconcile_interval.delta(),
+        }
+    }
+
+    /// The URL that clients join at.
+    pub fn public_url(&self) -> &str {
+        self.livekit_public_url
+            .as_deref()
+            .unwrap_or(&self.livekit_url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_with_their_unit() {
+        assert_eq!(
+            "250ms".parse::<Span>().unwrap().0,
+            Duration::from_millis(250)
+        );
+        assert_eq!("2m".parse::<Span>().unwrap().0, Duration::from_secs(120));
+        for wrong in ["", "5", "s", "5 s", "-1s", "99999999h", "1d"] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let secret: Secret = "x".repeat(32).parse().unwrap();
+        assert_eq!(format!("{secret:?}"), "(secret)");
+    }
+}

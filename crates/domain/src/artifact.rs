@@ -1,0 +1,58 @@
+//! Prompts and runtime configs are one mechanism: an artifact with immutable versions.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{Invalid, configuration::digest_of, prompt::PromptSpec, runtime::RuntimeSpec};
+
+/// What an artifact is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArtifactKind {
+    /// A prompt template.
+    Prompt,
+    /// How an agent hears, thinks and speaks.
+    RuntimeConfig,
+}
+
+impl ArtifactKind {
+    /// The name in the database and in the audit trail.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::RuntimeConfig => "runtime_config",
+        }
+    }
+}
+
+/// The content of a version, told apart by its kind.
+pub trait Spec: Serialize + serde::de::DeserializeOwned {
+    /// The kind of artifact that holds such specs.
+    const KIND: ArtifactKind;
+
+    /// Checks what the types of the fields cannot: violations point into the spec.
+    fn check(&self) -> Result<(), Vec<crate::Violation>>;
+
+    /// The spec as JSON together with the digest of its canonical form.
+    fn seal(&self) -> Result<(Value, String), Invalid> {
+        let value = serde_json::to_value(self)
+            .map_err(|error| Invalid::new("not_json", error.to_string()))?;
+        let digest = digest_of(&value)?;
+        Ok((value, digest))
+    }
+}
+
+impl Spec for PromptSpec {
+    const KIND: ArtifactKind = ArtifactKind::Prompt;
+    fn check(&self) -> Result<(), Vec<crate::Violation>> {
+        PromptSpec::check(self)
+    }
+}
+
+impl Spec for RuntimeSpec {
+    const KIND: ArtifactKind = ArtifactKind::RuntimeConfig;
+    fn check(&self) -> Result<(), Vec<crate::Violation>> {
+        RuntimeSpec::check(self)
+    }
+}

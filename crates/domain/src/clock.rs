@@ -1,0 +1,89 @@
+//! The one source of time and of ids.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::Id;
+
+/// Where times and ids come from. Cheap to clone; clones share their state.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    /// Starts at a fixed time and moves one millisecond with every question.
+    Stepped {
+        start: DateTime<Utc>,
+        steps: Arc<AtomicU64>,
+    },
+}
+
+impl Clock {
+    /// The machine's clock and random ids.
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A reproducible clock for tests: the n-th answer is always the same.
+    pub fn stepped(start: DateTime<Utc>) -> Self {
+        Self(Source::Stepped {
+            start,
+            steps: Arc::default(),
+        })
+    }
+
+    /// The time now, in whole microseconds, which is what PostgreSQL keeps.
+    pub fn now(&self) -> DateTime<Utc> {
+        match &self.0 {
+            Source::System => system_now(),
+            Source::Stepped { start, steps } => {
+                let step = steps.fetch_add(1, Ordering::Relaxed);
+                *start + TimeDelta::milliseconds(i64::try_from(step).unwrap_or(i64::MAX))
+            }
+        }
+    }
+
+    /// A new UUIDv7 id, ordered by time.
+    pub fn new_id<K>(&self) -> Id<K> {
+        Id::new(self.new_uuid())
+    }
+
+    /// A new UUIDv7.
+    pub fn new_uuid(&self) -> Uuid {
+        match &self.0 {
+            Source::System => system_uuid(),
+            Source::Stepped { .. } => {
+                let now = self.now();
+                let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+                let time = Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos());
+                let mut bytes = *Uuid::new_v7(time).as_bytes();
+                bytes[9..].fill(0);
+                Uuid::from_bytes(bytes)
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks the machine"
+)]
+fn system_now() -> DateTime<Utc> {
+    let now = Utc::now();
+    now.duration_trunc(TimeDelta::microseconds(1))
+        .unwrap_or(now)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks the machine"
+)]
+fn system_uuid() -> Uuid {
+    Uuid::now_v7()
+}

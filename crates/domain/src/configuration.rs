@@ -1,0 +1,63 @@
+//! What exactly ran: the pinned specs, resolved, under one digest.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::{Invalid, api_key::hex, prompt::PromptSpec, runtime::RuntimeSpec};
+
+/// The schema number of [`Configuration`]; a change of its shape gets the next one.
+pub const SCHEMA: u32 = 1;
+
+/// Everything a worker needs to act as the agent, but what belongs to one session alone
+/// (variables and the rendered prompt). Equal content has an equal digest.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Configuration {
+    /// Shape of this document; 1 today.
+    #[schema(example = 1, minimum = 1, maximum = 1000)]
+    pub schema: u32,
+    /// LiveKit agent name that the job is dispatched to.
+    #[schema(example = "patchbay-agent", max_length = 200)]
+    pub worker_name: String,
+    /// The prompt version's spec, its template unrendered.
+    pub prompt: PromptSpec,
+    /// The runtime config version's spec.
+    pub runtime: RuntimeSpec,
+}
+
+impl Configuration {
+    /// The document as JSON and its digest.
+    pub fn seal(&self) -> Result<(Value, String), Invalid> {
+        let value = serde_json::to_value(self)
+            .map_err(|error| Invalid::new("not_json", error.to_string()))?;
+        let digest = digest_of(&value)?;
+        Ok((value, digest))
+    }
+}
+
+/// SHA-256 of the canonical JSON (RFC 8785), in lowercase hexadecimal.
+pub fn digest_of(value: &Value) -> Result<String, Invalid> {
+    let canonical = serde_json_canonicalizer::to_vec(value)
+        .map_err(|error| Invalid::new("not_json", error.to_string()))?;
+    Ok(hex(&Sha256::digest(canonical)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_digest_ignores_order_and_spelling_of_numbers() {
+        let one = digest_of(&json!({"a": 1.0, "b": [true, null]})).unwrap();
+        let two = digest_of(&json!({"b": [true, null], "a": 1})).unwrap();
+        assert_eq!(one, two);
+        assert_ne!(one, digest_of(&json!({"a": 2})).unwrap());
+        assert_eq!(
+            digest_of(&json!({})).unwrap(),
+            "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Typed UUIDv7 ids: an agent's id cannot be passed where a session's is expected.
+
+use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::{
+    __dev::ComposeSchema,
+    ToSchema,
+    openapi::{
+        RefOr,
+        schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
+    },
+};
+use uuid::Uuid;
+
+/// The id of a thing of kind `K`; the kind exists for the type checker alone.
+#[cfg_attr(
+    feature = "diesel",
+    derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)
+)]
+#[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Uuid))]
+pub struct Id<K: 'static>(Uuid, PhantomData<fn() -> K>);
+
+/// The kinds that ids are told apart by.
+pub mod kind {
+    #![expect(missing_docs, reason = "the names say it all")]
+    #[derive(Debug)]
+    pub enum Activation {}
+    #[derive(Debug)]
+    pub enum Agent {}
+    #[derive(Debug)]
+    pub enum AgentRun {}
+    #[derive(Debug)]
+    pub enum ApiKey {}
+    #[derive(Debug)]
+    pub enum Artifact {}
+    #[derive(Debug)]
+    pub enum AuditEvent {}
+    #[derive(Debug)]
+    pub enum Binding {}
+    #[derive(Debug)]
+    pub enum Participant {}
+    #[derive(Debug)]
+    pub enum Session {}
+    #[derive(Debug)]
+    pub enum Tenant {}
+    #[derive(Debug)]
+    pub enum Version {}
+}
+
+/// One activation of a binding.
+pub type ActivationId = Id<kind::Activation>;
+/// An agent (the definition).
+pub type AgentId = Id<kind::Agent>;
+/// One dispatch of an agent into a session.
+pub type AgentRunId = Id<kind::AgentRun>;
+/// An API key; part of its token.
+pub type ApiKeyId = Id<kind::ApiKey>;
+/// A prompt or a runtime config.
+pub type ArtifactId = Id<kind::Artifact>;
+/// One entry of the audit trail.
+pub type AuditEventId = Id<kind::AuditEvent>;
+/// A binding of an agent to exact versions.
+pub type BindingId = Id<kind::Binding>;
+/// A participant's record.
+pub type ParticipantId = Id<kind::Participant>;
+/// A voice session.
+pub type SessionId = Id<kind::Session>;
+/// A tenant.
+pub type TenantId = Id<kind::Tenant>;
+/// One immutable version of an artifact.
+pub type VersionId = Id<kind::Version>;
+
+impl<K> Id<K> {
+    /// The id with this value.
+    pub const fn new(uuid: Uuid) -> Self {
+        Self(uuid, PhantomData)
+    }
+
+    /// The bare value.
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl<K> Clone for Id<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Id<K> {}
+impl<K> PartialEq for Id<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<K> Eq for Id<K> {}
+impl<K> Hash for Id<K> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+impl<K> fmt::Debug for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+impl<K> fmt::Display for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+impl<K> FromStr for Id<K> {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self::new)
+    }
+}
+impl<K> Serialize for Id<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+impl<'de, K> Deserialize<'de> for Id<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Uuid::deserialize(deserializer).map(Self::new)
+    }
+}
+
+impl<K> ComposeSchema for Id<K> {
+    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+            .max_length(Some(36))
+            .into()
+    }
+}
+impl<K> ToSchema for Id<K> {}
+
+#[cfg(feature = "diesel")]
+mod columns {
+    use diesel::{
+        deserialize::{self, FromSql},
+        pg::{Pg, PgValue},
+        serialize::{self, Output, ToSql},
+        sql_types,
+    };
+    use uuid::Uuid;
+
+    use super::Id;
+
+    impl<K> ToSql<sql_types::Uuid, Pg> for Id<K> {
+        fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+            <Uuid as ToSql<sql_types::Uuid, Pg>>::to_sql(&self.0, out)
+        }
+    }
+
+    impl<K> FromSql<sql_types::Uuid, Pg> for Id<K> {
+        fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+            <Uuid as FromSql<sql_types::Uuid, Pg>>::from_sql(value).map(Self::new)
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What Patchbay is about, without any I/O: ids, field types that cannot hold a wrong value,
+//! specs and their validation, configurations with their digest, and the state machine of a session.
+//!
+//! This crate knows no framework and no runtime. The `diesel` feature adds column mappings only.
+
+pub mod api_key;
+pub mod artifact;
+pub mod clock;
+pub mod configuration;
+pub mod id;
+pub mod invalid;
+pub mod metadata;
+pub mod prompt;
+pub mod runtime;
+pub mod scope;
+pub mod session;
+pub mod text;
+
+pub use clock::Clock;
+pub use id::{
+    ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, Id,
+    ParticipantId, SessionId, TenantId, VersionId,
+};
+pub use invalid::{Invalid, Violation};
+pub use metadata::Metadata;
+pub use scope::Scope;

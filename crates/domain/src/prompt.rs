@@ -1,0 +1,311 @@
+//! Prompt specs: a template, the variables it declares, and how it is rendered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::{Environment, UndefinedBehavior, Value};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Invalid, Violation,
+    text::{Description, TemplateSource, Text},
+};
+
+/// Instructions that one rendering may take; ends loops that would never end.
+const FUEL: u64 = 50_000;
+/// Most characters that a rendered prompt may have.
+pub const MAX_RENDERED: usize = 262_144;
+
+/// A prompt: minijinja template, declared variables, optional greeting.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "template": "You help callers of {{ company }}. The caller is {{ caller }}.",
+    "variables": [
+        {"name": "company", "required": true},
+        {"name": "caller", "required": false, "default": "unknown"}
+    ],
+    "greeting": "Welcome to {{ company }}!"
+}))]
+pub struct PromptSpec {
+    /// Template source in the minijinja (Jinja2) language. Uses declared variables only.
+    pub template: TemplateSource,
+    /// The variables that a session may or must give.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    pub variables: Vec<Variable>,
+    /// What the agent says first; a template over the same variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<Text<1, 4000>>,
+}
+
+/// One declared variable of a prompt.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "company", "required": true}))]
+pub struct Variable {
+    /// Name in the template: a letter or `_`, then letters, digits and `_`.
+    pub name: Text<1, 64>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "str_is_empty")]
+    pub description: Description,
+    /// Whether a session must give it. A required variable has no default.
+    #[serde(default)]
+    pub required: bool,
+    /// Value where a session gives none; without it, the empty string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Text<0, 4000>>,
+}
+
+fn str_is_empty(text: &Description) -> bool {
+    text.is_empty()
+}
+
+/// The values that a session gives, by variable name.
+pub type Variables = BTreeMap<String, Text<0, 4000>>;
+
+/// A prompt with its variables filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The prompt.
+    pub prompt: String,
+    /// The greeting, where the spec has one.
+    pub greeting: Option<String>,
+}
+
+impl PromptSpec {
+    /// Checks names, templates and that templates use declared variables only.
+    pub fn check(&self) -> Result<(), Vec<Violation>> {
+        let mut violations = Vec::new();
+        let mut names = BTreeSet::new();
+        if self.variables.len() > 100 {
+            violations.push(Invalid::new("too_many", "at most 100 variables").at("/variables"));
+        }
+        for (index, variable) in self.variables.iter().enumerate() {
+            if let Err(invalid) = variable.check() {
+                violations.push(invalid.at(format!("/variables/{index}")));
+            }
+            if !names.insert(&*variable.name) {
+                let invalid = Invalid::new(
+                    "duplicate",
+                    format!("the variable `{}` is declared twice", variable.name),
+                );
+                violations.push(invalid.at(format!("/variables/{index}/name")));
+            }
+        }
+        check_template(&self.template, &names, "/template", &mut violations);
+        if let Some(greeting) = &self.greeting {
+            check_template(greeting, &names, "/greeting", &mut violations);
+        }
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(violations)
+        }
+    }
+
+    /// Fills the variables in. Violations point into the map of variables.
+    pub fn render(&self, given: &Variables) -> Result<Rendered, Vec<Violation>> {
+        let mut violations = Vec::new();
+        for name in given.keys() {
+            if !self.variables.iter().any(|v| *v.name == **name) {
+                let invalid = Invalid::new(
+                    "undeclared_variable",
+                    format!("the prompt declares no variable `{name}`"),
+                );
+                violations.push(invalid.at(format!("/{}", escape(name))));
+            }
+        }
+        let mut values = BTreeMap::new();
+        for variable in &self.variables {
+            match (given.get(&*variable.name), variable.required) {
+                (Some(value), _) => values.insert(variable.name.to_string(), value.to_string()),
+                (None, true) => {
+                    let invalid = Invalid::new(
+                        "missing_variable",
+                        format!("the prompt requires the variable `{}`", variable.name),
+                    );
+                    violations.push(invalid.at(format!("/{}", variable.name)));
+                    None
+                }
+                (None, false) => {
+                    let default = variable.default.clone().unwrap_or_default();
+                    values.insert(variable.name.to_string(), default.into_inner())
+                }
+            };
+        }
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        let values = Value::from_pairs(values);
+        let run = |source: &str| {
+            render(source, values.clone()).map_err(|invalid| vec![invalid.at(String::new())])
+        };
+        Ok(Rendered {
+            prompt: run(&self.template)?,
+            greeting: self.greeting.as_deref().map(run).transpose()?,
+        })
+    }
+}
+
+impl Variable {
+    fn check(&self) -> Result<(), Invalid> {
+        let mut chars = self.name.chars();
+        let first_ok = chars
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        if !first_ok || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(Invalid::new(
+                "invalid_name",
+                "a variable's name is a letter or _, then letters, digits and _",
+            ));
+        }
+        if self.required && self.default.is_some() {
+            return Err(Invalid::new(
+                "required_with_default",
+                "a required variable has no default",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment
+}
+
+fn check_template(
+    source: &str,
+    declared: &BTreeSet<&str>,
+    pointer: &str,
+    violations: &mut Vec<Violation>,
+) {
+    let environment = environment();
+    match environment.template_from_str(source) {
+        Err(error) => {
+            violations.push(Invalid::new("invalid_template", template_error(&error)).at(pointer))
+        }
+        Ok(template) => {
+            let globals: BTreeSet<_> = environment.globals().map(|(name, _)| name).collect();
+            let mut used: Vec<_> = template.undeclared_variables(false).into_iter().collect();
+            used.sort();
+            for name in used {
+                if !declared.contains(&*name) && !globals.contains(&*name) {
+                    let message = format!("the template uses `{name}`, which is not declared");
+                    violations.push(Invalid::new("undeclared_variable", message).at(pointer));
+                }
+            }
+        }
+    }
+}
+
+fn render(source: &str, values: Value) -> Result<String, Invalid> {
+    let environment = environment();
+    let text = environment
+        .template_from_str(source)
+        .and_then(|template| template.render(values))
+        .map_err(|error| Invalid::new("render_failed", template_error(&error)))?;
+    if text.chars().count() > MAX_RENDERED {
+        return Err(Invalid::new(
+            "rendered_too_long",
+            format!("the rendered prompt has more than {MAX_RENDERED} characters"),
+        ));
+    }
+    Ok(text)
+}
+
+fn template_error(error: &minijinja::Error) -> String {
+    let line = error.line().map(|line| format!(" (line {line})"));
+    let detail = error.detail().map(|detail| format!(": {detail}"));
+    format!(
+        "{}{}{}",
+        error.kind(),
+        detail.unwrap_or_default(),
+        line.unwrap_or_default()
+    )
+}
+
+/// One token of a JSON pointer (RFC 6901).
+fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(value: serde_json::Value) -> PromptSpec {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn codes(result: Result<(), Vec<Violation>>) -> Vec<(String, String)> {
+        let violations = result.unwrap_err();
+        violations
+            .into_iter()
+            .map(|v| (v.pointer, v.code))
+            .collect()
+    }
+
+    fn variables(value: serde_json::Value) -> Variables {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn renders_given_and_default_values() {
+        let spec = spec(json!({
+            "template": "{{ company }}/{{ caller }}",
+            "variables": [{"name": "company", "required": true}, {"name": "caller", "default": "?"}],
+            "greeting": "Hi {{ caller }}"
+        }));
+        spec.check().unwrap();
+        let rendered = spec.render(&variables(json!({"company": "Acme"}))).unwrap();
+        assert_eq!(rendered.prompt, "Acme/?");
+        assert_eq!(rendered.greeting.as_deref(), Some("Hi ?"));
+    }
+
+    #[test]
+    fn names_what_is_missing_and_what_is_undeclared() {
+        let spec =
+            spec(json!({"template": "{{ a }}", "variables": [{"name": "a", "required": true}]}));
+        let violations = spec.render(&variables(json!({"b/c": "x"}))).unwrap_err();
+        let found: Vec<_> = violations.iter().map(|v| (&*v.pointer, &*v.code)).collect();
+        assert_eq!(
+            found,
+            [("/b~1c", "undeclared_variable"), ("/a", "missing_variable")]
+        );
+    }
+
+    #[test]
+    fn refuses_templates_that_cannot_work() {
+        let undeclared = spec(json!({"template": "{{ a }}"}));
+        assert_eq!(
+            codes(undeclared.check()),
+            [("/template".into(), "undeclared_variable".into())]
+        );
+        let broken = spec(json!({"template": "{% if %}"}));
+        assert_eq!(
+            codes(broken.check()),
+            [("/template".into(), "invalid_template".into())]
+        );
+        let twice = spec(json!({"template": "x", "variables": [{"name": "a"}, {"name": "a"}]}));
+        assert_eq!(
+            codes(twice.check()),
+            [("/variables/1/name".into(), "duplicate".into())]
+        );
+    }
+
+    #[test]
+    fn an_endless_template_runs_out_of_fuel() {
+        let spec = spec(
+            json!({"template": "{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}"}),
+        );
+        spec.check().unwrap();
+        let violations = spec.render(&Variables::new()).unwrap_err();
+        assert_eq!(violations[0].code, "render_failed");
+    }
+}

@@ -1,0 +1,179 @@
+//! Strings that cannot be too short, too long or unprintable.
+
+use std::{borrow::Cow, fmt, ops::Deref};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{
+    __dev::ComposeSchema,
+    ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, Type},
+    },
+};
+
+use crate::Invalid;
+
+/// A string of `MIN` to `MAX` characters. With a minimum it is not blank either.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Text<const MIN: usize, const MAX: usize>(String);
+
+/// What a person calls a thing.
+pub type Name = Text<1, 200>;
+/// What a person should know about a thing.
+pub type Description = Text<0, 2000>;
+/// Why a version was made.
+pub type Note = Text<0, 1000>;
+/// A prompt's template source.
+pub type TemplateSource = Text<1, 65_536>;
+/// A short machine-readable word, such as an end reason.
+pub type Word = Text<1, 64>;
+/// Words of an error that somebody else reports.
+pub type Detail = Text<0, 1000>;
+
+impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    /// The text, if it obeys the rules.
+    pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        let length = text.chars().count();
+        if length > MAX {
+            return Err(Invalid::new(
+                "too_long",
+                format!("at most {MAX} characters are allowed, not {length}"),
+            ));
+        }
+        if length < MIN || (MIN > 0 && text.trim().is_empty()) {
+            return Err(Invalid::new(
+                "too_short",
+                format!("at least {MIN} characters are needed, and not blanks alone"),
+            ));
+        }
+        if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return Err(Invalid::new(
+                "control_character",
+                "control characters other than newline and tab are not allowed",
+            ));
+        }
+        Ok(Self(text))
+    }
+
+    /// The plain string.
+    pub fn into_inner(self) -> String {
+        self.0
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> Deref for Text<MIN, MAX> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> Default for Text<0, MAX> {
+    fn default() -> Self {
+        Self(String::new())
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> fmt::Display for Text<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> ComposeSchema for Text<MIN, MAX> {
+    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(MIN))
+            .max_length(Some(MAX))
+            .into()
+    }
+}
+impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
+    fn name() -> Cow<'static, str> {
+        // Every length is a schema of its own.
+        format!("Text{MIN}To{MAX}").into()
+    }
+}
+
+/// A tenant's short name in URLs and logs: 2 to 63 of `a-z0-9-`, beginning and ending with a
+/// letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Slug(String);
+
+impl Slug {
+    /// The slug, if it obeys the rules.
+    pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let ok = (2..=63).contains(&text.len())
+            && text.chars().all(allowed)
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        if ok {
+            Ok(Self(text))
+        } else {
+            Err(Invalid::new(
+                "invalid_slug",
+                "2 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",
+            ))
+        }
+    }
+}
+
+impl Deref for Slug {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Slug {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl ComposeSchema for Slug {
+    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[a-z0-9][a-z0-9-]*[a-z0-9]$"))
+            .min_length(Some(2))
+            .max_length(Some(63))
+            .into()
+    }
+}
+impl ToSchema for Slug {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_count_characters_not_bytes() {
+        assert!(Name::new("é".repeat(200)).is_ok());
+        assert_eq!(Name::new("é".repeat(201)).unwrap_err().code, "too_long");
+        assert_eq!(Name::new("   ").unwrap_err().code, "too_short");
+        assert_eq!(Name::new("a\u{7}").unwrap_err().code, "control_character");
+        assert!(Description::new("").is_ok());
+    }
+
+    #[test]
+    fn slugs_are_plain() {
+        assert!(Slug::new("acme-2").is_ok());
+        for wrong in ["a", "-a", "a-", "Acme", "a_b", "ä-b", ""] {
+            assert!(Slug::new(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Rooms, participants and agent dispatches.
+
+use chrono::{DateTime, Utc};
+use livekit_api::access_token::VideoGrants;
+use livekit_protocol as proto;
+use tracing::instrument;
+
+use crate::{Error, LiveKit};
+
+const ROOMS: &str = "RoomService";
+const DISPATCHES: &str = "AgentDispatchService";
+
+/// A room to be created with one agent dispatched into it.
+#[derive(Clone, Debug)]
+pub struct RoomRequest {
+    /// Name of the room.
+    pub name: String,
+    /// Seconds that an empty room waits for its first participant.
+    pub empty_timeout: u32,
+    /// Seconds that a room stays after its last participant left (agents do not count).
+    pub departure_timeout: u32,
+    /// LiveKit agent name to dispatch to.
+    pub agent_name: String,
+    /// Metadata of the dispatch. Not secret.
+    pub dispatch_metadata: String,
+}
+
+/// A room that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// LiveKit's id; a room that is created anew under the same name gets another.
+    pub sid: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a participant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParticipantKind {
+    /// A person with a client SDK.
+    Standard,
+    /// An agent.
+    Agent,
+    /// A telephone.
+    Sip,
+    /// Ingress, egress, and whatever LiveKit may add.
+    Other,
+}
+
+impl ParticipantKind {
+    /// Reads protobuf's name; anything unknown is [`ParticipantKind::Other`].
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "" | "STANDARD" => Self::Standard,
+            "AGENT" => Self::Agent,
+            "SIP" => Self::Sip,
+            _ => Self::Other,
+        }
+    }
+
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Agent => "agent",
+            Self::Sip => "sip",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A participant who is in a room now.
+#[derive(Clone, Debug)]
+pub struct Participant {
+    /// LiveKit's id of this stay.
+    pub sid: String,
+    /// Identity from the token.
+    pub identity: String,
+    /// Display name from the token.
+    pub name: String,
+    /// What it is.
+    pub kind: ParticipantKind,
+    /// When it joined, in whole seconds.
+    pub joined_at: Option<DateTime<Utc>>,
+}
+
+/// A dispatch that LiveKit knows of. It does not mean that an agent is coming.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// LiveKit's id.
+    pub id: String,
+    /// The metadata it was created with.
+    pub metadata: String,
+}
+
+impl LiveKit {
+    /// Creates a room with its dispatch. Idempotent: repeating it neither makes another room nor
+    /// brings a second agent.
+    #[instrument(skip_all, fields(room = %request.name), err)]
+    pub async fn create_room(&self, request: &RoomRequest) -> Result<Room, Error> {
+        let grants = VideoGrants {
+            room_create: true,
+            ..VideoGrants::default()
+        };
+        let body = proto::CreateRoomRequest {
+            name: request.name.clone(),
+            empty_timeout: request.empty_timeout,
+            departure_timeout: request.departure_timeout,
+            agents: vec![proto::RoomAgentDispatch {
+                agent_name: request.agent_name.clone(),
+                metadata: request.dispatch_metadata.clone(),
+                ..proto::RoomAgentDispatch::default()
+            }],
+            ..proto::CreateRoomRequest::default()
+        };
+        let room: proto::Room = self.call(ROOMS, "CreateRoom", grants, &body).await?;
+        if room.sid.is_empty() {
+            return Err(Error::Garbled("a room without sid".to_owned()));
+        }
+        Ok(Room {
+            sid: room.sid,
+            name: room.name,
+        })
+    }
+
+    /// Deletes a room and disconnects everyone in it. A missing room is no error.
+    #[instrument(skip(self), err)]
+    pub async fn delete_room(&self, room: &str) -> Result<(), Error> {
+        let grants = VideoGrants {
+            room_create: true,
+            ..VideoGrants::default()
+        };
+        let body = proto::DeleteRoomRequest {
+            room: room.to_owned(),
+        };
+        let deleted: Result<proto::DeleteRoomResponse, _> =
+            self.call(ROOMS, "DeleteRoom", grants, &body).await;
+        match deleted {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rooms with these names, or all of them.
+    #[instrument(skip_all, err)]
+    pub async fn list_rooms(&self, names: Vec<String>) -> Result<Vec<Room>, Error> {
+        let grants = VideoGrants {
+            room_list: true,
+            ..VideoGrants::default()
+        };
+        let body = proto::ListRoomsRequest { names };
+        let answer: proto::ListRoomsResponse = self.call(ROOMS, "ListRooms", grants, &body).await?;
+        let rooms = answer.rooms.into_iter().map(|room| Room {
+            sid: room.sid,
+            name: room.name,
+        });
+        Ok(rooms.collect())
+    }
+
+    /// Who is in the room; nobody where there is no room.
+    #[instrument(skip(self), err)]
+    pub async fn list_participants(&self, room: &str) -> Result<Vec<Participant>, Error> {
+        let body = proto::ListParticipantsRequest {
+            room: room.to_owned(),
+        };
+        let answer: proto::ListParticipantsResponse = self
+            .call(ROOMS, "ListParticipants", room_admin(room), &body)
+            .await?;
+        let present = answer.participants.into_iter().filter(|participant| {
+            let state = participant.state();
+            state != proto::participant_info::State::Disconnected
+        });
+        Ok(present.map(participant).collect())
+    }
+
+    /// Removes a participant. One who is not there is no error.
+    #[instrument(skip(self), err)]
+    pub async fn remove_participant(&self, room: &str, identity: &str) -> Result<(), Error> {
+        let body = proto::RoomParticipantIdentity {
+            room: room.to_owned(),
+            identity: identity.to_owned(),
+            ..proto::RoomParticipantIdentity::default()
+        };
+        let removed: Result<proto::RemoveParticipantResponse, _> = self
+            .call(ROOMS, "RemoveParticipant", room_admin(room), &body)
+            .await;
+        match removed {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Dispatches an agent into a room. NOT idempotent, and a missing room is created: look first.
+    #[instrument(skip(self, metadata), err)]
+    pub async fn create_dispatch(
+        &self,
+        room: &str,
+        agent_name: &str,
+        metadata: &str,
+    ) -> Result<Dispatch, Error> {
+        let body = proto::CreateAgentDispatchRequest {
+            agent_name: agent_name.to_owned(),
+            room: room.to_owned(),
+            metadata: metadata.to_owned(),
+            ..proto::CreateAgentDispatchRequest::default()
+        };
+        let made: proto::AgentDispatch = self
+            .call(DISPATCHES, "CreateDispatch", room_admin(room), &body)
+            .await?;
+        if made.id.is_empty() {
+            return Err(Error::Garbled("a dispatch without id".to_owned()));
+        }
+        Ok(dispatch(made))
+    }
+
+    /// The dispatches of a room that exists (a missing one takes LiveKit 3 s to refuse).
+    #[instrument(skip(self), err)]
+    pub async fn list_dispatches(&self, room: &str) -> Result<Vec<Dispatch>, Error> {
+        let body = proto::ListAgentDispatchRequest {
+            room: room.to_owned(),
+            ..proto::ListAgentDispatchRequest::default()
+        };
+        let answer: proto::ListAgentDispatchResponse = self
+            .call(DISPATCHES, "ListDispatch", room_admin(room), &body)
+            .await?;
+        Ok(answer.agent_dispatches.into_iter().map(dispatch).collect())
+    }
+}
+
+fn room_admin(room: &str) -> VideoGrants {
+    VideoGrants {
+        room_admin: true,
+        room: room.to_owned(),
+        ..VideoGrants::default()
+    }
+}
+
+fn participant(info: proto::ParticipantInfo) -> Participant {
+    let kind = match info.kind() {
+        proto::participant_info::Kind::Standard => ParticipantKind::Standard,
+        proto::participant_info::Kind::Agent => ParticipantKind::Agent,
+        proto::participant_info::Kind::Sip => ParticipantKind::Sip,
+        _ => ParticipantKind::Other,
+    };
+    Participant {
+        joined_at: DateTime::from_timestamp(info.joined_at, 0).filter(|_| info.joined_at > 0),
+        kind,
+        sid: info.sid,
+        identity: info.identity,
+        name: info.name,
+    }
+}
+
+fn dispatch(made: proto::AgentDispatch) -> Dispatch {
+    Dispatch {
+        id: made.id,
+        metadata: made.metadata,
+    }
+}

@@ -1,0 +1,106 @@
+//! One call of LiveKit's server API (Twirp: protobuf over POST).
+//!
+//! The SDK's own client cannot put dispatches into `CreateRoom` and loses the status of an answer
+//! it cannot read, hence this one.
+
+use std::time::Duration;
+
+use livekit_api::access_token::VideoGrants;
+use prost::Message;
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+
+use crate::LiveKit;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer in time: the call may or may not have taken effect.
+    #[error("LiveKit did not answer: {0}")]
+    Unreachable(String),
+    /// An answer that says no.
+    #[error("LiveKit answered {status}: {message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Twirp's error code, such as `not_found`; empty where the body is no Twirp error.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+    /// An answer that is no LiveKit answer.
+    #[error("LiveKit answered something unreadable: {0}")]
+    Garbled(String),
+    /// The token for the call could not be made.
+    #[error("no access token: {0}")]
+    Token(String),
+}
+
+impl Error {
+    /// Whether the thing that was named does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "not_found")
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct TwirpError {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    msg: String,
+}
+
+impl LiveKit {
+    /// Calls `service/method` with a token that holds just these grants.
+    pub(crate) async fn call<A: Message + Default>(
+        &self,
+        service: &str,
+        method: &str,
+        grants: VideoGrants,
+        request: &impl Message,
+    ) -> Result<A, Error> {
+        let token = self
+            .access_token()
+            .with_grants(grants)
+            .with_ttl(Duration::from_secs(60))
+            .to_jwt()
+            .map_err(|error| Error::Token(error.to_string()))?;
+        let response = self
+            .http
+            .post(format!("{}/twirp/livekit.{service}/{method}", self.base))
+            .bearer_auth(token)
+            .header(CONTENT_TYPE, "application/protobuf")
+            .body(request.encode_to_vec())
+            .send()
+            .await
+            .map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        if status.is_success() {
+            return A::decode(body).map_err(|error| Error::Garbled(error.to_string()));
+        }
+        let TwirpError { code, msg } = serde_json::from_slice(&body).unwrap_or_default();
+        Err(Error::Refused {
+            status: status.as_u16(),
+            code,
+            message: if msg.is_empty() {
+                String::from_utf8_lossy(&body).chars().take(200).collect()
+            } else {
+                msg
+            },
+        })
+    }
+}
+
+fn unreachable(error: reqwest::Error) -> Error {
+    // The URL would add nothing but noise; the cause is at the end of the chain.
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Error::Unreachable(text)
+}

@@ -1,0 +1,124 @@
+//! Agents.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{AgentId, BindingId, Metadata, TenantId};
+use serde_json::Value;
+
+use crate::{
+    Result, TenantTx, Window,
+    schema::{agents, sessions},
+};
+
+/// One agent.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = agents)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Agent {
+    pub tenant_id: TenantId,
+    pub id: AgentId,
+    pub name: String,
+    pub description: String,
+    pub worker_name: String,
+    #[diesel(deserialize_as = Value)]
+    pub metadata: Metadata,
+    pub active_binding_id: Option<BindingId>,
+    pub last_binding: i32,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Inserts an agent. A taken name is the unique violation `agents_name_key`.
+pub async fn insert(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
+    diesel::insert_into(agents::table)
+        .values((
+            agents::tenant_id.eq(tx.tenant()),
+            agents::id.eq(agent.id),
+            agents::name.eq(&agent.name),
+            agents::description.eq(&agent.description),
+            agents::worker_name.eq(&agent.worker_name),
+            agents::metadata.eq(agent.metadata.clone().into_value()),
+            agents::active_binding_id.eq(agent.active_binding_id),
+            agents::revision.eq(agent.revision),
+            agents::created_at.eq(agent.created_at),
+            agents::updated_at.eq(agent.updated_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One agent, locked if `lock`.
+pub async fn find(tx: &mut TenantTx, id: AgentId, lock: bool) -> Result<Option<Agent>> {
+    let query = agents::table
+        .find((tx.tenant(), id))
+        .select(Agent::as_select());
+    let found = if lock {
+        query.for_update().first(tx).await
+    } else {
+        query.first(tx).await
+    };
+    Ok(found.optional()?)
+}
+
+/// A page of agents.
+pub async fn list(
+    tx: &mut TenantTx,
+    window: Window,
+    name: Option<&str>,
+    worker_name: Option<&str>,
+) -> Result<Vec<Agent>> {
+    let mut query = agents::table
+        .filter(agents::tenant_id.eq(tx.tenant()))
+        .filter(agents::id.lt(window.below()))
+        .order(agents::id.desc())
+        .limit(window.fetch())
+        .select(Agent::as_select())
+        .into_boxed();
+    if let Some(name) = name {
+        query = query.filter(agents::name.eq(name.to_owned()));
+    }
+    if let Some(worker_name) = worker_name {
+        query = query.filter(agents::worker_name.eq(worker_name.to_owned()));
+    }
+    Ok(query.load(tx).await?)
+}
+
+/// Stores the mutable columns of `agent`.
+pub async fn update(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
+    diesel::update(agents::table.find((tx.tenant(), agent.id)))
+        .set((
+            agents::name.eq(&agent.name),
+            agents::description.eq(&agent.description),
+            agents::worker_name.eq(&agent.worker_name),
+            agents::metadata.eq(agent.metadata.clone().into_value()),
+            agents::active_binding_id.eq(agent.active_binding_id),
+            agents::last_binding.eq(agent.last_binding),
+            agents::revision.eq(agent.revision),
+            agents::updated_at.eq(agent.updated_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether a session of the agent is not over. The agent's row must be locked.
+pub async fn has_live_session(tx: &mut TenantTx, id: AgentId) -> Result<bool> {
+    let live = sessions::table
+        .filter(sessions::tenant_id.eq(tx.tenant()))
+        .filter(sessions::agent_id.eq(id))
+        .filter(sessions::state.ne_all(["ended", "failed"]));
+    Ok(diesel::select(diesel::dsl::exists(live))
+        .get_result(tx)
+        .await?)
+}
+
+/// Deletes an agent with its bindings.
+pub async fn delete(tx: &mut TenantTx, id: AgentId) -> Result<()> {
+    diesel::delete(agents::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Prompts and runtime configs with their immutable versions.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{ArtifactId, BindingId, TenantId, VersionId, artifact::ArtifactKind};
+use serde_json::Value;
+
+use crate::{
+    Result, TenantTx, Window,
+    schema::{artifact_versions, artifacts, bindings},
+};
+
+/// One prompt or runtime config.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = artifacts, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Artifact {
+    pub tenant_id: TenantId,
+    pub id: ArtifactId,
+    pub name: String,
+    pub description: String,
+    pub last_version: i32,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// One immutable version.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = artifact_versions, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Version {
+    pub tenant_id: TenantId,
+    pub id: VersionId,
+    pub artifact_id: ArtifactId,
+    pub number: i32,
+    pub spec: Value,
+    pub note: String,
+    pub digest: String,
+    pub author: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Inserts an artifact. A taken name is the unique violation `artifacts_name_key`.
+pub async fn insert(tx: &mut TenantTx, kind: ArtifactKind, artifact: &Artifact) -> Result<()> {
+    diesel::insert_into(artifacts::table)
+        .values((
+            artifacts::tenant_id.eq(tx.tenant()),
+            artifacts::id.eq(artifact.id),
+            artifacts::kind.eq(kind.as_str()),
+            artifacts::name.eq(&artifact.name),
+            artifacts::description.eq(&artifact.description),
+            artifacts::revision.eq(artifact.revision),
+            artifacts::created_at.eq(artifact.created_at),
+            artifacts::updated_at.eq(artifact.updated_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One artifact of this kind, locked if `lock`.
+pub async fn find(
+    tx: &mut TenantTx,
+    kind: ArtifactKind,
+    id: ArtifactId,
+    lock: bool,
+) -> Result<Option<Artifact>> {
+    let query = artifacts::table
+        .find((tx.tenant(), id))
+        .filter(artifacts::kind.eq(kind.as_str()))
+        .select(Artifact::as_select());
+    let found = if lock {
+        query.for_update().first(tx).await
+    } else {
+        query.first(tx).await
+    };
+    Ok(found.optional()?)
+}
+
+/// A page of artifacts of this kind.
+pub async fn list(
+    tx: &mut TenantTx,
+    kind: ArtifactKind,
+    window: Window,
+    name: Option<&str>,
+) -> Result<Vec<Artifact>> {
+    let mut query = artifacts::table
+        .filter(artifacts::tenant_id.eq(tx.tenant()))
+        .filter(artifacts::kind.eq(kind.as_str()))
+        .filter(artifacts::id.lt(window.below()))
+        .order(artifacts::id.desc())
+        .limit(window.fetch())
+        .select(Artifact::as_select())
+        .into_boxed();
+    if let Some(name) = name {
+        query = query.filter(artifacts::name.eq(name.to_owned()));
+    }
+    Ok(query.load(tx).await?)
+}
+
+/// Stores the mutable columns of `artifact`.
+pub async fn update(tx: &mut TenantTx, artifact: &Artifact) -> Result<()> {
+    diesel::update(artifacts::table.find((tx.tenant(), artifact.id)))
+        .set((
+            artifacts::name.eq(&artifact.name),
+            artifacts::description.eq(&artifact.description),
+            artifacts::last_version.eq(artifact.last_version),
+            artifacts::revision.eq(artifact.revision),
+            artifacts::updated_at.eq(artifact.updated_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Deletes an artifact with its versions; a bound version makes it a foreign key violation.
+pub async fn delete(tx: &mut TenantTx, id: ArtifactId) -> Result<()> {
+    diesel::delete(artifacts::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Inserts a version, numbered from the artifact's counter (whose row must be locked).
+pub async fn insert_version(tx: &mut TenantTx, version: &Version) -> Result<()> {
+    diesel::insert_into(artifact_versions::table)
+        .values(version)
+        .execute(tx)
+        .await?;
+    diesel::update(artifacts::table.find((tx.tenant(), version.artifact_id)))
+        .set((
+            artifacts::last_version.eq(version.number),
+            artifacts::updated_at.eq(version.created_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One version of an artifact of this kind; `artifact` may be left open.
+pub async fn find_version(
+    tx: &mut TenantTx,
+    kind: ArtifactKind,
+    artifact: Option<ArtifactId>,
+    id: VersionId,
+) -> Result<Option<Version>> {
+    let of_kind = artifacts::table
+        .filter(artifacts::tenant_id.eq(tx.tenant()))
+        .filter(artifacts::kind.eq(kind.as_str()))
+        .select(artifacts::id);
+    let mut query = artifact_versions::table
+        .filter(artifact_versions::tenant_id.eq(tx.tenant()))
+        .filter(artifact_versions::id.eq(id))
+        .filter(artifact_versions::artifact_id.eq_any(of_kind))
+        .select(Version::as_select())
+        .into_boxed();
+    if let Some(artifact) = artifact {
+        query = query.filter(artifact_versions::artifact_id.eq(artifact));
+    }
+    Ok(query.first(tx).await.optional()?)
+}
+
+/// A page of an artifact's versions.
+pub async fn list_versions(
+    tx: &mut TenantTx,
+    artifact: ArtifactId,
+    window: Window,
+    digest: Option<&str>,
+) -> Result<Vec<Version>> {
+    let mut query = artifact_versions::table
+        .filter(artifact_versions::tenant_id.eq(tx.tenant()))
+        .filter(artifact_versions::artifact_id.eq(artifact))
+        .filter(artifact_versions::id.lt(window.below()))
+        .order(artifact_versions::id.desc())
+        .limit(window.fetch())
+        .select(Version::as_select())
+        .into_boxed();
+    if let Some(digest) = digest {
+        query = query.filter(artifact_versions::digest.eq(digest.to_owned()));
+    }
+    Ok(query.load(tx).await?)
+}
+
+/// Deletes a version; a binding that names it makes it a foreign key violation.
+pub async fn delete_version(tx: &mut TenantTx, id: VersionId) -> Result<()> {
+    diesel::delete(artifact_versions::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The bindings that name any of an artifact's versions, or the one given; 20 at most.
+pub async fn bound_by(
+    tx: &mut TenantTx,
+    artifact: ArtifactId,
+    version: Option<VersionId>,
+) -> Result<Vec<BindingId>> {
+    let mut versions = artifact_versions::table
+        .filter(artifact_versions::tenant_id.eq(tx.tenant()))
+        .filter(artifact_versions::artifact_id.eq(artifact))
+        .select(artifact_versions::id)
+        .into_boxed();
+    if let Some(version) = version {
+        versions = versions.filter(artifact_versions::id.eq(version));
+    }
+    let ids: Vec<VersionId> = versions.load(tx).await?;
+    Ok(bindings::table
+        .filter(bindings::tenant_id.eq(tx.tenant()))
+        .filter(
+            bindings::prompt_version_id
+                .eq_any(&ids)
+                .or(bindings::runtime_config_version_id.eq_any(&ids)),
+        )
+        .order(bindings::id)
+        .limit(20)
+        .select(bindings::id)
+        .load(tx)
+        .await?)
+}

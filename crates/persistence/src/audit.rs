@@ -1,0 +1,88 @@
+//! The audit trail: append only.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{AuditEventId, TenantId};
+use serde_json::Value;
+
+use crate::{Result, TenantTx, Window, schema::audit_events};
+
+/// One entry of the trail.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit_events, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct AuditEvent {
+    pub tenant_id: TenantId,
+    pub id: AuditEventId,
+    pub at: DateTime<Utc>,
+    pub actor_kind: String,
+    pub actor_id: String,
+    pub action: String,
+    pub resource_kind: String,
+    pub resource_id: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub changed: Vec<String>,
+    pub request_id: String,
+    pub address: Option<String>,
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Filter {
+    pub actor_id: Option<String>,
+    pub action: Option<String>,
+    pub resource_kind: Option<String>,
+    pub resource_id: Option<String>,
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// Adds to the trail.
+pub async fn insert(tx: &mut TenantTx, event: &AuditEvent) -> Result<()> {
+    diesel::insert_into(audit_events::table)
+        .values(event)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A page of the trail.
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<AuditEvent>> {
+    let Filter {
+        actor_id,
+        action,
+        resource_kind,
+        resource_id,
+        from,
+        to,
+    } = filter;
+    let mut query = audit_events::table
+        .filter(audit_events::tenant_id.eq(tx.tenant()))
+        .filter(audit_events::id.lt(window.below()))
+        .order(audit_events::id.desc())
+        .limit(window.fetch())
+        .select(AuditEvent::as_select())
+        .into_boxed();
+    if let Some(actor_id) = actor_id {
+        query = query.filter(audit_events::actor_id.eq(actor_id));
+    }
+    if let Some(action) = action {
+        query = query.filter(audit_events::action.eq(action));
+    }
+    if let Some(kind) = resource_kind {
+        query = query.filter(audit_events::resource_kind.eq(kind));
+    }
+    if let Some(id) = resource_id {
+        query = query.filter(audit_events::resource_id.eq(id));
+    }
+    if let Some(from) = from {
+        query = query.filter(audit_events::at.ge(from));
+    }
+    if let Some(to) = to {
+        query = query.filter(audit_events::at.lt(to));
+    }
+    Ok(query.load(tx).await?)
+}

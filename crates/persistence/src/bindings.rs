@@ -1,0 +1,127 @@
+//! Bindings of agents to exact versions, and the history of activations.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{ActivationId, AgentId, BindingId, TenantId, VersionId};
+use serde_json::Value;
+
+use crate::{
+    Result, TenantTx, Window,
+    schema::{activations, artifact_versions, bindings},
+};
+
+/// One immutable binding.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = bindings, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Binding {
+    pub tenant_id: TenantId,
+    pub id: BindingId,
+    pub agent_id: AgentId,
+    pub number: i32,
+    pub prompt_version_id: VersionId,
+    pub runtime_config_version_id: VersionId,
+    pub note: String,
+    pub author: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// One entry of the history: from `activated_at` on, this binding was the active one.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = activations, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Activation {
+    pub tenant_id: TenantId,
+    pub id: ActivationId,
+    pub agent_id: AgentId,
+    pub binding_id: BindingId,
+    pub binding_number: i32,
+    pub author: String,
+    pub activated_at: DateTime<Utc>,
+}
+
+/// Inserts a binding, numbered from the agent's counter (whose row must be locked).
+pub async fn insert(tx: &mut TenantTx, binding: &Binding) -> Result<()> {
+    diesel::insert_into(bindings::table)
+        .values(binding)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One binding of an agent.
+pub async fn find(tx: &mut TenantTx, agent: AgentId, id: BindingId) -> Result<Option<Binding>> {
+    Ok(bindings::table
+        .find((tx.tenant(), id))
+        .filter(bindings::agent_id.eq(agent))
+        .select(Binding::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// A page of an agent's bindings.
+pub async fn list(tx: &mut TenantTx, agent: AgentId, window: Window) -> Result<Vec<Binding>> {
+    Ok(bindings::table
+        .filter(bindings::tenant_id.eq(tx.tenant()))
+        .filter(bindings::agent_id.eq(agent))
+        .filter(bindings::id.lt(window.below()))
+        .order(bindings::id.desc())
+        .limit(window.fetch())
+        .select(Binding::as_select())
+        .load(tx)
+        .await?)
+}
+
+/// Deletes a binding.
+pub async fn delete(tx: &mut TenantTx, id: BindingId) -> Result<()> {
+    diesel::delete(bindings::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The specs that a binding names: prompt first, runtime config second.
+pub async fn specs(tx: &mut TenantTx, binding: &Binding) -> Result<Option<(Value, Value)>> {
+    let versions: Vec<(VersionId, Value)> = artifact_versions::table
+        .filter(artifact_versions::tenant_id.eq(tx.tenant()))
+        .filter(
+            artifact_versions::id
+                .eq_any([binding.prompt_version_id, binding.runtime_config_version_id]),
+        )
+        .select((artifact_versions::id, artifact_versions::spec))
+        .load(tx)
+        .await?;
+    let spec = |id| {
+        let found = versions.iter().find(|(version, _)| *version == id);
+        found.map(|(_, spec)| spec.clone())
+    };
+    Ok(spec(binding.prompt_version_id).zip(spec(binding.runtime_config_version_id)))
+}
+
+/// Adds to the history of activations.
+pub async fn record_activation(tx: &mut TenantTx, activation: &Activation) -> Result<()> {
+    diesel::insert_into(activations::table)
+        .values(activation)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A page of an agent's activations.
+pub async fn list_activations(
+    tx: &mut TenantTx,
+    agent: AgentId,
+    window: Window,
+) -> Result<Vec<Activation>> {
+    Ok(activations::table
+        .filter(activations::tenant_id.eq(tx.tenant()))
+        .filter(activations::agent_id.eq(agent))
+        .filter(activations::id.lt(window.below()))
+        .order(activations::id.desc())
+        .limit(window.fetch())
+        .select(Activation::as_select())
+        .load(tx)
+        .await?)
+}

@@ -1,0 +1,42 @@
+//! What can go wrong with the database, as far as callers care.
+
+use diesel::result::{DatabaseErrorKind, Error as Diesel};
+
+/// An error of the database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection became free in time, or none could be made.
+    #[error("no database connection: {0}")]
+    Unavailable(String),
+    /// A unique constraint, by name, refused the row.
+    #[error("unique constraint {0}")]
+    Unique(String),
+    /// A foreign key, by name, refused the change.
+    #[error("foreign key {0}")]
+    ForeignKey(String),
+    /// Anything else; a defect or a fault of the server.
+    #[error("database: {0}")]
+    Other(Diesel),
+}
+
+/// A result of the database.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<Diesel> for Error {
+    fn from(error: Diesel) -> Self {
+        let constraint = |info: &dyn diesel::result::DatabaseErrorInformation| {
+            info.constraint_name().unwrap_or_default().to_owned()
+        };
+        match &error {
+            Diesel::DatabaseError(kind, info) => match kind {
+                DatabaseErrorKind::UniqueViolation => Self::Unique(constraint(&**info)),
+                DatabaseErrorKind::ForeignKeyViolation => Self::ForeignKey(constraint(&**info)),
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+                    Self::Unavailable(info.message().to_owned())
+                }
+                _ => Self::Other(error),
+            },
+            _ => Self::Other(error),
+        }
+    }
+}

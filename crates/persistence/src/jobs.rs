@@ -1,0 +1,170 @@
+//! Jobs: at most one for a kind and subject, claimed under a lease.
+//!
+//! A job says "look at this subject", never "do this": whoever claims it reads the subject's state
+//! and acts on that, so a job that runs twice, late or after a crash does no harm.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use patchbay_domain::TenantId;
+use uuid::Uuid;
+
+use crate::{Result, schema::jobs};
+
+/// Compare a session with LiveKit and take its next steps.
+pub const SESSION: &str = "session";
+/// Look for rooms of ours in LiveKit whose session is over.
+pub const ROOM_SWEEP: &str = "room_sweep";
+
+/// A claimed job.
+#[derive(Clone, Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Job {
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = SqlUuid)]
+    pub subject_id: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub tenant_id: Option<TenantId>,
+    #[diesel(sql_type = Integer)]
+    pub attempts: i32,
+    #[diesel(sql_type = BigInt)]
+    pub generation: i64,
+}
+
+/// Asks for the subject to be looked at, at `run_at` or earlier. A job that is running is looked
+/// at once more when it ends. Listeners hear of it at commit.
+pub async fn enqueue(
+    connection: &mut AsyncPgConnection,
+    kind: &str,
+    subject: Uuid,
+    tenant: Option<TenantId>,
+    run_at: DateTime<Utc>,
+) -> Result<()> {
+    diesel::insert_into(jobs::table)
+        .values((
+            jobs::kind.eq(kind),
+            jobs::subject_id.eq(subject),
+            jobs::tenant_id.eq(tenant),
+            jobs::run_at.eq(run_at),
+        ))
+        .on_conflict((jobs::kind, jobs::subject_id))
+        .do_update()
+        .set((
+            jobs::run_at.eq(diesel::dsl::sql::<Timestamptz>(
+                "least(jobs.run_at, excluded.run_at)",
+            )),
+            jobs::generation.eq(jobs::generation + 1),
+        ))
+        .execute(connection)
+        .await?;
+    connection.batch_execute("NOTIFY patchbay_jobs").await?;
+    Ok(())
+}
+
+/// Makes sure that a periodic job exists.
+pub async fn seed(
+    connection: &mut AsyncPgConnection,
+    kind: &str,
+    run_at: DateTime<Utc>,
+) -> Result<()> {
+    diesel::insert_into(jobs::table)
+        .values((
+            jobs::kind.eq(kind),
+            jobs::subject_id.eq(Uuid::nil()),
+            jobs::run_at.eq(run_at),
+        ))
+        .on_conflict_do_nothing()
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Claims up to `limit` due jobs until `lease`.
+pub async fn claim(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+    lease: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Job>> {
+    Ok(diesel::sql_query(
+        "WITH due AS (
+             SELECT kind, subject_id FROM jobs
+             WHERE run_at <= $1 AND dead_at IS NULL
+               AND (claimed_until IS NULL OR claimed_until < $1)
+             ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED
+         )
+         UPDATE jobs SET claimed_until = $2, attempts = attempts + 1
+         FROM due WHERE jobs.kind = due.kind AND jobs.subject_id = due.subject_id
+         RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.generation",
+    )
+    .bind::<Timestamptz, _>(now)
+    .bind::<Timestamptz, _>(lease)
+    .bind::<BigInt, _>(limit)
+    .load(connection)
+    .await?)
+}
+
+/// Keeps a claim alive.
+pub async fn heartbeat(
+    connection: &mut AsyncPgConnection,
+    job: &Job,
+    lease: DateTime<Utc>,
+) -> Result<()> {
+    diesel::update(jobs::table.find((&job.kind, job.subject_id)))
+        .set(jobs::claimed_until.eq(lease))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Gives a job back: to run again at `again`, or, without it, never. One that was asked for anew
+/// in the meantime runs again at once.
+pub async fn release(
+    connection: &mut AsyncPgConnection,
+    job: &Job,
+    now: DateTime<Utc>,
+    again: Option<DateTime<Utc>>,
+    error: Option<&str>,
+) -> Result<()> {
+    let unchanged = jobs::table
+        .find((&job.kind, job.subject_id))
+        .filter(jobs::generation.eq(job.generation));
+    let done = match again {
+        None => diesel::delete(unchanged).execute(connection).await?,
+        Some(run_at) => {
+            let attempts = if error.is_some() { job.attempts } else { 0 };
+            diesel::update(unchanged)
+                .set((
+                    jobs::run_at.eq(run_at),
+                    jobs::claimed_until.eq(None::<DateTime<Utc>>),
+                    jobs::attempts.eq(attempts),
+                    jobs::last_error.eq(error),
+                ))
+                .execute(connection)
+                .await?
+        }
+    };
+    if done == 0 {
+        diesel::update(jobs::table.find((&job.kind, job.subject_id)))
+            .set((
+                jobs::run_at.eq(now),
+                jobs::claimed_until.eq(None::<DateTime<Utc>>),
+            ))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// When the next job is due.
+pub async fn next_due(connection: &mut AsyncPgConnection) -> Result<Option<DateTime<Utc>>> {
+    Ok(jobs::table
+        .filter(jobs::dead_at.is_null())
+        .select(diesel::dsl::min(jobs::run_at))
+        .first(connection)
+        .await?)
+}

@@ -1,0 +1,44 @@
+//! PostgreSQL: the schema, the pool, tenant transactions, and one module of plain functions per
+//! aggregate. All SQL of Patchbay lives here.
+//!
+//! Invariants: every function on a tenant's table takes a [`TenantTx`] and names its tenant in the
+//! query; row-level security is the second lock on the same door. Rows carry no serde.
+
+pub mod agents;
+pub mod api_keys;
+pub mod artifacts;
+pub mod audit;
+pub mod bindings;
+mod db;
+mod error;
+pub mod jobs;
+pub mod migrations;
+pub mod participants;
+pub mod runs;
+mod schema;
+pub mod sessions;
+pub mod tenants;
+pub mod webhook_events;
+
+pub use db::{Connection, Db, Listener, PoolSettings, TenantTx};
+pub use error::{Error, Result};
+
+/// Where a list begins and how much of it is wanted, newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Rows wanted, 1 to 100. One more is fetched, to know whether there is a next page.
+    pub limit: i64,
+    /// The last id of the page before.
+    pub before: Option<uuid::Uuid>,
+}
+
+impl Window {
+    /// Ids below this one are wanted.
+    pub(crate) fn below(&self) -> uuid::Uuid {
+        self.before.unwrap_or(uuid::Uuid::max())
+    }
+
+    pub(crate) fn fetch(&self) -> i64 {
+        self.limit + 1
+    }
+}

@@ -1,0 +1,66 @@
+//! Migrations, embedded in the binary. They run as the owner role.
+
+use std::collections::BTreeSet;
+
+use diesel::{
+    QueryDsl as _, QueryableByName, migration::MigrationSource as _, pg::Pg, sql_types::Bool,
+};
+use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+
+use crate::{Db, Error, Result, schema::__diesel_schema_migrations};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
+/// The role that the migrations grant to.
+pub const APPLICATION_ROLE: &str = "patchbay_app";
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+/// Runs what has not run yet and names it.
+pub async fn run(owner_url: &str) -> Result<Vec<String>> {
+    let mut connection = AsyncPgConnection::establish(owner_url)
+        .await
+        .map_err(|error| Error::Unavailable(error.to_string()))?;
+    let role: Found = diesel::sql_query(format!(
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APPLICATION_ROLE}') AS found"
+    ))
+    .get_result(&mut connection)
+    .await?;
+    if !role.found {
+        return Err(Error::Unavailable(format!(
+            "the role {APPLICATION_ROLE} does not exist; create it first: \
+             CREATE ROLE {APPLICATION_ROLE} LOGIN PASSWORD '…'"
+        )));
+    }
+    let mut harness = AsyncMigrationHarness::new(connection);
+    let done = harness
+        .run_pending_migrations(MIGRATIONS)
+        .map_err(|error| Error::Unavailable(format!("migration failed: {error}")))?;
+    Ok(done.iter().map(ToString::to_string).collect())
+}
+
+/// The embedded migrations that the database has not seen.
+pub async fn pending(db: &Db) -> Result<Vec<String>> {
+    let mut connection = db.connection().await?;
+    let seen: Vec<String> = __diesel_schema_migrations::table
+        .select(__diesel_schema_migrations::version)
+        .load(&mut connection)
+        .await?;
+    let seen: BTreeSet<_> = seen.into_iter().collect();
+    let all =
+        MIGRATIONS
+            .migrations()
+            .map_err(|error: Box<dyn std::error::Error + Send + Sync>| {
+                Error::Unavailable(error.to_string())
+            })?;
+    let names = all
+        .iter()
+        .map(|migration: &Box<dyn diesel::migration::Migration<Pg>>| {
+            migration.name().version().to_string()
+        });
+    Ok(names.filter(|version| !seen.contains(version)).collect())
+}

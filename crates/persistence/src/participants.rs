@@ -1,0 +1,70 @@
+//! Who was in a session's room, and when.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{ParticipantId, SessionId, TenantId};
+
+use crate::{Result, TenantTx, Window, schema::participants};
+
+/// Most participants that are followed at a time.
+const MOST: i64 = 200;
+
+/// One participant; LiveKit's `sid` tells two stays of one identity apart.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = participants, check_for_backend(diesel::pg::Pg))]
+#[diesel(primary_key(tenant_id, id), treat_none_as_null = true)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Participant {
+    pub tenant_id: TenantId,
+    pub id: ParticipantId,
+    pub session_id: SessionId,
+    pub sid: String,
+    pub identity: String,
+    pub name: String,
+    pub kind: String,
+    pub joined_at: Option<DateTime<Utc>>,
+    pub left_at: Option<DateTime<Utc>>,
+    pub disconnect_reason: Option<String>,
+}
+
+/// The participants of a session, in the order of their records.
+pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Participant>> {
+    Ok(participants::table
+        .filter(participants::tenant_id.eq(tx.tenant()))
+        .filter(participants::session_id.eq(session))
+        .order(participants::id)
+        .limit(MOST)
+        .select(Participant::as_select())
+        .load(tx)
+        .await?)
+}
+
+/// A page of a session's participants.
+pub async fn list(
+    tx: &mut TenantTx,
+    session: SessionId,
+    window: Window,
+) -> Result<Vec<Participant>> {
+    Ok(participants::table
+        .filter(participants::tenant_id.eq(tx.tenant()))
+        .filter(participants::session_id.eq(session))
+        .filter(participants::id.lt(window.below()))
+        .order(participants::id.desc())
+        .limit(window.fetch())
+        .select(Participant::as_select())
+        .load(tx)
+        .await?)
+}
+
+/// Stores a participant; the session's row must be locked.
+pub async fn save(tx: &mut TenantTx, participant: &Participant) -> Result<()> {
+    diesel::insert_into(participants::table)
+        .values(participant)
+        .on_conflict((participants::tenant_id, participants::id))
+        .do_update()
+        .set(participant)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

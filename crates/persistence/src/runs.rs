@@ -1,0 +1,106 @@
+//! Agent runs: one dispatch of an agent into a session each.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{AgentRunId, SessionId, TenantId, session::RunState};
+
+use crate::{Result, TenantTx, Window, schema::agent_runs};
+
+/// One agent run.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = agent_runs)]
+#[expect(missing_docs, reason = "columns")]
+pub struct AgentRun {
+    pub tenant_id: TenantId,
+    pub id: AgentRunId,
+    pub session_id: SessionId,
+    pub configuration_digest: String,
+    pub is_primary: bool,
+    pub attempt: i32,
+    #[diesel(deserialize_as = String)]
+    pub state: RunState,
+    pub dispatch_id: Option<String>,
+    pub participant_sid: Option<String>,
+    pub participant_identity: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub dispatched_at: Option<DateTime<Utc>>,
+    pub joined_at: Option<DateTime<Utc>>,
+    pub left_at: Option<DateTime<Utc>>,
+    pub missing_since: Option<DateTime<Utc>>,
+}
+
+/// Inserts a run.
+pub async fn insert(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
+    diesel::insert_into(agent_runs::table)
+        .values((
+            agent_runs::tenant_id.eq(tx.tenant()),
+            agent_runs::id.eq(run.id),
+            agent_runs::session_id.eq(run.session_id),
+            agent_runs::configuration_digest.eq(&run.configuration_digest),
+            agent_runs::is_primary.eq(run.is_primary),
+            agent_runs::attempt.eq(run.attempt),
+            agent_runs::state.eq(run.state.as_str()),
+            agent_runs::created_at.eq(run.created_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One run of a session.
+pub async fn find(
+    tx: &mut TenantTx,
+    session: SessionId,
+    id: AgentRunId,
+) -> Result<Option<AgentRun>> {
+    Ok(agent_runs::table
+        .find((tx.tenant(), id))
+        .filter(agent_runs::session_id.eq(session))
+        .select(AgentRun::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// All runs of a session, oldest first. There are few: every one is a dispatch.
+pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<AgentRun>> {
+    Ok(agent_runs::table
+        .filter(agent_runs::tenant_id.eq(tx.tenant()))
+        .filter(agent_runs::session_id.eq(session))
+        .order(agent_runs::id)
+        .select(AgentRun::as_select())
+        .load(tx)
+        .await?)
+}
+
+/// A page of a session's runs.
+pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Result<Vec<AgentRun>> {
+    Ok(agent_runs::table
+        .filter(agent_runs::tenant_id.eq(tx.tenant()))
+        .filter(agent_runs::session_id.eq(session))
+        .filter(agent_runs::id.lt(window.below()))
+        .order(agent_runs::id.desc())
+        .limit(window.fetch())
+        .select(AgentRun::as_select())
+        .load(tx)
+        .await?)
+}
+
+/// Stores the mutable columns of a run; the session's row must be locked.
+pub async fn update(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
+    diesel::update(agent_runs::table.find((tx.tenant(), run.id)))
+        .set((
+            agent_runs::state.eq(run.state.as_str()),
+            agent_runs::dispatch_id.eq(&run.dispatch_id),
+            agent_runs::participant_sid.eq(&run.participant_sid),
+            agent_runs::participant_identity.eq(&run.participant_identity),
+            agent_runs::dispatched_at.eq(run.dispatched_at),
+            agent_runs::joined_at.eq(run.joined_at),
+            agent_runs::left_at.eq(run.left_at),
+            agent_runs::missing_since.eq(run.missing_since),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}

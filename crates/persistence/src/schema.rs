@@ -1,0 +1,233 @@
+//! The tables, as diesel sees them. The migrations are the truth.
+
+diesel::table! {
+    __diesel_schema_migrations (version) {
+        version -> Text,
+    }
+}
+
+diesel::table! {
+    tenants (id) {
+        id -> Uuid,
+        slug -> Text,
+        name -> Text,
+        status -> Text,
+        settings -> Jsonb,
+        limits -> Jsonb,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    api_keys (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        secret_hash -> Binary,
+        scopes -> Array<Text>,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    rooms (name) {
+        name -> Text,
+        tenant_id -> Uuid,
+        session_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    webhook_events (id) {
+        id -> Text,
+        received_at -> Timestamptz,
+        payload -> Jsonb,
+        applied_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    jobs (kind, subject_id) {
+        kind -> Text,
+        subject_id -> Uuid,
+        tenant_id -> Nullable<Uuid>,
+        run_at -> Timestamptz,
+        attempts -> Integer,
+        generation -> BigInt,
+        claimed_until -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
+        dead_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    agents (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        description -> Text,
+        worker_name -> Text,
+        metadata -> Jsonb,
+        active_binding_id -> Nullable<Uuid>,
+        last_binding -> Integer,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    artifacts (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        kind -> Text,
+        name -> Text,
+        description -> Text,
+        last_version -> Integer,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    artifact_versions (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        artifact_id -> Uuid,
+        number -> Integer,
+        spec -> Jsonb,
+        note -> Text,
+        digest -> Text,
+        author -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    bindings (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        agent_id -> Uuid,
+        number -> Integer,
+        prompt_version_id -> Uuid,
+        runtime_config_version_id -> Uuid,
+        note -> Text,
+        author -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    activations (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        agent_id -> Uuid,
+        binding_id -> Uuid,
+        binding_number -> Integer,
+        author -> Text,
+        activated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    configurations (tenant_id, digest) {
+        tenant_id -> Uuid,
+        digest -> Text,
+        document -> Jsonb,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sessions (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        agent_id -> Uuid,
+        binding_id -> Uuid,
+        configuration_digest -> Text,
+        worker_name -> Text,
+        state -> Text,
+        end_reason -> Nullable<Text>,
+        error_detail -> Nullable<Text>,
+        last_error -> Nullable<Text>,
+        room_name -> Text,
+        room_sid -> Nullable<Text>,
+        variables -> Jsonb,
+        metadata -> Jsonb,
+        rendered_prompt -> Text,
+        rendered_greeting -> Nullable<Text>,
+        max_duration_seconds -> Integer,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        starting_at -> Nullable<Timestamptz>,
+        dispatched_at -> Nullable<Timestamptz>,
+        running_at -> Nullable<Timestamptz>,
+        stopping_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+        room_missing_since -> Nullable<Timestamptz>,
+        room_deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    agent_runs (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        session_id -> Uuid,
+        configuration_digest -> Text,
+        is_primary -> Bool,
+        attempt -> Integer,
+        state -> Text,
+        dispatch_id -> Nullable<Text>,
+        participant_sid -> Nullable<Text>,
+        participant_identity -> Nullable<Text>,
+        created_at -> Timestamptz,
+        dispatched_at -> Nullable<Timestamptz>,
+        joined_at -> Nullable<Timestamptz>,
+        left_at -> Nullable<Timestamptz>,
+        missing_since -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    participants (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        session_id -> Uuid,
+        sid -> Text,
+        identity -> Text,
+        name -> Text,
+        kind -> Text,
+        joined_at -> Nullable<Timestamptz>,
+        left_at -> Nullable<Timestamptz>,
+        disconnect_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    audit_events (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        at -> Timestamptz,
+        actor_kind -> Text,
+        actor_id -> Text,
+        action -> Text,
+        resource_kind -> Text,
+        resource_id -> Text,
+        before -> Nullable<Jsonb>,
+        after -> Nullable<Jsonb>,
+        changed -> Array<Text>,
+        request_id -> Text,
+        address -> Nullable<Text>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(tenants, api_keys);
+diesel::allow_tables_to_appear_in_same_query!(webhook_events, rooms);
+diesel::allow_tables_to_appear_in_same_query!(bindings, artifact_versions, artifacts, agents);

@@ -1,0 +1,198 @@
+//! Sessions and the configurations that they ran.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{AgentId, BindingId, Metadata, SessionId, TenantId, session::SessionState};
+use serde_json::Value;
+
+use crate::{
+    Result, TenantTx, Window,
+    schema::{configurations, sessions},
+};
+
+/// One session.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Session {
+    pub tenant_id: TenantId,
+    pub id: SessionId,
+    pub agent_id: AgentId,
+    pub binding_id: BindingId,
+    pub configuration_digest: String,
+    pub worker_name: String,
+    #[diesel(deserialize_as = String)]
+    pub state: SessionState,
+    pub end_reason: Option<String>,
+    pub error_detail: Option<String>,
+    pub last_error: Option<String>,
+    pub room_name: String,
+    pub room_sid: Option<String>,
+    pub variables: Value,
+    #[diesel(deserialize_as = Value)]
+    pub metadata: Metadata,
+    pub rendered_prompt: String,
+    pub rendered_greeting: Option<String>,
+    pub max_duration_seconds: i32,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub starting_at: Option<DateTime<Utc>>,
+    pub dispatched_at: Option<DateTime<Utc>>,
+    pub running_at: Option<DateTime<Utc>>,
+    pub stopping_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub room_missing_since: Option<DateTime<Utc>>,
+    pub room_deleted_at: Option<DateTime<Utc>>,
+}
+
+/// Which sessions are wanted.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Filter {
+    pub state: Option<SessionState>,
+    pub agent_id: Option<AgentId>,
+    pub end_reason: Option<String>,
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// One configuration, stored once per digest.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = configurations, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct StoredConfiguration {
+    pub tenant_id: TenantId,
+    pub digest: String,
+    pub document: Value,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Stores a configuration unless its digest is known.
+pub async fn store_configuration(
+    tx: &mut TenantTx,
+    configuration: &StoredConfiguration,
+) -> Result<()> {
+    diesel::insert_into(configurations::table)
+        .values(configuration)
+        .on_conflict_do_nothing()
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The configuration with this digest.
+pub async fn find_configuration(
+    tx: &mut TenantTx,
+    digest: &str,
+) -> Result<Option<StoredConfiguration>> {
+    Ok(configurations::table
+        .find((tx.tenant(), digest))
+        .select(StoredConfiguration::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// Inserts a session in the state `created`.
+pub async fn insert(tx: &mut TenantTx, session: &Session) -> Result<()> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::tenant_id.eq(tx.tenant()),
+            sessions::id.eq(session.id),
+            sessions::agent_id.eq(session.agent_id),
+            sessions::binding_id.eq(session.binding_id),
+            sessions::configuration_digest.eq(&session.configuration_digest),
+            sessions::worker_name.eq(&session.worker_name),
+            sessions::state.eq(session.state.as_str()),
+            sessions::room_name.eq(&session.room_name),
+            sessions::variables.eq(&session.variables),
+            sessions::metadata.eq(session.metadata.clone().into_value()),
+            sessions::rendered_prompt.eq(&session.rendered_prompt),
+            sessions::rendered_greeting.eq(&session.rendered_greeting),
+            sessions::max_duration_seconds.eq(session.max_duration_seconds),
+            sessions::revision.eq(session.revision),
+            sessions::created_at.eq(session.created_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One session, locked if `lock`.
+pub async fn find(tx: &mut TenantTx, id: SessionId, lock: bool) -> Result<Option<Session>> {
+    let query = sessions::table
+        .find((tx.tenant(), id))
+        .select(Session::as_select());
+    let found = if lock {
+        query.for_update().first(tx).await
+    } else {
+        query.first(tx).await
+    };
+    Ok(found.optional()?)
+}
+
+/// A page of sessions.
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<Session>> {
+    let Filter {
+        state,
+        agent_id,
+        end_reason,
+        from,
+        to,
+    } = filter;
+    let mut query = sessions::table
+        .filter(sessions::tenant_id.eq(tx.tenant()))
+        .filter(sessions::id.lt(window.below()))
+        .order(sessions::id.desc())
+        .limit(window.fetch())
+        .select(Session::as_select())
+        .into_boxed();
+    if let Some(state) = state {
+        query = query.filter(sessions::state.eq(state.as_str()));
+    }
+    if let Some(agent) = agent_id {
+        query = query.filter(sessions::agent_id.eq(agent));
+    }
+    if let Some(reason) = end_reason {
+        query = query.filter(sessions::end_reason.eq(reason));
+    }
+    if let Some(from) = from {
+        query = query.filter(sessions::created_at.ge(from));
+    }
+    if let Some(to) = to {
+        query = query.filter(sessions::created_at.lt(to));
+    }
+    Ok(query.load(tx).await?)
+}
+
+/// Stores the mutable columns of a session whose row is locked.
+pub async fn update(tx: &mut TenantTx, session: &Session) -> Result<()> {
+    diesel::update(sessions::table.find((tx.tenant(), session.id)))
+        .set((
+            sessions::state.eq(session.state.as_str()),
+            sessions::end_reason.eq(&session.end_reason),
+            sessions::error_detail.eq(&session.error_detail),
+            sessions::last_error.eq(&session.last_error),
+            sessions::room_sid.eq(&session.room_sid),
+            sessions::revision.eq(session.revision),
+            sessions::starting_at.eq(session.starting_at),
+            sessions::dispatched_at.eq(session.dispatched_at),
+            sessions::running_at.eq(session.running_at),
+            sessions::stopping_at.eq(session.stopping_at),
+            sessions::ended_at.eq(session.ended_at),
+            sessions::room_missing_since.eq(session.room_missing_since),
+            sessions::room_deleted_at.eq(session.room_deleted_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Erases a session with its runs and participants.
+pub async fn delete(tx: &mut TenantTx, id: SessionId) -> Result<()> {
+    diesel::delete(sessions::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}

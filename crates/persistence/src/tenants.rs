@@ -1,0 +1,83 @@
+//! Tenants. A lookup table: an operator sees them all.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use patchbay_domain::TenantId;
+use serde_json::Value;
+
+use crate::{Result, TenantTx, Window, schema::tenants};
+
+/// One tenant.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = tenants, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Tenant {
+    pub id: TenantId,
+    pub slug: String,
+    pub name: String,
+    pub status: String,
+    pub settings: Value,
+    pub limits: Value,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Inserts a tenant. A taken slug is the unique violation `tenants_slug_key`.
+pub async fn insert(tx: &mut TenantTx, tenant: &Tenant) -> Result<()> {
+    diesel::insert_into(tenants::table)
+        .values(tenant)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The tenant of the transaction, locked if `lock`.
+pub async fn find(tx: &mut TenantTx, lock: bool) -> Result<Option<Tenant>> {
+    let query = tenants::table.find(tx.tenant()).select(Tenant::as_select());
+    let found = if lock {
+        query.for_update().first(tx).await
+    } else {
+        query.first(tx).await
+    };
+    Ok(found.optional()?)
+}
+
+/// Stores the mutable columns of `tenant`.
+pub async fn update(tx: &mut TenantTx, tenant: &Tenant) -> Result<()> {
+    diesel::update(tenants::table.find(tx.tenant()))
+        .set((
+            tenants::name.eq(&tenant.name),
+            tenants::status.eq(&tenant.status),
+            tenants::settings.eq(&tenant.settings),
+            tenants::limits.eq(&tenant.limits),
+            tenants::revision.eq(tenant.revision),
+            tenants::updated_at.eq(tenant.updated_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A page of all tenants.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    window: Window,
+    status: Option<&str>,
+    slug: Option<&str>,
+) -> Result<Vec<Tenant>> {
+    let mut query = tenants::table
+        .filter(tenants::id.lt(window.below()))
+        .order(tenants::id.desc())
+        .limit(window.fetch())
+        .select(Tenant::as_select())
+        .into_boxed();
+    if let Some(status) = status {
+        query = query.filter(tenants::status.eq(status.to_owned()));
+    }
+    if let Some(slug) = slug {
+        query = query.filter(tenants::slug.eq(slug.to_owned()));
+    }
+    Ok(query.load(connection).await?)
+}

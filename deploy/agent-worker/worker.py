@@ -1,0 +1,157 @@
+"""The reference worker: takes dispatches from LiveKit and runs what Patchbay tells it to.
+
+It fetches the configuration of its agent run with the worker key, applies it, publishes who it is
+as participant attributes, and tells Patchbay why when it leaves on purpose. Today it runs the kind
+`echo`: a greeting tone, then the caller's audio back. No provider is needed, and it is honest
+about being an echo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+import aiohttp
+from livekit import rtc
+from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobRequest, cli
+
+from patchbay_worker import (
+    FRAME_SAMPLES,
+    SAMPLE_RATE,
+    ConfigError,
+    Dispatch,
+    attributes,
+    read_config,
+    tone_frames,
+)
+
+log = logging.getLogger("patchbay.worker")
+
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+def setting(name: str, default: str | None = None) -> str:
+    """An environment variable, or a clear end."""
+    value = os.environ.get(name) or default
+    if value is None:
+        sys.exit(f"patchbay worker: set {name}")
+    return value
+
+
+PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080").rstrip("/")
+WORKER_KEY = setting("PATCHBAY_WORKER_KEY")
+
+server = AgentServer(
+    ws_url=setting("LIVEKIT_URL"),
+    api_key=setting("LIVEKIT_API_KEY"),
+    api_secret=setting("LIVEKIT_API_SECRET"),
+    num_idle_processes=0,
+    job_executor_type=JobExecutorType.THREAD,
+    host="127.0.0.1",
+    port=0,
+    # LiveKit's own load figure refuses jobs of a burst; the number of sessions is Patchbay's to limit.
+    load_threshold=float("inf"),
+    drain_timeout=int(setting("PATCHBAY_DRAIN_SECONDS", "3600")),
+)
+
+
+async def call(method: str, path: str, body: dict | None = None) -> dict:
+    """One request to Patchbay with the worker key."""
+    headers = {"Authorization": f"Bearer {WORKER_KEY}"}
+    async with (
+        aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, headers=headers) as http,
+        http.request(method, f"{PATCHBAY_URL}{path}", json=body) as response,
+    ):
+        answer = await response.json(content_type=None)
+        if response.status >= 400:
+            raise ConfigError(f"{method} {path}: {response.status}: {(answer or {}).get('detail')}")
+        return answer
+
+
+async def accept(request: JobRequest) -> None:
+    """Joins under an identity that names the run, so that Patchbay knows whose agent it is."""
+    dispatch = Dispatch.parse(request.job.metadata)
+    if dispatch is None:
+        log.warning("refused a job that is not Patchbay's", extra={"room": request.room.name})
+        await request.reject()
+        return
+    await request.accept(name="agent", identity=dispatch.identity)
+
+
+@server.rtc_session(agent_name=setting("PATCHBAY_WORKER_NAME", "patchbay-agent"), on_request=accept)
+async def run(ctx: JobContext) -> None:
+    dispatch = Dispatch.parse(ctx.job.metadata)
+    assert dispatch is not None, "accept() lets only Patchbay's jobs through"
+    try:
+        config = read_config(await call("GET", dispatch.config_path))
+        if config.over:
+            log.info("leaving: the session is over already", extra=dispatch.ids)
+            ctx.shutdown(reason="the session is over")
+            return
+        await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        await ctx.room.local_participant.set_attributes(attributes(dispatch, config))
+        await echo(ctx, config.tone_hz, config.tone_ms)
+        log.info("in the room, echoing", extra=dispatch.ids)
+    except Exception as error:
+        log.exception("leaving: the run failed", extra=dispatch.ids)
+        await say_why(dispatch, {"error": f"{type(error).__name__}: {error}"[:1000]})
+        ctx.shutdown(reason="the run failed")
+
+
+async def say_why(dispatch: Dispatch, body: dict) -> None:
+    """Tells Patchbay that leaving is on purpose; it must not be taken for a lost agent."""
+    try:
+        await call("POST", dispatch.stop_path, body)
+    except Exception:
+        log.exception("Patchbay could not be told", extra=dispatch.ids)
+
+
+async def echo(ctx: JobContext, tone_hz: int, tone_ms: int) -> None:
+    """Publishes a track, plays the greeting tone, and then sends back what it hears."""
+    source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=400)
+    track = rtc.LocalAudioTrack.create_audio_track("echo", source)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+    greeted = asyncio.Event()
+    tasks: set[asyncio.Task] = set()
+
+    def spawn(work) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def return_audio(heard: rtc.Track) -> None:
+        stream = rtc.AudioStream(heard, sample_rate=SAMPLE_RATE, num_channels=1)
+        async for event in stream:
+            if greeted.is_set():
+                await source.capture_frame(event.frame)
+
+    async def greet() -> None:
+        # A tone that nobody hears greets nobody.
+        await ctx.wait_for_participant()
+        for frame in tone_frames(tone_hz, tone_ms):
+            await source.capture_frame(rtc.AudioFrame(frame, SAMPLE_RATE, 1, FRAME_SAMPLES))
+        greeted.set()
+
+    @ctx.room.on("track_subscribed")
+    def on_track(heard: rtc.Track, *_: object) -> None:
+        if heard.kind == rtc.TrackKind.KIND_AUDIO:
+            spawn(return_audio(heard))
+
+    await ctx.room.local_participant.publish_track(track, options)
+    for participant in ctx.room.remote_participants.values():
+        for publication in participant.track_publications.values():
+            if publication.track is not None:
+                on_track(publication.track)
+    spawn(greet())
+
+    async def cancel() -> None:
+        for task in list(tasks):
+            task.cancel()
+
+    ctx.add_shutdown_callback(cancel)
+
+
+if __name__ == "__main__":
+    cli.run_app(server)

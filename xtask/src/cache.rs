@@ -1,0 +1,47 @@
+//! Where downloads and data live: never in the repository.
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+/// Root of the repository.
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Whether we are root: PostgreSQL refuses to run as root, and root's home is closed to others.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// The cache folder of the user; `PATCHBAY_CACHE` names another.
+pub fn directory() -> Result<PathBuf> {
+    let path = if let Some(path) = env::var_os("PATCHBAY_CACHE") {
+        PathBuf::from(path)
+    } else if is_root() {
+        PathBuf::from("/var/cache/patchbay")
+    } else if let Some(path) = env::var_os("XDG_CACHE_HOME") {
+        PathBuf::from(path).join("patchbay")
+    } else {
+        let home = env::var_os("HOME").context("HOME is not set; set PATCHBAY_CACHE")?;
+        PathBuf::from(home).join(".cache/patchbay")
+    };
+    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path)
+}
+
+/// Waits for a lock on `name` in the cache; held until the file is dropped.
+pub fn lock(name: &str) -> Result<File> {
+    let file = File::create(directory()?.join(format!("{name}.lock")))?;
+    if file.try_lock().is_err() {
+        eprintln!("· waiting for another xtask ({name})");
+        file.lock()?;
+    }
+    Ok(file)
+}

@@ -1,0 +1,202 @@
+//! `cargo xtask demo`: the main job as a story, over HTTP and with a real client.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::{
+    cache, dev,
+    process::catch_signals,
+    seed::{self, Client, Seeded, text},
+    stack::Ports,
+    tools,
+};
+
+struct Story(Instant);
+
+impl Story {
+    fn tell(&self, what: &str) {
+        println!("{:>7} ms  {what}", self.0.elapsed().as_millis());
+    }
+}
+
+/// The command: on the running dev stack, or on one of its own.
+pub fn run() -> Result<()> {
+    catch_signals()?;
+    let folder = cache::directory()?.join("dev");
+    if let Ok(state) = fs::read_to_string(folder.join("running.json")) {
+        let state: Value = serde_json::from_str(&state)?;
+        let (base, key) = (text(&state, "/base")?, text(&state, "/operator_key")?);
+        if Client::new(base, "").get("/health").is_ok() {
+            let tools = tools::ensure(|| Ok(()))?;
+            return story(&tools, base, key);
+        }
+    }
+    let tools = tools::ensure(dev::build)?;
+    let folder = cache::directory()?.join(format!("demo-{}", std::process::id()));
+    let running = dev::start(
+        &tools,
+        &folder,
+        &Ports {
+            postgres: 0,
+            livekit: 0,
+            api: 0,
+        },
+    );
+    let told = running.and_then(|running| story(&tools, &running.base, &running.operator_key));
+    fs::remove_dir_all(&folder)?;
+    told
+}
+
+fn story(tools: &tools::Tools, base: &str, operator_key: &str) -> Result<()> {
+    let story = Story(Instant::now());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let slug = format!("story-{}", now.as_millis());
+    let Seeded { tenant, key, agent } = seed::seed(base, operator_key, &slug)?;
+    story.tell("tenant, prompt, runtime config, agent and binding made, binding active");
+    let client = Client::new(base, &key);
+    let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
+    let session = client.post(
+        &at("sessions"),
+        &json!({
+            "agent_id": agent, "variables": { "company": "Acme" }, "start": true,
+        }),
+    )?;
+    let id = text(&session, "/id")?;
+    story.tell(&format!(
+        "session {id} started: {}",
+        text(&session, "/state")?
+    ));
+    let session = wait_for_state(&client, &at(&format!("sessions/{id}")), "running")?;
+    story.tell("the agent is in the room: running");
+
+    let token = client.post(&at("tokens"), &json!({ "session_id": id, "name": "Ada" }))?;
+    story.tell(&format!(
+        "token for {}",
+        text(&token, "/participant_identity")?
+    ));
+    listen(
+        tools,
+        &story,
+        &token,
+        text(&session, "/configuration_digest")?,
+    )?;
+
+    let stopped = client.post(&at(&format!("sessions/{id}/stop")), &json!({}))?;
+    ensure!(
+        text(&stopped, "/state")? == "ended",
+        "the session did not end: {stopped}"
+    );
+    story.tell(&format!(
+        "stopped: ended({})",
+        text(&stopped, "/end_reason")?
+    ));
+    let people = client.get(&at(&format!("sessions/{id}/participants")))?;
+    let people = people["data"].as_array().map_or(0, Vec::len);
+    ensure!(
+        people == 2,
+        "two participants were to be recorded, not {people}"
+    );
+    story.tell("both participants are on record");
+    print_trail(&client, &at("audit-events?limit=100"))
+}
+
+fn wait_for_state(client: &Client, path: &str, state: &str) -> Result<Value> {
+    let deadline = Instant::now() + Duration::from_secs(45);
+    loop {
+        let session = client.get(path)?;
+        if text(&session, "/state")? == state {
+            return Ok(session);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "the session is not {state}: {session}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A real client joins, sends 440 Hz and must hear the greeting and its own tone.
+fn listen(tools: &tools::Tools, story: &Story, token: &Value, digest: &str) -> Result<()> {
+    let mut client = Command::new(&tools.python)
+        .arg(cache::repository().join("xtask/client/tone_client.py"))
+        .args([
+            text(token, "/server_url")?,
+            text(token, "/participant_token")?,
+            "20",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("the client cannot be started")?;
+    let output = client.stdout.take().context("the client has no output")?;
+    let mut events = Vec::new();
+    for line in BufReader::new(output).lines() {
+        let Ok(event) = serde_json::from_str::<Value>(&line?) else {
+            continue;
+        };
+        story.tell(&format!("client: {}", describe(&event)));
+        events.push(event);
+    }
+    ensure!(
+        client.wait()?.success(),
+        "the client did not hear what it should"
+    );
+    let said = events
+        .iter()
+        .find_map(|event| event.pointer("/attributes/patchbay.configuration_digest"));
+    ensure!(
+        said == Some(&digest.into()),
+        "the agent names another configuration: {said:?}"
+    );
+    story.tell("the agent names the session's configuration digest");
+    Ok(())
+}
+
+fn describe(event: &Value) -> String {
+    match event["event"].as_str().unwrap_or_default() {
+        "heard" => format!("hears {} Hz", event["frequency_hz"]),
+        "joined" => format!("joined as {}", event["identity"]),
+        "track" => format!("receives audio of {}", event["identity"]),
+        other => other.to_owned(),
+    }
+}
+
+fn print_trail(client: &Client, path: &str) -> Result<()> {
+    let trail = client.get(path)?;
+    let events = trail["data"].as_array().cloned().unwrap_or_default();
+    println!("\nAudit trail:");
+    for event in events.iter().rev() {
+        let field = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        println!(
+            "  {}  {:<9} {:<30} {}",
+            field("at"),
+            field("actor_kind"),
+            field("action"),
+            field("resource_id")
+        );
+    }
+    let actions: Vec<_> = events
+        .iter()
+        .filter_map(|event| event["action"].as_str())
+        .collect();
+    for expected in [
+        "tenant.created",
+        "agent.activated",
+        "session.starting",
+        "session.running",
+        "session.ended",
+    ] {
+        ensure!(
+            actions.contains(&expected),
+            "{expected} is not in the audit trail"
+        );
+    }
+    Ok(())
+}

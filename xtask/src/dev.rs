@@ -1,0 +1,225 @@
+//! `cargo xtask dev`: everything up, until Ctrl-C.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::{
+    cache,
+    process::{self, Server, bound, catch_signals, interrupted, run_quiet, wait_for},
+    seed::{self, Client, Seeded, text},
+    stack::{Ports, Secrets, Stack},
+    tools::{self, Tools},
+};
+
+/// Everything of a running development stack. Fields end in their order.
+pub struct Running {
+    _worker: Server,
+    api: Server,
+    /// The servers below.
+    pub stack: Stack,
+    /// Base URL of the api.
+    pub base: String,
+    /// The operator's key.
+    pub operator_key: String,
+}
+
+/// Builds the binary.
+pub fn build() -> Result<()> {
+    process::run(
+        "building patchbay-api",
+        Command::new(env!("CARGO"))
+            .args(["build", "--package", "patchbay-api"])
+            .current_dir(cache::repository()),
+    )
+}
+
+/// Where the binary is.
+pub fn binary() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| cache::repository().join("target"), PathBuf::from);
+    target.join("debug/patchbay-api")
+}
+
+/// Starts PostgreSQL, Valkey, LiveKit, the api and the worker.
+pub fn start(tools: &Tools, folder: &Path, ports: &Ports) -> Result<Running> {
+    let stack = Stack::start(tools, folder, ports)?;
+    let secrets = Secrets::of(folder)?;
+    run_quiet(
+        "patchbay-api migrate",
+        Command::new(binary())
+            .arg("migrate")
+            .env("DATABASE_OWNER_URL", &stack.database_owner_url),
+    )?;
+    let base = format!("http://127.0.0.1:{}", stack.api_port);
+    let log = folder.join("api.log");
+    let mut command = bound(binary());
+    command
+        .arg("serve")
+        .env("DATABASE_URL", &stack.database_url)
+        .env("LIVEKIT_URL", &stack.livekit_url)
+        .env("LIVEKIT_API_KEY", &stack.livekit_key)
+        .env("LIVEKIT_API_SECRET", &stack.livekit_secret)
+        .env("PATCHBAY_LISTEN", format!("127.0.0.1:{}", stack.api_port))
+        .env("PATCHBAY_OPERATOR_KEY", secrets.get("operator"))
+        .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
+        .env("PATCHBAY_LOG_FORMAT", "pretty")
+        .env("PATCHBAY_ALLOW_RLS_BYPASS", "true");
+    let mut api = Server::start("the api", &mut command, &log)?;
+    let client = Client::new(&base, "");
+    wait_for("the api", Duration::from_secs(30), &log, &mut api, || {
+        client.get("/health/ready").is_ok()
+    })?;
+    let worker = start_worker(tools, &stack, &secrets, folder, &base)?;
+    Ok(Running {
+        _worker: worker,
+        api,
+        stack,
+        base,
+        operator_key: secrets.get("operator").to_owned(),
+    })
+}
+
+fn start_worker(
+    tools: &Tools,
+    stack: &Stack,
+    secrets: &Secrets,
+    folder: &Path,
+    base: &str,
+) -> Result<Server> {
+    let log = folder.join("worker.log");
+    let mut command = bound(&tools.python);
+    command
+        .arg(cache::repository().join("deploy/agent-worker/worker.py"))
+        .arg("start")
+        .env("LIVEKIT_URL", &stack.livekit_url)
+        .env("LIVEKIT_API_KEY", &stack.livekit_key)
+        .env("LIVEKIT_API_SECRET", &stack.livekit_secret)
+        .env("PATCHBAY_URL", base)
+        .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
+        .env("PATCHBAY_DRAIN_SECONDS", "1");
+    let mut worker = Server::start("the agent worker", &mut command, &log)?;
+    wait_for(
+        "the agent worker",
+        Duration::from_secs(60),
+        &log,
+        &mut worker,
+        || fs::read_to_string(&log).is_ok_and(|text| text.contains("registered worker")),
+    )?;
+    Ok(worker)
+}
+
+/// The command.
+pub fn run(fresh: bool) -> Result<()> {
+    let started = Instant::now();
+    catch_signals()?;
+    let tools = tools::ensure(build)?;
+    let folder = cache::directory()?.join("dev");
+    let _lock = fs::create_dir_all(&folder)
+        .map_err(Into::into)
+        .and_then(|()| cache::lock("dev"))?;
+    if fresh {
+        fs::remove_dir_all(&folder)?;
+    }
+    let ports = Ports {
+        postgres: 54320,
+        livekit: 7880,
+        api: 8080,
+    };
+    let mut running = start(&tools, &folder, &ports)?;
+    let demo = demo_tenant(&running, &folder)?;
+    let state = json!({ "base": running.base, "operator_key": running.operator_key });
+    fs::write(folder.join("running.json"), state.to_string())?;
+    print_welcome(&running, &demo, started.elapsed());
+    let ended = watch(&mut running);
+    println!("\n· ending");
+    fs::remove_file(folder.join("running.json"))?;
+    drop(running);
+    ensure!(
+        ended.is_none(),
+        "{} ended by itself; see the logs in {}",
+        ended.unwrap_or_default(),
+        folder.display()
+    );
+    Ok(())
+}
+
+/// Waits for Ctrl-C, or for a server that ends by itself.
+fn watch(running: &mut Running) -> Option<&'static str> {
+    while !interrupted() {
+        let servers = running.stack.servers.iter_mut().chain([&mut running.api]);
+        let ended = servers.filter_map(Server::ended).next();
+        if ended.is_some() {
+            return ended;
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    None
+}
+
+/// The demo tenant of these data: made once, found again.
+fn demo_tenant(running: &Running, folder: &Path) -> Result<Seeded> {
+    let file = folder.join("demo.json");
+    if let Ok(known) = fs::read_to_string(&file) {
+        let known: serde_json::Value = serde_json::from_str(&known)?;
+        let seeded = Seeded {
+            tenant: text(&known, "/tenant")?.to_owned(),
+            key: text(&known, "/key")?.to_owned(),
+            agent: text(&known, "/agent")?.to_owned(),
+        };
+        let client = Client::new(&running.base, &seeded.key);
+        if client.get("/api/whoami").is_ok() {
+            return Ok(seeded);
+        }
+    }
+    let slug = format!("demo-{}", std::process::id());
+    let seeded = seed::seed(&running.base, &running.operator_key, &slug)?;
+    let Seeded { tenant, key, agent } = &seeded;
+    fs::write(
+        &file,
+        json!({ "tenant": tenant, "key": key, "agent": agent }).to_string(),
+    )?;
+    Ok(seeded)
+}
+
+fn print_welcome(running: &Running, demo: &Seeded, took: Duration) {
+    let Running {
+        base,
+        operator_key,
+        stack,
+        ..
+    } = running;
+    let Seeded { tenant, key, agent } = demo;
+    println!(
+        "
+Patchbay is up after {:.1} s.
+
+  API            {base}
+  Documentation  {base}/docs/
+  LiveKit        {}
+  Logs           {}
+  Operator key   {operator_key}
+  Demo tenant    {tenant}
+  Its admin key  {key}
+
+Start a session, and get a token to join it with:
+
+  export KEY={key}
+  curl -s {base}/api/tenants/{tenant}/sessions -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' \\
+    -d '{{\"agent_id\": \"{agent}\", \"variables\": {{\"company\": \"Acme\"}}, \"start\": true}}'
+  curl -s {base}/api/tenants/{tenant}/tokens -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' \\
+    -d '{{\"session_id\": \"<id of the session>\"}}'
+
+`cargo xtask demo` in another terminal tells the whole story. Ctrl-C ends everything; the data stay.",
+        took.as_secs_f64(),
+        stack.livekit_url,
+        stack.folder.display(),
+    );
+}

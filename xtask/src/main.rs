@@ -1,0 +1,65 @@
+//! Developer commands. `cargo xtask dev` brings everything up, `cargo xtask test` proves it.
+
+mod cache;
+mod check;
+mod demo;
+mod dev;
+mod process;
+mod seed;
+mod stack;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of Patchbay")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring everything up and serve, with a demo tenant, until Ctrl-C.
+    Dev {
+        /// Begin with empty data.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Tell the main job as a story: a real session, from nothing to its audit trail.
+    Demo,
+    /// Bring up what the tests need, and run everything.
+    Test {
+        /// Only tests whose names contain this; checks are left out.
+        filter: Option<String>,
+    },
+    /// The quick part of `test`: format, clippy, dependency rule, document drift.
+    Check,
+    /// Write `openapi/openapi.json`.
+    Openapi {
+        /// Compare instead, and fail with the difference.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Dev { fresh } => dev::run(fresh),
+        Command::Demo => demo::run(),
+        Command::Test { filter } => test::all(filter.as_deref()),
+        Command::Check => check::all(),
+        Command::Openapi { check: false } => check::write_document(),
+        Command::Openapi { check: true } => check::document(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `cargo xtask test`: everything, on servers of its own.
+
+use std::{fs, process::Command};
+
+use anyhow::Result;
+
+use crate::{
+    cache, check,
+    process::{catch_signals, run},
+    stack::{Ports, Stack},
+    tools::{self, Tools},
+};
+
+/// The command.
+pub fn all(filter: Option<&str>) -> Result<()> {
+    catch_signals()?;
+    let tools = tools::ensure(|| {
+        run(
+            "building everything",
+            &mut cargo(&["build", "--workspace", "--all-targets"]),
+        )
+    })?;
+    if filter.is_none() {
+        check::all()?;
+        let worker = cache::repository().join("deploy/agent-worker");
+        run(
+            "worker, pure parts",
+            Command::new(&tools.python)
+                .args(["-B", "-m", "unittest", "--quiet"])
+                .current_dir(worker),
+        )?;
+    }
+    let folder = cache::directory()?.join(format!("test-{}", std::process::id()));
+    let outcome = with_stack(&tools, &folder, filter);
+    fs::remove_dir_all(&folder)?;
+    outcome
+}
+
+fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> Result<()> {
+    for name in ["DATABASE_URL", "LIVEKIT_URL"] {
+        if std::env::var_os(name).is_some() {
+            println!("· {name} is set, and the tests use it");
+        }
+    }
+    let stack = Stack::start(
+        tools,
+        folder,
+        &Ports {
+            postgres: 0,
+            livekit: 0,
+            api: 0,
+        },
+    )?;
+    let environment = [
+        ("PATCHBAY_TEST_DATABASE_URL", stack.database_url.clone()),
+        (
+            "PATCHBAY_TEST_DATABASE_OWNER_URL",
+            stack.database_owner_url.clone(),
+        ),
+        ("PATCHBAY_TEST_LIVEKIT_URL", stack.livekit_url.clone()),
+        ("PATCHBAY_TEST_LIVEKIT_KEY", stack.livekit_key.clone()),
+        ("PATCHBAY_TEST_LIVEKIT_SECRET", stack.livekit_secret.clone()),
+        (
+            "PATCHBAY_TEST_LIVEKIT_SERVER",
+            tools.livekit.display().to_string(),
+        ),
+        (
+            "PATCHBAY_TEST_VALKEY_SERVER",
+            tools.valkey.display().to_string(),
+        ),
+        ("PATCHBAY_TEST_PYTHON", tools.python.display().to_string()),
+        ("PATCHBAY_TEST_FOLDER", stack.folder.display().to_string()),
+    ];
+    let name = filter.unwrap_or_default();
+    let mut quick = cargo(&[
+        "test",
+        "--workspace",
+        "--quiet",
+        "--",
+        name,
+        "--skip",
+        "e2e::",
+    ]);
+    run(
+        "unit and integration tests",
+        quick.envs(environment.clone()),
+    )?;
+    let mut end_to_end = cargo(&[
+        "test",
+        "--package",
+        "patchbay-api",
+        "--test",
+        "it",
+        "--",
+        "--test-threads=1",
+        "e2e::",
+    ]);
+    if filter.is_none() || name.starts_with("e2e") {
+        if filter.is_some() {
+            end_to_end.arg(name).args(["--exact"]);
+        }
+        run(
+            "end-to-end tests, one after the other",
+            end_to_end.envs(environment),
+        )?;
+    }
+    Ok(())
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args).current_dir(cache::repository());
+    command
+}

