@@ -41,7 +41,8 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
         ),
         ("go", "Go, from your system's packages or go.dev"),
     ] {
-        if !has(program) && !(program == "go" && has("livekit-server")) {
+        let replaced = program == "go" && has("livekit-server");
+        if !replaced && !has(program) {
             bail!("{program} is missing: install {how}");
         }
     }

@@ -6,7 +6,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -143,21 +143,16 @@ fn etag<T: Resource>() -> &'static [&'static str] {
     if T::VERSIONED { &["ETag"] } else { &[] }
 }
 
-fn content<T: ToSchema>(operation: &mut Operation) -> Option<(Value, Value)> {
-    let schema = operation.schema::<T>();
-    Some((schema, operation.example::<T>()))
-}
-
 impl<T: Resource> Describe for Entity<T> {
     fn describe(operation: &mut Operation) {
-        let content = content::<T>(operation);
+        let content = Some(operation.schema::<T>());
         operation.answer(200, "Done.", etag::<T>(), content);
     }
 }
 
 impl<T: Resource> Describe for Created<T> {
     fn describe(operation: &mut Operation) {
-        let content = content::<T>(operation);
+        let content = Some(operation.schema::<T>());
         let headers: &[_] = if T::VERSIONED {
             &["Location", "ETag"]
         } else {
@@ -169,7 +164,7 @@ impl<T: Resource> Describe for Created<T> {
 
 impl<T: Resource> Describe for Settled<T> {
     fn describe(operation: &mut Operation) {
-        let content = content::<T>(operation);
+        let content = Some(operation.schema::<T>());
         operation.answer(200, "LiveKit has confirmed.", etag::<T>(), content.clone());
         operation.answer(
             202,
@@ -201,7 +196,6 @@ impl<T: ToSchema> Describe for Page<T> {
                 },
             }),
         );
-        let example = json!({ "data": [operation.example::<T>()], "next_cursor": null });
-        operation.answer(200, "One page.", &[], Some((page, example)));
+        operation.answer(200, "One page.", &[], Some(page));
     }
 }

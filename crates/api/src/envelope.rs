@@ -107,13 +107,14 @@ fn finish<B: MessageBody + 'static>(
         .error()
         .and_then(|error| error.as_error::<ApiError>())
         .map(|error| error.response(&meta.id));
-    let is_problem = response
+    // A problem already, or an answer of ours that is told by its status, such as readiness.
+    let is_ours = response
         .headers()
         .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value == PROBLEM_JSON);
+        .is_some_and(|value| value == PROBLEM_JSON || value == "application/json");
     let answer: HttpResponse = match ours {
         Some(answer) => answer,
-        None if is_problem => return response.map_into_left_body(),
+        None if is_ours => return response.map_into_left_body(),
         None => ApiError::of_status(status).response(&meta.id),
     };
     response.into_response(answer).map_into_right_body()

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use diesel::{
-    QueryDsl as _, QueryableByName, migration::MigrationSource as _, pg::Pg, sql_types::Bool,
+    QueryDsl as _, QueryableByName,
+    migration::{Migration, MigrationSource as _},
+    pg::Pg,
+    sql_types::Bool,
 };
 use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
@@ -51,16 +54,11 @@ pub async fn pending(db: &Db) -> Result<Vec<String>> {
         .load(&mut connection)
         .await?;
     let seen: BTreeSet<_> = seen.into_iter().collect();
-    let all =
-        MIGRATIONS
-            .migrations()
-            .map_err(|error: Box<dyn std::error::Error + Send + Sync>| {
-                Error::Unavailable(error.to_string())
-            })?;
+    let all: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
+        .migrations()
+        .map_err(|error| Error::Unavailable(error.to_string()))?;
     let names = all
         .iter()
-        .map(|migration: &Box<dyn diesel::migration::Migration<Pg>>| {
-            migration.name().version().to_string()
-        });
+        .map(|migration| migration.name().version().to_string());
     Ok(names.filter(|version| !seen.contains(version)).collect())
 }

@@ -43,11 +43,6 @@ impl Operation {
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
-    /// An example of `T`, once its schema has been added.
-    pub fn example<T: ToSchema>(&self) -> Value {
-        tidy::example(&to_value(&T::schema()), &self.schemas)
-    }
-
     /// Says that an error can occur.
     pub fn error(&mut self, code: Code) {
         let (name, status, _) = code.row();
@@ -113,10 +108,7 @@ impl Operation {
         let schema = self.schema::<T>();
         let content: Map<_, _> = media
             .iter()
-            .map(|media| {
-                let content = json!({ "schema": schema, "example": self.example::<T>() });
-                ((*media).to_owned(), content)
-            })
+            .map(|media| ((*media).to_owned(), json!({ "schema": schema })))
             .collect();
         self.value.insert(
             "requestBody".to_owned(),
@@ -124,29 +116,28 @@ impl Operation {
         );
     }
 
-    /// Adds an answer. `content` is a schema with an example.
+    /// Adds an answer. `content` is its schema.
     pub fn answer(
         &mut self,
         status: u16,
         description: &str,
         headers: &[&str],
-        content: Option<(Value, Value)>,
+        content: Option<Value>,
     ) {
         let mut all = json!({ "X-Request-Id": header("X-Request-Id") });
         for name in headers {
             all[*name] = header(name);
         }
         let mut response = json!({ "description": description, "headers": all });
-        if let Some((schema, example)) = content {
-            response["content"] =
-                json!({ "application/json": { "schema": schema, "example": example } });
+        if let Some(schema) = content {
+            response["content"] = json!({ "application/json": { "schema": schema } });
         }
         let responses = self.value.entry("responses").or_insert_with(|| json!({}));
         responses[status.to_string()] = response;
     }
 
     /// An answer that stands although an error has the same status.
-    pub fn answer_last(&mut self, status: u16, description: &str, content: Option<(Value, Value)>) {
+    pub fn answer_last(&mut self, status: u16, description: &str, content: Option<Value>) {
         self.taken.push(status);
         self.answer(status, description, &[], content);
     }
@@ -246,6 +237,7 @@ fn to_value(schema: &impl serde::Serialize) -> Value {
 }
 
 /// The document while routes are being added.
+#[derive(Default)]
 pub(super) struct Builder {
     paths: BTreeMap<String, Map<String, Value>>,
     schemas: BTreeMap<String, Value>,
@@ -253,14 +245,6 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) const fn new() -> Self {
-        Self {
-            paths: BTreeMap::new(),
-            schemas: BTreeMap::new(),
-            tags: Vec::new(),
-        }
-    }
-
     pub(super) fn add<Args: Describe, R: Describe>(
         &mut self,
         method: &Method,
@@ -292,6 +276,7 @@ impl Builder {
             .map(|tag| json!({ "name": tag, "description": tag_description(tag) }))
             .collect();
         let mut paths = json!(self.paths);
+        tidy::add_examples(&mut paths, &self.schemas);
         tidy::inline(&mut paths, &self.schemas);
         json!({
             "openapi": "3.1.0",

@@ -37,20 +37,13 @@ pub struct Doc {
 type MakeRoute = Arc<dyn Fn() -> actix_web::Route + Send + Sync>;
 
 /// All routes of the service.
+#[derive(Default)]
 pub struct Api {
     resources: BTreeMap<String, Vec<(Method, MakeRoute)>>,
     document: document::Builder,
 }
 
 impl Api {
-    /// No route yet.
-    pub fn new() -> Self {
-        Self {
-            resources: BTreeMap::new(),
-            document: document::Builder::new(),
-        }
-    }
-
     /// Adds a route.
     pub fn route<F, Args, R>(&mut self, method: Method, path: &'static str, handler: F, doc: Doc)
     where

@@ -94,17 +94,18 @@ fn require_nullable(schema: &mut Value) {
     if schema.get("additionalProperties") == Some(&json!(false)) {
         return;
     }
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
     let nullable: Vec<_> = schema["properties"]
         .as_object()
         .into_iter()
         .flatten()
         .filter(|(_, property)| is_nullable(property))
         .map(|(name, _)| json!(name))
+        .filter(|name| !required.contains(name))
         .collect();
     if nullable.is_empty() {
         return;
     }
-    let required = schema["required"].as_array().cloned().unwrap_or_default();
     schema["required"] = required.into_iter().chain(nullable).collect();
 }
 
@@ -125,8 +126,30 @@ pub(super) fn without_null(schema: &mut Value) {
     }
 }
 
-/// An example for a schema that gives none: put together from its properties.
-pub(super) fn example(schema: &Value, raw: &BTreeMap<String, Value>) -> Value {
+/// Gives every body that has none an example.
+pub(super) fn add_examples(value: &mut Value, raw: &BTreeMap<String, Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("content", Value::Object(media)) => {
+                        for body in media.values_mut() {
+                            if body.get("example").is_none() {
+                                body["example"] = example(&body["schema"], raw);
+                            }
+                        }
+                    }
+                    (_, value) => add_examples(value, raw),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| add_examples(item, raw)),
+        _ => {}
+    }
+}
+
+/// The example of a schema, or one put together from its parts.
+fn example(schema: &Value, raw: &BTreeMap<String, Value>) -> Value {
     if let Some(example) = schema.get("example") {
         return example.clone();
     }
@@ -148,6 +171,7 @@ pub(super) fn example(schema: &Value, raw: &BTreeMap<String, Value>) -> Value {
         (_, Some("date-time")) => json!("2026-11-23T20:00:00Z"),
         (Some("integer"), _) => json!(1),
         (Some("string"), _) => json!("…"),
+        (Some("array"), _) => json!([example(&schema["items"], raw)]),
         _ => Value::Null,
     }
 }

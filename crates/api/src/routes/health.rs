@@ -109,8 +109,7 @@ impl Responder for Readiness {
 
 impl Describe for Readiness {
     fn describe(operation: &mut Operation) {
-        let schema = operation.schema::<Self>();
-        let content = Some((schema, operation.example::<Self>()));
+        let content = Some(operation.schema::<Self>());
         operation.answer(200, "Ready.", &[], content.clone());
         operation.answer_last(503, "Something is down.", content);
     }

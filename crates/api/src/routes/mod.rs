@@ -18,7 +18,7 @@ use crate::openapi::Api;
 
 /// Every route of the service, and with them the document.
 pub fn api() -> Api {
-    let mut api = Api::new();
+    let mut api = Api::default();
     for add in [
         health::routes,
         whoami::routes,

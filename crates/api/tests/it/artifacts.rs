@@ -1,0 +1,139 @@
+//! Prompts and runtime configs with their versions.
+
+use serde_json::json;
+
+use super::support::TestApp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_count_and_are_never_numbered_again() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let versions = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
+    let spec = json!({ "spec": { "template": "two" }, "note": "why" });
+    let second = fixture.admin.post(&versions, &spec).await;
+    let path = second.header("location").to_owned();
+    let second = second.expect(201);
+    assert_eq!(
+        (&second["number"], &second["note"]),
+        (&json!(2), &json!("why"))
+    );
+    fixture.admin.delete(&path).await.expect(204);
+    fixture
+        .admin
+        .get(&path)
+        .await
+        .expect_error(404, "not_found");
+    let third = fixture.admin.post(&versions, &spec).await.expect(201);
+    assert_eq!(third["number"], 3);
+    assert_eq!(
+        third["digest"], second["digest"],
+        "equal content, equal digest"
+    );
+    let digest = second["digest"].as_str().unwrap();
+    let found = fixture
+        .admin
+        .get(&format!("{versions}?digest={digest}"))
+        .await
+        .expect(200);
+    assert_eq!(found["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_bound_stays() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    for (kind, artifact, version) in [
+        ("prompts", &fixture.prompt, &fixture.prompt_version),
+        ("runtime-configs", &fixture.config, &fixture.config_version),
+    ] {
+        let path = fixture.at(&format!("{kind}/{artifact}"));
+        let refused = fixture
+            .admin
+            .delete(&format!("{path}/versions/{version}"))
+            .await;
+        let refused = refused.expect_error(409, "version_in_use");
+        assert!(
+            refused["detail"]
+                .as_str()
+                .unwrap()
+                .contains(&fixture.binding)
+        );
+        fixture
+            .admin
+            .delete(&path)
+            .await
+            .expect_error(409, "version_in_use");
+        let renamed = fixture
+            .admin
+            .patch(&path, &json!({ "name": "new name" }))
+            .await
+            .expect(200);
+        assert_eq!(renamed["revision"], 2);
+        let unbound = json!({ "name": "unbound" });
+        let made = fixture.admin.post(&fixture.at(kind), &unbound).await;
+        fixture
+            .admin
+            .delete(made.header("location"))
+            .await
+            .expect(204);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn specs_are_checked() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let prompts = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
+    let configs = fixture.at(&format!("runtime-configs/{}/versions", fixture.config));
+    for (path, spec, pointer, code) in [
+        (
+            &prompts,
+            json!({ "template": "{{ a }}" }),
+            "/spec/template",
+            "undeclared_variable",
+        ),
+        (
+            &prompts,
+            json!({ "template": "{% if %}" }),
+            "/spec/template",
+            "invalid_template",
+        ),
+        (
+            &prompts,
+            json!({ "template": "x", "variables": [{ "name": "1" }] }),
+            "/spec/variables/0",
+            "invalid_name",
+        ),
+        (
+            &configs,
+            json!({ "kind": "pipeline" }),
+            "/spec/kind",
+            "not_supported",
+        ),
+        (
+            &configs,
+            json!({ "kind": "echo", "stt": {} }),
+            "/spec/stt",
+            "not_supported",
+        ),
+        (
+            &configs,
+            json!({ "kind": "echo", "mood": 1 }),
+            "/spec/mood",
+            "unknown_field",
+        ),
+        (
+            &configs,
+            json!({ "kind": "echo", "limits": { "max_duration_seconds": 0 } }),
+            "/spec/limits/max_duration_seconds",
+            "out_of_range",
+        ),
+    ] {
+        let answer = fixture.admin.post(path, &json!({ "spec": spec })).await;
+        assert_eq!(
+            answer.violations(),
+            [(pointer.to_owned(), code.to_owned())],
+            "{spec}"
+        );
+    }
+}

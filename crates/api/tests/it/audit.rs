@@ -1,0 +1,65 @@
+//! The audit trail says who changed what, and keeps no secret.
+
+use serde_json::json;
+
+use super::support::TestApp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_leaves_its_trace() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let path = fixture.at(&format!("agents/{}", fixture.agent));
+    let client = fixture.admin.with_header("x-request-id", "change-1");
+    let patch = json!({ "name": "front desk", "metadata": { "phone": "+491234" } });
+    client.patch(&path, &patch).await.expect(200);
+    let trail = fixture.at(&format!(
+        "audit-events?resource_id={}&action=agent.updated",
+        fixture.agent
+    ));
+    let trail = fixture.admin.get(&trail).await.expect(200);
+    let event = &trail["data"][0];
+    assert_eq!(event["before"]["name"], "a");
+    assert_eq!(event["after"]["name"], "front desk");
+    assert_eq!(
+        event["changed"],
+        json!(["metadata", "name", "revision", "updated_at"])
+    );
+    assert_eq!(event["request_id"], "change-1");
+    assert_eq!(event["actor_kind"], "api_key");
+    assert_eq!(event["address"], "127.0.0.1");
+    let me = fixture.admin.get("/api/whoami").await.expect(200);
+    assert_eq!(event["actor_id"], me["key_id"]);
+    let all = fixture
+        .admin
+        .get(&fixture.at("audit-events?limit=100"))
+        .await
+        .expect(200);
+    assert!(
+        !all.to_string().contains("+491234"),
+        "a personal value is in the trail"
+    );
+    assert!(!all.to_string().contains("pb_"), "a key is in the trail");
+    let by_actor = fixture.at("audit-events?actor_id=operator&resource_kind=tenant");
+    let by_actor = fixture.admin.get(&by_actor).await.expect(200);
+    assert_eq!(by_actor["data"][0]["action"], "tenant.created");
+    let later = fixture.at("audit-events?from=2999-01-01T00:00:00Z");
+    assert_eq!(
+        fixture.admin.get(&later).await.expect(200)["data"],
+        json!([])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_change_leaves_none() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let path = fixture.at("audit-events?limit=1");
+    let before = fixture.admin.get(&path).await.expect(200);
+    let taken = json!({ "name": "a" });
+    fixture
+        .admin
+        .post(&fixture.at("agents"), &taken)
+        .await
+        .expect_error(409, "name_taken");
+    assert_eq!(fixture.admin.get(&path).await.expect(200), before);
+}

@@ -1,0 +1,91 @@
+//! Bindings and their activation.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::support::TestApp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn activation_is_history_and_rollback() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let second = fixture.bind().await;
+    fixture.activate(&second).await;
+    fixture.activate(&second).await;
+    fixture.activate(&fixture.binding).await;
+    let bindings = fixture.at(&format!("agents/{}/bindings", fixture.agent));
+    let refused = fixture
+        .admin
+        .delete(&format!("{bindings}/{}", fixture.binding))
+        .await;
+    refused.expect_error(409, "binding_active");
+    fixture
+        .admin
+        .delete(&format!("{bindings}/{second}"))
+        .await
+        .expect(204);
+    let history = fixture.at(&format!("agents/{}/activations", fixture.agent));
+    let history = fixture.admin.get(&history).await.expect(200);
+    let numbers: Vec<_> = history["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a["binding_number"].clone())
+        .collect();
+    assert_eq!(numbers, [json!(1), json!(2), json!(1)]);
+    let third = fixture.bind().await;
+    let third = fixture
+        .admin
+        .get(&format!("{bindings}/{third}"))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&third["number"], &third["active"]),
+        (&json!(3), &json!(false))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_activations_leave_one_active() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let mut bindings = vec![fixture.binding.clone()];
+    for _ in 0..4 {
+        bindings.push(fixture.bind().await);
+    }
+    join_all((0..50).map(|number| fixture.activate(&bindings[number % bindings.len()]))).await;
+    let path = fixture.at(&format!("agents/{}/bindings", fixture.agent));
+    let listed = fixture.admin.get(&path).await.expect(200);
+    let active: Vec<_> = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|b| b["active"] == true)
+        .collect();
+    assert_eq!(active.len(), 1);
+    let history = fixture.at(&format!("agents/{}/activations?limit=1", fixture.agent));
+    let history = fixture.admin.get(&history).await.expect(200);
+    assert_eq!(history["data"][0]["binding_id"], active[0]["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_the_wrong_kind_is_not_found() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let path = fixture.at(&format!("agents/{}/bindings", fixture.agent));
+    let swapped = json!({
+        "prompt_version_id": fixture.config_version,
+        "runtime_config_version_id": fixture.prompt_version,
+    });
+    fixture
+        .admin
+        .post(&path, &swapped)
+        .await
+        .expect_error(404, "not_found");
+    let stale = fixture.admin.with_header("if-match", "\"1\"");
+    let activate = format!("{path}/{}/activate", fixture.binding);
+    stale
+        .act(&activate)
+        .await
+        .expect_error(412, "precondition_failed");
+}

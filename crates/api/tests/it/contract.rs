@@ -1,0 +1,251 @@
+//! The wire contract: every error is a problem, JSON is strict, headers are right.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::TestApp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_paths_and_methods_are_problems() {
+    let app = TestApp::start().await;
+    app.anonymous()
+        .get("/nowhere")
+        .await
+        .expect_error(404, "not_found");
+    app.anonymous()
+        .get("/api/tenants/x/nothing")
+        .await
+        .expect_error(404, "not_found");
+    let refused = app.anonymous().send(Method::PUT, "/health", None).await;
+    assert_eq!(refused.header("allow"), "GET, HEAD, OPTIONS");
+    refused.expect_error(405, "method_not_allowed");
+    assert_eq!(
+        app.anonymous()
+            .send(Method::HEAD, "/health", None)
+            .await
+            .status,
+        200
+    );
+    let options = app
+        .anonymous()
+        .send(Method::OPTIONS, "/api/tenants", None)
+        .await;
+    assert_eq!(
+        (options.status.as_u16(), options.header("allow")),
+        (204, "POST, GET, HEAD, OPTIONS")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_strict() {
+    let app = TestApp::start().await;
+    let send = async |body: &str| {
+        let body = Some(body.as_bytes().to_vec());
+        app.operator()
+            .send(Method::POST, "/api/tenants", body)
+            .await
+    };
+    send("{").await.expect_error(400, "invalid_json");
+    send("").await.expect_error(400, "invalid_json");
+    for (body, pointer, code) in [
+        (r#"["acme", "Acme"]"#, "", "not_an_object"),
+        (
+            r#"{"slug": "acme", "name": "Acme", "color": 1}"#,
+            "/color",
+            "unknown_field",
+        ),
+        (r#"{"slug": "acme"}"#, "/name", "missing_field"),
+        (r#"{"slug": "acme", "name": 5}"#, "/name", "invalid_value"),
+        (r#"{"slug": "acme", "name": ""}"#, "/name", "too_short"),
+        (r#"{"slug": "Acme", "name": "x"}"#, "/slug", "invalid_slug"),
+        (
+            r#"{"slug": "acme", "name": "a\u0000b"}"#,
+            "/name",
+            "control_character",
+        ),
+    ] {
+        let answer = send(body).await;
+        assert_eq!(
+            answer.violations(),
+            [(pointer.to_owned(), code.to_owned())],
+            "{body}"
+        );
+        answer.expect_error(422, "validation_failed");
+    }
+    let deep = format!(
+        r#"{{"slug":"acme","name":"x","settings":{}1{}}}"#,
+        r#"{"a":"#.repeat(40),
+        "}".repeat(40)
+    );
+    assert_eq!(send(&deep).await.violations()[0].1, "too_deep");
+    let large = format!(r#"{{"slug":"acme","name":"{}"}}"#, "x".repeat(300_000));
+    send(&large).await.expect_error(413, "body_too_large");
+    let plain = app.operator().with_header("content-type", "text/plain");
+    plain
+        .post("/api/tenants", &json!({}))
+        .await
+        .expect_error(415, "unsupported_media_type");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_checked_and_the_scheme_is_named() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    for key in ["", "x", "pb_x_y", "pb_0199a2f07c117a549d4e3b1f8f0f2f10_00"] {
+        let refused = app.with_key(key).get("/api/whoami").await;
+        assert!(refused.header("www-authenticate").starts_with("Bearer"));
+        refused.expect_error(401, "invalid_key");
+    }
+    let me = fixture.admin.get("/api/whoami").await.expect(200);
+    assert_eq!(
+        (&me["kind"], &me["tenant_id"]),
+        (&json!("api_key"), &json!(fixture.tenant))
+    );
+    let operator = app.operator().get("/api/whoami").await.expect(200);
+    assert_eq!(
+        (&operator["kind"], &operator["tenant_id"]),
+        (&json!("operator"), &Value::Null)
+    );
+    // The operator's key opens nothing of a tenant but the tenant itself and its keys.
+    app.operator()
+        .get(&fixture.at("agents"))
+        .await
+        .expect_error(403, "missing_scope");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_is_cut_off() {
+    let app = TestApp::start().await;
+    let address = app.server.address;
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let key = "operator-key-of-the-test-installation";
+        let head = format!(
+            "POST /api/tenants HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("body_timeout"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_ids_are_taken_up_if_well_formed() {
+    let app = TestApp::start().await;
+    let given = app.anonymous().with_header("x-request-id", "my.id-1");
+    let answer = given.get("/api/whoami").await;
+    assert_eq!(answer.header("x-request-id"), "my.id-1");
+    assert_eq!(answer.body["request_id"], "my.id-1");
+    let wrong = app.anonymous().with_header("x-request-id", "two words");
+    assert_ne!(
+        wrong.get("/health").await.header("x-request-id"),
+        "two words"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security_headers_and_cors() {
+    let app = TestApp::start().await;
+    let answer = app.anonymous().get("/health").await;
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(answer.header(name), value);
+    }
+    let browser = app.anonymous().with_header("origin", "https://app.example");
+    let answer = browser.get("/health").await;
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "https://app.example"
+    );
+    assert_eq!(answer.header("access-control-allow-credentials"), "");
+    assert!(
+        answer
+            .header("access-control-expose-headers")
+            .contains("etag")
+    );
+    let asked = browser.with_header("access-control-request-method", "PATCH");
+    let asked = asked.with_header("access-control-request-headers", "authorization,if-match");
+    let preflight = asked.send(Method::OPTIONS, "/api/tenants", None).await;
+    assert!(preflight.status.is_success());
+    assert!(
+        preflight
+            .header("access-control-allow-methods")
+            .contains("PATCH")
+    );
+    let stranger = app
+        .anonymous()
+        .with_header("origin", "https://evil.example");
+    assert_eq!(
+        stranger
+            .get("/health")
+            .await
+            .header("access-control-allow-origin"),
+        ""
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_windows_without_gaps() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    for number in 0..6 {
+        let body = json!({ "name": format!("agent {number}") });
+        fixture
+            .admin
+            .post(&fixture.at("agents"), &body)
+            .await
+            .expect(201);
+    }
+    let mut names = Vec::new();
+    let mut path = fixture.at("agents?limit=3");
+    loop {
+        let page = fixture.admin.get(&path).await.expect(200);
+        let data = page["data"].as_array().unwrap();
+        names.extend(
+            data.iter()
+                .map(|agent| agent["name"].as_str().unwrap().to_owned()),
+        );
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = fixture.at(&format!("agents?limit=3&cursor={cursor}")),
+            None => break,
+        }
+    }
+    assert_eq!(
+        names,
+        [
+            "agent 5", "agent 4", "agent 3", "agent 2", "agent 1", "agent 0", "a"
+        ]
+    );
+    for wrong in [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=x",
+        "colour=red",
+        "name=a&name=b",
+    ] {
+        let path = fixture.at(&format!("agents?{wrong}"));
+        fixture
+            .admin
+            .get(&path)
+            .await
+            .expect_error(422, "validation_failed");
+    }
+}

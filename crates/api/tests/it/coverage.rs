@@ -1,0 +1,255 @@
+//! Every operation of the document refuses whom it must, and is honest about what is not there.
+//! The operations come from the document, so a new one is covered the day it appears.
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::support::{Answer, Client, Fixture, TestApp, operations};
+
+/// Operations that need no key of a tenant. This list may only shrink.
+const EXEMPT: [&str; 4] = [
+    "getHealth",
+    "getReadiness",
+    "receiveLivekitWebhook",
+    "getWhoami",
+];
+
+struct World {
+    app: TestApp,
+    ours: Fixture,
+    ids: Map<String, Value>,
+    others: Map<String, Value>,
+}
+
+/// Ids of everything of a tenant, by the names that paths and bodies use.
+async fn ids(fixture: &Fixture) -> Map<String, Value> {
+    let session = fixture.session(true).await;
+    let session_id = session["id"].as_str().unwrap();
+    let runs = fixture.at(&format!("sessions/{session_id}/agent-runs"));
+    let runs = fixture.admin.get(&runs).await.expect(200);
+    let key = json!({ "name": "k", "scopes": ["agents:read"] });
+    let key = fixture
+        .admin
+        .post(&fixture.at("keys"), &key)
+        .await
+        .expect(201);
+    let map = json!({
+        "tenant_id": fixture.tenant,
+        "agent_id": fixture.agent,
+        "prompt_id": fixture.prompt,
+        "config_id": fixture.config,
+        "binding_id": fixture.binding,
+        "session_id": session_id,
+        "agent_run_id": runs["data"][0]["id"],
+        "digest": session["configuration_digest"],
+        "key_id": key["key"]["id"],
+        "prompt_version_id": fixture.prompt_version,
+        "runtime_config_version_id": fixture.config_version,
+    });
+    map.as_object().unwrap().clone()
+}
+
+fn version_of(ids: &Map<String, Value>, path: &str) -> Value {
+    let name = if path.contains("/prompts/") {
+        "prompt"
+    } else {
+        "runtime_config"
+    };
+    ids[&format!("{name}_version_id")].clone()
+}
+
+fn fill(path: &str, ids: &Map<String, Value>) -> String {
+    path.split('/')
+        .map(
+            |part| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+                Some("version_id") => version_of(ids, path).as_str().unwrap().to_owned(),
+                Some(name) => ids[name].as_str().unwrap().to_owned(),
+                None => part.to_owned(),
+            },
+        )
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// The operation's example body with the ids of a tenant in it.
+fn body(operation: &Value, ids: &Map<String, Value>) -> Option<Value> {
+    let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    for (name, value) in body.as_object_mut()? {
+        if let Some(id) = ids.get(name) {
+            *value = id.clone();
+        }
+    }
+    Some(body)
+}
+
+async fn send(client: &Client, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    let method: Method = method.parse().unwrap();
+    client
+        .send(method, path, body.map(|body| body.to_string().into_bytes()))
+        .await
+}
+
+/// A 404 without what differs between two of them.
+fn not_found(answer: Answer, what: &str) -> Value {
+    assert_eq!(answer.status, 404, "{what}: {}", answer.body);
+    let mut body = answer.body;
+    body["request_id"].take();
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_whom_it_must() {
+    let app = TestApp::start().await;
+    let (ours, theirs) = (app.tenant("ours").await, app.tenant("theirs").await);
+    let world = World {
+        ids: ids(&ours).await,
+        others: ids(&theirs).await,
+        ours,
+        app,
+    };
+    let stranger = &theirs.admin;
+    let mut covered = 0;
+    for (method, path, operation) in operations() {
+        let name = operation["operationId"].as_str().unwrap();
+        if EXEMPT.contains(&name) {
+            continue;
+        }
+        covered += 1;
+        let url = fill(&path, &world.ids);
+        let body = body(operation, &world.ids);
+        refuses_without_key(&world, &method, &url, body.as_ref(), name).await;
+        refuses_without_scope(&world, operation, &method, &url, body.as_ref(), name).await;
+        if path.contains("{tenant_id}") {
+            hides_from_others(&world, stranger, (&method, &path), operation, name).await;
+        }
+        if body.is_some() {
+            refuses_bad_bodies(&world, operation, &method, &url, name).await;
+        }
+    }
+    assert!(covered > 40, "only {covered} operations are covered");
+}
+
+async fn refuses_without_key(
+    world: &World,
+    method: &str,
+    url: &str,
+    body: Option<&Value>,
+    name: &str,
+) {
+    let answer = send(&world.app.anonymous(), method, url, body).await;
+    assert_eq!(answer.status, 401, "{name} without a key");
+}
+
+async fn refuses_without_scope(
+    world: &World,
+    operation: &Value,
+    method: &str,
+    url: &str,
+    body: Option<&Value>,
+    name: &str,
+) {
+    let scopes = operation["security"][0]["api_key"].as_array().unwrap();
+    let lacking = ["audit:read", "tokens:write"]
+        .into_iter()
+        .find(|s| !scopes.contains(&json!(s)));
+    let key = world.app.key(&world.ours.tenant, &[lacking.unwrap()]).await;
+    let answer = send(&key, method, url, body).await;
+    assert_eq!(
+        answer.status, 403,
+        "{name} without its scope: {}",
+        answer.body
+    );
+}
+
+async fn hides_from_others(
+    world: &World,
+    stranger: &Client,
+    (method, path): (&str, &str),
+    operation: &Value,
+    name: &str,
+) {
+    let nowhere: Map<_, _> = world
+        .ids
+        .iter()
+        .map(|(name, _)| {
+            let absent = if name == "digest" {
+                "0".repeat(64)
+            } else {
+                "01a20a81-0000-7000-8000-000000000000".to_owned()
+            };
+            (name.clone(), json!(absent))
+        })
+        .collect();
+    let ours = body(operation, &world.ids);
+    let url = fill(path, &world.ids);
+    let foreign = not_found(send(stranger, method, &url, ours.as_ref()).await, name);
+    for parameter in path.split('/').filter(|part| part.starts_with('{')) {
+        let parameter = parameter.trim_matches(['{', '}']);
+        if parameter == "tenant_id" {
+            continue;
+        }
+        let key = match parameter {
+            "version_id" if path.contains("/prompts/") => "prompt_version_id",
+            "version_id" => "runtime_config_version_id",
+            other => other,
+        };
+        for source in [&world.others, &nowhere] {
+            let mut mixed = world.ids.clone();
+            mixed[key] = source[key].clone();
+            // The configuration is the same in both tenants, and so is its digest.
+            if parameter == "digest" && source[key] == world.ids[key] {
+                continue;
+            }
+            let client = caller(world, operation);
+            let url = fill(path, &mixed);
+            let answer = send(&client, method, &url, ours.as_ref()).await;
+            assert_eq!(not_found(answer, name), foreign, "{name}: {parameter}");
+        }
+    }
+    let Some(body) = ours else { return };
+    for (field, _) in body.as_object().unwrap() {
+        if !field.ends_with("_id") {
+            continue;
+        }
+        for source in [&world.others, &nowhere] {
+            let mut mixed = body.clone();
+            mixed[field] = source[field].clone();
+            let answer = send(&world.ours.admin, method, &url, Some(&mixed)).await;
+            assert_eq!(
+                not_found(answer, name),
+                foreign,
+                "{name}: {field} in the body"
+            );
+        }
+    }
+}
+
+/// The tenant's admin, where an admin may do it.
+fn caller(world: &World, operation: &Value) -> Client {
+    let scopes = operation["security"][0]["api_key"].as_array().unwrap();
+    if scopes == &[json!("operator")] {
+        return world.app.operator();
+    }
+    world.ours.admin.clone()
+}
+
+async fn refuses_bad_bodies(world: &World, operation: &Value, method: &str, url: &str, name: &str) {
+    let client = caller(world, operation);
+    let malformed = client
+        .send(method.parse().unwrap(), url, Some(b"{\"a\":".to_vec()))
+        .await;
+    assert_eq!(malformed.status, 400, "{name} with a malformed body");
+    let unknown = send(&client, method, url, Some(&json!({ "no_such_field": 1 }))).await;
+    assert_eq!(
+        unknown.status, 422,
+        "{name} with an unknown field: {}",
+        unknown.body
+    );
+    assert!(
+        unknown
+            .violations()
+            .contains(&("/no_such_field".into(), "unknown_field".into())),
+        "{name}: {}",
+        unknown.body
+    );
+}

@@ -1,0 +1,113 @@
+//! LiveKit out of order: what a start does when its only call hangs, breaks or gets lost.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually};
+
+async fn app(fake: &FakeLiveKit) -> (TestApp, Fixture) {
+    let url = format!("--livekit-url={}", fake.url);
+    let more = [
+        &*url,
+        "--livekit-timeout=300ms",
+        "--start-wait=400ms",
+        "--join-deadline=20s",
+    ];
+    let app = TestApp::start_with(&more).await;
+    let fixture = app.tenant("acme").await;
+    (app, fixture)
+}
+
+async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool) -> Value {
+    eventually("the session", Duration::from_secs(10), async || {
+        let session = fixture.read(session).await;
+        test(&session).then_some(session)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_survives_every_fault_and_dispatches_once() {
+    for fault in [Fault::Hang, Fault::Broken, Fault::Garbage, Fault::Lost] {
+        let fake = FakeLiveKit::start();
+        let (app, fixture) = app(&fake).await;
+        fake.set("CreateRoom", fault);
+        let session = fixture.session(true).await;
+        assert_eq!(session["state"], "starting", "{fault:?}");
+        let waiting = until(&fixture, &session, |s| s["last_error"].is_string()).await;
+        assert!(waiting["dispatched_at"].is_null());
+        fake.set("CreateRoom", Fault::None);
+        let started = until(&fixture, &session, |s| s["dispatched_at"].is_string()).await;
+        assert!(started["last_error"].is_null(), "{fault:?}");
+        assert!(fake.calls("CreateRoom") >= 2, "{fault:?}");
+        let room = session["room_name"].as_str().unwrap();
+        let dispatches = app.server.app.livekit.list_dispatches(room).await.unwrap();
+        assert_eq!(dispatches.len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_fails_only_at_its_deadline() {
+    let fake = FakeLiveKit::start();
+    let (_app, fixture) = app(&fake).await;
+    fake.set("CreateRoom", Fault::Broken);
+    let session = fixture.session(true).await;
+    let path = fixture.at(&format!(
+        "sessions/{}/start",
+        session["id"].as_str().unwrap()
+    ));
+    fixture.admin.act(&path).await.expect(202);
+    let failed = until(&fixture, &session, |s| s["state"] == "failed").await;
+    assert_eq!(failed["end_reason"], "livekit_unavailable");
+    assert!(
+        failed["last_error"].as_str().unwrap().contains("500"),
+        "{failed}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_livekit_in_the_background() {
+    let fake = FakeLiveKit::start();
+    let (_app, fixture) = app(&fake).await;
+    let session = fixture.session(true).await;
+    let path = fixture.at(&format!(
+        "sessions/{}/stop",
+        session["id"].as_str().unwrap()
+    ));
+    fake.set("DeleteRoom", Fault::Hang);
+    assert_eq!(
+        fixture.admin.act(&path).await.expect(202)["state"],
+        "stopping"
+    );
+    fake.set("DeleteRoom", Fault::None);
+    until(&fixture, &session, |s| s["state"] == "ended").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_second_dispatch_does_not_dispatch_twice() {
+    let fake = FakeLiveKit::start();
+    let url = format!("--livekit-url={}", fake.url);
+    let app = TestApp::start_with(&[&url, "--join-deadline=1500ms"]).await;
+    let fixture = app.tenant("acme").await;
+    fake.set("CreateDispatch", Fault::Lost);
+    let session = fixture.session(true).await;
+    let room = session["room_name"].as_str().unwrap().to_owned();
+    let path = fixture.at(&format!(
+        "sessions/{}/agent-runs",
+        session["id"].as_str().unwrap()
+    ));
+    eventually(
+        "the second run is dispatched",
+        Duration::from_secs(8),
+        async || {
+            let runs = fixture.admin.get(&path).await.expect(200);
+            let dispatched = runs["data"][0]["dispatch_id"].is_string();
+            (dispatched && runs["data"][0]["attempt"] == 2).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(fake.calls("CreateDispatch"), 1, "found, not repeated");
+    let dispatches = app.server.app.livekit.list_dispatches(&room).await.unwrap();
+    assert_eq!(dispatches.len(), 2);
+}

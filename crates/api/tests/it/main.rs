@@ -1,0 +1,21 @@
+//! Integration tests: HTTP against the real database and the real LiveKit, one file a resource.
+//!
+//! They need servers, which `cargo xtask test` brings up. Every answer of every test is validated
+//! against the OpenAPI document.
+
+mod agents;
+mod artifacts;
+mod audit;
+mod bindings;
+mod contract;
+mod coverage;
+mod document;
+mod e2e;
+mod faults;
+mod health;
+mod rls;
+mod sessions;
+mod support;
+mod tenants;
+mod tokens;
+mod webhooks;

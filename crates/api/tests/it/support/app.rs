@@ -1,0 +1,163 @@
+//! The app under test.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::Parser;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use patchbay_api::{app::App, server::Server, settings::Settings};
+use patchbay_domain::Clock;
+use patchbay_persistence::migrations;
+use serde_json::json;
+
+use super::{Client, Fixture};
+
+/// Keys of the installation in tests.
+pub const OPERATOR_KEY: &str = "operator-key-of-the-test-installation";
+pub const WORKER_KEY: &str = "worker-key-of-the-test-installation!!";
+
+/// What `cargo xtask test` says about the servers it has brought up.
+pub fn environment(name: &str) -> String {
+    std::env::var(format!("PATCHBAY_TEST_{name}"))
+        .unwrap_or_else(|_| panic!("PATCHBAY_TEST_{name} is not set: run `cargo xtask test`"))
+}
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// A server on a free port with a schema of its own.
+pub struct TestApp {
+    pub server: Server,
+    schema: String,
+}
+
+/// The URL of a role with the schema as its search path.
+fn in_schema(url: &str, schema: &str) -> String {
+    format!("{url}?options=-csearch_path%3D{schema}%2Cpublic")
+}
+
+fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "t{}x{}x{next}",
+        now.as_millis() % 1_000_000_000,
+        std::process::id()
+    )
+}
+
+impl TestApp {
+    /// An app on the shared LiveKit.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// An app with these settings on top, as `--name=value`.
+    pub async fn start_with(more: &[&str]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let schema = unique();
+        let owner = environment("DATABASE_OWNER_URL");
+        let mut connection = AsyncPgConnection::establish(&owner).await.unwrap();
+        connection
+            .batch_execute(&format!(
+                "CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO patchbay_app"
+            ))
+            .await
+            .unwrap();
+        migrations::run(&in_schema(&owner, &schema)).await.unwrap();
+        let settings = settings(&schema, more);
+        let app = App::new(settings, Clock::system()).unwrap();
+        let server = Server::start(Arc::new(app)).unwrap();
+        Self { server, schema }
+    }
+
+    pub fn base(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    /// Somebody without a key.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.base(), None)
+    }
+
+    /// Somebody with this key.
+    pub fn with_key(&self, key: &str) -> Client {
+        Client::new(&self.base(), Some(key))
+    }
+
+    pub fn operator(&self) -> Client {
+        self.with_key(OPERATOR_KEY)
+    }
+
+    pub fn worker(&self) -> Client {
+        self.with_key(WORKER_KEY)
+    }
+
+    /// A tenant with an agent that is ready to run.
+    pub async fn tenant(&self, slug: &str) -> Fixture {
+        Fixture::make(self, slug).await
+    }
+
+    /// A key of the tenant with just these scopes.
+    pub async fn key(&self, tenant: &str, scopes: &[&str]) -> Client {
+        let path = format!("/api/tenants/{tenant}/keys");
+        let body = json!({ "name": "test", "scopes": scopes });
+        let made = self.operator().post(&path, &body).await.expect(201);
+        self.with_key(made["secret"].as_str().unwrap())
+    }
+
+    /// A connection as the application role, and one as the owner.
+    pub async fn connect(&self, role: &str) -> AsyncPgConnection {
+        let url = in_schema(&environment(role), &self.schema);
+        AsyncPgConnection::establish(&url).await.unwrap()
+    }
+
+    /// Name of the schema.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+}
+
+fn settings(schema: &str, more: &[&str]) -> Settings {
+    let database = in_schema(&environment("DATABASE_URL"), schema);
+    let mut arguments = vec![
+        "test".to_owned(),
+        format!("--database-url={database}"),
+        "--database-pool-size=8".to_owned(),
+        "--listen=127.0.0.1:0".to_owned(),
+        "--workers=1".to_owned(),
+        format!("--env={schema}"),
+        format!("--operator-key={OPERATOR_KEY}"),
+        format!("--worker-key={WORKER_KEY}"),
+        format!("--livekit-url={}", environment("LIVEKIT_URL")),
+        format!("--livekit-api-key={}", environment("LIVEKIT_KEY")),
+        format!("--livekit-api-secret={}", environment("LIVEKIT_SECRET")),
+        "--cors-origins=https://app.example".to_owned(),
+        "--body-timeout=1s".to_owned(),
+        "--start-deadline=2s".to_owned(),
+        "--join-deadline=2s".to_owned(),
+        "--join-poll=200ms".to_owned(),
+        "--agent-grace=1s".to_owned(),
+        "--reconcile-interval=1s".to_owned(),
+        "--job-poll=100ms".to_owned(),
+        "--job-lease=2s".to_owned(),
+        "--start-wait=2s".to_owned(),
+        "--livekit-timeout=1s".to_owned(),
+        "--room-empty-timeout=2m".to_owned(),
+    ];
+    for argument in more {
+        let name = argument.split('=').next().unwrap();
+        arguments.retain(|known| known.split('=').next() != Some(name));
+        arguments.push((*argument).to_owned());
+    }
+    Cli::parse_from(arguments).settings
+}

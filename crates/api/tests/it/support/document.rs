@@ -1,0 +1,117 @@
+//! The OpenAPI document, and answers held against it.
+
+use std::sync::LazyLock;
+
+use reqwest::{Method, header::HeaderMap};
+use serde_json::{Value, json};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| patchbay_api::routes::api().document());
+
+/// The document that the code generates.
+pub fn document() -> &'static Value {
+    &DOCUMENT
+}
+
+/// Every operation: method, path template, description.
+pub fn operations() -> Vec<(String, String, &'static Value)> {
+    let paths = document()["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().iter();
+            methods.map(move |(method, op)| (method.to_uppercase(), path.clone(), op))
+        })
+        .collect()
+}
+
+/// The operation that serves a request.
+fn operation(method: &Method, path: &str) -> Option<&'static Value> {
+    let path = path.split('?').next().unwrap_or_default();
+    let matches = |template: &str| {
+        let (template, path): (Vec<_>, Vec<_>) =
+            (template.split('/').collect(), path.split('/').collect());
+        template.len() == path.len()
+            && template
+                .iter()
+                .zip(&path)
+                .all(|(t, p)| t.starts_with('{') || t == p)
+    };
+    let paths = document()["paths"].as_object().unwrap();
+    // A fixed segment is meant before a parameter.
+    let mut found: Vec<_> = paths
+        .iter()
+        .filter(|(template, _)| matches(template))
+        .collect();
+    found.sort_by_key(|(template, _)| template.matches('{').count());
+    let (_, item) = found.first()?;
+    item.get(method.as_str().to_lowercase())
+}
+
+/// Panics where an answer is not what the document says. What no operation serves must be a
+/// problem all the same.
+pub fn validate(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &Value) {
+    let media = headers
+        .get("content-type")
+        .map_or("", |value| value.to_str().unwrap_or_default())
+        .split(';')
+        .next()
+        .unwrap_or_default();
+    let Some(operation) = operation(method, path) else {
+        let is_page = path.starts_with("/docs") || path.starts_with("/openapi.json");
+        if status >= 400 && *method != Method::HEAD && !is_page {
+            assert_eq!(
+                media, "application/problem+json",
+                "{method} {path}: {status}"
+            );
+            check(
+                &json!({ "$ref": "#/components/schemas/Problem" }),
+                body,
+                path,
+            );
+        }
+        return;
+    };
+    let response = &operation["responses"][status.to_string()];
+    assert!(
+        !response.is_null(),
+        "{method} {path}: {status} is not documented: {body}"
+    );
+    for (name, _) in response["headers"].as_object().into_iter().flatten() {
+        assert!(
+            headers.contains_key(name),
+            "{method} {path}: {status} without {name}"
+        );
+    }
+    match response["content"].as_object() {
+        Some(content) => {
+            let described = content.get(media);
+            let described = described.unwrap_or_else(|| {
+                panic!("{method} {path}: {status} as {media} is not documented")
+            });
+            check(
+                &described["schema"],
+                body,
+                &format!("{method} {path}: {status}"),
+            );
+        }
+        None => assert!(
+            body.is_null(),
+            "{method} {path}: {status} with an undocumented body"
+        ),
+    }
+}
+
+/// Panics where `value` is not valid under `schema`, which may refer to the document.
+pub fn check(schema: &Value, value: &Value, what: &str) {
+    let mut schema = schema.clone();
+    schema["components"] = document()["components"].clone();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let errors: Vec<_> = validator
+        .iter_errors(value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(
+        errors.is_empty(),
+        "{what} is not what the document says: {errors:#?}\n{value}"
+    );
+}

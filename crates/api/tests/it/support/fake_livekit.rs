@@ -1,0 +1,115 @@
+//! A LiveKit that shows faults on demand, which the real one will not, and forwards everything
+//! else to the real one.
+
+use std::sync::{Arc, Mutex};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+
+use super::environment;
+
+/// What to do with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Forward it.
+    None,
+    /// Never answer.
+    Hang,
+    /// Answer 500.
+    Broken,
+    /// Answer what is no protobuf.
+    Garbage,
+    /// Forward it, and lose the answer: the effect is there, the caller does not know.
+    Lost,
+}
+
+struct State {
+    faults: Mutex<Vec<(String, Fault)>>,
+    calls: Mutex<Vec<String>>,
+    http: reqwest::Client,
+    real: String,
+}
+
+/// The fake; forwards as long as no fault is set.
+#[derive(Clone)]
+pub struct FakeLiveKit {
+    pub url: String,
+    state: Arc<State>,
+}
+
+impl FakeLiveKit {
+    pub fn start() -> Self {
+        let state = Arc::new(State {
+            faults: Mutex::default(),
+            calls: Mutex::default(),
+            http: reqwest::Client::new(),
+            real: environment("LIVEKIT_URL").replacen("ws", "http", 1),
+        });
+        let data = web::Data::from(Arc::clone(&state));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(data.clone())
+                .default_service(web::to(answer))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .unwrap();
+        let url = format!("http://{}", server.addrs()[0]);
+        tokio::spawn(server.run());
+        Self { url, state }
+    }
+
+    /// From now on, calls of this method meet this fault.
+    pub fn set(&self, method: &str, fault: Fault) {
+        let mut faults = self.state.faults.lock().unwrap();
+        faults.retain(|(known, _)| known != method);
+        faults.push((method.to_owned(), fault));
+    }
+
+    /// How often a method was called.
+    pub fn calls(&self, method: &str) -> usize {
+        let calls = self.state.calls.lock().unwrap();
+        calls.iter().filter(|called| *called == method).count()
+    }
+}
+
+async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>) -> HttpResponse {
+    let method = request
+        .path()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    state.calls.lock().unwrap().push(method.clone());
+    let fault = {
+        let faults = state.faults.lock().unwrap();
+        faults
+            .iter()
+            .find(|(known, _)| *known == method)
+            .map_or(Fault::None, |(_, f)| *f)
+    };
+    match fault {
+        Fault::Hang => std::future::pending().await,
+        Fault::Broken => HttpResponse::InternalServerError().body("out of order"),
+        Fault::Garbage => HttpResponse::Ok().body(vec![0xff; 40]),
+        Fault::None | Fault::Lost => {
+            let answer = forward(&request, body, &state).await;
+            if fault == Fault::Lost {
+                return HttpResponse::BadGateway().body("lost on the way");
+            }
+            answer
+        }
+    }
+}
+
+async fn forward(request: &HttpRequest, body: web::Bytes, state: &State) -> HttpResponse {
+    let mut forwarded = state.http.post(format!("{}{}", state.real, request.path()));
+    for name in ["authorization", "content-type"] {
+        if let Some(value) = request.headers().get(name) {
+            forwarded = forwarded.header(name, value.as_bytes());
+        }
+    }
+    let answer = forwarded.body(body).send().await.unwrap();
+    let status = actix_web::http::StatusCode::from_u16(answer.status().as_u16()).unwrap();
+    HttpResponse::build(status).body(answer.bytes().await.unwrap())
+}

@@ -1,0 +1,106 @@
+//! A tenant with everything that a session needs.
+
+use serde_json::{Value, json};
+
+use super::{Client, TestApp};
+
+/// A tenant, its admin, and an agent with an active binding.
+pub struct Fixture {
+    pub tenant: String,
+    pub admin: Client,
+    pub agent: String,
+    pub prompt: String,
+    pub prompt_version: String,
+    pub config: String,
+    pub config_version: String,
+    pub binding: String,
+}
+
+pub fn id(value: &Value) -> String {
+    value["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no id in {value}"))
+        .to_owned()
+}
+
+impl Fixture {
+    pub async fn make(app: &TestApp, slug: &str) -> Self {
+        let body = json!({ "slug": slug, "name": slug });
+        let made = app.operator().post("/api/tenants", &body).await.expect(201);
+        let tenant = id(&made["tenant"]);
+        let admin = app.with_key(made["admin_secret"].as_str().unwrap());
+        let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
+        let prompt = id(&admin
+            .post(&at("prompts"), &json!({ "name": "p" }))
+            .await
+            .expect(201));
+        let spec = json!({ "spec": {
+            "template": "You answer for {{ company }}.",
+            "variables": [{ "name": "company", "required": true }],
+        } });
+        let versions = at(&format!("prompts/{prompt}/versions"));
+        let prompt_version = id(&admin.post(&versions, &spec).await.expect(201));
+        let named = json!({ "name": "c" });
+        let config = id(&admin.post(&at("runtime-configs"), &named).await.expect(201));
+        let spec = json!({ "spec": { "kind": "echo" } });
+        let versions = at(&format!("runtime-configs/{config}/versions"));
+        let config_version = id(&admin.post(&versions, &spec).await.expect(201));
+        let agent = id(&admin
+            .post(&at("agents"), &json!({ "name": "a" }))
+            .await
+            .expect(201));
+        let fixture = Self {
+            tenant: tenant.clone(),
+            admin,
+            agent,
+            prompt,
+            prompt_version,
+            config,
+            config_version,
+            binding: String::new(),
+        };
+        let binding = fixture.bind().await;
+        fixture.activate(&binding).await;
+        Self { binding, ..fixture }
+    }
+
+    /// A path under the tenant.
+    pub fn at(&self, rest: &str) -> String {
+        format!("/api/tenants/{}/{rest}", self.tenant)
+    }
+
+    /// A further binding of the agent.
+    pub async fn bind(&self) -> String {
+        let path = self.at(&format!("agents/{}/bindings", self.agent));
+        let body = json!({
+            "prompt_version_id": self.prompt_version,
+            "runtime_config_version_id": self.config_version,
+        });
+        id(&self.admin.post(&path, &body).await.expect(201))
+    }
+
+    pub async fn activate(&self, binding: &str) {
+        let path = self.at(&format!(
+            "agents/{}/bindings/{binding}/activate",
+            self.agent
+        ));
+        self.admin.act(&path).await.expect(200);
+    }
+
+    /// A session, started or not.
+    pub async fn session(&self, start: bool) -> Value {
+        let body = json!({
+            "agent_id": self.agent, "variables": { "company": "Acme" }, "start": start,
+        });
+        self.admin
+            .post(&self.at("sessions"), &body)
+            .await
+            .expect(201)
+    }
+
+    /// The session as it is now.
+    pub async fn read(&self, session: &Value) -> Value {
+        let path = self.at(&format!("sessions/{}", id(session)));
+        self.admin.get(&path).await.expect(200)
+    }
+}

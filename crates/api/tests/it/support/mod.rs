@@ -1,0 +1,33 @@
+//! The harness: an app of its own for every test, on a schema of its own.
+
+mod app;
+mod client;
+mod document;
+mod fake_livekit;
+mod fixture;
+mod signed;
+
+pub use app::{TestApp, environment};
+pub use client::{Answer, Client};
+pub use document::{check, document, operations};
+pub use fake_livekit::{FakeLiveKit, Fault};
+pub use fixture::Fixture;
+pub use signed::{event, sign, sign_with};
+
+use std::time::{Duration, Instant};
+
+/// Asks again until the answer satisfies, and fails after the given time.
+pub async fn eventually<T>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+}

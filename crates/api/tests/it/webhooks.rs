@@ -1,0 +1,253 @@
+//! Webhooks: forged, altered, doubled, reversed, unknown and late.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::{Answer, Fixture, TestApp, event, eventually, sign};
+
+const PATH: &str = "/api/livekit/webhooks";
+
+async fn deliver(app: &TestApp, event: &Value) -> Answer {
+    let body = event.to_string().into_bytes();
+    let client = app.anonymous().with_header("authorization", &sign(&body));
+    client
+        .with_header("content-type", "application/webhook+json")
+        .send(Method::POST, PATH, Some(body))
+        .await
+}
+
+fn agent(sid: &str, more: Value) -> Option<Value> {
+    let mut participant =
+        json!({ "sid": sid, "identity": "agent-x", "name": "agent", "kind": "AGENT" });
+    participant
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    Some(participant)
+}
+
+async fn state_is(fixture: &Fixture, session: &Value, state: &str) -> Value {
+    eventually(state, Duration::from_secs(5), async || {
+        let session = fixture.read(session).await;
+        (session["state"] == state).then_some(session)
+    })
+    .await
+}
+
+fn now() -> i64 {
+    chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_and_altered_events_are_refused() {
+    let app = TestApp::start().await;
+    let body = json!({ "id": "EV_1", "event": "room_started" })
+        .to_string()
+        .into_bytes();
+    let send = async |authorization: &str, body: &[u8]| {
+        let client = app.anonymous().with_header("authorization", authorization);
+        let client = client.with_header("content-type", "application/webhook+json");
+        client.send(Method::POST, PATH, Some(body.to_vec())).await
+    };
+    send(&sign(&body), &body).await.expect(200);
+    let altered = [&body[..], b" "].concat();
+    send(&sign(&body), &altered)
+        .await
+        .expect_error(401, "invalid_signature");
+    send("", &body).await.expect_error(401, "invalid_signature");
+    send("Bearer x", &body)
+        .await
+        .expect_error(401, "invalid_signature");
+    let forged = super::support::sign_with(&body, "another secret of at least 32 characters");
+    send(&forged, &body)
+        .await
+        .expect_error(401, "invalid_signature");
+    let garbage = b"[]".to_vec();
+    send(&sign(&garbage), &garbage)
+        .await
+        .expect_error(400, "invalid_json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_joins_makes_the_session_run() {
+    let app = TestApp::start_with(&["--join-deadline=20s", "--agent-grace=30s"]).await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let user = json!({ "sid": "PA_u", "identity": "ada", "name": "Ada", "futureField": {}, "kind": "STANDARD" });
+    deliver(
+        &app,
+        &event("EV_u", "participant_joined", &session, now(), Some(user)),
+    )
+    .await
+    .expect(200);
+    let joined = event(
+        "EV_a",
+        "participant_joined",
+        &session,
+        now(),
+        agent("PA_a", json!({})),
+    );
+    deliver(&app, &joined).await.expect(200);
+    deliver(&app, &joined).await.expect(200);
+    deliver(
+        &app,
+        &event(
+            "EV_x",
+            "something_new",
+            &session,
+            now(),
+            agent("PA_x", json!({ "kind": "HOLOGRAM" })),
+        ),
+    )
+    .await
+    .expect(200);
+    let running = state_is(&fixture, &session, "running").await;
+    assert!(running["running_at"].is_string());
+    let path = fixture.at(&format!(
+        "sessions/{}/participants",
+        session["id"].as_str().unwrap()
+    ));
+    let people = fixture.admin.get(&path).await.expect(200);
+    assert_eq!(people["data"].as_array().unwrap().len(), 2);
+    let events = fixture.at("audit-events?action=session.running");
+    let events = fixture.admin.get(&events).await.expect(200);
+    assert_eq!(
+        events["data"].as_array().unwrap().len(),
+        1,
+        "once, whatever comes twice"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_in_reverse_order_end_the_same() {
+    let app = TestApp::start_with(&["--join-deadline=20s", "--agent-grace=30s"]).await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let at = now() - 60;
+    let user = |more: Value| {
+        let mut user = json!({ "sid": "PA_u", "identity": "ada", "name": "Ada" });
+        user.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        Some(user)
+    };
+    let left = user(json!({ "disconnectReason": "CLIENT_INITIATED" }));
+    deliver(
+        &app,
+        &event("EV_2", "participant_left", &session, at + 30, left),
+    )
+    .await
+    .expect(200);
+    deliver(
+        &app,
+        &event("EV_1", "participant_joined", &session, at, user(json!({}))),
+    )
+    .await
+    .expect(200);
+    let path = fixture.at(&format!(
+        "sessions/{}/participants",
+        session["id"].as_str().unwrap()
+    ));
+    let stay = eventually("both recorded", Duration::from_secs(5), async || {
+        let people = fixture.admin.get(&path).await.expect(200);
+        let stay = people["data"][0].clone();
+        (stay["joined_at"].is_string() && stay["left_at"].is_string()).then_some(stay)
+    })
+    .await;
+    assert_eq!(stay["disconnect_reason"], "CLIENT_INITIATED");
+    deliver(
+        &app,
+        &event("EV_4", "room_finished", &session, at + 40, None),
+    )
+    .await
+    .expect(200);
+    let ended = state_is(&fixture, &session, "ended").await;
+    assert_eq!(ended["end_reason"], "completed");
+    let late = event(
+        "EV_3",
+        "participant_joined",
+        &session,
+        at + 35,
+        agent("PA_a", json!({})),
+    );
+    deliver(&app, &late).await.expect(200);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(
+        fixture.read(&session).await["state"],
+        "ended",
+        "late events leave no terminal state"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_room_under_the_same_name_is_ignored() {
+    let app = TestApp::start_with(&["--join-deadline=20s"]).await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let mut other = session.clone();
+    other["room_sid"] = json!("RM_other");
+    deliver(
+        &app,
+        &event(
+            "EV_1",
+            "participant_joined",
+            &other,
+            now(),
+            agent("PA_a", json!({})),
+        ),
+    )
+    .await
+    .expect(200);
+    deliver(&app, &event("EV_2", "room_finished", &other, now(), None))
+        .await
+        .expect(200);
+    let mut unknown = session.clone();
+    unknown["room_name"] = json!("somebody-elses-room");
+    deliver(&app, &event("EV_3", "room_finished", &unknown, now(), None))
+        .await
+        .expect(200);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(fixture.read(&session).await["state"], "starting");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_agent_is_replaced_once() {
+    let app = TestApp::start_with(&["--join-deadline=1s"]).await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    deliver(
+        &app,
+        &event(
+            "EV_1",
+            "participant_joined",
+            &session,
+            now(),
+            agent("PA_a", json!({})),
+        ),
+    )
+    .await
+    .expect(200);
+    let lost = agent("PA_a", json!({ "disconnectReason": "CONNECTION_TIMEOUT" }));
+    deliver(
+        &app,
+        &event("EV_2", "participant_left", &session, now(), lost),
+    )
+    .await
+    .expect(200);
+    let failed = state_is(&fixture, &session, "failed").await;
+    assert_eq!(failed["end_reason"], "agent_lost");
+    let path = fixture.at(&format!(
+        "sessions/{}/agent-runs",
+        session["id"].as_str().unwrap()
+    ));
+    let runs = fixture.admin.get(&path).await.expect(200);
+    let states: Vec<_> = runs["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["state"].clone())
+        .collect();
+    assert_eq!(states, [json!("finished"), json!("lost")]);
+}
