@@ -1,1 +1,291 @@
-//! placeholder
+//! End to end: a LiveKit of its own, the binary, the real worker and a real client. Run one after
+//! the other, after everything else.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::support::{
+    Fixture, Process, WORKER_KEY, arguments, environment, eventually, free_port, make_schema,
+};
+
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Everything that a session needs, as real processes.
+struct World {
+    livekit_port: u16,
+    config: PathBuf,
+    livekit: Process,
+    _valkey: Process,
+    _api: Process,
+    worker: Process,
+    base: String,
+}
+
+impl World {
+    async fn start(webhooks: bool) -> Self {
+        let (valkey_port, livekit_port, api_port) = (free_port(), free_port(), free_port());
+        let mut valkey = Process::start("valkey", environment("VALKEY_SERVER"), |command| {
+            command.args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--port",
+                &valkey_port.to_string(),
+            ]);
+        });
+        valkey.wait_for_port(valkey_port);
+        let config = write_config(livekit_port, valkey_port, webhooks.then_some(api_port));
+        let livekit = start_livekit(&config, livekit_port);
+        let schema = make_schema().await;
+        let listen = format!("--listen=127.0.0.1:{api_port}");
+        let livekit_url = format!("--livekit-url=ws://127.0.0.1:{livekit_port}");
+        let more = [
+            &*listen,
+            &livekit_url,
+            "--join-deadline=15s",
+            "--agent-grace=10s",
+            "--start-deadline=20s",
+            "--livekit-timeout=5s",
+            "--start-wait=10s",
+            "--job-lease=10s",
+        ];
+        let mut api = Process::api(&arguments(&schema, &more));
+        api.wait_for_port(api_port);
+        let base = format!("http://127.0.0.1:{api_port}");
+        let worker = start_worker(livekit_port, &base);
+        Self {
+            livekit_port,
+            config,
+            livekit,
+            _valkey: valkey,
+            _api: api,
+            worker,
+            base,
+        }
+    }
+}
+
+fn write_config(port: u16, valkey_port: u16, webhooks: Option<u16>) -> PathBuf {
+    let mut config = json!({
+        "port": port,
+        "bind_addresses": ["127.0.0.1"],
+        "rtc": {
+            "udp_port": free_port(), "tcp_port": free_port(),
+            "enable_loopback_candidate": true, "use_external_ip": false,
+        },
+        "redis": { "address": format!("127.0.0.1:{valkey_port}") },
+        "keys": { environment("LIVEKIT_KEY"): environment("LIVEKIT_SECRET") },
+    });
+    if let Some(port) = webhooks {
+        config["webhook"] = json!({
+            "api_key": environment("LIVEKIT_KEY"),
+            "urls": [format!("http://127.0.0.1:{port}/api/livekit/webhooks")],
+        });
+    }
+    let file = PathBuf::from(environment("FOLDER")).join(format!("livekit-{port}.json"));
+    std::fs::write(&file, config.to_string()).unwrap();
+    file
+}
+
+fn start_livekit(config: &Path, port: u16) -> Process {
+    let mut livekit = Process::start("livekit", environment("LIVEKIT_SERVER"), |command| {
+        command
+            .arg("--config")
+            .arg(config)
+            .args(["--node-ip", "127.0.0.1"]);
+    });
+    livekit.wait_for_port(port);
+    livekit
+}
+
+fn start_worker(livekit_port: u16, base: &str) -> Process {
+    let mut worker = Process::start("worker", environment("PYTHON"), |command| {
+        command
+            .args([
+                "-B",
+                &format!("{REPOSITORY}/deploy/agent-worker/worker.py"),
+                "start",
+            ])
+            .env("LIVEKIT_URL", format!("ws://127.0.0.1:{livekit_port}"))
+            .env("LIVEKIT_API_KEY", environment("LIVEKIT_KEY"))
+            .env("LIVEKIT_API_SECRET", environment("LIVEKIT_SECRET"))
+            .env("PATCHBAY_URL", base)
+            .env("PATCHBAY_WORKER_KEY", WORKER_KEY)
+            .env("PATCHBAY_DRAIN_SECONDS", "1");
+    });
+    worker.wait_for("registered worker", Duration::from_secs(60));
+    worker
+}
+
+async fn state_is(fixture: &Fixture, session: &Value, state: &str, seconds: u64) -> Value {
+    eventually(state, Duration::from_secs(seconds), async || {
+        let session = fixture.read(session).await;
+        assert!(
+            session["state"] != "failed" || state == "failed",
+            "{session}"
+        );
+        (session["state"] == state).then_some(session)
+    })
+    .await
+}
+
+async fn list(fixture: &Fixture, session: &Value, what: &str) -> Vec<Value> {
+    let path = fixture.at(&format!(
+        "sessions/{}/{what}",
+        session["id"].as_str().unwrap()
+    ));
+    let page = fixture.admin.get(&path).await.expect(200);
+    page["data"].as_array().unwrap().clone()
+}
+
+/// Agents who are in the room now.
+async fn agents(fixture: &Fixture, session: &Value) -> usize {
+    let people = list(fixture, session, "participants").await;
+    let here = |p: &&Value| p["kind"] == "agent" && p["left_at"].is_null();
+    people.iter().filter(here).count()
+}
+
+/// A real client that must hear the greeting and its own 440 Hz.
+async fn hear_the_echo(fixture: &Fixture, session: &Value) {
+    let body = json!({ "session_id": session["id"] });
+    let token = fixture
+        .admin
+        .post(&fixture.at("tokens"), &body)
+        .await
+        .expect(201);
+    let client = tokio::task::spawn_blocking(move || {
+        let text = |name: &str| token[name].as_str().unwrap().to_owned();
+        Command::new(environment("PYTHON"))
+            .args(["-B", &format!("{REPOSITORY}/xtask/client/tone_client.py")])
+            .args([
+                text("server_url"),
+                text("participant_token"),
+                "20".to_owned(),
+            ])
+            .output()
+            .unwrap()
+    });
+    let output = client.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let digest = session["configuration_digest"].as_str().unwrap();
+    assert!(
+        said.contains(digest),
+        "the agent does not name its configuration: {said}"
+    );
+}
+
+async fn story(webhooks: bool) {
+    let world = World::start(webhooks).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    let session = fixture.session(true).await;
+    let running = state_is(&fixture, &session, "running", 20).await;
+    hear_the_echo(&fixture, &running).await;
+    let path = fixture.at(&format!(
+        "sessions/{}/stop",
+        session["id"].as_str().unwrap()
+    ));
+    let ended = fixture.admin.act(&path).await.expect(200);
+    assert_eq!(
+        (&ended["state"], &ended["end_reason"]),
+        (&json!("ended"), &json!("stopped"))
+    );
+    let people = list(&fixture, &session, "participants").await;
+    assert_eq!(people.len(), 2, "{people:?}");
+    assert!(
+        people
+            .iter()
+            .all(|p| p["joined_at"].is_string() && p["left_at"].is_string())
+    );
+    let runs = list(&fixture, &session, "agent-runs").await;
+    assert_eq!((runs.len(), &runs[0]["state"]), (1, &json!("finished")));
+    let identity = runs[0]["participant_identity"].as_str().unwrap();
+    assert_eq!(
+        identity,
+        format!("agent-{}", runs[0]["id"].as_str().unwrap())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_voice_session() {
+    story(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_voice_session_without_webhooks() {
+    story(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_sessions_at_once_have_one_agent_each() {
+    let world = World::start(true).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    let sessions = join_all((0..10).map(|_| fixture.session(true))).await;
+    for session in &sessions {
+        state_is(&fixture, session, "running", 40).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for session in &sessions {
+        assert_eq!(agents(&fixture, session).await, 1);
+        assert_eq!(list(&fixture, session, "agent-runs").await.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_is_replaced() {
+    let mut world = World::start(true).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    let session = fixture.session(true).await;
+    state_is(&fixture, &session, "running", 20).await;
+    world.worker.kill();
+    world.worker = start_worker(world.livekit_port, &world.base);
+    // LiveKit itself takes about 20 s to notice.
+    eventually(
+        "the second run has joined",
+        Duration::from_secs(60),
+        async || {
+            let runs = list(&fixture, &session, "agent-runs").await;
+            (runs.len() == 2 && runs[0]["state"] == "joined").then_some(())
+        },
+    )
+    .await;
+    let runs = list(&fixture, &session, "agent-runs").await;
+    assert_eq!(runs[1]["state"], "lost");
+    let running = fixture.read(&session).await;
+    assert_eq!(running["state"], "running");
+    hear_the_echo(&fixture, &running).await;
+    assert_eq!(agents(&fixture, &session).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_livekit_dispatches_nothing_twice() {
+    let mut world = World::start(true).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    let session = fixture.session(true).await;
+    state_is(&fixture, &session, "running", 20).await;
+    world.livekit.kill();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.livekit = start_livekit(&world.config, world.livekit_port);
+    // The grace is 10 s: what would be dispatched again has been by then.
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    let after = fixture.read(&session).await;
+    assert_eq!(after["state"], "running", "{after}");
+    assert_eq!(list(&fixture, &session, "agent-runs").await.len(), 1);
+    assert_eq!(agents(&fixture, &session).await, 1);
+    let path = fixture.at(&format!(
+        "sessions/{}/stop",
+        session["id"].as_str().unwrap()
+    ));
+    assert_eq!(fixture.admin.act(&path).await.expect(200)["state"], "ended");
+}

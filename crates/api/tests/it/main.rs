@@ -9,6 +9,7 @@ mod audit;
 mod bindings;
 mod contract;
 mod coverage;
+mod crashes;
 mod document;
 mod e2e;
 mod faults;

@@ -55,6 +55,22 @@ fn unique() -> String {
     )
 }
 
+/// A new schema with all migrations in it.
+pub async fn make_schema() -> String {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let schema = unique();
+    let owner = environment("DATABASE_OWNER_URL");
+    let mut connection = AsyncPgConnection::establish(&owner).await.unwrap();
+    connection
+        .batch_execute(&format!(
+            "CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO patchbay_app"
+        ))
+        .await
+        .unwrap();
+    migrations::run(&in_schema(&owner, &schema)).await.unwrap();
+    schema
+}
+
 impl TestApp {
     /// An app on the shared LiveKit.
     pub async fn start() -> Self {
@@ -63,18 +79,8 @@ impl TestApp {
 
     /// An app with these settings on top, as `--name=value`.
     pub async fn start_with(more: &[&str]) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let schema = unique();
-        let owner = environment("DATABASE_OWNER_URL");
-        let mut connection = AsyncPgConnection::establish(&owner).await.unwrap();
-        connection
-            .batch_execute(&format!(
-                "CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO patchbay_app"
-            ))
-            .await
-            .unwrap();
-        migrations::run(&in_schema(&owner, &schema)).await.unwrap();
-        let settings = settings(&schema, more);
+        let schema = make_schema().await;
+        let settings = Cli::parse_from(arguments(&schema, more)).settings;
         let app = App::new(settings, Clock::system()).unwrap();
         let server = Server::start(Arc::new(app)).unwrap();
         Self { server, schema }
@@ -104,7 +110,7 @@ impl TestApp {
 
     /// A tenant with an agent that is ready to run.
     pub async fn tenant(&self, slug: &str) -> Fixture {
-        Fixture::make(self, slug).await
+        Fixture::make(&self.base(), slug).await
     }
 
     /// A key of the tenant with just these scopes.
@@ -127,7 +133,8 @@ impl TestApp {
     }
 }
 
-fn settings(schema: &str, more: &[&str]) -> Settings {
+/// Arguments of the service in tests, with short times; `more` replaces some of them.
+pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
     let database = in_schema(&environment("DATABASE_URL"), schema);
     let mut arguments = vec![
         "test".to_owned(),
@@ -159,5 +166,5 @@ fn settings(schema: &str, more: &[&str]) -> Settings {
         arguments.retain(|known| known.split('=').next() != Some(name));
         arguments.push((*argument).to_owned());
     }
-    Cli::parse_from(arguments).settings
+    arguments
 }

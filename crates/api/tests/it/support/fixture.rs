@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Client, TestApp};
+use super::{Client, OPERATOR_KEY};
 
 /// A tenant, its admin, and an agent with an active binding.
 pub struct Fixture {
+    pub base: String,
+    pub key: String,
     pub tenant: String,
     pub admin: Client,
     pub agent: String,
@@ -24,11 +26,12 @@ pub fn id(value: &Value) -> String {
 }
 
 impl Fixture {
-    pub async fn make(app: &TestApp, slug: &str) -> Self {
+    pub async fn make(base: &str, slug: &str) -> Self {
+        let operator = Client::new(base, Some(OPERATOR_KEY));
         let body = json!({ "slug": slug, "name": slug });
-        let made = app.operator().post("/api/tenants", &body).await.expect(201);
+        let made = operator.post("/api/tenants", &body).await.expect(201);
         let tenant = id(&made["tenant"]);
-        let admin = app.with_key(made["admin_secret"].as_str().unwrap());
+        let admin = Client::new(base, made["admin_secret"].as_str());
         let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
         let prompt = id(&admin
             .post(&at("prompts"), &json!({ "name": "p" }))
@@ -50,6 +53,8 @@ impl Fixture {
             .await
             .expect(201));
         let fixture = Self {
+            base: base.to_owned(),
+            key: made["admin_secret"].as_str().unwrap().to_owned(),
             tenant: tenant.clone(),
             admin,
             agent,

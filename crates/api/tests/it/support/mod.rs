@@ -5,13 +5,15 @@ mod client;
 mod document;
 mod fake_livekit;
 mod fixture;
+mod process;
 mod signed;
 
-pub use app::{TestApp, environment};
+pub use app::{OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, make_schema};
 pub use client::{Answer, Client};
 pub use document::{check, document, operations};
 pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::Fixture;
+pub use process::{Process, free_port};
 pub use signed::{event, sign, sign_with};
 
 use std::time::{Duration, Instant};

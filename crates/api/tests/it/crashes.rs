@@ -1,0 +1,181 @@
+//! The binary dies after an external call and before it has recorded it; then it is started again.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::support::{Fixture, Process, arguments, eventually, free_port, make_schema};
+
+struct Crashing {
+    schema: String,
+    port: u16,
+}
+
+impl Crashing {
+    async fn new() -> Self {
+        Self {
+            schema: make_schema().await,
+            port: free_port(),
+        }
+    }
+
+    fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The binary; with a point, it aborts there.
+    fn start(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
+        let listen = format!("--listen=127.0.0.1:{}", self.port);
+        let crash = crash_at.map(|point| format!("--crash-at={point}"));
+        let mut all = vec![&*listen];
+        all.extend(crash.as_deref());
+        all.extend(more);
+        let mut api = Process::api(&arguments(&self.schema, &all));
+        api.wait_for_port(self.port);
+        api
+    }
+}
+
+async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool) -> Value {
+    eventually("the session", Duration::from_secs(15), async || {
+        let session = fixture.read(session).await;
+        test(&session).then_some(session)
+    })
+    .await
+}
+
+/// The dispatches that LiveKit has for the session.
+async fn dispatches(session: &Value) -> usize {
+    let settings = patchbay_livekit::Settings {
+        url: super::support::environment("LIVEKIT_URL"),
+        api_key: super::support::environment("LIVEKIT_KEY"),
+        api_secret: super::support::environment("LIVEKIT_SECRET"),
+        timeout: Duration::from_secs(5),
+    };
+    let livekit = patchbay_livekit::LiveKit::new(settings).unwrap();
+    let room = session["room_name"].as_str().unwrap();
+    if livekit
+        .list_rooms(vec![room.to_owned()])
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        return 0;
+    }
+    livekit.list_dispatches(room).await.unwrap().len()
+}
+
+/// Starts a session of which the answer is lost in the crash.
+async fn start_and_crash(fixture: &Fixture, api: &mut Process) -> Value {
+    let session = fixture.session(false).await;
+    let path = fixture.at(&format!(
+        "sessions/{}/start",
+        session["id"].as_str().unwrap()
+    ));
+    let client = reqwest::Client::new();
+    let _ = client
+        .post(format!("{}{path}", fixture.base))
+        .bearer_auth(&fixture.key)
+        .send()
+        .await;
+    assert!(!api.wait(Duration::from_secs(10)).success());
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_room_was_created_there_is_one_room_with_one_dispatch() {
+    let crashing = Crashing::new().await;
+    let more = ["--join-deadline=30s"];
+    let mut api = crashing.start(Some("after_create_room"), &more);
+    let fixture = Fixture::make(&crashing.base(), "acme").await;
+    let session = start_and_crash(&fixture, &mut api).await;
+    assert_eq!(dispatches(&session).await, 1, "the effect is there");
+    let _api = crashing.start(None, &more);
+    let started = until(&fixture, &session, |s| s["dispatched_at"].is_string()).await;
+    assert_eq!(started["state"], "starting");
+    assert_eq!(dispatches(&session).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_second_dispatch_it_is_found_and_not_repeated() {
+    let crashing = Crashing::new().await;
+    let mut api = crashing.start(Some("after_create_dispatch"), &["--join-deadline=500ms"]);
+    let fixture = Fixture::make(&crashing.base(), "acme").await;
+    let session = start_and_crash(&fixture, &mut api).await;
+    assert_eq!(dispatches(&session).await, 2);
+    let _api = crashing.start(None, &["--join-deadline=30s"]);
+    let path = fixture.at(&format!(
+        "sessions/{}/agent-runs",
+        session["id"].as_str().unwrap()
+    ));
+    eventually("recorded", Duration::from_secs(15), async || {
+        let runs = fixture.admin.get(&path).await.expect(200);
+        runs["data"][0]["dispatch_id"].is_string().then_some(())
+    })
+    .await;
+    assert_eq!(dispatches(&session).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_room_was_deleted_the_session_ends_as_it_was_asked_to() {
+    let crashing = Crashing::new().await;
+    let mut api = crashing.start(Some("after_delete_room"), &["--join-deadline=30s"]);
+    let fixture = Fixture::make(&crashing.base(), "acme").await;
+    let session = fixture.session(true).await;
+    let path = fixture.at(&format!(
+        "sessions/{}/stop",
+        session["id"].as_str().unwrap()
+    ));
+    let client = reqwest::Client::new();
+    let request = client
+        .post(format!("{}{path}", fixture.base))
+        .bearer_auth(&fixture.key);
+    let _ = request.json(&json!({ "reason": "enough" })).send().await;
+    assert!(!api.wait(Duration::from_secs(10)).success());
+    let _api = crashing.start(None, &[]);
+    let ended = until(&fixture, &session, |s| s["state"] == "ended").await;
+    assert_eq!(ended["end_reason"], "enough");
+    assert_eq!(dispatches(&session).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kill_and_sigterm_ends_in_order() {
+    let crashing = Crashing::new().await;
+    let mut api = crashing.start(None, &[]);
+    let fixture = Fixture::make(&crashing.base(), "acme").await;
+    let session = fixture.session(false).await;
+    api.kill();
+    let mut api = crashing.start(None, &[]);
+    assert_eq!(fixture.read(&session).await["id"], session["id"]);
+    api.terminate();
+    assert!(api.wait(Duration::from_secs(30)).success());
+    let log = std::fs::read_to_string(&api.log).unwrap();
+    for secret in [
+        super::support::OPERATOR_KEY,
+        &super::support::environment("LIVEKIT_SECRET"),
+        &fixture.key,
+    ] {
+        assert!(!log.contains(secret), "a secret is in the log");
+    }
+    assert!(log.contains("\"route\":\"/api/tenants\""), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_setting_is_one_line_and_exit_code_2() {
+    for (argument, named) in [
+        ("--start-deadline=soon", "--start-deadline"),
+        ("--livekit-url=ftp://x", "LIVEKIT_URL"),
+        ("--operator-key=short", "--operator-key"),
+        ("--env=UPPER", "--env"),
+    ] {
+        let mut api = Process::api(&arguments("none", &[argument]));
+        assert_eq!(
+            api.wait(Duration::from_secs(10)).code(),
+            Some(2),
+            "{argument}"
+        );
+        let said = std::fs::read_to_string(&api.log).unwrap();
+        assert!(said.contains(named), "{argument}: {said}");
+        assert!(!said.contains("short"), "a secret is printed: {said}");
+    }
+}

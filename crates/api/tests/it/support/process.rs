@@ -1,0 +1,116 @@
+//! Real processes in tests: the binary itself, a LiveKit of one's own, the worker.
+
+use std::{
+    fs::File,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use super::environment;
+
+/// A process that is killed when it is dropped.
+pub struct Process {
+    child: Child,
+    pub log: PathBuf,
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Process {
+    /// Starts `program` with its output in a log of this name.
+    pub fn start(
+        name: &str,
+        program: impl AsRef<Path>,
+        configure: impl FnOnce(&mut Command),
+    ) -> Self {
+        let log = PathBuf::from(environment("FOLDER")).join(format!("{name}-{}.log", free_port()));
+        let out = File::create(&log).unwrap();
+        let mut command = Command::new(program.as_ref());
+        configure(&mut command);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// The binary under test: `patchbay-api serve`.
+    pub fn api(arguments: &[String]) -> Self {
+        Self::start("api", env!("CARGO_BIN_EXE_patchbay-api"), |command| {
+            command.arg("serve").args(&arguments[1..]);
+        })
+    }
+
+    /// Waits for a text in the log.
+    pub fn wait_for(&mut self, text: &str, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            if log.contains(text) {
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "no `{text}` ({ended:?}) in:\n{log}"
+            );
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Waits until somebody listens on the port.
+    pub fn wait_for_port(&mut self, port: u16) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = self.child.try_wait().unwrap();
+            let log = || std::fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "not listening: {}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "still running after {patience:?}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks it to end, with SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    }
+
+    /// Kills it at once, with SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
