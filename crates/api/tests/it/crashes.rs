@@ -85,7 +85,7 @@ async fn start_and_crash(fixture: &Fixture, api: &mut Process) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_room_was_created_there_is_one_room_with_one_dispatch() {
     let crashing = Crashing::new().await;
-    let more = ["--join-deadline=30s"];
+    let more = ["--join-deadline=30s", "--start-deadline=30s"];
     let mut api = crashing.start(Some("after_create_room"), &more);
     let fixture = Fixture::make(&crashing.base(), "acme").await;
     let session = start_and_crash(&fixture, &mut api).await;
@@ -157,7 +157,10 @@ async fn what_was_acknowledged_survives_kill_and_sigterm_ends_in_order() {
     ] {
         assert!(!log.contains(secret), "a secret is in the log");
     }
-    assert!(log.contains("\"route\":\"/api/tenants\""), "{log}");
+    assert!(
+        log.contains("\"route\":\"/api/tenants/{tenant_id}/sessions/{session_id}\""),
+        "{log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,7 +168,7 @@ async fn a_wrong_setting_is_one_line_and_exit_code_2() {
     for (argument, named) in [
         ("--start-deadline=soon", "--start-deadline"),
         ("--livekit-url=ftp://x", "LIVEKIT_URL"),
-        ("--operator-key=short", "--operator-key"),
+        ("--operator-key=short", "PATCHBAY_OPERATOR_KEY"),
         ("--env=UPPER", "--env"),
     ] {
         let mut api = Process::api(&arguments("none", &[argument]));
