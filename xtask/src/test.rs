@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use anyhow::Result;
 
 use crate::{
-    cache, check,
+    cache, check, clients,
     process::{catch_signals, run},
     stack::{Ports, Stack},
     tools::{self, Tools},
@@ -22,6 +22,7 @@ pub fn all(filter: Option<&str>) -> Result<()> {
     })?;
     if filter.is_none() {
         check::all()?;
+        clients::check()?;
         let worker = cache::repository().join("deploy/agent-worker");
         run(
             "worker, pure parts",

@@ -1,0 +1,51 @@
+//! Generates TypeScript clients from the document and compiles them strictly.
+
+use std::{fs, process::Command};
+
+use anyhow::Result;
+
+use crate::{
+    cache,
+    process::{has, run, run_quiet},
+};
+
+const FILES: [&str; 4] = [
+    "package.json",
+    "package-lock.json",
+    "orval.config.mjs",
+    "tsconfig.json",
+];
+
+/// The check; without Node it says that it did not run.
+pub fn check() -> Result<()> {
+    if !has("npm") {
+        println!("▸ clients: NOT RUN, npm is missing (install Node.js 20 or newer)");
+        return Ok(());
+    }
+    let _lock = cache::lock("clients")?;
+    let folder = cache::directory()?.join("clients");
+    fs::create_dir_all(&folder)?;
+    let source = cache::repository().join("openapi");
+    let installed = folder.join("node_modules/.package-lock.json");
+    let mut current = installed.exists();
+    for file in FILES {
+        let wanted = fs::read(source.join("clients").join(file))?;
+        current &= fs::read(folder.join(file)).is_ok_and(|known| known == wanted);
+        fs::write(folder.join(file), wanted)?;
+    }
+    fs::copy(source.join("openapi.json"), folder.join("openapi.json"))?;
+    if !current {
+        println!("· fetching client generators");
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--silent", "--no-audit", "--no-fund"])
+            .current_dir(&folder);
+        run_quiet("npm ci", &mut npm)?;
+    }
+    let _ = fs::remove_dir_all(folder.join("out"));
+    let mut npm = Command::new("npm");
+    npm.args(["run", "--silent", "check"]).current_dir(&folder);
+    run(
+        "clients: openapi-typescript, @hey-api/openapi-ts, orval; tsc --strict",
+        &mut npm,
+    )
+}
