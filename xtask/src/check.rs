@@ -82,7 +82,9 @@ fn generated() -> Result<String> {
         "cargo build",
         &mut cargo(&["build", "--package", "patchbay-api"]),
     )?;
-    let output = Command::new(crate::dev::binary()).arg("openapi").output()?;
+    let output = Command::new(crate::dev::binary("debug"))
+        .arg("openapi")
+        .output()?;
     ensure!(output.status.success(), "patchbay-api openapi failed");
     Ok(String::from_utf8(output.stdout)?)
 }

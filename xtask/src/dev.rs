@@ -31,6 +31,13 @@ pub struct Running {
     pub operator_key: String,
 }
 
+impl Running {
+    /// Process id of the api.
+    pub fn api_pid(&self) -> u32 {
+        self.api.pid()
+    }
+}
+
 /// Builds the binary.
 pub fn build() -> Result<()> {
     process::run(
@@ -41,26 +48,38 @@ pub fn build() -> Result<()> {
     )
 }
 
-/// Where the binary is.
-pub fn binary() -> PathBuf {
+/// Where the binary of a profile (`debug` or `release`) is.
+pub fn binary(profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| cache::repository().join("target"), PathBuf::from);
-    target.join("debug/patchbay-api")
+    target.join(profile).join("patchbay-api")
 }
 
 /// Starts PostgreSQL, Valkey, LiveKit, the api and the worker.
 pub fn start(tools: &Tools, folder: &Path, ports: &Ports) -> Result<Running> {
+    let pretty = [("PATCHBAY_LOG_FORMAT", "pretty")];
+    start_binary(tools, folder, ports, &binary("debug"), &pretty)
+}
+
+/// The same with this binary and these settings.
+pub fn start_binary(
+    tools: &Tools,
+    folder: &Path,
+    ports: &Ports,
+    binary: &Path,
+    settings: &[(&str, &str)],
+) -> Result<Running> {
     let stack = Stack::start(tools, folder, ports)?;
     let secrets = Secrets::of(folder)?;
     run_quiet(
         "patchbay-api migrate",
-        Command::new(binary())
+        Command::new(binary)
             .arg("migrate")
             .env("DATABASE_OWNER_URL", &stack.database_owner_url),
     )?;
     let base = format!("http://127.0.0.1:{}", stack.api_port);
     let log = folder.join("api.log");
-    let mut command = bound(binary());
+    let mut command = bound(binary);
     command
         .arg("serve")
         .env("DATABASE_URL", &stack.database_url)
@@ -70,8 +89,8 @@ pub fn start(tools: &Tools, folder: &Path, ports: &Ports) -> Result<Running> {
         .env("PATCHBAY_LISTEN", format!("127.0.0.1:{}", stack.api_port))
         .env("PATCHBAY_OPERATOR_KEY", secrets.get("operator"))
         .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
-        .env("PATCHBAY_LOG_FORMAT", "pretty")
-        .env("PATCHBAY_ALLOW_RLS_BYPASS", "true");
+        .env("PATCHBAY_ALLOW_RLS_BYPASS", "true")
+        .envs(settings.iter().copied());
     let mut api = Server::start("the api", &mut command, &log)?;
     let client = Client::new(&base, "");
     wait_for("the api", Duration::from_secs(30), &log, &mut api, || {

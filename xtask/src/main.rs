@@ -1,5 +1,6 @@
 //! Developer commands. `cargo xtask dev` brings everything up, `cargo xtask test` proves it.
 
+mod bench;
 mod cache;
 mod check;
 mod clients;
@@ -37,6 +38,8 @@ enum Command {
         /// Only tests whose names contain this; checks are left out.
         filter: Option<String>,
     },
+    /// Measure what a read costs, beside pgbench with the same statements.
+    Bench,
     /// The quick part of `test`: format, clippy, dependency rule, document drift.
     Check,
     /// Write `openapi/openapi.json`.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Dev { fresh } => dev::run(fresh),
         Command::Demo => demo::run(),
         Command::Test { filter } => test::all(filter.as_deref()),
+        Command::Bench => bench::run(),
         Command::Check => check::all(),
         Command::Openapi { check: false } => check::write_document(),
         Command::Openapi { check: true } => check::document(),

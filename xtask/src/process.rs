@@ -53,6 +53,16 @@ impl Server {
         })
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The server's name if it has ended by itself.
     pub fn ended(&mut self) -> Option<&'static str> {
         matches!(self.child.try_wait(), Ok(Some(_))).then_some(self.name)

@@ -121,6 +121,15 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Process id of PostgreSQL, where it is ours.
+    pub fn postgres_pid(&self) -> Option<u32> {
+        let server = self
+            .servers
+            .iter()
+            .find(|server| server.name() == "PostgreSQL");
+        server.map(Server::pid)
+    }
+
     fn start_postgres(&mut self, tools: &Tools, secrets: &Secrets, preferred: u16) -> Result<()> {
         let port = free_port("PostgreSQL", preferred)?;
         let data = self.folder.join("postgres");

@@ -45,6 +45,7 @@ impl App {
                 size: settings.database_pool_size,
                 wait: settings.database_pool_wait.into(),
                 statement_timeout: settings.database_statement_timeout.into(),
+                spans: settings.otlp_endpoint.is_some(),
             },
         )?;
         let livekit = LiveKit::new(patchbay_livekit::Settings {

@@ -19,7 +19,7 @@ use diesel_async::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use patchbay_domain::TenantId;
 
-use crate::{Error, Result};
+use crate::{Error, Result, spans::SqlSpans};
 
 /// A connection taken from the pool.
 pub type Connection = Object<AsyncPgConnection>;
@@ -33,6 +33,8 @@ pub struct PoolSettings {
     pub wait: Duration,
     /// PostgreSQL's `statement_timeout`.
     pub statement_timeout: Duration,
+    /// Whether every statement gets a span.
+    pub spans: bool,
 }
 
 /// The database. Cheap to clone.
@@ -60,7 +62,8 @@ impl Db {
         let mut config = ManagerConfig::default();
         // Asking the server at every checkout would double the cost of a point read.
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |url| connect(url, setup.clone()).boxed());
+        let spans = settings.spans;
+        config.custom_setup = Box::new(move |url| connect(url, setup.clone(), spans).boxed());
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         let pool = Pool::builder(manager)
             .max_size(settings.size)
@@ -125,12 +128,15 @@ impl Db {
     }
 }
 
-async fn connect(url: &str, setup: String) -> ConnectionResult<AsyncPgConnection> {
+async fn connect(url: &str, setup: String, spans: bool) -> ConnectionResult<AsyncPgConnection> {
     let mut connection = AsyncPgConnection::establish(url).await?;
     connection
         .batch_execute(&setup)
         .await
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    if spans {
+        connection.set_instrumentation(SqlSpans::default());
+    }
     Ok(connection)
 }
 

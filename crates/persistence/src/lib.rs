@@ -17,6 +17,7 @@ pub mod participants;
 pub mod runs;
 mod schema;
 pub mod sessions;
+mod spans;
 pub mod tenants;
 pub mod webhook_events;
 
