@@ -63,7 +63,7 @@ impl Server {
             }
         })
         .workers(workers)
-        .shutdown_timeout(20)
+        .shutdown_timeout(15)
         .client_request_timeout(Duration::from_secs(5))
         .disable_signals()
         .listen(listener)?

@@ -33,6 +33,8 @@ pub struct Job {
     pub attempts: i32,
     #[diesel(sql_type = BigInt)]
     pub generation: i64,
+    #[diesel(sql_type = Timestamptz)]
+    pub claimed_until: DateTime<Utc>,
 }
 
 /// Asks for the subject to be looked at, at `run_at` or earlier. A job that is running is looked
@@ -99,7 +101,8 @@ pub async fn claim(
          )
          UPDATE jobs SET claimed_until = $2, attempts = attempts + 1
          FROM due WHERE jobs.kind = due.kind AND jobs.subject_id = due.subject_id
-         RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.generation",
+         RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.generation,
+                   jobs.claimed_until",
     )
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease)
@@ -108,21 +111,27 @@ pub async fn claim(
     .await?)
 }
 
-/// Keeps a claim alive.
+/// Keeps a claim alive, unless it has been lost.
 pub async fn heartbeat(
     connection: &mut AsyncPgConnection,
-    job: &Job,
+    job: &mut Job,
     lease: DateTime<Utc>,
 ) -> Result<()> {
-    diesel::update(jobs::table.find((&job.kind, job.subject_id)))
+    let ours = jobs::table
+        .find((&job.kind, job.subject_id))
+        .filter(jobs::claimed_until.eq(job.claimed_until));
+    let kept = diesel::update(ours)
         .set(jobs::claimed_until.eq(lease))
         .execute(connection)
         .await?;
+    if kept == 1 {
+        job.claimed_until = lease;
+    }
     Ok(())
 }
 
 /// Gives a job back: to run again at `again`, or, without it, never. One that was asked for anew
-/// in the meantime runs again at once.
+/// in the meantime runs again at once. One whose claim was lost is another's by now.
 pub async fn release(
     connection: &mut AsyncPgConnection,
     job: &Job,
@@ -132,6 +141,7 @@ pub async fn release(
 ) -> Result<()> {
     let unchanged = jobs::table
         .find((&job.kind, job.subject_id))
+        .filter(jobs::claimed_until.eq(job.claimed_until))
         .filter(jobs::generation.eq(job.generation));
     let done = match again {
         None => diesel::delete(unchanged).execute(connection).await?,
@@ -149,7 +159,10 @@ pub async fn release(
         }
     };
     if done == 0 {
-        diesel::update(jobs::table.find((&job.kind, job.subject_id)))
+        let ours = jobs::table
+            .find((&job.kind, job.subject_id))
+            .filter(jobs::claimed_until.eq(job.claimed_until));
+        diesel::update(ours)
             .set((
                 jobs::run_at.eq(now),
                 jobs::claimed_until.eq(None::<DateTime<Utc>>),
@@ -160,10 +173,18 @@ pub async fn release(
     Ok(())
 }
 
-/// When the next job is due.
-pub async fn next_due(connection: &mut AsyncPgConnection) -> Result<Option<DateTime<Utc>>> {
+/// When the next job is due that nobody has claimed.
+pub async fn next_due(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
     Ok(jobs::table
         .filter(jobs::dead_at.is_null())
+        .filter(
+            jobs::claimed_until
+                .is_null()
+                .or(jobs::claimed_until.lt(now)),
+        )
         .select(diesel::dsl::min(jobs::run_at))
         .first(connection)
         .await?)

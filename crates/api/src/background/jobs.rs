@@ -62,13 +62,13 @@ async fn pause(app: &App) -> Duration {
     let poll = app.settings.job_poll.into();
     let due = async {
         let mut connection = app.db.connection().await?;
-        jobs::next_due(&mut connection).await
+        jobs::next_due(&mut connection, app.clock.now()).await
     };
     match due.await {
         Ok(Some(due)) => {
             let wait = (due - app.clock.now()).to_std().unwrap_or_default();
-            // A due job that is claimed by another is not to be asked for in a tight loop.
-            wait.clamp(Duration::from_millis(20), poll)
+            // What is due already was not claimed for want of a slot, or by another just now.
+            wait.min(poll).max(Duration::from_millis(20))
         }
         _ => poll,
     }
@@ -84,14 +84,15 @@ async fn claim(app: &App, free: usize) -> patchbay_persistence::Result<Vec<Job>>
     jobs::claim(&mut connection, app.clock.now(), lease(app), limit).await
 }
 
-async fn run_one(app: &App, job: Job) {
-    let work = work(app, &job);
+async fn run_one(app: &App, mut job: Job) {
+    let claimed = job.clone();
+    let work = work(app, &claimed);
     let mut work = std::pin::pin!(work);
     let beat = Duration::from(app.settings.job_lease) / 3;
     let outcome = loop {
         match timeout(beat, &mut work).await {
             Ok(outcome) => break outcome,
-            Err(_) => heartbeat(app, &job).await,
+            Err(_) => heartbeat(app, &mut job).await,
         }
     };
     let now = app.clock.now();
@@ -119,7 +120,7 @@ fn backoff(attempts: i32) -> TimeDelta {
     TimeDelta::milliseconds(250 * (1 << doublings)).min(MAX_BACKOFF)
 }
 
-async fn heartbeat(app: &App, job: &Job) {
+async fn heartbeat(app: &App, job: &mut Job) {
     let beat = async {
         let mut connection = app.db.connection().await?;
         jobs::heartbeat(&mut connection, job, lease(app)).await

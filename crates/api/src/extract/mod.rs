@@ -2,6 +2,7 @@
 
 mod caller;
 mod if_match;
+mod in_order;
 mod json;
 mod list;
 mod path;
@@ -10,6 +11,7 @@ pub mod scopes;
 
 pub use caller::{Actor, Caller};
 pub use if_match::IfMatch;
+pub use in_order::InOrder;
 pub use json::{Json, OptionalJson, Patch, read as read_body};
 pub use list::{List, NoFilter};
 pub use path::Path;

@@ -365,13 +365,11 @@ macro_rules! describe_tuple {
     ($($part:ident),*) => {
         impl<$($part: Describe),*> Describe for ($($part,)*) {
             fn describe(operation: &mut Operation) {
-                let _ = &operation;
                 $($part::describe(operation);)*
             }
         }
     };
 }
-describe_tuple!();
 describe_tuple!(A);
 describe_tuple!(A, B);
 describe_tuple!(A, B, C);

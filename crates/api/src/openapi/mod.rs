@@ -18,7 +18,10 @@ use actix_web::{
 pub use document::{Describe, Operation, component_name};
 use serde_json::Value;
 
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    extract::InOrder,
+};
 
 /// What a route says about itself beyond its types.
 pub struct Doc {
@@ -48,7 +51,8 @@ impl Api {
     pub fn route<F, Args, R>(&mut self, method: Method, path: &'static str, handler: F, doc: Doc)
     where
         F: Handler<Args, Output = Result<R, ApiError>> + Send + Sync,
-        Args: FromRequest + Describe + 'static,
+        Args: Describe + 'static,
+        InOrder<Args>: FromRequest,
         R: Responder + Describe + 'static,
     {
         self.document.add::<Args, R>(&method, path, &doc);
@@ -60,7 +64,8 @@ impl Api {
                     Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
                     _ => web::method(method.clone()),
                 };
-                route.to(handler.clone())
+                let handler = handler.clone();
+                route.to(move |InOrder(args): InOrder<Args>| handler.call(args))
             }
         };
         let routes = self.resources.entry(path.to_owned()).or_default();

@@ -249,3 +249,31 @@ async fn lists_are_windows_without_gaps() {
             .expect_error(422, "validation_failed");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permission_is_decided_before_anything_else_is_looked_at() {
+    let app = TestApp::start().await;
+    let (ours, theirs) = (app.tenant("ours").await, app.tenant("theirs").await);
+    let reader = app.key(&ours.tenant, &["audit:read"]).await;
+    let path = ours.at("agents");
+    let malformed = || Some(b"{".to_vec());
+    let send = async |client: &super::support::Client| {
+        client
+            .send(Method::POST, &path, malformed())
+            .await
+            .status
+            .as_u16()
+    };
+    assert_eq!(send(&app.anonymous()).await, 401);
+    assert_eq!(send(&theirs.admin).await, 404);
+    assert_eq!(send(&reader).await, 403);
+    assert_eq!(send(&ours.admin).await, 400);
+    reader
+        .get(&ours.at("agents?limit=0"))
+        .await
+        .expect_error(403, "missing_scope");
+    reader
+        .get(&ours.at("agents/not-an-id"))
+        .await
+        .expect_error(403, "missing_scope");
+}
