@@ -40,9 +40,10 @@ CREATE TABLE webhook_events (
     id text PRIMARY KEY,
     received_at timestamptz NOT NULL,
     payload jsonb NOT NULL,
+    next_try_at timestamptz NOT NULL,
     applied_at timestamptz
 );
-CREATE INDEX webhook_events_pending ON webhook_events (received_at) WHERE applied_at IS NULL;
+CREATE INDEX webhook_events_pending ON webhook_events (next_try_at) WHERE applied_at IS NULL;
 
 -- At most one job for a subject: work on one session never runs twice at a time.
 CREATE TABLE jobs (

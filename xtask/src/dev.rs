@@ -21,7 +21,7 @@ use crate::{
 
 /// Everything of a running development stack. Fields end in their order.
 pub struct Running {
-    _worker: Server,
+    worker: Server,
     api: Server,
     /// The servers below.
     pub stack: Stack,
@@ -98,7 +98,7 @@ pub fn start_binary(
     })?;
     let worker = start_worker(tools, &stack, &secrets, folder, &base)?;
     Ok(Running {
-        _worker: worker,
+        worker,
         api,
         stack,
         base,
@@ -173,7 +173,11 @@ pub fn run(fresh: bool) -> Result<()> {
 /// Waits for Ctrl-C, or for a server that ends by itself.
 fn watch(running: &mut Running) -> Option<&'static str> {
     while !interrupted() {
-        let servers = running.stack.servers.iter_mut().chain([&mut running.api]);
+        let servers = running
+            .stack
+            .servers
+            .iter_mut()
+            .chain([&mut running.api, &mut running.worker]);
         let ended = servers.filter_map(Server::ended).next();
         if ended.is_some() {
             return ended;

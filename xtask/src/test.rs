@@ -33,7 +33,12 @@ pub fn all(filter: Option<&str>) -> Result<()> {
     }
     let folder = cache::directory()?.join(format!("test-{}", std::process::id()));
     let outcome = with_stack(&tools, &folder, filter);
-    fs::remove_dir_all(&folder)?;
+    match &outcome {
+        Ok(()) => {
+            let _ = fs::remove_dir_all(&folder);
+        }
+        Err(_) => println!("· the servers' logs are in {}", folder.display()),
+    }
     outcome
 }
 

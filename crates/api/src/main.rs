@@ -125,12 +125,13 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// A role that bypasses row-level security would take the second lock off every tenant's door.
-async fn refuse_bypass(app: &App) -> anyhow::Result<()> {
+async fn refuse_bypass(app: &Arc<App>) -> anyhow::Result<()> {
     let bypassing = match app.db.bypassing_role().await {
         Ok(bypassing) => bypassing,
         // Readiness will tell; the service waits for its database rather than dying of it.
         Err(error) => {
             tracing::warn!(%error, "the database cannot be asked yet");
+            tokio::spawn(refuse_bypass_later(Arc::clone(app)));
             None
         }
     };
@@ -147,5 +148,20 @@ async fn refuse_bypass(app: &App) -> anyhow::Result<()> {
             migrations::APPLICATION_ROLE
         ),
         None => Ok(()),
+    }
+}
+
+/// The same check as soon as the database answers; too late for an error, so the process ends.
+async fn refuse_bypass_later(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match app.db.bypassing_role().await {
+            Ok(Some(role)) if !app.settings.allow_rls_bypass => {
+                tracing::error!(role, "DATABASE_URL: the role bypasses row-level security");
+                std::process::exit(1);
+            }
+            Ok(_) => return,
+            Err(_) => {}
+        }
     }
 }

@@ -250,6 +250,14 @@ impl Settings {
         if self.worker_names.iter().any(|name| name.trim().is_empty()) {
             return Err("PATCHBAY_WORKER_NAMES: a name is empty".to_owned());
         }
+        for (name, span, least) in [
+            ("PATCHBAY_JOB_POLL", self.job_poll, 20),
+            ("PATCHBAY_JOB_LEASE", self.job_lease, 1000),
+        ] {
+            if span.0 < Duration::from_millis(least) {
+                return Err(format!("{name}: at least {least}ms is needed"));
+            }
+        }
         if self.database_pool_size == 0 {
             return Err("PATCHBAY_DATABASE_POOL_SIZE: at least 1 is needed".to_owned());
         }

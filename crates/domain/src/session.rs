@@ -260,6 +260,9 @@ fn carry_on(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
         return Step::Fail(reason::NO_WORKER);
     };
     match run.state {
+        RunState::Pending if now >= run.created_at + timings.start_deadline => {
+            Step::Fail(reason::LIVEKIT_UNAVAILABLE)
+        }
         RunState::Pending => Step::Dispatch(run.id),
         RunState::Dispatched => {
             let deadline = run.dispatched_at.unwrap_or(run.created_at) + timings.join_deadline;
@@ -390,6 +393,18 @@ mod tests {
             next_step(&view, &timings(), at(30)),
             Step::Fail(reason::NO_WORKER)
         );
+    }
+
+    #[test]
+    fn a_replacement_is_dispatched_until_its_deadline() {
+        let second = run(RunState::Pending, 15);
+        let view = starting(vec![run(RunState::NoShow, 0), second]);
+        assert_eq!(
+            next_step(&view, &timings(), at(74)),
+            Step::Dispatch(second.id)
+        );
+        let failed = Step::Fail(reason::LIVEKIT_UNAVAILABLE);
+        assert_eq!(next_step(&view, &timings(), at(75)), failed);
     }
 
     #[test]

@@ -134,8 +134,21 @@ impl LiveKit {
             room: room.to_owned(),
         };
         let deleted: Result<proto::DeleteRoomResponse, _> =
-            self.call(ROOMS, "DeleteRoom", grants, &body).await;
+            self.call(ROOMS, "DeleteRoom", grants.clone(), &body).await;
         match deleted {
+            Err(Error::Refused { status: 503, .. }) => {
+                // After a crash LiveKit may list a room that no node has: made anew, it can go.
+                let again = proto::CreateRoomRequest {
+                    name: room.to_owned(),
+                    ..proto::CreateRoomRequest::default()
+                };
+                let _: proto::Room = self
+                    .call(ROOMS, "CreateRoom", grants.clone(), &again)
+                    .await?;
+                let _: proto::DeleteRoomResponse =
+                    self.call(ROOMS, "DeleteRoom", grants, &body).await?;
+                Ok(())
+            }
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }

@@ -1,7 +1,11 @@
 //! Who was in a session's room, and when.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{Nullable, Timestamptz},
+    upsert::excluded,
+};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{ParticipantId, SessionId, TenantId};
 
@@ -11,9 +15,8 @@ use crate::{Result, TenantTx, Window, schema::participants};
 const MOST: i64 = 200;
 
 /// One participant; LiveKit's `sid` tells two stays of one identity apart.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = participants, check_for_backend(diesel::pg::Pg))]
-#[diesel(primary_key(tenant_id, id), treat_none_as_null = true)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Participant {
     pub tenant_id: TenantId,
@@ -28,12 +31,15 @@ pub struct Participant {
     pub disconnect_reason: Option<String>,
 }
 
-/// The participants of a session, in the order of their records.
+/// The participants of a session: who is there first, then the latest.
 pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Participant>> {
     Ok(participants::table
         .filter(participants::tenant_id.eq(tx.tenant()))
         .filter(participants::session_id.eq(session))
-        .order(participants::id)
+        .order((
+            participants::left_at.is_null().desc(),
+            participants::id.desc(),
+        ))
         .limit(MOST)
         .select(Participant::as_select())
         .load(tx)
@@ -61,9 +67,19 @@ pub async fn list(
 pub async fn save(tx: &mut TenantTx, participant: &Participant) -> Result<()> {
     diesel::insert_into(participants::table)
         .values(participant)
-        .on_conflict((participants::tenant_id, participants::id))
+        .on_conflict((
+            participants::tenant_id,
+            participants::session_id,
+            participants::sid,
+        ))
         .do_update()
-        .set(participant)
+        .set((
+            participants::joined_at.eq(diesel::dsl::sql::<Nullable<Timestamptz>>(
+                "coalesce(excluded.joined_at, participants.joined_at)",
+            )),
+            participants::left_at.eq(excluded(participants::left_at)),
+            participants::disconnect_reason.eq(excluded(participants::disconnect_reason)),
+        ))
         .execute(tx)
         .await?;
     Ok(())

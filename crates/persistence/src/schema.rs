@@ -47,6 +47,7 @@ diesel::table! {
         id -> Text,
         received_at -> Timestamptz,
         payload -> Jsonb,
+        next_try_at -> Timestamptz,
         applied_at -> Nullable<Timestamptz>,
     }
 }

@@ -52,6 +52,7 @@ pub async fn insert(
             webhook_events::id.eq(id),
             webhook_events::received_at.eq(now),
             webhook_events::payload.eq(payload),
+            webhook_events::next_try_at.eq(now),
         ))
         .on_conflict_do_nothing()
         .execute(connection)
@@ -62,15 +63,30 @@ pub async fn insert(
 /// Events that wait to be applied, oldest first.
 pub async fn pending(
     connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<(String, Value)>> {
     Ok(webhook_events::table
         .filter(webhook_events::applied_at.is_null())
-        .order(webhook_events::received_at)
+        .filter(webhook_events::next_try_at.le(now))
+        .order((webhook_events::next_try_at, webhook_events::id))
         .limit(limit)
         .select((webhook_events::id, webhook_events::payload))
         .load(connection)
         .await?)
+}
+
+/// Puts an event that could not be applied behind the others.
+pub async fn postpone(
+    connection: &mut AsyncPgConnection,
+    id: &str,
+    until: DateTime<Utc>,
+) -> Result<()> {
+    diesel::update(webhook_events::table.find(id))
+        .set(webhook_events::next_try_at.eq(until))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Claims an event for the transaction at hand; false when it has been applied by another.

@@ -36,7 +36,11 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "no jobs can be claimed"),
         }
-        let pause = pause(&app).await;
+        // With every slot taken there is nothing to ask for until one is given back.
+        let pause = match slots.available_permits() {
+            0 => app.settings.job_poll.into(),
+            _ => pause(&app).await,
+        };
         tokio::select! {
             () = app.job_due.notified() => {}
             () = tokio::time::sleep(pause) => {}

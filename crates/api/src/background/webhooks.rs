@@ -1,6 +1,6 @@
 //! Applies stored webhook events.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use patchbay_persistence::webhook_events;
 
@@ -9,6 +9,8 @@ use crate::{app::App, error::Result, flows::room_events};
 
 /// Events that are read at a time.
 const BATCH: i64 = 64;
+/// Pause before an event that could not be applied is tried again.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// The loop: apply what is stored, oldest first, then wait for more.
 pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
@@ -28,7 +30,7 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
 
 async fn apply_pending(app: &App) -> Result<i64> {
     let mut connection = app.db.connection().await?;
-    let pending = webhook_events::pending(&mut connection, BATCH).await?;
+    let pending = webhook_events::pending(&mut connection, app.clock.now(), BATCH).await?;
     drop(connection);
     let mut count = 0;
     for (id, payload) in pending {
@@ -44,7 +46,10 @@ async fn apply_pending(app: &App) -> Result<i64> {
         };
         // One event that fails must not hold the others up; it is tried again next time.
         if let Err(error) = room_events::apply(app, &event).await {
-            tracing::warn!(%id, %error, "an event could not be applied");
+            tracing::warn!(%id, %error, "an event could not be applied; it is tried again");
+            let mut connection = app.db.connection().await?;
+            let until = app.clock.now() + RETRY;
+            webhook_events::postpone(&mut connection, &id, until).await?;
         }
     }
     Ok(count)

@@ -210,7 +210,9 @@ impl Record {
         let participant = &mut self.participants[index];
         participant.joined_at.get_or_insert(at);
         // The same stay again, later than its end: LiveKit was restarted and it came back.
-        if participant.left_at.is_some_and(|left| at > left) {
+        // Webhooks tell whole seconds, so anything closer may be the same moment.
+        let returned = |left| at >= left + TimeDelta::seconds(1);
+        if participant.left_at.is_some_and(returned) {
             participant.left_at = None;
             participant.disconnect_reason = None;
         }
@@ -255,6 +257,12 @@ impl Record {
         let position = |test: &dyn Fn(&AgentRun) -> bool| self.runs.iter().rposition(test);
         position(&|run| Some(run.id) == named)
             .or_else(|| position(&|run| run.participant_sid.as_deref() == Some(seen.sid)))
+            .or_else(|| {
+                position(&|run| {
+                    run.state == RunState::Joined
+                        && run.participant_identity.as_deref() == Some(seen.identity)
+                })
+            })
             .or_else(|| {
                 position(&|run| matches!(run.state, RunState::Pending | RunState::Dispatched))
             })

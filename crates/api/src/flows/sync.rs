@@ -76,7 +76,16 @@ async fn decide(
         state => state == SessionState::Running,
     };
     if in_room {
-        return observe(app, &record.session).await;
+        return match observe(app, &record.session).await {
+            // Without LiveKit nothing can be seen, but time goes on.
+            Err(SyncError::LiveKit(error)) => {
+                match next_step(&record.view(), &app.timings, app.clock.now()) {
+                    step @ Step::Stop(_) => Ok(Some((record.session, step))),
+                    _ => Err(error.into()),
+                }
+            }
+            seen => seen,
+        };
     }
     let step = next_step(&record.view(), &app.timings, app.clock.now());
     Ok(Some((record.session, step)))
@@ -145,26 +154,32 @@ async fn take(app: &App, session: &Session, step: Step) -> Result<(), SyncError>
             .await
         }
         Step::Replace(run, mark) => replace(app, session, run, mark).await,
-        Step::Fail(reason) => {
-            change(app, session, |record| {
-                record.enter(SessionState::Failed, Some(reason))
-            })
-            .await
-        }
-        Step::Stop(reason) => {
-            change(app, session, |record| {
-                record.enter(SessionState::Stopping, Some(reason))
-            })
-            .await
-        }
-        Step::End(reason) => {
-            change(app, session, |record| {
-                record.enter(SessionState::Ended, Some(reason))
-            })
-            .await
-        }
+        Step::Fail(reason) => enter(app, session, &step, SessionState::Failed, reason).await,
+        Step::Stop(reason) => enter(app, session, &step, SessionState::Stopping, reason).await,
+        Step::End(reason) => enter(app, session, &step, SessionState::Ended, reason).await,
         Step::Done | Step::Wait(_) => Ok(()),
     }
+}
+
+/// Whether the step is still the one to take, now that the record is locked: a request or a webhook
+/// may have come between.
+fn still_due(app: &App, record: &Record, step: &Step) -> bool {
+    next_step(&record.view(), &app.timings, app.clock.now()) == *step
+}
+
+async fn enter(
+    app: &App,
+    session: &Session,
+    step: &Step,
+    state: SessionState,
+    reason: &str,
+) -> Result<(), SyncError> {
+    change(app, session, |record| {
+        if still_due(app, record, step) {
+            record.enter(state, Some(reason));
+        }
+    })
+    .await
 }
 
 /// One idempotent call makes the room and dispatches the agent.
@@ -251,7 +266,7 @@ async fn replace(
     let Some(mut record) = Record::load(&mut tx, &app.clock, session.id).await? else {
         return Ok(());
     };
-    if !record.session.state.is_live() {
+    if !still_due(app, &record, &Step::Replace(run, mark)) {
         return Ok(());
     }
     let now = app.clock.now();
@@ -313,7 +328,11 @@ pub async fn sweep_rooms(app: &App) -> Result<(), SyncError> {
             }
             Some(_) => {}
             // The session has been erased; its room has no business being there.
-            None => app.livekit.delete_room(&room.name).await?,
+            None => {
+                tx.finish();
+                // One room that resists must not keep the others.
+                let _ = app.livekit.delete_room(&room.name).await;
+            }
         }
     }
     app.job_due.notify_one();

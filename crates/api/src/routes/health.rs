@@ -149,13 +149,13 @@ async fn live(State(app): State) -> Result<Entity<Health>> {
 async fn ready(State(app): State) -> Result<Readiness> {
     let (postgresql, migrations, livekit) = futures_util::join!(
         check("postgresql", async {
-            app.db.ping().await.map_err(|e| e.to_string())
+            app.db.ping().await.map_err(|e| hide(&e))
         }),
         check("migrations", async {
             match migrations::pending(&app.db).await {
                 Ok(pending) if pending.is_empty() => Ok(()),
                 Ok(pending) => Err(format!("pending: {}", pending.join(", "))),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(hide(&error)),
             }
         }),
         check("livekit", async {
@@ -164,7 +164,7 @@ async fn ready(State(app): State) -> Result<Readiness> {
                 .list_rooms(probe)
                 .await
                 .map(|_| ())
-                .map_err(|e| e.to_string())
+                .map_err(|e| hide(&e))
         }),
     );
     let checks = vec![postgresql, migrations, livekit];
@@ -174,6 +174,12 @@ async fn ready(State(app): State) -> Result<Readiness> {
         status: if ok { "ok" } else { "down" }.to_owned(),
         checks,
     })
+}
+
+/// Anyone may ask, so the cause goes to the log alone.
+fn hide(cause: &impl std::fmt::Display) -> String {
+    tracing::warn!(%cause, "not ready");
+    "does not answer as it should; the cause is in the log".to_owned()
 }
 
 async fn check(name: &str, work: impl Future<Output = std::result::Result<(), String>>) -> Check {

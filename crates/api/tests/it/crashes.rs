@@ -99,11 +99,14 @@ async fn after_the_room_was_created_there_is_one_room_with_one_dispatch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_second_dispatch_it_is_found_and_not_repeated() {
     let crashing = Crashing::new().await;
-    let mut api = crashing.start(Some("after_create_dispatch"), &["--join-deadline=500ms"]);
+    let mut api = crashing.start(
+        Some("after_create_dispatch"),
+        &["--join-deadline=500ms", "--start-deadline=30s"],
+    );
     let fixture = Fixture::make(&crashing.base(), "acme").await;
     let session = start_and_crash(&fixture, &mut api).await;
     assert_eq!(dispatches(&session).await, 2);
-    let _api = crashing.start(None, &["--join-deadline=30s"]);
+    let _api = crashing.start(None, &["--join-deadline=30s", "--start-deadline=30s"]);
     let path = fixture.at(&format!(
         "sessions/{}/agent-runs",
         session["id"].as_str().unwrap()
