@@ -78,10 +78,7 @@ fn depends(from: &str, to: &str) -> Result<bool> {
 }
 
 fn generated() -> Result<String> {
-    run_quiet(
-        "cargo build",
-        &mut cargo(&["build", "--package", "patchbay-api"]),
-    )?;
+    run_quiet("cargo build", &mut cargo(&["build", "--workspace"]))?;
     let output = Command::new(crate::dev::binary("debug"))
         .arg("openapi")
         .output()?;

@@ -43,7 +43,7 @@ pub fn build() -> Result<()> {
     process::run(
         "building patchbay-api",
         Command::new(env!("CARGO"))
-            .args(["build", "--package", "patchbay-api"])
+            .args(["build", "--workspace"])
             .current_dir(cache::repository()),
     )
 }

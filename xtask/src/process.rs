@@ -2,16 +2,18 @@
 
 use std::{
     fs::File,
+    io::{Read as _, Seek as _},
     net::TcpListener,
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -74,25 +76,25 @@ impl Drop for Server {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        // INT is what PostgreSQL calls a fast shutdown, and an end to all the others.
-        let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill")
-            .args(["-INT", "--", &group])
-            .stderr(Stdio::null())
-            .status();
-        let deadline = Instant::now() + self.patience;
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        let _ = Command::new("kill")
-            .args(["-KILL", "--", &group])
-            .stderr(Stdio::null())
-            .status();
-        let _ = self.child.wait();
+        end(&mut self.child, self.patience);
     }
+}
+
+/// Ends a child and its group: INT is what PostgreSQL calls a fast shutdown, and an end to all the
+/// others; KILL is for what does not hear.
+fn end(child: &mut Child, patience: Duration) {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let signal = |signal| group.map(|group| kill_process_group(group, signal));
+    signal(Signal::INT);
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    signal(Signal::KILL);
+    let _ = child.wait();
 }
 
 /// A command that dies with us, even if we are killed, where the system can do that.
@@ -120,12 +122,15 @@ pub fn find(program: &str) -> Option<std::path::PathBuf> {
 
 /// Runs a command to its end; its output is shown only when it fails.
 pub fn run_quiet(what: &str, command: &mut Command) -> Result<()> {
-    let output = command
+    let mut output = tempfile()?;
+    command
         .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {what}"))?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
+        .stdout(Stdio::null())
+        .stderr(output.try_clone()?);
+    if !finish(what, command)? {
+        let mut text = String::new();
+        output.rewind()?;
+        output.read_to_string(&mut text)?;
         let tail: Vec<_> = text.lines().rev().take(15).collect();
         let tail: Vec<_> = tail.into_iter().rev().collect();
         bail!("{what} failed:\n{}", tail.join("\n"));
@@ -136,11 +141,40 @@ pub fn run_quiet(what: &str, command: &mut Command) -> Result<()> {
 /// Runs a command to its end with its output shown.
 pub fn run(what: &str, command: &mut Command) -> Result<()> {
     println!("▸ {what}");
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {what}"))?;
-    ensure!(status.success(), "{what} failed");
+    ensure!(finish(what, command)?, "{what} failed");
     Ok(())
+}
+
+/// Waits for a command and says whether it went well; ends it when we are to end.
+fn finish(what: &str, command: &mut Command) -> Result<bool> {
+    let mut child = command
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot run {what}"))?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        if interrupted() {
+            end(&mut child, Duration::from_secs(5));
+            bail!("interrupted");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A file without a name, gone with its last handle.
+fn tempfile() -> Result<File> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("xtask-{}-{count}", std::process::id()));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
 }
 
 /// The first free port from `preferred` on, said aloud where it is another one; any for 0.

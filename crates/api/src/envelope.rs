@@ -1,7 +1,7 @@
 //! What surrounds every request: its id, its span and log line, security headers, and the last
 //! word on errors, so that a panic and the framework's own refusals look like all others.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
@@ -10,6 +10,7 @@ use actix_web::{
     error::InternalError,
     http::header::{self, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
+    rt::time::timeout,
     web,
 };
 use futures_util::FutureExt as _;
@@ -46,14 +47,17 @@ pub async fn envelope<B: MessageBody + 'static>(
         status = Empty,
     );
     telemetry::continue_trace(&span, request.headers());
+    let limit = request
+        .app_data::<web::Data<App>>()
+        .map_or(Duration::MAX, |app| app.settings.request_timeout.into());
     let served = AssertUnwindSafe(next.call(request)).catch_unwind();
-    let outcome = served.instrument(span.clone()).await;
+    let outcome = timeout(limit, served.instrument(span.clone())).await;
+    let refused = |error| Err(span.in_scope(|| refuse(error, &meta)));
     let mut response = match outcome {
-        Ok(Ok(response)) => finish(response, &meta),
-        Ok(Err(error)) => return Err(refuse(as_api_error(&error), &meta)),
-        Err(_) => {
-            return Err(span.in_scope(|| refuse(ApiError::internal("a handler panicked"), &meta)));
-        }
+        Ok(Ok(Ok(response))) => finish(response, &meta),
+        Ok(Ok(Err(error))) => return refused(as_api_error(&error)),
+        Ok(Err(_)) => return refused(ApiError::internal("a handler panicked")),
+        Err(_) => return refused(ApiError::timed_out(limit)),
     };
     let is_page = response.request().path().starts_with("/docs");
     set_headers(response.headers_mut(), &meta, is_page);

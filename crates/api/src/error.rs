@@ -207,6 +207,13 @@ impl ApiError {
         self.code
     }
 
+    /// A request that took longer than it may.
+    pub fn timed_out(limit: std::time::Duration) -> Self {
+        tracing::error!(?limit, "a request took too long");
+        let detail = "It took too long. Whether a change took effect is not known: look before you repeat it.";
+        Self::new(Code::Unavailable, detail)
+    }
+
     /// The error that stands for a bare status of the framework.
     pub fn of_status(status: StatusCode) -> Self {
         let code = match status.as_u16() {

@@ -108,20 +108,24 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     if app.settings.operator_key.is_none() {
         tracing::warn!("PATCHBAY_OPERATOR_KEY is not set: nobody can create tenants");
     }
-    let server = Server::start(app)?;
+    let mut server = Server::start(app)?;
     tracing::info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let broken = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        fault = server.broken() => Some(fault),
+    };
     tracing::info!("ending: requests in flight finish");
     server.stop(Duration::from_millis(500)).await;
     if let Some(traces) = traces {
         let _ = tokio::task::spawn_blocking(move || traces.shutdown()).await;
     }
-    Ok(())
+    match broken {
+        Some(fault) => anyhow::bail!(fault),
+        None => Ok(()),
+    }
 }
 
 /// A role that bypasses row-level security would take the second lock off every tenant's door.

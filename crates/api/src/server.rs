@@ -81,6 +81,15 @@ impl Server {
         })
     }
 
+    /// Resolves when a loop beside the requests has ended, which none should: the process is better
+    /// started anew than left half alive.
+    pub async fn broken(&mut self) -> String {
+        match self.loops.join_next().await {
+            Some(Err(error)) => format!("a background loop failed: {error}"),
+            _ => "a background loop ended".to_owned(),
+        }
+    }
+
     /// Readiness fails first, requests in flight finish, then the loops end.
     pub async fn stop(mut self, grace: Duration) {
         self.app.draining.store(true, Ordering::Relaxed);

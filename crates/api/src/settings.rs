@@ -140,6 +140,9 @@ pub struct Settings {
     /// How long a body may take to arrive.
     #[arg(long, env = "PATCHBAY_BODY_TIMEOUT", default_value = "10s")]
     pub body_timeout: Span,
+    /// How long a request may take in all before it is answered 503.
+    #[arg(long, env = "PATCHBAY_REQUEST_TIMEOUT", default_value = "30s")]
+    pub request_timeout: Span,
 
     /// URL of LiveKit's server API.
     #[arg(long, env = "LIVEKIT_URL", default_value = "http://127.0.0.1:7880")]

@@ -37,6 +37,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// What happened, in words of ours that are fit for strangers.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Unreachable(_) => "LiveKit did not answer".to_owned(),
+            Self::Refused { status, .. } => format!("LiveKit refused with status {status}"),
+            Self::Garbled(_) => "LiveKit gave an answer that cannot be read".to_owned(),
+            Self::Token(_) => "LiveKit cannot be called with the settings given".to_owned(),
+        }
+    }
+
     /// Whether the thing that was named does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "not_found")

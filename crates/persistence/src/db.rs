@@ -64,7 +64,8 @@ impl Db {
         config.recycling_method = RecyclingMethod::Fast;
         let spans = settings.spans;
         config.custom_setup = Box::new(move |url| connect(url, setup.clone(), spans).boxed());
-        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+        let url = with_network_limits(url);
+        let manager = AsyncDieselConnectionManager::new_with_config(&url, config);
         let pool = Pool::builder(manager)
             .max_size(settings.size)
             .wait_timeout(Some(settings.wait))
@@ -72,10 +73,7 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self {
-            pool,
-            url: url.to_owned(),
-        })
+        Ok(Self { pool, url })
     }
 
     /// A connection without a tenant: lookup tables only, row-level security hides the rest.
@@ -128,6 +126,24 @@ impl Db {
     }
 }
 
+/// A server that is gone without a word is noticed within seconds, unless the URL says otherwise.
+fn with_network_limits(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (name, value) in [
+        ("connect_timeout", "5"),
+        ("tcp_user_timeout", "10"),
+        ("keepalives_idle", "10"),
+        ("keepalives_interval", "5"),
+        ("keepalives_retries", "2"),
+    ] {
+        if !url.contains(name) {
+            let mark = if url.contains('?') { '&' } else { '?' };
+            url = format!("{url}{mark}{name}={value}");
+        }
+    }
+    url
+}
+
 async fn connect(url: &str, setup: String, spans: bool) -> ConnectionResult<AsyncPgConnection> {
     let mut connection = AsyncPgConnection::establish(url).await?;
     connection
@@ -178,7 +194,10 @@ impl TenantTx {
     /// Makes the changes durable; returns when PostgreSQL has said so.
     pub async fn commit(mut self) -> Result<()> {
         self.open = false;
-        self.connection.batch_execute("COMMIT").await?;
+        // PostgreSQL answers COMMIT with success where it rolled back after an error; a SET does
+        // not get through in such a transaction.
+        let commit = "SET LOCAL app.tenant_id = ''; COMMIT";
+        self.connection.batch_execute(commit).await?;
         Ok(())
     }
 

@@ -139,36 +139,30 @@ pub async fn release(
     again: Option<DateTime<Utc>>,
     error: Option<&str>,
 ) -> Result<()> {
-    let unchanged = jobs::table
-        .find((&job.kind, job.subject_id))
-        .filter(jobs::claimed_until.eq(job.claimed_until))
-        .filter(jobs::generation.eq(job.generation));
+    let ours = || {
+        jobs::table
+            .find((&job.kind, job.subject_id))
+            .filter(jobs::claimed_until.eq(job.claimed_until))
+    };
+    let unchanged = ours().filter(jobs::generation.eq(job.generation));
+    let free = jobs::claimed_until.eq(None::<DateTime<Utc>>);
     let done = match again {
         None => diesel::delete(unchanged).execute(connection).await?,
         Some(run_at) => {
             let attempts = if error.is_some() { job.attempts } else { 0 };
-            diesel::update(unchanged)
-                .set((
-                    jobs::run_at.eq(run_at),
-                    jobs::claimed_until.eq(None::<DateTime<Utc>>),
-                    jobs::attempts.eq(attempts),
-                    jobs::last_error.eq(error),
-                ))
-                .execute(connection)
-                .await?
+            let next = (
+                jobs::run_at.eq(run_at),
+                free,
+                jobs::attempts.eq(attempts),
+                jobs::last_error.eq(error),
+            );
+            let update = diesel::update(unchanged).set(next);
+            update.execute(connection).await?
         }
     };
     if done == 0 {
-        let ours = jobs::table
-            .find((&job.kind, job.subject_id))
-            .filter(jobs::claimed_until.eq(job.claimed_until));
-        diesel::update(ours)
-            .set((
-                jobs::run_at.eq(now),
-                jobs::claimed_until.eq(None::<DateTime<Utc>>),
-            ))
-            .execute(connection)
-            .await?;
+        let update = diesel::update(ours()).set((jobs::run_at.eq(now), free));
+        update.execute(connection).await?;
     }
     Ok(())
 }

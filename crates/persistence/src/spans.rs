@@ -15,6 +15,10 @@ impl Instrumentation for SqlSpans {
             InstrumentationEvent::StartQuery { query, .. } => {
                 let text = query.to_string();
                 let statement = text.split("-- binds").next().unwrap_or_default().trim();
+                // Nobody waits for these, so there is no moment at which they end.
+                if statement.starts_with("BEGIN") || matches!(statement, "COMMIT" | "ROLLBACK") {
+                    return;
+                }
                 self.running = Some(tracing::info_span!(
                     "sql",
                     otel.kind = "client",

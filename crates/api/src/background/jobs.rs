@@ -17,8 +17,9 @@ const MAX_BACKOFF: TimeDelta = TimeDelta::seconds(15);
 /// The loop: claim what is due, run it, wait for a notification or the poll.
 pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
     let slots = Arc::new(Semaphore::new(PARALLEL));
-    seed(&app).await;
+    let mut seeded = false;
     while !*shutdown.borrow() {
+        seeded = seeded || seed(&app).await;
         match claim(&app, slots.available_permits()).await {
             Ok(claimed) if !claimed.is_empty() => {
                 for job in claimed {
@@ -51,14 +52,17 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
     let _ = timeout(Duration::from_secs(10), slots.acquire_many(PARALLEL as u32)).await;
 }
 
-async fn seed(app: &App) {
+/// Makes sure of the periodic jobs; false where the database could not be asked.
+async fn seed(app: &App) -> bool {
     let seeded = async {
         let mut connection = app.db.connection().await?;
         jobs::seed(&mut connection, jobs::ROOM_SWEEP, app.clock.now()).await
     };
-    if let Err(error) = seeded.await {
-        tracing::warn!(%error, "the room sweep could not be scheduled");
+    let outcome = seeded.await;
+    if let Err(error) = &outcome {
+        tracing::warn!(%error, "the room sweep could not be scheduled yet");
     }
+    outcome.is_ok()
 }
 
 /// Until the next job is due, but never longer than the poll.

@@ -197,7 +197,7 @@ async fn create_room(app: &App, session: &Session, run: AgentRunId) -> Result<()
     let room = match app.livekit.create_room(&request).await {
         Ok(room) => room,
         Err(error) => {
-            let text = error.to_string();
+            let text = error.summary();
             change(app, session, |record| {
                 record.session.last_error = Some(text)
             })

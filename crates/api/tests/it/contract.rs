@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use diesel_async::SimpleAsyncConnection as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -141,6 +142,20 @@ async fn a_slow_body_is_cut_off() {
     let answer = answer.await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("body_timeout"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_takes_too_long_is_answered() {
+    let app = TestApp::start_with(&["--request-timeout=400ms"]).await;
+    let fixture = app.tenant("acme").await;
+    let mut owner = app.connect("DATABASE_OWNER_URL").await;
+    let lock = "BEGIN; LOCK TABLE agents IN ACCESS EXCLUSIVE MODE";
+    owner.batch_execute(lock).await.unwrap();
+    let late = fixture.admin.get(&fixture.at("agents")).await;
+    assert_eq!(late.header("retry-after"), "1");
+    late.expect_error(503, "unavailable");
+    owner.batch_execute("ROLLBACK").await.unwrap();
+    fixture.admin.get(&fixture.at("agents")).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,3 +111,44 @@ async fn a_lost_answer_to_a_second_dispatch_does_not_dispatch_twice() {
     let dispatches = app.server.app.livekit.list_dispatches(&room).await.unwrap();
     assert_eq!(dispatches.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_no_node_has_is_made_anew_and_deleted() {
+    let fake = FakeLiveKit::start();
+    let (app, fixture) = app(&fake).await;
+    let session = fixture.session(true).await;
+    until(&fixture, &session, |s| s["dispatched_at"].is_string()).await;
+    let (made, room) = (
+        fake.calls("CreateRoom"),
+        session["room_name"].as_str().unwrap(),
+    );
+    fake.set("DeleteRoom", Fault::NoNode);
+    let path = fixture.at(&format!(
+        "sessions/{}/stop",
+        session["id"].as_str().unwrap()
+    ));
+    fixture.admin.act(&path).await;
+    until(&fixture, &session, |s| s["state"] == "ended").await;
+    assert_eq!(fake.calls("CreateRoom"), made + 1);
+    let livekit = &app.server.app.livekit;
+    let rooms = livekit.list_rooms(vec![room.to_owned()]).await.unwrap();
+    assert!(rooms.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_overtakes_a_start_that_hangs() {
+    let fake = FakeLiveKit::start();
+    let (_app, fixture) = app(&fake).await;
+    fake.set("CreateRoom", Fault::Hang);
+    let session = fixture.session(true).await;
+    let path = fixture.at(&format!(
+        "sessions/{}/stop",
+        session["id"].as_str().unwrap()
+    ));
+    let reason = serde_json::json!({ "reason": "changed_my_mind" });
+    fixture.admin.post(&path, &reason).await;
+    fake.set("CreateRoom", Fault::None);
+    let ended = until(&fixture, &session, |s| s["state"] == "ended").await;
+    assert_eq!(ended["end_reason"], "changed_my_mind");
+    assert!(ended["running_at"].is_null() && ended["dispatched_at"].is_null());
+}

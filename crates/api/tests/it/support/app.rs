@@ -55,9 +55,14 @@ fn unique() -> String {
     )
 }
 
+/// TLS needs to be told its cryptography once in a process.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// A new schema with all migrations in it.
 pub async fn make_schema() -> String {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto();
     let schema = unique();
     let owner = environment("DATABASE_OWNER_URL");
     let mut connection = AsyncPgConnection::establish(&owner).await.unwrap();

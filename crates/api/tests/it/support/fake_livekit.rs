@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
-use super::environment;
+use super::app::{environment, install_crypto};
 
 /// What to do with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Fault {
     Hang,
     /// Answer 500.
     Broken,
+    /// Answer 503 once, as for a room that no node has, and forward from then on.
+    NoNode,
     /// Answer what is no protobuf.
     Garbage,
     /// Forward it, and lose the answer: the effect is there, the caller does not know.
@@ -38,6 +40,7 @@ pub struct FakeLiveKit {
 
 impl FakeLiveKit {
     pub fn start() -> Self {
+        install_crypto();
         let state = Arc::new(State {
             faults: Mutex::default(),
             calls: Mutex::default(),
@@ -90,6 +93,11 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
     };
     match fault {
         Fault::Hang => std::future::pending().await,
+        Fault::NoNode => {
+            let mut faults = state.faults.lock().unwrap();
+            faults.retain(|(known, _)| *known != method);
+            HttpResponse::ServiceUnavailable().body("no response from servers")
+        }
         Fault::Broken => HttpResponse::InternalServerError().body("out of order"),
         Fault::Garbage => HttpResponse::Ok().body(vec![0xff; 40]),
         Fault::None | Fault::Lost => {
