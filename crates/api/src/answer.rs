@@ -1,7 +1,7 @@
 //! What handlers answer: each type sets its status and headers and describes itself.
 
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder, Responder,
+    HttpRequest, HttpResponse, Responder,
     body::BoxBody,
     http::{StatusCode, header},
 };
@@ -11,12 +11,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    error::{ApiError, Result},
     extract::List,
     openapi::{Describe, Operation, component_name},
 };
 
 /// What can be answered: it has a schema, and a revision if it can change.
 pub trait Resource: Serialize + ToSchema {
+    /// The top-level field that is answered once and never kept.
+    const SECRET: Option<&'static str> = None;
     /// The revision, which makes the ETag.
     fn revision(&self) -> Option<i64>;
     /// Whether there is a revision at all.
@@ -79,49 +82,112 @@ impl<T> Page<T> {
         list: &List<F>,
         rows: Vec<R>,
         id: impl Fn(&R) -> Uuid,
-        map: impl Fn(R) -> Result<T, E>,
-    ) -> Result<Self, E> {
+        map: impl Fn(R) -> std::result::Result<T, E>,
+    ) -> std::result::Result<Self, E> {
         let page = Page::new(list, rows, id, map);
         Ok(Self {
-            data: page.data.into_iter().collect::<Result<_, _>>()?,
+            data: page
+                .data
+                .into_iter()
+                .collect::<std::result::Result<_, _>>()?,
             next_cursor: page.next_cursor,
         })
     }
 }
 
-fn respond<T: Resource>(status: StatusCode, value: &T) -> HttpResponseBuilder {
-    let mut response = HttpResponse::build(status);
-    if let Some(revision) = value.revision() {
-        response.insert_header((header::ETAG, format!("\"{revision}\"")));
+/// An answer taken apart, so that it can be kept and given again.
+pub struct Parts {
+    /// HTTP status.
+    pub status: u16,
+    /// Path of what was created.
+    pub location: Option<String>,
+    /// Entity tag.
+    pub etag: Option<String>,
+    /// JSON.
+    pub body: String,
+}
+
+impl Parts {
+    fn of(status: u16, location: Option<String>, value: &impl Resource) -> Result<Self> {
+        Ok(Self {
+            status,
+            location,
+            etag: value.revision().map(|revision| format!("\"{revision}\"")),
+            body: serde_json::to_string(value).map_err(ApiError::internal)?,
+        })
     }
-    response
+
+    /// The response.
+    pub fn respond(self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or_default();
+        let mut response = HttpResponse::build(status);
+        if let Some(location) = self.location {
+            response.insert_header((header::LOCATION, location));
+        }
+        if let Some(etag) = self.etag {
+            response.insert_header((header::ETAG, etag));
+        }
+        response
+            .content_type(header::ContentType::json())
+            .body(self.body)
+    }
+}
+
+/// An answer with a resource in it.
+pub trait Answer: Describe {
+    /// What is in it.
+    type Resource: Resource;
+    /// Its parts.
+    fn parts(&self) -> Result<Parts>;
+}
+
+impl<T: Resource> Answer for Entity<T> {
+    type Resource = T;
+    fn parts(&self) -> Result<Parts> {
+        Parts::of(200, None, &self.0)
+    }
+}
+
+impl<T: Resource> Answer for Created<T> {
+    type Resource = T;
+    fn parts(&self) -> Result<Parts> {
+        Parts::of(201, Some(self.location.clone()), &self.value)
+    }
+}
+
+impl<T: Resource> Answer for Settled<T> {
+    type Resource = T;
+    fn parts(&self) -> Result<Parts> {
+        Parts::of(if self.done { 200 } else { 202 }, None, &self.value)
+    }
+}
+
+/// The response to an answer.
+pub fn respond(answer: &impl Answer) -> HttpResponse {
+    match answer.parts() {
+        Ok(parts) => parts.respond(),
+        Err(error) => HttpResponse::from_error(error),
+    }
 }
 
 impl<T: Resource> Responder for Entity<T> {
     type Body = BoxBody;
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        respond(StatusCode::OK, &self.0).json(self.0)
+        respond(&self)
     }
 }
 
 impl<T: Resource> Responder for Created<T> {
     type Body = BoxBody;
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        respond(StatusCode::CREATED, &self.value)
-            .insert_header((header::LOCATION, self.location))
-            .json(self.value)
+        respond(&self)
     }
 }
 
 impl<T: Resource> Responder for Settled<T> {
     type Body = BoxBody;
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        let status = if self.done {
-            StatusCode::OK
-        } else {
-            StatusCode::ACCEPTED
-        };
-        respond(status, &self.value).json(self.value)
+        respond(&self)
     }
 }
 

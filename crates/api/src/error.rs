@@ -26,6 +26,8 @@ pub enum Code {
     InvalidJson,
     InvalidKey,
     InvalidSignature,
+    InvalidIdempotencyKey,
+    IdempotencyKeyReused,
     MissingScope,
     TenantSuspended,
     OperatorOnly,
@@ -42,6 +44,9 @@ pub enum Code {
     SessionOver,
     SessionNotJoinable,
     IdentityInUse,
+    IdempotencyInFlight,
+    OutcomeUnknown,
+    Erased,
     PreconditionFailed,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -79,6 +84,23 @@ impl Code {
                 "The session cannot be joined now",
             ),
             Self::IdentityInUse => ("identity_in_use", 409, "The identity is in the room"),
+            Self::IdempotencyInFlight => (
+                "idempotency_in_flight",
+                409,
+                "The first request with this key is in flight",
+            ),
+            Self::OutcomeUnknown => ("outcome_unknown", 409, "The outcome is not known"),
+            Self::Erased => ("erased", 410, "The answer has been erased"),
+            Self::InvalidIdempotencyKey => (
+                "invalid_idempotency_key",
+                400,
+                "The Idempotency-Key cannot be used",
+            ),
+            Self::IdempotencyKeyReused => (
+                "idempotency_key_reused",
+                422,
+                "The Idempotency-Key was used for another request",
+            ),
             Self::PreconditionFailed => {
                 ("precondition_failed", 412, "The resource has changed since")
             }
@@ -177,6 +199,14 @@ impl ApiError {
             violations,
             ..Self::new(Code::ValidationFailed, detail)
         }
+    }
+
+    /// Wrong values in a part of the body.
+    pub fn invalid_within(pointer: &str, mut violations: Vec<Violation>) -> Self {
+        for violation in &mut violations {
+            violation.pointer.insert_str(0, pointer);
+        }
+        Self::invalid(violations)
     }
 
     /// One wrong value at `pointer`.

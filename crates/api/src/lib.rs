@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod error;
 pub mod extract;
 pub mod flows;
+pub mod once;
 pub mod openapi;
 pub mod routes;
 pub mod server;

@@ -191,6 +191,16 @@ impl TenantTx {
         self.tenant
     }
 
+    /// Shows the rows of another tenant from here on: for what makes a tenant.
+    pub async fn enter(&mut self, tenant: TenantId) -> Result<()> {
+        if tenant != self.tenant {
+            let set = format!("SET LOCAL app.tenant_id = '{}'", tenant.uuid());
+            self.connection.batch_execute(&set).await?;
+            self.tenant = tenant;
+        }
+        Ok(())
+    }
+
     /// Makes the changes durable; returns when PostgreSQL has said so.
     pub async fn commit(mut self) -> Result<()> {
         self.open = false;

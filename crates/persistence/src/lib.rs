@@ -11,6 +11,7 @@ pub mod audit;
 pub mod bindings;
 mod db;
 mod error;
+pub mod idempotency;
 pub mod jobs;
 pub mod migrations;
 pub mod participants;

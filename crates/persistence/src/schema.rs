@@ -35,6 +35,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    idempotency_keys (tenant_id, caller, operation, key) {
+        tenant_id -> Uuid,
+        caller -> Text,
+        operation -> Text,
+        key -> Text,
+        fingerprint -> Binary,
+        path -> Text,
+        status -> Nullable<SmallInt>,
+        location -> Nullable<Text>,
+        etag -> Nullable<Text>,
+        body -> Nullable<Text>,
+        settles_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     rooms (name) {
         name -> Text,
         tenant_id -> Uuid,

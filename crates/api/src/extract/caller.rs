@@ -210,6 +210,11 @@ impl<P> Caller<P> {
             .ok_or_else(|| ApiError::internal("the route has no tenant"))
     }
 
+    /// The tenant in the path, if there is one.
+    pub const fn path_tenant(&self) -> Option<TenantId> {
+        self.path_tenant
+    }
+
     /// Whether the caller is the operator.
     pub fn is_operator(&self) -> bool {
         self.actor == Actor::Operator
@@ -239,26 +244,30 @@ impl<P> Caller<P> {
         self.change_in(self.tenant()?, work).await
     }
 
-    /// The one function through which every creating, changing and starting request goes. It owns
-    /// the transaction and the audit events.
+    /// Makes a change in a tenant that is not the path's.
     pub async fn change_in<T>(
         &self,
         tenant: TenantId,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<T>>,
     ) -> Result<T> {
         let mut tx = self.app.db.begin(tenant).await?;
-        let Change { value, events } = work(&mut tx).await?;
-        for event in events {
-            audit::record(
-                &mut tx,
-                &self.app.clock,
-                &self.actor,
-                Some(&self.request),
-                event,
-            )
-            .await?;
-        }
+        let value = self.apply(&mut tx, work).await?;
         tx.commit().await?;
+        Ok(value)
+    }
+
+    /// Does `work` in a transaction, and writes down what it did. The one function through which
+    /// every creating, changing and starting request goes.
+    pub async fn apply<T>(
+        &self,
+        tx: &mut TenantTx,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<T>>,
+    ) -> Result<T> {
+        let Change { value, events } = work(tx).await?;
+        let (clock, request) = (&self.app.clock, Some(&self.request));
+        for event in events {
+            audit::record(tx, clock, &self.actor, request, event).await?;
+        }
         Ok(value)
     }
 }

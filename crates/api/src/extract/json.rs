@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage as _, HttpRequest,
     dev::Payload,
     http::header::CONTENT_TYPE,
     web::{self, BytesMut},
@@ -12,12 +12,14 @@ use futures_util::{StreamExt as _, future::LocalBoxFuture};
 use patchbay_domain::Invalid;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use utoipa::{
     __dev::ComposeSchema,
     ToSchema,
     openapi::{RefOr, schema::Schema},
 };
 
+use super::{BodyDigest, IDEMPOTENCY_KEY};
 use crate::{
     app::App,
     error::{ApiError, Code, Result},
@@ -84,6 +86,7 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             let body = read(&request, payload).await?;
+            note_digest(&request, &body);
             parse(&request, &body).map(Self)
         })
     }
@@ -98,11 +101,20 @@ impl<T: DeserializeOwned + Default> FromRequest for OptionalJson<T> {
         let payload = payload.take();
         Box::pin(async move {
             let body = read(&request, payload).await?;
+            note_digest(&request, &body);
             if body.is_empty() {
                 return Ok(Self(T::default()));
             }
             parse(&request, &body).map(Self)
         })
+    }
+}
+
+/// Leaves the digest for [`super::IdempotencyKey`], where it is wanted.
+fn note_digest(request: &HttpRequest, body: &[u8]) {
+    if request.headers().contains_key(IDEMPOTENCY_KEY) {
+        let digest = BodyDigest(Sha256::digest(body).into());
+        request.extensions_mut().insert(digest);
     }
 }
 

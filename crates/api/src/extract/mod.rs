@@ -1,6 +1,7 @@
 //! What handlers take: each type checks one thing and describes itself in the document.
 
 mod caller;
+mod idempotency;
 mod if_match;
 mod in_order;
 mod json;
@@ -10,6 +11,7 @@ mod request;
 pub mod scopes;
 
 pub use caller::{Actor, Caller};
+pub use idempotency::{BodyDigest, IDEMPOTENCY_KEY, IdempotencyKey};
 pub use if_match::IfMatch;
 pub use in_order::InOrder;
 pub use json::{Json, OptionalJson, Patch, read as read_body};

@@ -107,13 +107,8 @@ async fn resolve(
         specs.ok_or_else(|| ApiError::internal("a binding without its versions"))?;
     let prompt: PromptSpec = serde_json::from_value(prompt).map_err(ApiError::internal)?;
     let runtime: RuntimeSpec = serde_json::from_value(runtime).map_err(ApiError::internal)?;
-    let rendered = prompt.render(variables).map_err(|violations| {
-        let within = violations.into_iter().map(|mut violation| {
-            violation.pointer.insert_str(0, "/variables");
-            violation
-        });
-        ApiError::invalid(within.collect())
-    })?;
+    let rendered = prompt.render(variables);
+    let rendered = rendered.map_err(|found| ApiError::invalid_within("/variables", found))?;
     let configuration = Configuration {
         schema: SCHEMA,
         worker_name: agent.worker_name.clone(),

@@ -136,6 +136,18 @@ impl Operation {
         responses[status.to_string()] = response;
     }
 
+    /// Says that the answers so far may carry a header.
+    pub fn header_of_answers(&mut self, name: &str) {
+        let responses = self.value.get_mut("responses");
+        for response in responses
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten()
+        {
+            response.1["headers"][name] = header(name);
+        }
+    }
+
     /// An answer that stands although an error has the same status.
     pub fn answer_last(&mut self, status: u16, description: &str, content: Option<Value>) {
         self.taken.push(status);
@@ -351,8 +363,14 @@ fn tag_description(tag: &str) -> &'static str {
 }
 
 fn headers() -> Value {
-    let header = |description: &str, example: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 200 }, "example": example });
+    let header = |description: &str, example: &str| json!({ "description": description, "required": true, "schema": { "type": "string", "maxLength": 200 }, "example": example });
+    let optional = |description: &str, example: &str| {
+        let mut header = header(description, example);
+        header["required"] = false.into();
+        header
+    };
     json!({
+        "Idempotency-Replayed": optional("`true` where the answer is that of an earlier request with the same Idempotency-Key.", "true"),
         "X-Request-Id": header("Id of the request: the caller's, if well-formed, or a new one.", "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"),
         "ETag": header("The revision in quotes; send it as If-Match to change only what you saw.", "\"1\""),
         "Location": header("Path of what was created.", "/api/tenants/0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10"),

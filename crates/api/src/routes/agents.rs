@@ -16,9 +16,10 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, IfMatch, Json, List, Patch, Path,
+        Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
+    once::Once,
     openapi::{Api, Doc},
 };
 
@@ -225,7 +226,8 @@ fn check_worker_name(app: &App, name: Option<Name>) -> Result<String> {
 async fn create(
     caller: Caller<AgentsWrite>,
     Json(body): Json<CreateAgent>,
-) -> Result<Created<Agent>> {
+    key: IdempotencyKey,
+) -> Result<Once<Created<Agent>>> {
     let tenant = caller.tenant()?;
     let now = caller.app.clock.now();
     let row = agents::Agent {
@@ -241,18 +243,15 @@ async fn create(
         created_at: now,
         updated_at: now,
     };
-    let value = caller
-        .change(async |tx| {
+    caller
+        .once(&key, async |tx| {
             agents::insert(tx, &row).await?;
-            let agent = Agent::from(row);
-            let event = Event::created("agent", agent.id, &agent);
-            Ok(Change::one(agent, event))
+            let value = Agent::from(row);
+            let event = Event::created("agent", value.id, &value);
+            let location = format!("/api/tenants/{tenant}/agents/{}", value.id);
+            Ok(Change::one(Created { location, value }, event))
         })
-        .await?;
-    Ok(Created {
-        location: format!("/api/tenants/{tenant}/agents/{}", value.id),
-        value,
-    })
+        .await
 }
 
 async fn list(caller: Caller<AgentsRead>, list: List<AgentFilter>) -> Result<Page<Agent>> {

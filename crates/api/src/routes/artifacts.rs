@@ -16,7 +16,8 @@ use crate::{
     answer::{Created, Deleted, Entity, Page, Resource},
     audit::{Change, Event},
     error::{ApiError, Code, Result},
-    extract::{Caller, IfMatch, Json, List, Patch, Path, scopes::Permission},
+    extract::{Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path, scopes::Permission},
+    once::Once,
 };
 
 /// A named thing with immutable versions.
@@ -216,7 +217,8 @@ async fn locked(
 pub(super) async fn create<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Json(body): Json<CreateArtifact>,
-) -> Result<Created<Artifact<S>>> {
+    key: IdempotencyKey,
+) -> Result<Once<Created<Artifact<S>>>> {
     let tenant = caller.tenant()?;
     let now = caller.app.clock.now();
     let row = artifacts::Artifact {
@@ -229,19 +231,16 @@ pub(super) async fn create<S: Spec + ToSchema, W: Permission>(
         created_at: now,
         updated_at: now,
     };
-    let value = caller
-        .change(async |tx| {
+    caller
+        .once(&key, async |tx| {
             artifacts::insert(tx, S::KIND, &row).await?;
-            let artifact = Artifact::<S>::from(row);
-            let event = Event::created(S::KIND.as_str(), artifact.id, &artifact);
-            Ok(Change::one(artifact, event))
+            let value = Artifact::<S>::from(row);
+            let event = Event::created(S::KIND.as_str(), value.id, &value);
+            let segment = segment(S::KIND);
+            let location = format!("/api/tenants/{tenant}/{segment}/{}", value.id);
+            Ok(Change::one(Created { location, value }, event))
         })
-        .await?;
-    let segment = segment(S::KIND);
-    Ok(Created {
-        location: format!("/api/tenants/{tenant}/{segment}/{}", value.id),
-        value,
-    })
+        .await
 }
 
 pub(super) async fn list<S: Spec + ToSchema, R: Permission>(
@@ -326,41 +325,33 @@ pub(super) async fn create_version<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Path((tenant, id)): Path<(TenantId, ArtifactId)>,
     Json(body): Json<CreateVersion<S>>,
-) -> Result<Created<Version<S>>> {
-    body.spec.check().map_err(|violations| {
-        let within = violations.into_iter().map(|mut violation| {
-            violation.pointer.insert_str(0, "/spec");
-            violation
-        });
-        ApiError::invalid(within.collect())
-    })?;
+    key: IdempotencyKey,
+) -> Result<Once<Created<Version<S>>>> {
+    let spec = body.spec.check();
+    spec.map_err(|violations| ApiError::invalid_within("/spec", violations))?;
     let (spec, digest) = body.spec.seal()?;
-    let value = caller
-        .change(async |tx| {
-            let artifact = locked(tx, S::KIND, id).await?;
-            let row = artifacts::Version {
-                tenant_id: tenant,
-                id: caller.app.clock.new_id(),
-                artifact_id: id,
-                number: artifact.last_version + 1,
-                spec,
-                note: body.note.into_inner(),
-                digest,
-                author: caller.actor.id(),
-                created_at: caller.app.clock.now(),
-            };
+    let mut row = artifacts::Version {
+        tenant_id: tenant,
+        id: caller.app.clock.new_id(),
+        artifact_id: id,
+        number: 0,
+        spec,
+        note: body.note.into_inner(),
+        digest,
+        author: caller.actor.id(),
+        created_at: caller.app.clock.now(),
+    };
+    caller
+        .once(&key, async |tx| {
+            row.number = locked(tx, S::KIND, id).await?.last_version + 1;
             artifacts::insert_version(tx, &row).await?;
-            let version = Version::<S>::try_from(row)?;
-            let kind = version_kind(S::KIND);
-            let event = Event::created(kind, version.id, &version);
-            Ok(Change::one(version, event))
+            let value = Version::<S>::try_from(row)?;
+            let event = Event::created(version_kind(S::KIND), value.id, &value);
+            let segment = segment(S::KIND);
+            let location = format!("/api/tenants/{tenant}/{segment}/{id}/versions/{}", value.id);
+            Ok(Change::one(Created { location, value }, event))
         })
-        .await?;
-    let segment = segment(S::KIND);
-    Ok(Created {
-        location: format!("/api/tenants/{tenant}/{segment}/{id}/versions/{}", value.id),
-        value,
-    })
+        .await
 }
 
 const fn version_kind(kind: ArtifactKind) -> &'static str {

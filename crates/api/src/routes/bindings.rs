@@ -14,9 +14,10 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, IfMatch, Json, List, NoFilter, Path,
+        Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
+    once::Once,
     openapi::{Api, Doc},
 };
 
@@ -237,43 +238,51 @@ async fn create(
     caller: Caller<AgentsWrite>,
     Path((tenant, agent_id)): Path<(TenantId, AgentId)>,
     Json(body): Json<CreateBinding>,
-) -> Result<Created<Binding>> {
-    let value = caller
-        .change(async |tx| {
+    key: IdempotencyKey,
+) -> Result<Once<Created<Binding>>> {
+    let mut row = bindings::Binding {
+        tenant_id: tenant,
+        id: caller.app.clock.new_id(),
+        agent_id,
+        number: 0,
+        prompt_version_id: body.prompt_version_id,
+        runtime_config_version_id: body.runtime_config_version_id,
+        note: body.note.into_inner(),
+        author: caller.actor.id(),
+        created_at: caller.app.clock.now(),
+    };
+    caller
+        .once(&key, async |tx| {
             let mut agent = agent(tx, agent_id, true).await?;
-            for (kind, version) in [
-                (ArtifactKind::Prompt, body.prompt_version_id),
-                (ArtifactKind::RuntimeConfig, body.runtime_config_version_id),
-            ] {
-                let found = artifacts::find_version(tx, kind, None, version).await?;
-                found.ok_or_else(ApiError::not_found)?;
-            }
+            require_versions(tx, &row).await?;
             agent.last_binding += 1;
             agents::update(tx, &agent).await?;
-            let row = bindings::Binding {
-                tenant_id: tenant,
-                id: caller.app.clock.new_id(),
-                agent_id,
-                number: agent.last_binding,
-                prompt_version_id: body.prompt_version_id,
-                runtime_config_version_id: body.runtime_config_version_id,
-                note: body.note.into_inner(),
-                author: caller.actor.id(),
-                created_at: caller.app.clock.now(),
-            };
+            row.number = agent.last_binding;
             bindings::insert(tx, &row).await?;
-            let binding = Binding::new(row, None);
-            let event = Event::created("binding", binding.id, &binding);
-            Ok(Change::one(binding, event))
+            let value = Binding::new(row, None);
+            let event = Event::created("binding", value.id, &value);
+            let location = format!(
+                "/api/tenants/{tenant}/agents/{agent_id}/bindings/{}",
+                value.id
+            );
+            Ok(Change::one(Created { location, value }, event))
         })
-        .await?;
-    Ok(Created {
-        location: format!(
-            "/api/tenants/{tenant}/agents/{agent_id}/bindings/{}",
-            value.id
+        .await
+}
+
+/// Every version that the binding names exists in this tenant.
+async fn require_versions(tx: &mut TenantTx, binding: &bindings::Binding) -> Result<()> {
+    for (kind, version) in [
+        (ArtifactKind::Prompt, binding.prompt_version_id),
+        (
+            ArtifactKind::RuntimeConfig,
+            binding.runtime_config_version_id,
         ),
-        value,
-    })
+    ] {
+        let found = artifacts::find_version(tx, kind, None, version).await?;
+        found.ok_or_else(ApiError::not_found)?;
+    }
+    Ok(())
 }
 
 async fn list(
@@ -323,7 +332,7 @@ async fn delete(
 
 async fn activate(
     caller: Caller<AgentsWrite>,
-    Path((tenant, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
+    Path((_, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
     if_match: IfMatch,
 ) -> Result<Entity<Binding>> {
     let binding = caller
@@ -336,33 +345,31 @@ async fn activate(
             if before == Some(id) {
                 return Ok(Change::none(Binding::new(row, before)));
             }
-            let now = caller.app.clock.now();
             agent.active_binding_id = Some(id);
             agent.revision += 1;
-            agent.updated_at = now;
+            agent.updated_at = caller.app.clock.now();
             agents::update(tx, &agent).await?;
-            let activation = bindings::Activation {
-                tenant_id: tenant,
-                id: caller.app.clock.new_id(),
-                agent_id,
-                binding_id: id,
-                binding_number: row.number,
-                author: caller.actor.id(),
-                activated_at: now,
-            };
+            let activation = activation(&caller, &row);
             bindings::record_activation(tx, &activation).await?;
             let state = |id| serde_json::json!({ "active_binding_id": id });
-            let event = Event::of(
-                "activated",
-                "agent",
-                agent_id,
-                Some(&state(before)),
-                Some(&state(Some(id))),
-            );
+            let (before, after) = (state(before), state(Some(id)));
+            let event = Event::of("activated", "agent", agent_id, Some(&before), Some(&after));
             Ok(Change::one(Binding::new(row, Some(id)), event))
         })
         .await?;
     Ok(Entity(binding))
+}
+
+fn activation(caller: &Caller<AgentsWrite>, binding: &bindings::Binding) -> bindings::Activation {
+    bindings::Activation {
+        tenant_id: binding.tenant_id,
+        id: caller.app.clock.new_id(),
+        agent_id: binding.agent_id,
+        binding_id: binding.id,
+        binding_number: binding.number,
+        author: caller.actor.id(),
+        activated_at: caller.app.clock.now(),
+    }
 }
 
 async fn activations(

@@ -15,9 +15,10 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, Json, List, NoFilter, Path,
+        Caller, IdempotencyKey, Json, List, NoFilter, Path,
         scopes::{KeysRead, KeysWrite},
     },
+    once::Once,
     openapi::{Api, Doc},
 };
 
@@ -49,6 +50,13 @@ pub struct ApiKey {
     revoked_at: Option<DateTime<Utc>>,
     /// When it was last used, a few seconds late; null while it was not.
     last_used_at: Option<DateTime<Utc>>,
+}
+
+impl ApiKey {
+    /// Its id.
+    pub(super) const fn id(&self) -> ApiKeyId {
+        self.id
+    }
 }
 
 impl From<api_keys::ApiKey> for ApiKey {
@@ -90,12 +98,13 @@ impl From<api_keys::ApiKey> for ApiKey {
 pub struct NewApiKey {
     /// The key.
     key: ApiKey,
-    /// The key itself. Shown this once.
+    /// The key itself. Shown this once; null in a replayed answer.
     #[schema(max_length = 200)]
-    secret: String,
+    secret: Option<String>,
 }
 
 impl Resource for NewApiKey {
+    const SECRET: Option<&'static str> = Some("secret");
     const VERSIONED: bool = false;
     fn revision(&self) -> Option<i64> {
         None
@@ -193,27 +202,25 @@ pub(super) fn routes(api: &mut Api) {
 async fn create(
     caller: Caller<KeysWrite>,
     Json(body): Json<CreateApiKey>,
-) -> Result<Created<NewApiKey>> {
+    key: IdempotencyKey,
+) -> Result<Once<Created<NewApiKey>>> {
     let scopes = granted(&caller, &body)?;
     let tenant = caller.tenant()?;
     let clock = &caller.app.clock;
     let (row, secret) = generate(clock, tenant, &body.name, scopes, body.expires_at);
-    let value = caller
-        .change(async |tx| {
-            tenants::find(tx, false)
-                .await?
-                .ok_or_else(ApiError::not_found)?;
+    caller
+        .once(&key, async |tx| {
+            let known = tenants::find(tx, false).await?;
+            known.ok_or_else(ApiError::not_found)?;
             api_keys::insert(tx, &row, &secret.hash).await?;
             let key = ApiKey::from(row);
             let event = Event::created("api_key", key.id, &key);
-            let secret = secret.token;
-            Ok(Change::one(NewApiKey { key, secret }, event))
+            let location = format!("/api/tenants/{tenant}/keys/{}", key.id);
+            let secret = Some(secret.token);
+            let value = NewApiKey { key, secret };
+            Ok(Change::one(Created { location, value }, event))
         })
-        .await?;
-    Ok(Created {
-        location: format!("/api/tenants/{tenant}/keys/{}", value.key.id),
-        value,
-    })
+        .await
 }
 
 /// The scopes of the new key, none of which the caller may lack.

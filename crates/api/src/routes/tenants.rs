@@ -7,7 +7,7 @@ use patchbay_domain::{
     scope::Preset,
     text::{Name, Slug},
 };
-use patchbay_persistence::{api_keys, tenants};
+use patchbay_persistence::{TenantTx, api_keys, tenants};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,9 +17,10 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, IfMatch, Json, List, Patch,
+        Caller, IdempotencyKey, IfMatch, Json, List, Patch,
         scopes::{Operator, TenantRead, TenantWrite},
     },
+    once::Once,
     openapi::{Api, Doc},
 };
 
@@ -155,12 +156,13 @@ pub struct NewTenant {
     tenant: Tenant,
     /// Its first key, with the preset `admin`.
     admin_key: ApiKey,
-    /// The key itself. Shown this once.
+    /// The key itself. Shown this once; null in a replayed answer.
     #[schema(max_length = 200)]
-    admin_secret: String,
+    admin_secret: Option<String>,
 }
 
 impl Resource for NewTenant {
+    const SECRET: Option<&'static str> = Some("admin_secret");
     const VERSIONED: bool = true;
     fn revision(&self) -> Option<i64> {
         Some(self.tenant.revision)
@@ -184,6 +186,24 @@ pub struct PatchTenant {
     /// Limits. Operator only; null clears them.
     #[serde(default)]
     limits: Patch<Option<Metadata>>,
+}
+
+impl PatchTenant {
+    fn apply(self, row: &mut tenants::Tenant) -> Result<()> {
+        self.name.apply(&mut row.name, Name::into_inner);
+        self.status
+            .apply(&mut row.status, |status| status.as_str().to_owned());
+        for (patch, target) in [
+            (self.settings, &mut row.settings),
+            (self.limits, &mut row.limits),
+        ] {
+            if let Patch::To(patch) = patch {
+                let current = Metadata::try_from(std::mem::take(target))?;
+                *target = current.merged(patch)?.into_value();
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Which tenants are wanted.
@@ -248,7 +268,8 @@ pub(super) fn routes(api: &mut Api) {
 async fn create(
     caller: Caller<Operator>,
     Json(body): Json<CreateTenant>,
-) -> Result<Created<NewTenant>> {
+    key: IdempotencyKey,
+) -> Result<Once<Created<NewTenant>>> {
     let clock = &caller.app.clock;
     let now = clock.now();
     let row = tenants::Tenant {
@@ -262,34 +283,35 @@ async fn create(
         created_at: now,
         updated_at: now,
     };
-    let (key, secret) = keys::generate(
-        clock,
-        row.id,
-        "first admin key",
-        Preset::Admin.scopes(),
-        None,
-    );
-    let value = caller
-        .change_in(row.id, async |tx| {
-            tenants::insert(tx, &row).await?;
-            api_keys::insert(tx, &key, &secret.hash).await?;
-            let tenant = Tenant::try_from(row.clone())?;
-            let admin_key = ApiKey::from(key.clone());
+    caller
+        .once_in(row.id, &key, async |tx| {
+            let value = insert(&caller, tx, row).await?;
+            let (tenant, first) = (&value.tenant, &value.admin_key);
             let events = vec![
-                Event::created("tenant", row.id, &tenant),
-                Event::created("api_key", key.id, &admin_key),
+                Event::created("tenant", tenant.id, tenant),
+                Event::created("api_key", first.id(), first),
             ];
-            let value = NewTenant {
-                tenant,
-                admin_key,
-                admin_secret: secret.token,
-            };
+            let location = format!("/api/tenants/{}", tenant.id);
+            let value = Created { location, value };
             Ok(Change { value, events })
         })
-        .await?;
-    Ok(Created {
-        location: format!("/api/tenants/{}", value.tenant.id),
-        value,
+        .await
+}
+
+/// The tenant with its first key.
+async fn insert(
+    caller: &Caller<Operator>,
+    tx: &mut TenantTx,
+    row: tenants::Tenant,
+) -> Result<NewTenant> {
+    let (name, scopes) = ("first admin key", Preset::Admin.scopes());
+    let (key, secret) = keys::generate(&caller.app.clock, row.id, name, scopes, None);
+    tenants::insert(tx, &row).await?;
+    api_keys::insert(tx, &key, &secret.hash).await?;
+    Ok(NewTenant {
+        tenant: row.try_into()?,
+        admin_key: key.into(),
+        admin_secret: Some(secret.token),
     })
 }
 
@@ -324,18 +346,7 @@ async fn patch(
             let mut row = found.ok_or_else(ApiError::not_found)?;
             if_match.check(row.revision)?;
             let before = Tenant::try_from(row.clone())?;
-            body.name.apply(&mut row.name, Name::into_inner);
-            body.status
-                .apply(&mut row.status, |s| s.as_str().to_owned());
-            for (patch, target) in [
-                (body.settings, &mut row.settings),
-                (body.limits, &mut row.limits),
-            ] {
-                if let Patch::To(patch) = patch {
-                    let current = Metadata::try_from(std::mem::take(target))?;
-                    *target = current.merged(patch)?.into_value();
-                }
-            }
+            body.apply(&mut row)?;
             row.revision += 1;
             row.updated_at = caller.app.clock.now();
             tenants::update(tx, &row).await?;

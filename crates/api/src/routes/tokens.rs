@@ -105,65 +105,93 @@ async fn create(
     caller: Caller<TokensWrite>,
     Json(body): Json<CreateToken>,
 ) -> Result<Created<Token>> {
-    let ttl = body.ttl_seconds.unwrap_or(600);
+    let request = check(body)?;
+    let session = joinable(&caller, request.session_id).await?;
+    if let Some(identity) = &request.identity {
+        refuse_if_present(&caller, &session.room_name, identity).await?;
+    }
+    let location = format!("/api/tenants/{}/sessions/{}", caller.tenant()?, session.id);
+    let role = request.role;
+    let value = mint(&caller, &session, request)?;
+    let minted = serde_json::json!({
+        "role": role,
+        "identity": value.participant_identity,
+        "expires_at": value.expires_at,
+    });
+    let event = Event::of(
+        "token_minted",
+        "session",
+        session.id,
+        None::<&()>,
+        Some(&minted),
+    );
+    caller.change(async |_| Ok(Change::one((), event))).await?;
+    Ok(Created { location, value })
+}
+
+/// A token to be minted, checked.
+struct TokenRequest {
+    session_id: SessionId,
+    role: TokenRole,
+    identity: Option<String>,
+    name: Option<Name>,
+    ttl: u32,
+}
+
+fn check(body: CreateToken) -> Result<TokenRequest> {
+    let CreateToken {
+        session_id,
+        role,
+        identity,
+        name,
+        ttl_seconds,
+    } = body;
+    let ttl = ttl_seconds.unwrap_or(600);
     if !(10..=3600).contains(&ttl) {
         let invalid = Invalid::new("out_of_range", "10 to 3600 is allowed");
         return Err(ApiError::invalid_at("/ttl_seconds", invalid));
     }
-    let given = body.identity.map(Text::into_inner);
-    if given
-        .as_ref()
-        .is_some_and(|id| RESERVED.iter().any(|r| id.starts_with(r)))
-    {
+    let identity = identity.map(Text::into_inner);
+    let is_reserved = |id: &String| RESERVED.iter().any(|prefix| id.starts_with(prefix));
+    if identity.as_ref().is_some_and(is_reserved) {
         let invalid = Invalid::new("reserved", "agent-, sip_ and usr_ are reserved");
         return Err(ApiError::invalid_at("/identity", invalid));
     }
-    let session = joinable(&caller, body.session_id).await?;
-    if let Some(identity) = &given {
-        refuse_if_present(&caller, &session.room_name, identity).await?;
-    }
+    Ok(TokenRequest {
+        session_id,
+        role,
+        identity,
+        name,
+        ttl,
+    })
+}
+
+fn mint(
+    caller: &Caller<TokensWrite>,
+    session: &sessions::Session,
+    request: TokenRequest,
+) -> Result<Token> {
     let app = &caller.app;
-    let identity = given.unwrap_or_else(|| format!("usr_{}", app.clock.new_uuid()));
-    let expires_at = app.clock.now() + TimeDelta::seconds(ttl.into());
+    let generated = || format!("usr_{}", app.clock.new_uuid());
+    let identity = request.identity.unwrap_or_else(generated);
     let participant_token = app.livekit.mint(&JoinToken {
         room: &session.room_name,
         identity: &identity,
-        name: body.name.as_deref().unwrap_or_default(),
-        role: match body.role {
+        name: request.name.as_deref().unwrap_or_default(),
+        role: match request.role {
             TokenRole::User => Role::User,
             TokenRole::Observer => Role::Observer,
             TokenRole::Supervisor => Role::Supervisor,
         },
-        ttl: Duration::from_secs(ttl.into()),
+        ttl: Duration::from_secs(request.ttl.into()),
         attributes: vec![("patchbay.session_id".to_owned(), session.id.to_string())],
     })?;
-    let value = Token {
+    Ok(Token {
         server_url: app.settings.public_url().to_owned(),
         participant_token,
-        room_name: session.room_name,
+        room_name: session.room_name.clone(),
         participant_identity: identity,
-        expires_at,
-    };
-    let minted = serde_json::json!({
-        "role": body.role,
-        "identity": value.participant_identity,
-        "expires_at": expires_at,
-    });
-    caller
-        .change(async |_| {
-            let event = Event::of(
-                "token_minted",
-                "session",
-                session.id,
-                None::<&()>,
-                Some(&minted),
-            );
-            Ok(Change::one((), event))
-        })
-        .await?;
-    Ok(Created {
-        location: format!("/api/tenants/{}/sessions/{}", caller.tenant()?, session.id),
-        value,
+        expires_at: app.clock.now() + TimeDelta::seconds(request.ttl.into()),
     })
 }
 

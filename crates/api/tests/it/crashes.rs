@@ -185,3 +185,40 @@ async fn a_wrong_setting_is_one_line_and_exit_code_2() {
         assert!(!said.contains("short"), "a secret is printed: {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyed_start_that_died_is_answered_and_not_repeated() {
+    let crashing = Crashing::new().await;
+    let crash = Some("after_create_room");
+    let settings = ["--request-timeout=2s", "--start-deadline=30s"];
+    let mut api = crashing.start(crash, &settings);
+    let fixture = Fixture::make(&crashing.base(), "acme").await;
+    let body = json!({
+        "agent_id": fixture.agent, "variables": { "company": "Acme" }, "start": true,
+    });
+    let send = || {
+        reqwest::Client::new()
+            .post(format!("{}{}", fixture.base, fixture.at("sessions")))
+            .bearer_auth(&fixture.key)
+            .header("idempotency-key", "k")
+            .json(&body)
+            .send()
+    };
+    assert!(send().await.is_err(), "the answer is lost");
+    api.wait(Duration::from_secs(10));
+    let _api = crashing.start(None, &settings);
+    let client = fixture.admin.with_header("idempotency-key", "k");
+    let path = fixture.at("sessions");
+    // The first request may still be settling, as far as anybody can tell; later it is not.
+    let replay = eventually("the replay", Duration::from_secs(35), async || {
+        let answer = client.post(&path, &body).await;
+        (answer.status != 409).then_some(answer)
+    })
+    .await;
+    assert_eq!(replay.header("idempotency-replayed"), "true");
+    let session = replay.expect(201);
+    let listed = fixture.admin.get(&path).await.expect(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+    let started = until(&fixture, &session, |s| s["dispatched_at"].is_string()).await;
+    assert_eq!(dispatches(&started).await, 1);
+}

@@ -14,6 +14,7 @@ mod document;
 mod e2e;
 mod faults;
 mod health;
+mod idempotency;
 mod rls;
 mod sessions;
 mod support;

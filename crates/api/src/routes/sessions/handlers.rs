@@ -5,7 +5,7 @@ use patchbay_domain::{
     session::SessionState,
     text::{Detail, Word},
 };
-use patchbay_persistence::{TenantTx, participants, sessions};
+use patchbay_persistence::{TenantTx, idempotency, participants, sessions};
 
 use super::dto::{CreateSession, Participant, Session, SessionFilter, StopSession};
 use crate::{
@@ -13,13 +13,14 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, IfMatch, Json, List, NoFilter, OptionalJson, Path,
+        Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, OptionalJson, Path,
         scopes::{SessionsRead, SessionsStop, SessionsWrite},
     },
     flows::{
         record::Record,
         sessions::{self as flow, NewSession, StopRequest},
     },
+    once::Once,
 };
 
 fn is_dispatched(session: &sessions::Session) -> bool {
@@ -38,40 +39,53 @@ async fn locked<P>(caller: &Caller<P>, tx: &mut TenantTx, id: SessionId) -> Resu
 pub(super) async fn create(
     caller: Caller<SessionsWrite>,
     Json(body): Json<CreateSession>,
-) -> Result<Created<Session>> {
+    key: IdempotencyKey,
+) -> Result<Once<Created<Session>>> {
     let tenant = caller.tenant()?;
     let start = body.start;
+    let answer = |session: sessions::Session| Created {
+        location: format!("/api/tenants/{tenant}/sessions/{}", session.id),
+        value: session.into(),
+    };
+    caller
+        .once_then(
+            &key,
+            async |tx| {
+                let session = insert(&caller, tx, body).await?;
+                Ok(Change::none(answer(session)))
+            },
+            async |made: Created<Session>| match start {
+                true => {
+                    let id = made.value.id;
+                    let (session, _) = flow::settle(&caller.app, tenant, id, is_dispatched).await?;
+                    Ok(answer(session))
+                }
+                false => Ok(made),
+            },
+        )
+        .await
+}
+
+/// The session, started where that was asked for.
+async fn insert(
+    caller: &Caller<SessionsWrite>,
+    tx: &mut TenantTx,
+    body: CreateSession,
+) -> Result<sessions::Session> {
     let new = NewSession {
         agent_id: body.agent_id,
         binding_id: body.binding_id,
         variables: body.variables,
         metadata: body.metadata,
     };
-    let mut session = caller
-        .change(async |tx| {
-            let session = flow::create(&caller.app, tx, new).await?;
-            let mut record = locked(&caller, tx, session.id).await?;
-            record.note(Event::created(
-                "session",
-                session.id,
-                &Session::from(session),
-            ));
-            if start {
-                flow::start(&caller.app, tx, &mut record).await?;
-            }
-            let session = record
-                .save(tx, &caller.actor, Some(&caller.request))
-                .await?;
-            Ok(Change::none(session))
-        })
-        .await?;
-    if start {
-        (session, _) = flow::settle(&caller.app, tenant, session.id, is_dispatched).await?;
+    let session = flow::create(&caller.app, tx, new).await?;
+    let mut record = locked(caller, tx, session.id).await?;
+    let event = Event::created("session", session.id, &Session::from(session));
+    record.note(event);
+    if body.start {
+        flow::start(&caller.app, tx, &mut record).await?;
     }
-    Ok(Created {
-        location: format!("/api/tenants/{tenant}/sessions/{}", session.id),
-        value: session.into(),
-    })
+    record.save(tx, &caller.actor, Some(&caller.request)).await
 }
 
 pub(super) async fn list(
@@ -110,7 +124,7 @@ pub(super) async fn get(
 
 pub(super) async fn delete(
     caller: Caller<SessionsWrite>,
-    Path((_, id)): Path<(TenantId, SessionId)>,
+    Path((tenant, id)): Path<(TenantId, SessionId)>,
     if_match: IfMatch,
 ) -> Result<Deleted> {
     caller
@@ -123,52 +137,73 @@ pub(super) async fn delete(
                 return Err(ApiError::new(Code::SessionLive, detail));
             }
             sessions::delete(tx, id).await?;
+            idempotency::erase(tx, &format!("/api/tenants/{tenant}/sessions/{id}")).await?;
             let event = Event::deleted("session", id, &Session::from(row));
             Ok(Change::one(Deleted, event))
         })
         .await
 }
 
+/// The session as it is, while LiveKit is asked.
+fn pending(session: sessions::Session) -> Change<Settled<Session>> {
+    Change::none(Settled {
+        value: session.into(),
+        done: false,
+    })
+}
+
 pub(super) async fn start(
     caller: Caller<SessionsWrite>,
     Path((tenant, id)): Path<(TenantId, SessionId)>,
-) -> Result<Settled<Session>> {
+    key: IdempotencyKey,
+) -> Result<Once<Settled<Session>>> {
+    let (actor, request) = (&caller.actor, Some(&caller.request));
     caller
-        .change(async |tx| {
-            let mut record = locked(&caller, tx, id).await?;
-            flow::start(&caller.app, tx, &mut record).await?;
-            record
-                .save(tx, &caller.actor, Some(&caller.request))
-                .await?;
-            Ok(Change::none(()))
-        })
-        .await?;
-    let (session, done) = flow::settle(&caller.app, tenant, id, is_dispatched).await?;
-    let value = session.into();
-    Ok(Settled { value, done })
+        .once_then(
+            &key,
+            async |tx| {
+                let mut record = locked(&caller, tx, id).await?;
+                flow::start(&caller.app, tx, &mut record).await?;
+                Ok(pending(record.save(tx, actor, request).await?))
+            },
+            async |_| settled(&caller, tenant, id, is_dispatched).await,
+        )
+        .await
 }
 
 pub(super) async fn stop(
     caller: Caller<SessionsStop>,
     Path((tenant, id)): Path<(TenantId, SessionId)>,
     OptionalJson(body): OptionalJson<StopSession>,
-) -> Result<Settled<Session>> {
-    let request = StopRequest {
+    key: IdempotencyKey,
+) -> Result<Once<Settled<Session>>> {
+    let stop = StopRequest {
         reason: body.reason.map(Word::into_inner),
         error: body.error.map(Detail::into_inner),
     };
+    let (actor, request) = (&caller.actor, Some(&caller.request));
     caller
-        .change(async |tx| {
-            let mut record = locked(&caller, tx, id).await?;
-            caller.require_live_if_suspended(record.session.state.is_live())?;
-            flow::stop(&caller.app, tx, &mut record, request).await?;
-            record
-                .save(tx, &caller.actor, Some(&caller.request))
-                .await?;
-            Ok(Change::none(()))
-        })
-        .await?;
-    let (session, done) = flow::settle(&caller.app, tenant, id, is_over).await?;
+        .once_then(
+            &key,
+            async |tx| {
+                let mut record = locked(&caller, tx, id).await?;
+                caller.require_live_if_suspended(record.session.state.is_live())?;
+                flow::stop(&caller.app, tx, &mut record, stop).await?;
+                Ok(pending(record.save(tx, actor, request).await?))
+            },
+            async |_| settled(&caller, tenant, id, is_over).await,
+        )
+        .await
+}
+
+/// The session once LiveKit has confirmed, or as it is when that takes too long.
+async fn settled<P>(
+    caller: &Caller<P>,
+    tenant: TenantId,
+    id: SessionId,
+    done: fn(&sessions::Session) -> bool,
+) -> Result<Settled<Session>> {
+    let (session, done) = flow::settle(&caller.app, tenant, id, done).await?;
     let value = session.into();
     Ok(Settled { value, done })
 }

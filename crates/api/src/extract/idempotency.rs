@@ -1,0 +1,101 @@
+//! `Idempotency-Key`: what makes a request safe to repeat.
+
+use std::future::{Ready, ready};
+
+use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::HeaderName,
+};
+use patchbay_persistence::idempotency::Claim;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::Actor;
+use crate::{
+    error::{ApiError, Code, Result},
+    openapi::{Describe, Operation},
+};
+
+/// The header.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const MAX_LENGTH: usize = 255;
+
+/// SHA-256 of the body, left in the request by whoever read it.
+pub struct BodyDigest(pub [u8; 32]);
+
+/// The key of a request, if it has one. It is the last argument of a handler, after the body, whose
+/// digest goes into the fingerprint.
+pub struct IdempotencyKey(Option<Keyed>);
+
+struct Keyed {
+    key: String,
+    operation: String,
+    path: String,
+    fingerprint: Vec<u8>,
+}
+
+impl IdempotencyKey {
+    /// What the key stands for when this actor sends it.
+    pub fn claim(&self, actor: &Actor) -> Option<Claim> {
+        self.0.as_ref().map(|keyed| Claim {
+            caller: actor.id(),
+            operation: keyed.operation.clone(),
+            key: keyed.key.clone(),
+            fingerprint: keyed.fingerprint.clone(),
+            path: keyed.path.clone(),
+        })
+    }
+}
+
+impl FromRequest for IdempotencyKey {
+    type Error = ApiError;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(read(request).map(Self))
+    }
+}
+
+fn read(request: &HttpRequest) -> Result<Option<Keyed>> {
+    let mut given = request.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(key) = given.next() else {
+        return Ok(None);
+    };
+    let key = key.to_str().unwrap_or_default();
+    let visible = key.chars().all(|c| c.is_ascii_graphic());
+    if given.next().is_some() || !(1..=MAX_LENGTH).contains(&key.len()) || !visible {
+        let detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters.";
+        return Err(ApiError::new(Code::InvalidIdempotencyKey, detail));
+    }
+    let pattern = request.match_pattern().unwrap_or_default();
+    let mut fingerprint = Sha256::new_with_prefix(request.path());
+    if let Some(BodyDigest(digest)) = request.extensions().get() {
+        fingerprint.update(digest);
+    }
+    Ok(Some(Keyed {
+        key: key.to_owned(),
+        operation: format!("{} {pattern}", request.method()),
+        path: request.path().to_owned(),
+        fingerprint: fingerprint.finalize().to_vec(),
+    }))
+}
+
+impl Describe for IdempotencyKey {
+    fn describe(operation: &mut Operation) {
+        operation.parameter(json!({
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": false,
+            "description": "Makes the request safe to repeat for 24 hours: the effect happens once, and a repetition is given the first answer again (without a secret that was in it). Unique for your key and this operation; a UUID will do.",
+            "schema": { "type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[!-~]+$" },
+            "example": "6f0c1a52-5a0e-4ad6-9d0c-6c8f4c1f7f10",
+        }));
+        for code in [
+            Code::InvalidIdempotencyKey,
+            Code::IdempotencyKeyReused,
+            Code::IdempotencyInFlight,
+            Code::Erased,
+        ] {
+            operation.error(code);
+        }
+    }
+}

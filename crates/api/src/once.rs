@@ -1,0 +1,199 @@
+//! Effects that happen once: the one mechanism behind `Idempotency-Key`.
+//!
+//! Inside the transaction of the effect, the request takes a lock on its key, looks for an earlier
+//! answer, and leaves its own. Effect and record are therefore durable together or not at all. A
+//! request that settles later (a start that waits for LiveKit) leaves a provisional answer first,
+//! good from `settles_at` on, and the final one when it has it.
+
+use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody};
+use patchbay_domain::TenantId;
+use patchbay_persistence::{
+    TenantTx,
+    idempotency::{self, Claim},
+};
+use serde_json::Value;
+
+use crate::{
+    answer::{Answer, Parts, Resource, respond},
+    audit::Change,
+    error::{ApiError, Code, Result},
+    extract::{Caller, IdempotencyKey},
+    openapi::{Describe, Operation},
+};
+
+/// An answer of an operation that takes an `Idempotency-Key`.
+pub enum Once<R> {
+    /// The effect happened just now.
+    Fresh(R),
+    /// It happened before; this is what was answered then.
+    Replayed(Parts),
+}
+
+impl<R: Answer> Responder for Once<R> {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        match self {
+            Self::Fresh(answer) => respond(&answer),
+            Self::Replayed(parts) => {
+                let mut response = parts.respond();
+                response.headers_mut().insert(
+                    actix_web::http::header::HeaderName::from_static("idempotency-replayed"),
+                    actix_web::http::header::HeaderValue::from_static("true"),
+                );
+                response
+            }
+        }
+    }
+}
+
+impl<R: Answer> Describe for Once<R> {
+    fn describe(operation: &mut Operation) {
+        R::describe(operation);
+        operation.header_of_answers("Idempotency-Replayed");
+    }
+}
+
+impl<P> Caller<P> {
+    /// Makes a change once: [`Caller::change`] for operations that take an `Idempotency-Key`.
+    pub async fn once<R: Answer>(
+        &self,
+        key: &IdempotencyKey,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<R>>,
+    ) -> Result<Once<R>> {
+        self.once_in(self.tenant()?, key, work).await
+    }
+
+    /// The same in a tenant that is not the caller's: the one that is being made.
+    pub async fn once_in<R: Answer>(
+        &self,
+        tenant: TenantId,
+        key: &IdempotencyKey,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<R>>,
+    ) -> Result<Once<R>> {
+        self.begin_once(tenant, key, work, true).await
+    }
+
+    /// Makes a change once, commits it, and then completes the answer outside the transaction.
+    pub async fn once_then<R: Answer>(
+        &self,
+        key: &IdempotencyKey,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<R>>,
+        then: impl AsyncFnOnce(R) -> Result<R>,
+    ) -> Result<Once<R>> {
+        let tenant = self.tenant()?;
+        let provisional = match self.begin_once(tenant, key, work, false).await? {
+            Once::Fresh(provisional) => provisional,
+            replayed => return Ok(replayed),
+        };
+        let answer = then(provisional).await?;
+        if let Some(claim) = key.claim(&self.actor) {
+            let mut tx = self.app.db.begin(tenant).await?;
+            self.record(&mut tx, &claim, &answer, true).await?;
+            tx.commit().await?;
+        }
+        Ok(Once::Fresh(answer))
+    }
+
+    async fn begin_once<R: Answer>(
+        &self,
+        tenant: TenantId,
+        key: &IdempotencyKey,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<R>>,
+        settled: bool,
+    ) -> Result<Once<R>> {
+        let Some(claim) = key.claim(&self.actor) else {
+            return Ok(Once::Fresh(self.change_in(tenant, work).await?));
+        };
+        let home = self.home();
+        let mut tx = self.app.db.begin(home).await?;
+        if let Some(known) = self.known(&mut tx, &claim).await? {
+            tx.finish();
+            return Ok(Once::Replayed(known));
+        }
+        tx.enter(tenant).await?;
+        let answer = self.apply(&mut tx, work).await?;
+        tx.enter(home).await?;
+        self.record(&mut tx, &claim, &answer, settled).await?;
+        tx.commit().await?;
+        Ok(Once::Fresh(answer))
+    }
+
+    /// What this request was answered before, if it was.
+    async fn known(&self, tx: &mut TenantTx, claim: &Claim) -> Result<Option<Parts>> {
+        let in_flight = || {
+            let detail = "The first request with this key is still being worked on.";
+            ApiError::new(Code::IdempotencyInFlight, detail)
+        };
+        if !claim.lock(tx).await? {
+            return Err(in_flight());
+        }
+        let Some((fingerprint, answer)) = claim.find(tx).await? else {
+            return Ok(None);
+        };
+        if fingerprint != claim.fingerprint {
+            let detail = "The key was used for another path or body.";
+            return Err(ApiError::new(Code::IdempotencyKeyReused, detail));
+        }
+        let idempotency::Answer {
+            status,
+            location,
+            etag,
+            body,
+            settles_at,
+        } = answer;
+        if settles_at.is_some_and(|at| at > self.app.clock.now()) {
+            return Err(in_flight());
+        }
+        let Some(status) = status else {
+            let detail = "The request was interrupted, and it is not known whether it took effect.";
+            return Err(ApiError::new(Code::OutcomeUnknown, detail));
+        };
+        let body = body.ok_or_else(|| {
+            let detail = "What was answered then has been erased since.";
+            ApiError::new(Code::Erased, detail)
+        })?;
+        Ok(Some(Parts {
+            status: u16::try_from(status).map_err(ApiError::internal)?,
+            location,
+            etag,
+            body,
+        }))
+    }
+
+    async fn record<R: Answer>(
+        &self,
+        tx: &mut TenantTx,
+        claim: &Claim,
+        answer: &R,
+        settled: bool,
+    ) -> Result<()> {
+        let parts = answer.parts()?;
+        let now = self.app.clock.now();
+        // Longer than a request may take: whoever was to settle it is then gone.
+        let until = now + std::time::Duration::from(self.app.settings.request_timeout);
+        let row = idempotency::Answer {
+            status: Some(i16::try_from(parts.status).map_err(ApiError::internal)?),
+            location: parts.location,
+            etag: parts.etag,
+            body: Some(without_secret::<R::Resource>(parts.body)?),
+            settles_at: (!settled).then_some(until),
+        };
+        Ok(claim.store(tx, &row, now).await?)
+    }
+
+    /// Whose rows the record is among: the path's tenant, or nobody's.
+    fn home(&self) -> TenantId {
+        self.path_tenant()
+            .unwrap_or(TenantId::new(uuid::Uuid::nil()))
+    }
+}
+
+/// What is kept of a body.
+fn without_secret<T: Resource>(body: String) -> Result<String> {
+    let Some(field) = T::SECRET else {
+        return Ok(body);
+    };
+    let mut value: Value = serde_json::from_str(&body).map_err(ApiError::internal)?;
+    value[field] = Value::Null;
+    Ok(value.to_string())
+}
