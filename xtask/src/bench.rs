@@ -41,6 +41,8 @@ pub fn run() -> Result<()> {
     outcome
 }
 
+const UNLIMITED: &str = "reads=0,writes=0,starts=0";
+
 fn measure(tools: &Tools, folder: &Path) -> Result<()> {
     let ports = Ports {
         postgres: 0,
@@ -52,7 +54,11 @@ fn measure(tools: &Tools, folder: &Path) -> Result<()> {
         folder,
         &ports,
         &dev::binary("release"),
-        &[("PATCHBAY_LOG", "warn")],
+        &[
+            ("PATCHBAY_LOG", "warn"),
+            ("PATCHBAY_KEY_LIMITS", UNLIMITED),
+            ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
+        ],
     )?;
     let seeded = seed::seed(&running.base, &running.operator_key, "bench")?;
     let postgres = running

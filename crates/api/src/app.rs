@@ -11,7 +11,7 @@ use patchbay_livekit::LiveKit;
 use patchbay_persistence::{Db, PoolSettings};
 use tokio::sync::Notify;
 
-use crate::settings::Settings;
+use crate::{rates::RateLimits, settings::Settings};
 
 /// The service's state. Shared behind an `Arc`.
 pub struct App {
@@ -25,6 +25,8 @@ pub struct App {
     pub clock: Clock,
     /// How long sessions may take for what.
     pub timings: Timings,
+    /// Rate limits of this process.
+    pub rates: RateLimits,
     /// Told when a job may be due.
     pub job_due: Notify,
     /// Told when a webhook event is stored.
@@ -56,6 +58,12 @@ impl App {
         })?;
         Ok(Self {
             timings: settings.timings(),
+            rates: RateLimits::new(
+                settings.key_limits,
+                settings.tenant_limits,
+                settings.address_limit,
+                settings.processes,
+            ),
             settings,
             db,
             livekit,

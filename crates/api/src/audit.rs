@@ -125,7 +125,7 @@ pub async fn record(
         after,
         changed,
         request_id: request.map(|r| r.id.clone()).unwrap_or_default(),
-        address: request.and_then(|r| r.address.clone()),
+        address: request.and_then(|r| r.address).map(|a| a.to_string()),
     };
     Ok(audit::insert(tx, &row).await?)
 }

@@ -17,9 +17,11 @@ use futures_util::FutureExt as _;
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
+    address,
     app::App,
     error::{ApiError, PROBLEM_JSON},
     extract::RequestMeta,
+    rates::RateState,
     telemetry,
 };
 
@@ -33,7 +35,11 @@ pub async fn envelope<B: MessageBody + 'static>(
     let started = std::time::Instant::now();
     let meta = RequestMeta {
         id: request_id(&request),
-        address: request.peer_addr().map(|address| address.ip().to_string()),
+        address: request.peer_addr().map(|peer| {
+            let trusted = request.app_data::<web::Data<App>>();
+            let trusted = trusted.map_or(&[][..], |app| &app.settings.trusted_proxies);
+            address::client(peer.ip(), request.headers(), trusted)
+        }),
     };
     request.extensions_mut().insert(meta.clone());
     let span = tracing::info_span!(
@@ -59,6 +65,10 @@ pub async fn envelope<B: MessageBody + 'static>(
         Ok(Err(_)) => return refused(ApiError::internal("a handler panicked")),
         Err(_) => return refused(ApiError::timed_out(limit)),
     };
+    let state = response.request().extensions().get::<RateState>().cloned();
+    if let Some(state) = state {
+        state.write(response.headers_mut());
+    }
     let is_page = response.request().path().starts_with("/docs");
     set_headers(response.headers_mut(), &meta, is_page);
     let route = response.request().match_pattern().unwrap_or_default();

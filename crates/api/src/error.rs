@@ -51,6 +51,7 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
+    RateLimited,
     BadRequest,
     Internal,
     Unavailable,
@@ -111,6 +112,7 @@ impl Code {
                 "The media type is not supported",
             ),
             Self::ValidationFailed => ("validation_failed", 422, "The request is not valid"),
+            Self::RateLimited => ("rate_limited", 429, "Too many requests"),
             Self::Internal => ("internal", 500, "Something went wrong here"),
             Self::Unavailable => ("unavailable", 503, "Not available at the moment"),
         }
@@ -134,6 +136,7 @@ pub struct ApiError {
     detail: String,
     violations: Vec<Violation>,
     allow: Option<String>,
+    retry_after: Option<u64>,
 }
 
 /// The body of every error (RFC 9457).
@@ -181,6 +184,7 @@ impl ApiError {
             detail: detail.into(),
             violations: Vec::new(),
             allow: None,
+            retry_after: None,
         }
     }
 
@@ -237,6 +241,19 @@ impl ApiError {
         self.code
     }
 
+    /// Whether this is its code.
+    pub fn is(&self, code: Code) -> bool {
+        self.code == code
+    }
+
+    /// A request too many; the next may come in this many seconds.
+    pub fn rate_limited(detail: String, retry_after: u64) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Code::RateLimited, detail)
+        }
+    }
+
     /// A request that took longer than it may.
     pub fn timed_out(limit: std::time::Duration) -> Self {
         tracing::error!(?limit, "a request took too long");
@@ -274,8 +291,8 @@ impl ApiError {
         if status == 401 {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"patchbay\""));
         }
-        if status == 503 {
-            response.insert_header((header::RETRY_AFTER, "1"));
+        if let Some(seconds) = self.retry_after.or((status == 503).then_some(1)) {
+            response.insert_header((header::RETRY_AFTER, seconds));
         }
         if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
             response.insert_header((header::ALLOW, allow));

@@ -1,5 +1,6 @@
 //! The HTTP API of Patchbay. The binary `patchbay-api` is a thin shell around it.
 
+pub mod address;
 pub mod answer;
 pub mod app;
 pub mod audit;
@@ -10,6 +11,7 @@ pub mod extract;
 pub mod flows;
 pub mod once;
 pub mod openapi;
+pub mod rates;
 pub mod routes;
 pub mod server;
 pub mod settings;

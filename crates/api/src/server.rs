@@ -134,7 +134,16 @@ fn cors(settings: &Settings) -> Cors {
             header::HeaderName::from_static("x-request-id"),
             header::HeaderName::from_static("idempotency-key"),
         ])
-        .expose_headers(["etag", "location", "x-request-id", "retry-after", "allow"])
+        .expose_headers([
+            "etag",
+            "location",
+            "x-request-id",
+            "retry-after",
+            "allow",
+            "ratelimit",
+            "ratelimit-policy",
+            "idempotency-replayed",
+        ])
         .block_on_origin_mismatch(false)
         .max_age(600);
     for origin in &settings.cors_origins {

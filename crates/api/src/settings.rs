@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
-use patchbay_domain::session::Timings;
+use patchbay_domain::{limits::Rates, session::Timings};
 
 /// A value that is never printed.
 #[derive(Clone)]
@@ -63,7 +63,8 @@ impl From<Span> for Duration {
 }
 
 impl Span {
-    fn delta(self) -> TimeDelta {
+    /// As chrono has it.
+    pub fn delta(self) -> TimeDelta {
         TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
     }
 }
@@ -140,6 +141,41 @@ pub struct Settings {
     /// How long a body may take to arrive.
     #[arg(long, env = "PATCHBAY_BODY_TIMEOUT", default_value = "10s")]
     pub body_timeout: Span,
+    /// Requests per minute of one key: `reads=…,writes=…,starts=…`, 0 for any number.
+    #[arg(
+        long,
+        env = "PATCHBAY_KEY_LIMITS",
+        default_value = "reads=3000,writes=600,starts=120",
+        value_parser = rates
+    )]
+    pub key_limits: Rates,
+    /// Requests per minute of one tenant, unless the operator gave it limits of its own.
+    #[arg(
+        long,
+        env = "PATCHBAY_TENANT_LIMITS",
+        default_value = "reads=6000,writes=1200,starts=240",
+        value_parser = rates
+    )]
+    pub tenant_limits: Rates,
+    /// Failed authentications per minute of one address; 0 for any number.
+    #[arg(long, env = "PATCHBAY_ADDRESS_LIMIT", default_value = "120")]
+    pub address_limit: u32,
+    /// Processes that serve this installation: each allows its share of the limits.
+    #[arg(long, env = "PATCHBAY_PROCESSES", default_value = "1")]
+    pub processes: u32,
+    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8.
+    #[arg(long, env = "PATCHBAY_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// How long an answer is kept for its Idempotency-Key.
+    #[arg(long, env = "PATCHBAY_IDEMPOTENCY_RETENTION", default_value = "24h")]
+    pub idempotency_retention: Span,
+    /// How long an applied webhook event is kept.
+    #[arg(long, env = "PATCHBAY_WEBHOOK_RETENTION", default_value = "168h")]
+    pub webhook_retention: Span,
+    /// How often what has aged out is deleted.
+    #[arg(long, env = "PATCHBAY_PURGE_INTERVAL", default_value = "1h")]
+    pub purge_interval: Span,
+
     /// How long a request may take in all before it is answered 503.
     #[arg(long, env = "PATCHBAY_REQUEST_TIMEOUT", default_value = "30s")]
     pub request_timeout: Span,
@@ -213,6 +249,20 @@ fn env_name(text: &str) -> Result<String, String> {
     } else {
         Err("1 to 32 of a-z and 0-9 are allowed".to_owned())
     }
+}
+
+fn rates(text: &str) -> Result<Rates, String> {
+    let mut parts = text.split(',');
+    let mut rate = |name: &str| {
+        let part = parts.next().and_then(|part| part.trim().strip_prefix(name));
+        let number = part.and_then(|part| part.strip_prefix('=')?.parse().ok());
+        number.ok_or_else(|| "`reads=3000,writes=600,starts=120` is the form".to_owned())
+    };
+    Ok(Rates {
+        reads: rate("reads")?,
+        writes: rate("writes")?,
+        starts: rate("starts")?,
+    })
 }
 
 impl Settings {

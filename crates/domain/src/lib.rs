@@ -9,6 +9,7 @@ pub mod clock;
 pub mod configuration;
 pub mod id;
 pub mod invalid;
+pub mod limits;
 pub mod metadata;
 pub mod prompt;
 pub mod runtime;

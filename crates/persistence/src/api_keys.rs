@@ -35,6 +35,7 @@ pub struct Credential {
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
     pub tenant_status: String,
+    pub tenant_limits: serde_json::Value,
 }
 
 /// Inserts a key with the hash of its token.
@@ -61,6 +62,7 @@ pub async fn credential(
             api_keys::expires_at,
             api_keys::revoked_at,
             tenants::status,
+            tenants::limits,
         ))
         .first(connection)
         .await

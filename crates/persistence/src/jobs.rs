@@ -18,6 +18,8 @@ use crate::{Result, schema::jobs};
 pub const SESSION: &str = "session";
 /// Look for rooms of ours in LiveKit whose session is over.
 pub const ROOM_SWEEP: &str = "room_sweep";
+/// Delete what has aged out.
+pub const PURGE: &str = "purge";
 
 /// A claimed job.
 #[derive(Clone, Debug, QueryableByName)]

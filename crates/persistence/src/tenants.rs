@@ -81,3 +81,18 @@ pub async fn list(
     }
     Ok(query.load(connection).await?)
 }
+
+/// The ids of up to `limit` tenants after this one, in order.
+pub async fn ids_after(
+    connection: &mut AsyncPgConnection,
+    after: TenantId,
+    limit: i64,
+) -> Result<Vec<TenantId>> {
+    Ok(tenants::table
+        .filter(tenants::id.gt(after))
+        .order(tenants::id)
+        .limit(limit)
+        .select(tenants::id)
+        .load(connection)
+        .await?)
+}

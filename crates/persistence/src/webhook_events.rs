@@ -104,3 +104,11 @@ pub async fn mark_applied(
         .await?;
     Ok(updated == 1)
 }
+
+/// Deletes events that were received before `before` and applied; answers how many.
+pub async fn purge(connection: &mut AsyncPgConnection, before: DateTime<Utc>) -> Result<usize> {
+    let old = webhook_events::table
+        .filter(webhook_events::applied_at.is_not_null())
+        .filter(webhook_events::received_at.lt(before));
+    Ok(diesel::delete(old).execute(connection).await?)
+}

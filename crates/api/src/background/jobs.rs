@@ -7,7 +7,11 @@ use patchbay_persistence::jobs::{self, Job};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::Shutdown;
-use crate::{app::App, error::ApiError, flows::sync};
+use crate::{
+    app::App,
+    error::ApiError,
+    flows::{purge, sync},
+};
 
 /// Jobs that run at a time.
 const PARALLEL: usize = 32;
@@ -56,11 +60,14 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
 async fn seed(app: &App) -> bool {
     let seeded = async {
         let mut connection = app.db.connection().await?;
-        jobs::seed(&mut connection, jobs::ROOM_SWEEP, app.clock.now()).await
+        for kind in [jobs::ROOM_SWEEP, jobs::PURGE] {
+            jobs::seed(&mut connection, kind, app.clock.now()).await?;
+        }
+        Ok::<_, patchbay_persistence::Error>(())
     };
     let outcome = seeded.await;
     if let Err(error) = &outcome {
-        tracing::warn!(%error, "the room sweep could not be scheduled yet");
+        tracing::warn!(%error, "the periodic jobs could not be scheduled yet");
     }
     outcome.is_ok()
 }
@@ -147,6 +154,10 @@ async fn work(app: &App, job: &Job) -> Result<Option<DateTime<Utc>>, String> {
         (jobs::ROOM_SWEEP, _) => {
             sync::sweep_rooms(app).await.map_err(|e| e.to_string())?;
             Ok(Some(app.clock.now() + app.timings.reconcile))
+        }
+        (jobs::PURGE, _) => {
+            purge::purge(app).await.map_err(|e| e.to_string())?;
+            Ok(Some(app.clock.now() + app.settings.purge_interval.delta()))
         }
         (kind, _) => {
             Err(ApiError::internal(format!("no work for jobs of kind {kind}")).to_string())

@@ -1,4 +1,4 @@
-//! Notes when API keys were last used, in batches.
+//! Notes when API keys were last used, in batches, and forgets rate limits that nobody is near.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,6 +14,7 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
             _ = shutdown.changed() => {}
         }
+        app.rates.forget_idle();
         let used: Vec<_> = app
             .take_used_keys()
             .into_iter()

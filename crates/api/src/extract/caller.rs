@@ -2,9 +2,11 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
+use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web,
+};
 use futures_util::future::LocalBoxFuture;
-use patchbay_domain::{ApiKeyId, Scope, TenantId, api_key};
+use patchbay_domain::{ApiKeyId, Scope, TenantId, api_key, limits::TenantLimits};
 use patchbay_persistence::{TenantTx, api_keys};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
@@ -15,6 +17,7 @@ use crate::{
     audit::{self, Change},
     error::{ApiError, Code, Result},
     openapi::{Describe, Operation},
+    rates,
 };
 
 /// Who acts.
@@ -75,6 +78,7 @@ struct Identity {
     scopes: Vec<Scope>,
     tenant: Option<TenantId>,
     suspended: bool,
+    limits: TenantLimits,
 }
 
 impl<P: Permission> FromRequest for Caller<P> {
@@ -88,13 +92,41 @@ impl<P: Permission> FromRequest for Caller<P> {
                 .app_data::<web::Data<App>>()
                 .map(|data| Arc::clone(data))
                 .ok_or_else(|| ApiError::internal("no state"))?;
-            let identity = identify(&app, &request).await?;
-            admit::<P>(app, &request, identity).await
+            let identity = match identify(&app, &request).await {
+                Err(error) if error.is(Code::InvalidKey) => {
+                    return Err(limit_failure(&app, &request, error));
+                }
+                identity => identity?,
+            };
+            limit(&app, &request, &identity)?;
+            admit::<P>(app, &request, identity)
         })
     }
 }
 
-async fn admit<P: Permission>(
+/// Counts the request; the installation's own keys are not limited.
+fn limit(app: &App, request: &HttpRequest, identity: &Identity) -> Result<()> {
+    let (Actor::Key(key), Some(tenant)) = (&identity.actor, identity.tenant) else {
+        return Ok(());
+    };
+    let pattern = request.match_pattern().unwrap_or_default();
+    let class = rates::class(request.method(), &pattern);
+    let (state, outcome) = app.rates.admit(*key, tenant, identity.limits, class);
+    request.extensions_mut().insert(state);
+    outcome
+}
+
+/// The error of a failed authentication, or 429 where its address has failed too often.
+fn limit_failure(app: &App, request: &HttpRequest, error: ApiError) -> ApiError {
+    let Some(address) = RequestMeta::of(request).address else {
+        return error;
+    };
+    let (state, outcome) = app.rates.fail(address);
+    request.extensions_mut().insert(state);
+    outcome.err().unwrap_or(error)
+}
+
+fn admit<P: Permission>(
     app: Arc<App>,
     request: &HttpRequest,
     identity: Identity,
@@ -104,6 +136,7 @@ async fn admit<P: Permission>(
         scopes,
         tenant: key_tenant,
         suspended,
+        limits: _,
     } = identity;
     let path_tenant = match request.match_info().get("tenant_id") {
         Some(text) => Some(text.parse().map_err(|_| ApiError::not_found())?),
@@ -173,11 +206,16 @@ async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
                 scopes: vec![scope],
                 tenant: None,
                 suspended: false,
+                limits: TenantLimits::default(),
             });
         }
     }
     let unknown = || denied("The key is unknown, revoked or expired.");
     let id = api_key::parse(token).ok_or_else(unknown)?;
+    let address = RequestMeta::of(request).address;
+    if address.is_some_and(|address| app.rates.is_hopeless(address, id)) {
+        return Err(unknown());
+    }
     let mut connection = app.db.connection().await?;
     let credential = api_keys::credential(&mut connection, id)
         .await?
@@ -199,6 +237,7 @@ async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
             .collect(),
         tenant: Some(credential.tenant_id),
         suspended: credential.tenant_status == "suspended",
+        limits: TenantLimits::from_stored(credential.tenant_limits),
     })
 }
 
@@ -279,6 +318,7 @@ impl<P: Permission> Describe for Caller<P> {
         operation.set("x-scopes", json!(scopes));
         operation.error(Code::InvalidKey);
         operation.error(Code::MissingScope);
+        operation.error(Code::RateLimited);
         if !P::ANY_OF.contains(&Scope::Operator) || P::ANY_OF.len() > 1 {
             operation.error(Code::TenantSuspended);
         }

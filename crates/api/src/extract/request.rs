@@ -1,5 +1,7 @@
 //! What is known of a request before anybody looks at it.
 
+use std::net::IpAddr;
+
 use actix_web::{HttpMessage as _, HttpRequest};
 
 /// Id and origin of a request; put there by the envelope.
@@ -7,8 +9,8 @@ use actix_web::{HttpMessage as _, HttpRequest};
 pub struct RequestMeta {
     /// Id of the request.
     pub id: String,
-    /// Address it came from.
-    pub address: Option<String>,
+    /// Address of the client.
+    pub address: Option<IpAddr>,
 }
 
 impl RequestMeta {

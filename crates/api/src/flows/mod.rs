@@ -4,6 +4,7 @@
 //! record what was seen (`room_events`), and one job per session (`sync`) compares the two and
 //! takes the next step. Nothing external ever happens inside a transaction.
 
+pub mod purge;
 pub mod record;
 pub mod room_events;
 pub mod sessions;

@@ -168,7 +168,7 @@ impl Operation {
             let codes: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
             let headers = match status {
                 401 => json!({ "WWW-Authenticate": header("WWW-Authenticate") }),
-                503 => json!({ "Retry-After": header("Retry-After") }),
+                429 | 503 => json!({ "Retry-After": header("Retry-After") }),
                 _ => json!({}),
             };
             let mut response = json!({
@@ -179,6 +179,10 @@ impl Operation {
             response["headers"]["X-Request-Id"] = header("X-Request-Id");
             let responses = self.value.entry("responses").or_insert_with(|| json!({}));
             responses[status.to_string()] = response;
+        }
+        if self.value.contains_key("security") {
+            self.header_of_answers("RateLimit");
+            self.header_of_answers("RateLimit-Policy");
         }
         self.value.insert("operationId".to_owned(), doc.id.into());
         self.value.insert("tags".to_owned(), json!([doc.tag]));
@@ -370,6 +374,8 @@ fn headers() -> Value {
         header
     };
     json!({
+        "RateLimit": optional("What remains (`r`) of each limit that the request counted against, and the seconds (`t`) until it is whole again. Absent where nothing is limited.", "\"key-reads\";r=2999;t=1, \"tenant-reads\";r=5999;t=1"),
+        "RateLimit-Policy": optional("The limits that the request counted against: requests (`q`) in a window of seconds (`w`).", "\"key-reads\";q=3000;w=60, \"tenant-reads\";q=6000;w=60"),
         "Idempotency-Replayed": optional("`true` where the answer is that of an earlier request with the same Idempotency-Key.", "true"),
         "X-Request-Id": header("Id of the request: the caller's, if well-formed, or a new one.", "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"),
         "ETag": header("The revision in quotes; send it as If-Match to change only what you saw.", "\"1\""),

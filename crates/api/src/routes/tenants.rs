@@ -3,12 +3,14 @@
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Metadata, TenantId,
+    Invalid, Metadata, TenantId,
+    limits::TenantLimits,
     scope::Preset,
     text::{Name, Slug},
 };
 use patchbay_persistence::{TenantTx, api_keys, tenants};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::keys::{self, ApiKey};
@@ -51,7 +53,7 @@ impl TenantStatus {
     "name": "Acme Inc.",
     "status": "active",
     "settings": {},
-    "limits": {},
+    "limits": {"reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null},
     "revision": 1,
     "created_at": "2026-11-23T20:00:00Z",
     "updated_at": "2026-11-23T20:00:00Z"
@@ -68,7 +70,7 @@ pub struct Tenant {
     /// Settings of its own.
     settings: Metadata,
     /// Limits that the operator sets.
-    limits: Metadata,
+    limits: TenantLimits,
     /// Counts changes.
     #[schema(minimum = 1)]
     revision: i64,
@@ -109,7 +111,7 @@ impl TryFrom<tenants::Tenant> for Tenant {
                 TenantStatus::Suspended
             },
             settings: settings.try_into()?,
-            limits: limits.try_into()?,
+            limits: TenantLimits::from_stored(limits),
             revision,
             created_at,
             updated_at,
@@ -131,7 +133,7 @@ pub struct CreateTenant {
     settings: Metadata,
     /// Limits that the operator sets.
     #[serde(default)]
-    limits: Metadata,
+    limits: PatchLimits,
 }
 
 /// A new tenant with its first key.
@@ -139,7 +141,7 @@ pub struct CreateTenant {
 #[schema(example = json!({
     "tenant": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10", "slug": "acme", "name": "Acme Inc.",
-        "status": "active", "settings": {}, "limits": {}, "revision": 1,
+        "status": "active", "settings": {}, "limits": {"reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null}, "revision": 1,
         "created_at": "2026-11-23T20:00:00Z", "updated_at": "2026-11-23T20:00:00Z"
     },
     "admin_key": {
@@ -183,9 +185,57 @@ pub struct PatchTenant {
     /// Settings of its own; null clears them.
     #[serde(default)]
     settings: Patch<Option<Metadata>>,
-    /// Limits. Operator only; null clears them.
+    /// Limits. Operator only; null clears them all.
     #[serde(default)]
-    limits: Patch<Option<Metadata>>,
+    limits: Patch<Option<PatchLimits>>,
+}
+
+/// A change of limits: requests per minute of all keys of the tenant together. Null follows the
+/// installation.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reads_per_minute": 12000}))]
+pub struct PatchLimits {
+    /// Reads per minute.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    reads_per_minute: Patch<Option<u32>>,
+    /// Changes per minute.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    writes_per_minute: Patch<Option<u32>>,
+    /// Starts and tool calls per minute.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    starts_per_minute: Patch<Option<u32>>,
+}
+
+impl PatchLimits {
+    fn apply(self, mut limits: TenantLimits) -> Result<Value> {
+        for (name, patch, target) in [
+            ("reads", self.reads_per_minute, &mut limits.reads_per_minute),
+            (
+                "writes",
+                self.writes_per_minute,
+                &mut limits.writes_per_minute,
+            ),
+            (
+                "starts",
+                self.starts_per_minute,
+                &mut limits.starts_per_minute,
+            ),
+        ] {
+            if matches!(patch, Patch::To(Some(0))) {
+                let invalid = Invalid::new("out_of_range", "at least 1 is needed");
+                return Err(ApiError::invalid_at(
+                    &format!("/limits/{name}_per_minute"),
+                    invalid,
+                ));
+            }
+            patch.apply(target, |limit| limit);
+        }
+        serde_json::to_value(limits).map_err(ApiError::internal)
+    }
 }
 
 impl PatchTenant {
@@ -193,14 +243,16 @@ impl PatchTenant {
         self.name.apply(&mut row.name, Name::into_inner);
         self.status
             .apply(&mut row.status, |status| status.as_str().to_owned());
-        for (patch, target) in [
-            (self.settings, &mut row.settings),
-            (self.limits, &mut row.limits),
-        ] {
-            if let Patch::To(patch) = patch {
-                let current = Metadata::try_from(std::mem::take(target))?;
-                *target = current.merged(patch)?.into_value();
-            }
+        if let Patch::To(patch) = self.settings {
+            let current = Metadata::try_from(std::mem::take(&mut row.settings))?;
+            row.settings = current.merged(patch)?.into_value();
+        }
+        if let Patch::To(patch) = self.limits {
+            let current = TenantLimits::from_stored(std::mem::take(&mut row.limits));
+            row.limits = match patch {
+                Some(patch) => patch.apply(current)?,
+                None => json!({}),
+            };
         }
         Ok(())
     }
@@ -278,7 +330,7 @@ async fn create(
         name: body.name.into_inner(),
         status: "active".to_owned(),
         settings: body.settings.into_value(),
-        limits: body.limits.into_value(),
+        limits: body.limits.apply(TenantLimits::default())?,
         revision: 1,
         created_at: now,
         updated_at: now,

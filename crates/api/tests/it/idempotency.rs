@@ -183,15 +183,13 @@ async fn a_start_is_in_flight_until_it_has_settled() {
         let (client, path) = (client.clone(), path.clone());
         async move { client.act(&path).await }
     });
-    eventually(
-        "the second is told to wait",
-        Duration::from_secs(1),
-        async || {
-            let answer = client.act(&path).await;
-            (answer.status == 409).then_some(())
-        },
-    )
+    eventually("it is starting", Duration::from_secs(2), async || {
+        let session = fixture.read(&session).await;
+        (session["state"] == "starting").then_some(())
+    })
     .await;
+    let second = client.act(&path).await;
+    second.expect_error(409, "idempotency_in_flight");
     assert_eq!(first.await.unwrap().expect(202)["state"], "starting");
     let replay = client.act(&path).await;
     assert_eq!(replay.header("idempotency-replayed"), "true");

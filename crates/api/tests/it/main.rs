@@ -15,6 +15,7 @@ mod e2e;
 mod faults;
 mod health;
 mod idempotency;
+mod rates;
 mod rls;
 mod sessions;
 mod support;

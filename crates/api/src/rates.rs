@@ -1,0 +1,265 @@
+//! Rate limits: per key, per tenant, and per address for those without a key.
+//!
+//! They are kept in this process. Where several processes serve one installation, each allows its
+//! share (`PATCHBAY_PROCESSES`), which is exact as long as requests are spread evenly.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use actix_web::http::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+use patchbay_domain::{
+    ApiKeyId, TenantId,
+    limits::{Class, Rates, TenantLimits},
+};
+
+use crate::error::{ApiError, Result};
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
+const WINDOW: Duration = Duration::from_secs(60);
+/// A bucket that has not been touched for so long is full again.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// Whose requests are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Key(ApiKeyId),
+    Tenant(TenantId),
+    Address(IpAddr),
+}
+
+impl Subject {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Key(_) => "key",
+            Self::Tenant(_) => "tenant",
+            Self::Address(_) => "address",
+        }
+    }
+}
+
+struct Bucket {
+    per_minute: u32,
+    limiter: Limiter,
+    touched: Instant,
+}
+
+/// How one limit stands after a request.
+#[derive(Clone, Debug)]
+struct Standing {
+    policy: String,
+    quota: u32,
+    remaining: u32,
+    /// Until the quota is whole again; where nothing remains, until the next request may come.
+    reset: Duration,
+    refused: bool,
+}
+
+/// How the limits of a request stand; left in the request for its answer's headers.
+#[derive(Clone, Debug, Default)]
+pub struct RateState(Vec<Standing>);
+
+/// The limits of this process.
+pub struct RateLimits {
+    key: Rates,
+    tenant: Rates,
+    failures: u32,
+    processes: u32,
+    buckets: Mutex<HashMap<(Subject, Class), Bucket>>,
+    blocked: Mutex<HashMap<IpAddr, Instant>>,
+}
+
+/// The class of a route.
+pub fn class(method: &Method, pattern: &str) -> Class {
+    const STARTS: [&str; 4] = ["/sessions", "/start", "/attach", "/test"];
+    let starts =
+        STARTS.iter().any(|end| pattern.ends_with(end)) || pattern.contains("/tools/{function");
+    match *method {
+        Method::GET | Method::HEAD => Class::Reads,
+        Method::POST if starts => Class::Starts,
+        _ => Class::Writes,
+    }
+}
+
+impl RateLimits {
+    /// Limits per key and tenant, and of failed authentications per address, all per minute and
+    /// shared by this many processes.
+    pub fn new(key: Rates, tenant: Rates, failures: u32, processes: u32) -> Self {
+        Self {
+            key,
+            tenant,
+            failures,
+            processes: processes.max(1),
+            buckets: Mutex::default(),
+            blocked: Mutex::default(),
+        }
+    }
+
+    /// Counts a request of a key; 429 where it is one too many.
+    pub fn admit(
+        &self,
+        key: ApiKeyId,
+        tenant: TenantId,
+        limits: TenantLimits,
+        class: Class,
+    ) -> (RateState, Result<()>) {
+        let rates = limits.rates(self.tenant);
+        let mut buckets = self.buckets();
+        let standings = [
+            self.count(&mut buckets, Subject::Key(key), class, self.key.of(class)),
+            self.count(
+                &mut buckets,
+                Subject::Tenant(tenant),
+                class,
+                rates.of(class),
+            ),
+        ];
+        conclude(standings.into_iter().flatten().collect())
+    }
+
+    /// Counts a failed authentication; 429 where it is one too many.
+    pub fn fail(&self, address: IpAddr) -> (RateState, Result<()>) {
+        let network = network(address);
+        let subject = Subject::Address(network);
+        let standing = self.count(&mut self.buckets(), subject, Class::Reads, self.failures);
+        if let Some(standing) = standing.as_ref().filter(|standing| standing.refused) {
+            let until = Instant::now() + standing.reset;
+            self.blocked().insert(network, until);
+        }
+        conclude(standing.into_iter().collect())
+    }
+
+    /// Whether a key is not even to be looked up: its address has failed too often just now, and
+    /// the key has not been seen lately.
+    pub fn is_hopeless(&self, address: IpAddr, key: ApiKeyId) -> bool {
+        let until = self.blocked().get(&network(address)).copied();
+        let classes = [Class::Reads, Class::Writes, Class::Starts];
+        until.is_some_and(|until| until > Instant::now())
+            && !classes
+                .into_iter()
+                .any(|class| self.buckets().contains_key(&(Subject::Key(key), class)))
+    }
+
+    /// Forgets buckets that are full again.
+    pub fn forget_idle(&self) {
+        let now = Instant::now();
+        self.buckets()
+            .retain(|_, bucket| now - bucket.touched < IDLE);
+        self.blocked().retain(|_, until| *until > now);
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, HashMap<(Subject, Class), Bucket>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(
+        &self,
+        buckets: &mut HashMap<(Subject, Class), Bucket>,
+        subject: Subject,
+        class: Class,
+        per_minute: u32,
+    ) -> Option<Standing> {
+        let share = NonZeroU32::new(per_minute.div_ceil(self.processes))?;
+        let fresh = || Bucket {
+            per_minute: share.get(),
+            limiter: RateLimiter::direct(Quota::per_minute(share)).with_middleware(),
+            touched: Instant::now(),
+        };
+        let bucket = buckets.entry((subject, class)).or_insert_with(fresh);
+        if bucket.per_minute != share.get() {
+            *bucket = fresh();
+        }
+        bucket.touched = Instant::now();
+        Some(bucket.check(subject, class))
+    }
+}
+
+impl Bucket {
+    fn check(&self, subject: Subject, class: Class) -> Standing {
+        let quota = self.per_minute;
+        let checked = self.limiter.check();
+        let (remaining, reset) = match &checked {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity();
+                (remaining, WINDOW * (quota - remaining) / quota)
+            }
+            Err(until) => (0, until.wait_time_from(DefaultClock::default().now())),
+        };
+        Standing {
+            policy: format!("{}-{}", subject.name(), class.as_str()),
+            quota,
+            remaining,
+            reset,
+            refused: checked.is_err(),
+        }
+    }
+}
+
+fn conclude(standings: Vec<Standing>) -> (RateState, Result<()>) {
+    let refused = standings.iter().filter(|standing| standing.refused);
+    let outcome = match refused.max_by_key(|standing| standing.reset) {
+        Some(Standing {
+            policy,
+            quota,
+            reset,
+            ..
+        }) => {
+            let detail = format!("The limit {policy} allows {quota} requests a minute.");
+            Err(ApiError::rate_limited(detail, seconds(*reset)))
+        }
+        None => Ok(()),
+    };
+    (RateState(standings), outcome)
+}
+
+/// Whole seconds, rounded up, at least one.
+fn seconds(time: Duration) -> u64 {
+    time.as_millis().div_ceil(1000).max(1) as u64
+}
+
+/// One who has an IPv6 address usually has a whole /64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(bits.into())
+        }
+        v4 => v4,
+    }
+}
+
+impl RateState {
+    /// Puts the headers of draft-ietf-httpapi-ratelimit-headers into an answer.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        let list = |item: fn(&Standing) -> String| {
+            let items: Vec<_> = self.0.iter().map(item).collect();
+            HeaderValue::from_str(&items.join(", ")).ok()
+        };
+        let policies = list(|s| format!("\"{}\";q={};w={}", s.policy, s.quota, WINDOW.as_secs()));
+        let standings =
+            list(|s| format!("\"{}\";r={};t={}", s.policy, s.remaining, seconds(s.reset)));
+        for (name, value) in [("ratelimit-policy", policies), ("ratelimit", standings)] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
