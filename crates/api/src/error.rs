@@ -36,6 +36,8 @@ pub enum Code {
     BodyTimeout,
     NameTaken,
     SlugTaken,
+    EmailTaken,
+    ExternalIdTaken,
     VersionInUse,
     BindingActive,
     AgentInUse,
@@ -73,6 +75,8 @@ impl Code {
             Self::BodyTimeout => ("body_timeout", 408, "The body took too long"),
             Self::NameTaken => ("name_taken", 409, "The name is taken"),
             Self::SlugTaken => ("slug_taken", 409, "The slug is taken"),
+            Self::EmailTaken => ("email_taken", 409, "The email address is taken"),
+            Self::ExternalIdTaken => ("external_id_taken", 409, "The external id is taken"),
             Self::VersionInUse => ("version_in_use", 409, "A binding names the version"),
             Self::BindingActive => ("binding_active", 409, "The binding is active"),
             Self::AgentInUse => ("agent_in_use", 409, "A live session uses the agent"),
@@ -334,6 +338,12 @@ impl From<patchbay_persistence::Error> for ApiError {
                 "tenants_slug_key" => Self::new(Code::SlugTaken, "Another tenant has this slug."),
                 "agents_name_key" | "artifacts_name_key" => {
                     Self::new(Code::NameTaken, "Another one in this tenant has this name.")
+                }
+                "users_email_key" => {
+                    Self::new(Code::EmailTaken, "Another user has this email address.")
+                }
+                "users_external_id_key" => {
+                    Self::new(Code::ExternalIdTaken, "Another user has this external id.")
                 }
                 other => Self::internal(format!("unique constraint {other}")),
             },

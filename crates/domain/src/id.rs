@@ -45,6 +45,12 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Tenant {}
     #[derive(Debug)]
+    pub enum Turn {}
+    #[derive(Debug)]
+    pub enum Usage {}
+    #[derive(Debug)]
+    pub enum User {}
+    #[derive(Debug)]
     pub enum Version {}
 }
 
@@ -68,8 +74,21 @@ pub type ParticipantId = Id<kind::Participant>;
 pub type SessionId = Id<kind::Session>;
 /// A tenant.
 pub type TenantId = Id<kind::Tenant>;
+/// One turn of a transcript.
+pub type TurnId = Id<kind::Turn>;
+/// One reported amount of usage.
+pub type UsageId = Id<kind::Usage>;
+/// A person of a tenant.
+pub type UserId = Id<kind::User>;
 /// One immutable version of an artifact.
 pub type VersionId = Id<kind::Version>;
+
+impl UserId {
+    /// The user's identity in rooms.
+    pub fn identity(self) -> String {
+        format!("usr_{}", self.0)
+    }
+}
 
 impl<K> Id<K> {
     /// The id with this value.

@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod artifact;
 pub mod clock;
 pub mod configuration;
+pub mod email;
 pub mod id;
 pub mod invalid;
 pub mod limits;
@@ -20,7 +21,7 @@ pub mod text;
 pub use clock::Clock;
 pub use id::{
     ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, Id,
-    ParticipantId, SessionId, TenantId, VersionId,
+    ParticipantId, SessionId, TenantId, TurnId, UsageId, UserId, VersionId,
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;

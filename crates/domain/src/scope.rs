@@ -44,6 +44,10 @@ pub enum Scope {
     SessionsRead,
     /// Create, start, stop and delete sessions.
     SessionsWrite,
+    /// Read users.
+    UsersRead,
+    /// Create, change and erase users.
+    UsersWrite,
     /// Mint join tokens.
     TokensWrite,
     /// Read the audit trail.
@@ -51,7 +55,7 @@ pub enum Scope {
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 16] = [
+const NAMES: [(Scope, &str); 18] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -66,6 +70,8 @@ const NAMES: [(Scope, &str); 16] = [
     (Scope::RuntimeConfigsWrite, "runtime-configs:write"),
     (Scope::SessionsRead, "sessions:read"),
     (Scope::SessionsWrite, "sessions:write"),
+    (Scope::UsersRead, "users:read"),
+    (Scope::UsersWrite, "users:write"),
     (Scope::TokensWrite, "tokens:write"),
     (Scope::AuditRead, "audit:read"),
 ];

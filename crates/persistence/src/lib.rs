@@ -20,6 +20,9 @@ mod schema;
 pub mod sessions;
 mod spans;
 pub mod tenants;
+pub mod transcripts;
+pub mod usage;
+pub mod users;
 pub mod webhook_events;
 
 pub use db::{Connection, Db, Listener, PoolSettings, TenantTx};

@@ -49,6 +49,12 @@ permission! {
     RunConfigRead = SessionsRead | Worker;
     /// Stop a session.
     SessionsStop = SessionsWrite | Worker;
+    /// Read users.
+    UsersRead = UsersRead;
+    /// Change users.
+    UsersWrite = UsersWrite;
+    /// Report what a run did.
+    Worker = Worker;
     /// Mint join tokens.
     TokensWrite = TokensWrite;
     /// Read the audit trail.

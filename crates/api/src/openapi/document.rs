@@ -360,6 +360,7 @@ fn tag_description(tag: &str) -> &'static str {
         "Runtime configs" => "How an agent hears, thinks and speaks, in immutable versions.",
         "Bindings" => "Which exact versions an agent runs, and since when.",
         "Sessions" => "A LiveKit room with an agent dispatched into it.",
+        "Users" => "The people of a tenant.",
         "Tokens" => "What people join a session with.",
         "Audit" => "Who changed what.",
         _ => "The service itself.",

@@ -11,6 +11,7 @@ mod runtime_configs;
 mod sessions;
 mod tenants;
 mod tokens;
+mod users;
 mod webhooks;
 mod whoami;
 
@@ -29,6 +30,7 @@ pub fn api() -> Api {
         runtime_configs::routes,
         bindings::routes,
         sessions::routes,
+        users::routes,
         tokens::routes,
         audit_events::routes,
         webhooks::routes,

@@ -1,14 +1,73 @@
 //! Prompts: what an agent is told.
 
 use actix_web::http::Method;
-use patchbay_domain::prompt::PromptSpec as Spec;
+use patchbay_domain::{
+    ArtifactId, TenantId, VersionId,
+    artifact::ArtifactKind,
+    prompt::{PromptSpec as Spec, Variables},
+};
+use patchbay_persistence::artifacts as rows;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::artifacts;
 use crate::{
-    error::Code,
-    extract::scopes::{PromptsRead as Read, PromptsWrite as Write},
+    answer::{Entity, Resource},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, Json, Path,
+        scopes::{PromptsRead as Read, PromptsWrite as Write},
+    },
     openapi::{Api, Doc},
 };
+
+/// Values to try a prompt with.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"variables": {"company": "Acme"}}))]
+pub struct RenderPrompt {
+    /// Values of the prompt's variables.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    variables: Variables,
+}
+
+/// A prompt with its variables filled in.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"prompt": "You help callers of Acme.", "greeting": "Welcome to Acme!"}))]
+pub struct RenderedPrompt {
+    /// The prompt.
+    #[schema(max_length = 262144)]
+    prompt: String,
+    /// The greeting; null where the version has none.
+    #[schema(max_length = 262144)]
+    greeting: Option<String>,
+}
+
+impl Resource for RenderedPrompt {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+async fn render(
+    caller: Caller<Read>,
+    Path((_, id, version)): Path<(TenantId, ArtifactId, VersionId)>,
+    Json(body): Json<RenderPrompt>,
+) -> Result<Entity<RenderedPrompt>> {
+    let mut tx = caller.read().await?;
+    let found = rows::find_version(&mut tx, ArtifactKind::Prompt, Some(id), version).await?;
+    tx.finish();
+    let spec = found.ok_or_else(ApiError::not_found)?.spec;
+    let spec: Spec = serde_json::from_value(spec).map_err(ApiError::internal)?;
+    let rendered = spec.render(&body.variables);
+    let rendered = rendered.map_err(|found| ApiError::invalid_within("/variables", found))?;
+    Ok(Entity(RenderedPrompt {
+        prompt: rendered.prompt,
+        greeting: rendered.greeting,
+    }))
+}
 
 pub(super) fn routes(api: &mut Api) {
     let tag = "Prompts";
@@ -112,6 +171,18 @@ pub(super) fn routes(api: &mut Api) {
             summary: "Delete a version",
             description: "Its number is not used again. Refused while a binding names it.",
             errors: &[Code::VersionInUse],
+        },
+    );
+    api.route(
+        Method::POST,
+        "/api/tenants/{tenant_id}/prompts/{prompt_id}/versions/{version_id}/render",
+        render,
+        Doc {
+            id: "renderPrompt",
+            tag,
+            summary: "Try a version",
+            description: "Fills the variables in, as a session would, and keeps nothing.",
+            errors: &[],
         },
     );
 }

@@ -27,6 +27,12 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
     let session_id = session["id"].as_str().unwrap();
     let runs = fixture.at(&format!("sessions/{session_id}/agent-runs"));
     let runs = fixture.admin.get(&runs).await.expect(200);
+    let user = json!({ "email": "ada@example.org", "display_name": "Ada" });
+    let user = fixture
+        .admin
+        .post(&fixture.at("users"), &user)
+        .await
+        .expect(201);
     let key = json!({ "name": "k", "scopes": ["agents:read"] });
     let key = fixture
         .admin
@@ -41,6 +47,7 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
         "binding_id": fixture.binding,
         "session_id": session_id,
         "agent_run_id": runs["data"][0]["id"],
+        "user_id": user["id"],
         "digest": session["configuration_digest"],
         "key_id": key["key"]["id"],
         "prompt_version_id": fixture.prompt_version,
@@ -208,7 +215,8 @@ async fn hides_from_others(
     }
     let Some(body) = ours else { return };
     for (field, _) in body.as_object().unwrap() {
-        if !field.ends_with("_id") {
+        // An external id is the caller's own.
+        if !field.ends_with("_id") || field == "external_id" {
             continue;
         }
         for source in [&world.others, &nowhere] {
@@ -229,6 +237,9 @@ fn caller(world: &World, operation: &Value) -> Client {
     let scopes = operation["security"][0]["api_key"].as_array().unwrap();
     if scopes == &[json!("operator")] {
         return world.app.operator();
+    }
+    if scopes == &[json!("worker")] {
+        return world.app.worker();
     }
     world.ours.admin.clone()
 }

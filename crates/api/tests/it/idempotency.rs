@@ -7,8 +7,15 @@ use serde_json::{Value, json};
 
 use super::support::{Client, FakeLiveKit, Fault, Fixture, TestApp, eventually, operations};
 
-/// Operations that create, start, attach, stop or call, and yet take no key.
-const WITHOUT_KEY: [&str; 3] = ["createToken", "receiveLivekitWebhook", "activateBinding"];
+/// POSTs without a key: they create nothing, or are idempotent by ids in their body.
+const WITHOUT_KEY: [&str; 6] = [
+    "createToken",
+    "receiveLivekitWebhook",
+    "activateBinding",
+    "appendTranscript",
+    "appendUsage",
+    "renderPrompt",
+];
 
 fn keyed(client: &Client, key: &str) -> Client {
     client.with_header("idempotency-key", key)

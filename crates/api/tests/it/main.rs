@@ -21,4 +21,6 @@ mod sessions;
 mod support;
 mod tenants;
 mod tokens;
+mod transcript;
+mod users;
 mod webhooks;

@@ -33,6 +33,24 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
     let session = ours.session(true).await;
     let keyed = ours.admin.with_header("idempotency-key", "k");
     let named = serde_json::json!({ "name": "b" });
+    let user = serde_json::json!({ "email": "a@b.org", "display_name": "A" });
+    ours.admin.post(&ours.at("users"), &user).await.expect(201);
+    let at = ours.at(&format!("sessions/{}", session["id"].as_str().unwrap()));
+    let turn = serde_json::json!({
+        "id": "1", "role": "user", "text": "Hi", "started_at": "2026-11-23T20:00:00Z",
+    });
+    let turns = serde_json::json!({ "turns": [turn] });
+    let worker = app.worker();
+    worker
+        .post(&format!("{at}/transcript"), &turns)
+        .await
+        .expect(200);
+    let item = serde_json::json!({ "kind": "llm", "provider": "p", "model": "m" });
+    let report = serde_json::json!({ "id": "1", "items": [item] });
+    worker
+        .post(&format!("{at}/usage"), &report)
+        .await
+        .expect(200);
     keyed.post(&ours.at("agents"), &named).await.expect(201);
     let mut connection = app.connect("DATABASE_URL").await;
     set_tenant(&mut connection, &ours.tenant).await;
@@ -55,7 +73,7 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
     .load(&mut connection)
     .await
     .unwrap();
-    assert_eq!(tables.len(), 14);
+    assert_eq!(tables.len(), 17);
     for Table { name, secured } in tables {
         if LOOKUP.contains(&name.as_str()) {
             continue;

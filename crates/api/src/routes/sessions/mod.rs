@@ -3,6 +3,7 @@
 mod dto;
 mod handlers;
 mod runs;
+mod transcript;
 
 use actix_web::http::Method;
 
@@ -82,6 +83,48 @@ pub(super) fn routes(api: &mut Api) {
             tag,
             summary: "Who was in the session?",
             description: "Everyone who was seen in the room, agents included, the latest first.",
+            errors: &[],
+        },
+    );
+    let path = "/api/tenants/{tenant_id}/sessions/{session_id}/transcript";
+    api.route(Method::POST, path, transcript::append, Doc {
+        id: "appendTranscript",
+        tag,
+        summary: "Add turns to the transcript",
+        description: "For the worker: what was said, in batches, also after the session's end. A turn whose id is known is left as it is, \
+            so a batch may be sent again.",
+        errors: &[],
+    });
+    api.route(
+        Method::GET,
+        path,
+        transcript::list,
+        Doc {
+            id: "listTranscript",
+            tag,
+            summary: "What was said?",
+            description: "The turns of the session, the latest first. Erased with the session.",
+            errors: &[],
+        },
+    );
+    let path = "/api/tenants/{tenant_id}/sessions/{session_id}/usage";
+    api.route(Method::POST, path, transcript::append_usage, Doc {
+        id: "appendUsage",
+        tag,
+        summary: "Report usage",
+        description: "For the worker: tokens, seconds and characters by provider and model. A report whose id is known is left as it is, \
+            so it may be sent again.",
+        errors: &[],
+    });
+    api.route(
+        Method::GET,
+        path,
+        transcript::usage,
+        Doc {
+            id: "getSessionUsage",
+            tag,
+            summary: "What did the session use?",
+            description: "Sums of what its workers have reported, by kind, provider and model.",
             errors: &[],
         },
     );

@@ -1,0 +1,331 @@
+//! Users: the people of a tenant.
+
+use actix_web::http::Method;
+use chrono::{DateTime, Utc};
+use patchbay_domain::{
+    Metadata, TenantId, UserId,
+    email::Email,
+    text::{Name, Text, Word},
+};
+use patchbay_persistence::{idempotency, users};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Created, Deleted, Entity, Page, Resource},
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path,
+        scopes::{UsersRead, UsersWrite},
+    },
+    once::Once,
+    openapi::{Api, Doc},
+};
+
+/// A person of a tenant.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90",
+    "email": "ada@example.org",
+    "display_name": "Ada Lovelace",
+    "role": "support",
+    "external_id": "crm-4711",
+    "metadata": {},
+    "revision": 1,
+    "created_at": "2026-11-23T20:00:00Z",
+    "updated_at": "2026-11-23T20:00:00Z"
+}))]
+pub struct User {
+    /// Id; the user's identity in rooms is `usr_` and this.
+    id: UserId,
+    /// Email address, unique in the tenant regardless of case.
+    email: Email,
+    /// Name for people, shown in rooms.
+    #[schema(max_length = 200)]
+    display_name: String,
+    /// A label of your own; it grants nothing here.
+    #[schema(max_length = 64)]
+    role: Option<String>,
+    /// Id in a system of your own, unique in the tenant.
+    #[schema(max_length = 200)]
+    external_id: Option<String>,
+    /// Data of your own.
+    metadata: Metadata,
+    /// Counts changes.
+    #[schema(minimum = 1)]
+    revision: i64,
+    /// When it was created.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl Resource for User {
+    const VERSIONED: bool = true;
+    fn revision(&self) -> Option<i64> {
+        Some(self.revision)
+    }
+}
+
+impl TryFrom<users::User> for User {
+    type Error = ApiError;
+    fn try_from(row: users::User) -> Result<Self> {
+        let users::User {
+            tenant_id: _,
+            id,
+            email,
+            email_lower: _,
+            display_name,
+            role,
+            external_id,
+            metadata,
+            revision,
+            created_at,
+            updated_at,
+        } = row;
+        Ok(Self {
+            id,
+            email: Email::new(email)?,
+            display_name,
+            role,
+            external_id,
+            metadata: metadata.try_into()?,
+            revision,
+            created_at,
+            updated_at,
+        })
+    }
+}
+
+/// A user to be created.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"email": "ada@example.org", "display_name": "Ada Lovelace", "external_id": "crm-4711"}))]
+pub struct CreateUser {
+    /// Email address, unique in the tenant regardless of case.
+    email: Email,
+    /// Name for people, shown in rooms.
+    display_name: Name,
+    /// A label of your own; it grants nothing here.
+    role: Option<Word>,
+    /// Id in a system of your own, unique in the tenant.
+    external_id: Option<Text<1, 200>>,
+    /// Data of your own.
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// A change of a user.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"display_name": "Ada King", "role": null}))]
+pub struct PatchUser {
+    /// Email address, unique in the tenant regardless of case.
+    #[serde(default)]
+    email: Patch<Email>,
+    /// Name for people, shown in rooms.
+    #[serde(default)]
+    display_name: Patch<Name>,
+    /// A label of your own; null takes it away.
+    #[serde(default)]
+    role: Patch<Option<Word>>,
+    /// Id in a system of your own; null takes it away.
+    #[serde(default)]
+    external_id: Patch<Option<Text<1, 200>>>,
+    /// Merged into the data of your own; null clears it all.
+    #[serde(default)]
+    metadata: Patch<Option<Metadata>>,
+}
+
+impl PatchUser {
+    fn apply(self, row: &mut users::User) -> Result<()> {
+        if let Patch::To(email) = self.email {
+            row.email_lower = email.lower();
+            row.email = email.into_inner();
+        }
+        self.display_name
+            .apply(&mut row.display_name, Name::into_inner);
+        self.role
+            .apply(&mut row.role, |role| role.map(Word::into_inner));
+        self.external_id
+            .apply(&mut row.external_id, |id| id.map(Text::into_inner));
+        if let Patch::To(patch) = self.metadata {
+            let current = Metadata::try_from(std::mem::take(&mut row.metadata))?;
+            row.metadata = current.merged(patch)?.into_value();
+        }
+        Ok(())
+    }
+}
+
+/// Which users are wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserFilter {
+    /// Only the user with this email address, in any case.
+    #[schema(max_length = 254)]
+    email: Option<String>,
+    /// Only users of this role.
+    #[schema(max_length = 64)]
+    role: Option<String>,
+    /// Only the user with this id of your own.
+    #[schema(max_length = 200)]
+    external_id: Option<String>,
+}
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "Users";
+    let all = "/api/tenants/{tenant_id}/users";
+    let one = "/api/tenants/{tenant_id}/users/{user_id}";
+    api.route(
+        Method::POST,
+        all,
+        create,
+        Doc {
+            id: "createUser",
+            tag,
+            summary: "Create a user",
+            description: "A person who can be given join tokens by id. Users have no keys and no rights here.",
+            errors: &[Code::EmailTaken, Code::ExternalIdTaken],
+        },
+    );
+    api.route(
+        Method::GET,
+        all,
+        list,
+        Doc {
+            id: "listUsers",
+            tag,
+            summary: "List users",
+            description: "The tenant's users, newest first.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        one,
+        get,
+        Doc {
+            id: "getUser",
+            tag,
+            summary: "Read a user",
+            description: "The user with all that is kept of them.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::PATCH,
+        one,
+        patch,
+        Doc {
+            id: "updateUser",
+            tag,
+            summary: "Change a user",
+            description: "Join tokens that exist keep the name they were minted with.",
+            errors: &[Code::EmailTaken, Code::ExternalIdTaken],
+        },
+    );
+    api.route(Method::DELETE, one, delete, Doc {
+        id: "deleteUser",
+        tag,
+        summary: "Erase a user",
+        description: "Erases what is kept of the person, the names they bore in rooms included. Sessions they took part in \
+            keep the id in their identity.",
+        errors: &[],
+    });
+}
+
+async fn create(
+    caller: Caller<UsersWrite>,
+    Json(body): Json<CreateUser>,
+    key: IdempotencyKey,
+) -> Result<Once<Created<User>>> {
+    let tenant = caller.tenant()?;
+    let now = caller.app.clock.now();
+    let row = users::User {
+        tenant_id: tenant,
+        id: caller.app.clock.new_id(),
+        email_lower: body.email.lower(),
+        email: body.email.into_inner(),
+        display_name: body.display_name.into_inner(),
+        role: body.role.map(Word::into_inner),
+        external_id: body.external_id.map(Text::into_inner),
+        metadata: body.metadata.into_value(),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    caller
+        .once(&key, async |tx| {
+            users::insert(tx, &row).await?;
+            let value = User::try_from(row)?;
+            let event = Event::created("user", value.id, &value);
+            let location = format!("/api/tenants/{tenant}/users/{}", value.id);
+            Ok(Change::one(Created { location, value }, event))
+        })
+        .await
+}
+
+async fn list(caller: Caller<UsersRead>, list: List<UserFilter>) -> Result<Page<User>> {
+    let filter = users::Filter {
+        email_lower: list.filter.email.as_ref().map(|e| e.to_lowercase()),
+        role: list.filter.role.clone(),
+        external_id: list.filter.external_id.clone(),
+    };
+    let mut tx = caller.read().await?;
+    let rows = users::list(&mut tx, list.window, filter).await?;
+    tx.finish();
+    Page::try_new(&list, rows, |row| row.id.uuid(), User::try_from)
+}
+
+async fn get(
+    caller: Caller<UsersRead>,
+    Path((_, id)): Path<(TenantId, UserId)>,
+) -> Result<Entity<User>> {
+    let mut tx = caller.read().await?;
+    let found = users::find(&mut tx, id, false).await?;
+    tx.finish();
+    Ok(Entity(found.ok_or_else(ApiError::not_found)?.try_into()?))
+}
+
+async fn patch(
+    caller: Caller<UsersWrite>,
+    Path((_, id)): Path<(TenantId, UserId)>,
+    if_match: IfMatch,
+    Json(body): Json<PatchUser>,
+) -> Result<Entity<User>> {
+    let user = caller
+        .change(async |tx| {
+            let found = users::find(tx, id, true).await?;
+            let mut row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            let before = User::try_from(row.clone())?;
+            body.apply(&mut row)?;
+            row.revision += 1;
+            row.updated_at = caller.app.clock.now();
+            users::update(tx, &row).await?;
+            let after = User::try_from(row)?;
+            let event = Event::updated("user", id, &before, &after);
+            Ok(Change::one(after, event))
+        })
+        .await?;
+    Ok(Entity(user))
+}
+
+async fn delete(
+    caller: Caller<UsersWrite>,
+    Path((tenant, id)): Path<(TenantId, UserId)>,
+    if_match: IfMatch,
+) -> Result<Deleted> {
+    caller
+        .change(async |tx| {
+            let found = users::find(tx, id, true).await?;
+            let row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            users::erase(tx, id).await?;
+            idempotency::erase(tx, &format!("/api/tenants/{tenant}/users/{id}")).await?;
+            let event = Event::deleted("user", id, &User::try_from(row)?);
+            Ok(Change::one(Deleted, event))
+        })
+        .await
+}

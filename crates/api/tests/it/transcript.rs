@@ -1,0 +1,112 @@
+//! What workers report: transcript and usage; and prompts tried without a session.
+
+use serde_json::{Value, json};
+
+use super::support::TestApp;
+
+fn turn(id: &str, role: &str, text: &str) -> Value {
+    json!({ "id": id, "role": role, "text": text, "started_at": "2026-11-23T20:00:03Z" })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn turns_are_kept_once_and_erased_with_the_session() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let at = fixture.at(&format!("sessions/{}", session["id"].as_str().unwrap()));
+    let path = format!("{at}/transcript");
+    let worker = app.worker();
+    let first = json!({ "turns": [turn("1", "user", "Hello?"), turn("2", "agent", "Hello!")] });
+    let receipt = worker.post(&path, &first).await.expect(200);
+    assert_eq!(receipt, json!({ "received": 2, "added": 2 }));
+    let more =
+        json!({ "turns": [turn("2", "agent", "something else"), turn("3", "user", "Bye.")] });
+    let receipt = worker.post(&path, &more).await.expect(200);
+    assert_eq!(receipt, json!({ "received": 2, "added": 1 }));
+    let listed = fixture.admin.get(&path).await.expect(200);
+    let said: Vec<_> = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &t["text"])
+        .collect();
+    assert_eq!(said, ["Bye.", "Hello!", "Hello?"]);
+    // The last words may come after the end.
+    fixture.admin.act(&format!("{at}/stop")).await.expect(200);
+    let last = json!({ "turns": [turn("4", "system", "hung up")] });
+    worker.post(&path, &last).await.expect(200);
+    for (body, pointer) in [
+        (json!({ "turns": [] }), "/turns"),
+        (
+            json!({ "turns": vec![turn("1", "user", ""); 101] }),
+            "/turns",
+        ),
+        (
+            json!({ "turns": [turn("1", "ghost", "Boo")] }),
+            "/turns/0/role",
+        ),
+    ] {
+        let refused = worker.post(&path, &body).await;
+        assert!(
+            refused.violations()[0].0.starts_with(pointer),
+            "{}",
+            refused.body
+        );
+    }
+    let refused = fixture.admin.post(&path, &last).await;
+    refused.expect_error(403, "missing_scope");
+    fixture.admin.delete(&at).await.expect(204);
+    worker
+        .post(&path, &last)
+        .await
+        .expect_error(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_is_summed_and_a_report_counts_once() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let at = fixture.at(&format!("sessions/{}", session["id"].as_str().unwrap()));
+    let path = format!("{at}/usage");
+    let llm = json!({
+        "kind": "llm", "provider": "openai", "model": "m", "input_tokens": 10, "output_tokens": 3,
+    });
+    let stt = json!({ "kind": "stt", "provider": "d", "model": "n", "audio_seconds": 2.5 });
+    let first = json!({ "id": "1", "items": [llm, stt] });
+    for added in [2, 0] {
+        let receipt = app.worker().post(&path, &first).await.expect(200);
+        assert_eq!(receipt["added"], added);
+    }
+    let second = json!({ "id": "2", "items": [llm] });
+    app.worker().post(&path, &second).await.expect(200);
+    let usage = fixture.admin.get(&path).await.expect(200);
+    let totals = usage["totals"].as_array().unwrap();
+    assert_eq!(totals.len(), 2);
+    assert_eq!(
+        (&totals[0]["input_tokens"], &totals[0]["output_tokens"]),
+        (&json!(20), &json!(6))
+    );
+    assert_eq!(totals[1]["audio_seconds"], 2.5);
+    let wrong = json!({ "kind": "stt", "provider": "d", "model": "n", "audio_seconds": -1.0 });
+    let refused = app
+        .worker()
+        .post(&path, &json!({ "id": "3", "items": [wrong] }))
+        .await;
+    assert_eq!(refused.violations()[0].0, "/items/0/audio_seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_tried_without_a_session() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let (prompt, version) = (&fixture.prompt, &fixture.prompt_version);
+    let path = fixture.at(&format!("prompts/{prompt}/versions/{version}/render"));
+    let body = json!({ "variables": { "company": "Acme" } });
+    let rendered = fixture.admin.post(&path, &body).await.expect(200);
+    assert_eq!(rendered["prompt"], "You answer for Acme.");
+    assert!(rendered["greeting"].is_null());
+    let refused = fixture.admin.post(&path, &json!({})).await;
+    assert_eq!(refused.violations()[0].0, "/variables/company");
+    refused.expect_error(422, "validation_failed");
+}

@@ -1,0 +1,89 @@
+//! Email addresses.
+
+use std::{ops::Deref, str::FromStr as _};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{
+    __dev::ComposeSchema,
+    ToSchema,
+    openapi::{
+        RefOr,
+        schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
+    },
+};
+
+use crate::Invalid;
+
+/// An address such as `ada@example.org`, kept as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Email(String);
+
+impl Email {
+    /// The address, if it is one.
+    pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        match email_address::EmailAddress::from_str(&text) {
+            Ok(address) if address.domain().contains('.') && text.len() <= 254 => Ok(Self(text)),
+            _ => Err(Invalid::new("invalid_email", "this is no email address")),
+        }
+    }
+
+    /// What two spellings of one address have in common.
+    pub fn lower(&self) -> String {
+        self.0.to_lowercase()
+    }
+
+    /// The plain string.
+    pub fn into_inner(self) -> String {
+        self.0
+    }
+}
+
+impl Deref for Email {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Email {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl ComposeSchema for Email {
+    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
+            .max_length(Some(254))
+            .into()
+    }
+}
+impl ToSchema for Email {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_name_and_a_domain() {
+        assert_eq!(
+            Email::new("Ada@Example.org").unwrap().lower(),
+            "ada@example.org"
+        );
+        for wrong in [
+            "",
+            "ada",
+            "ada@",
+            "@example.org",
+            "ada@localhost",
+            "a b@example.org",
+            "Ada <a@b.c>",
+        ] {
+            assert!(Email::new(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What providers were used for, by session.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Double, Text, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{SessionId, TenantId, UsageId};
+
+use crate::{Result, TenantTx, schema::usage_records};
+
+/// One reported amount.
+#[derive(Clone, Debug, Insertable)]
+#[diesel(table_name = usage_records, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Usage {
+    pub tenant_id: TenantId,
+    pub id: UsageId,
+    pub session_id: SessionId,
+    /// The worker's own id of the report.
+    pub batch_id: String,
+    /// Place in the report.
+    pub position: i32,
+    pub kind: String,
+    pub provider: String,
+    pub model: String,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    pub audio_seconds: f64,
+    pub characters: i64,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The sum of one provider's model.
+#[derive(Clone, Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Total {
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = Text)]
+    pub provider: String,
+    #[diesel(sql_type = Text)]
+    pub model: String,
+    #[diesel(sql_type = BigInt)]
+    pub input_tokens: i64,
+    #[diesel(sql_type = BigInt)]
+    pub output_tokens: i64,
+    #[diesel(sql_type = Double)]
+    pub audio_seconds: f64,
+    #[diesel(sql_type = BigInt)]
+    pub characters: i64,
+}
+
+/// Adds a report in one statement; one that is known stays as it is. Answers how many amounts were new.
+pub async fn append(tx: &mut TenantTx, batch: &[Usage]) -> Result<usize> {
+    Ok(diesel::insert_into(usage_records::table)
+        .values(batch)
+        .on_conflict_do_nothing()
+        .execute(tx)
+        .await?)
+}
+
+/// What a session has used, summed up by kind, provider and model.
+pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Total>> {
+    let query = "SELECT kind, provider, model, sum(input_tokens)::bigint AS input_tokens,
+                        sum(output_tokens)::bigint AS output_tokens,
+                        sum(audio_seconds) AS audio_seconds, sum(characters)::bigint AS characters
+                 FROM usage_records WHERE tenant_id = $1 AND session_id = $2
+                 GROUP BY kind, provider, model ORDER BY kind, provider, model";
+    Ok(diesel::sql_query(query)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<SqlUuid, _>(session)
+        .load(tx)
+        .await?)
+}

@@ -1,0 +1,2 @@
+DROP INDEX participants_identity;
+DROP TABLE users;
