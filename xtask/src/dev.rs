@@ -89,6 +89,7 @@ pub fn start_binary(
         .env("PATCHBAY_LISTEN", format!("127.0.0.1:{}", stack.api_port))
         .env("PATCHBAY_OPERATOR_KEY", secrets.get("operator"))
         .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
+        .env("PATCHBAY_SECRET_KEYS", secrets.sealing_key())
         .env("PATCHBAY_ALLOW_RLS_BYPASS", "true")
         .envs(settings.iter().copied());
     let mut api = Server::start("the api", &mut command, &log)?;

@@ -59,16 +59,25 @@ impl Secrets {
     /// The secrets of the folder.
     pub fn of(folder: &Path) -> Result<Self> {
         let file = folder.join("secrets.json");
-        if let Ok(text) = fs::read_to_string(&file) {
-            return Ok(Self(serde_json::from_str(&text)?));
-        }
-        let secrets = json!({
+        let known = fs::read_to_string(&file).unwrap_or_default();
+        let known: Value = serde_json::from_str(&known).unwrap_or_default();
+        let mut secrets = json!({
             "postgres": random()?, "owner": random()?, "app": random()?,
             "livekit": random()?, "operator": random()?, "worker": random()?,
+            "sealing": format!("{}{}", random()?, &random()?[..16]),
         });
+        // Data from before a secret was invented keep those they have.
+        for (name, value) in known.as_object().into_iter().flatten() {
+            secrets[name] = value.clone();
+        }
         fs::write(&file, secrets.to_string())?;
         restrict(&file)?;
         Ok(Self(secrets))
+    }
+
+    /// The key that tenants' secrets are sealed with, as the setting has it.
+    pub fn sealing_key(&self) -> String {
+        format!("dev:{}", self.get("sealing"))
     }
 
     /// One of them.

@@ -11,7 +11,7 @@ use patchbay_livekit::LiveKit;
 use patchbay_persistence::{Db, PoolSettings};
 use tokio::sync::Notify;
 
-use crate::{rates::RateLimits, settings::Settings};
+use crate::{keyring::KeyRing, rates::RateLimits, settings::Settings};
 
 /// The service's state. Shared behind an `Arc`.
 pub struct App {
@@ -25,6 +25,8 @@ pub struct App {
     pub clock: Clock,
     /// How long sessions may take for what.
     pub timings: Timings,
+    /// What secrets are sealed with.
+    pub keyring: KeyRing,
     /// Rate limits of this process.
     pub rates: RateLimits,
     /// Told when a job may be due.
@@ -58,6 +60,7 @@ impl App {
         })?;
         Ok(Self {
             timings: settings.timings(),
+            keyring: settings.keyring()?,
             rates: RateLimits::new(
                 settings.key_limits,
                 settings.tenant_limits,

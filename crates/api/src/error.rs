@@ -13,6 +13,8 @@ use patchbay_domain::{Invalid, Violation};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::keyring::KeyRingError;
+
 /// A result of a handler or a flow.
 pub type Result<T> = std::result::Result<T, ApiError>;
 
@@ -36,6 +38,7 @@ pub enum Code {
     BodyTimeout,
     NameTaken,
     SlugTaken,
+    SecretsNotConfigured,
     EmailTaken,
     ExternalIdTaken,
     VersionInUse,
@@ -75,6 +78,11 @@ impl Code {
             Self::BodyTimeout => ("body_timeout", 408, "The body took too long"),
             Self::NameTaken => ("name_taken", 409, "The name is taken"),
             Self::SlugTaken => ("slug_taken", 409, "The slug is taken"),
+            Self::SecretsNotConfigured => (
+                "secrets_not_configured",
+                409,
+                "The installation keeps no secrets",
+            ),
             Self::EmailTaken => ("email_taken", 409, "The email address is taken"),
             Self::ExternalIdTaken => ("external_id_taken", 409, "The external id is taken"),
             Self::VersionInUse => ("version_in_use", 409, "A binding names the version"),
@@ -362,6 +370,18 @@ impl From<patchbay_livekit::Error> for ApiError {
     fn from(error: patchbay_livekit::Error) -> Self {
         tracing::warn!(%error, "LiveKit failed");
         Self::new(Code::Unavailable, "LiveKit is unreachable or refused.")
+    }
+}
+
+impl From<KeyRingError> for ApiError {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::Empty => {
+                let detail = "The operator must set PATCHBAY_SECRET_KEYS first.";
+                Self::new(Code::SecretsNotConfigured, detail)
+            }
+            other => Self::internal(other),
+        }
     }
 }
 

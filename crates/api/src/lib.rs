@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod error;
 pub mod extract;
 pub mod flows;
+pub mod keyring;
 pub mod once;
 pub mod openapi;
 pub mod rates;

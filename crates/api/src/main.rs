@@ -1,4 +1,4 @@
-//! The binary: `patchbay-api serve | migrate | check-config | openapi`.
+//! The binary: `patchbay-api serve | migrate | check-config | rotate-secrets | openapi`.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -31,6 +31,8 @@ enum Command {
     Migrate(OwnerSettings),
     /// Check the settings and what they point at, and say what is wrong.
     CheckConfig(Box<Settings>),
+    /// Seal all secrets anew with the first of PATCHBAY_SECRET_KEYS.
+    RotateSecrets(Box<Settings>),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -49,6 +51,10 @@ async fn main() -> ExitCode {
         },
         Command::CheckConfig(settings) => match settings.check() {
             Ok(()) => check_config(*settings).await,
+            Err(fault) => return wrong_setting(&fault),
+        },
+        Command::RotateSecrets(settings) => match settings.check() {
+            Ok(()) => rotate_secrets(*settings).await,
             Err(fault) => return wrong_setting(&fault),
         },
         Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
@@ -80,6 +86,13 @@ async fn migrate(url: &str) -> anyhow::Result<()> {
         0 => println!("The database is up to date."),
         count => println!("Ran {count} migrations: {}.", done.join(", ")),
     }
+    Ok(())
+}
+
+async fn rotate_secrets(settings: Settings) -> anyhow::Result<()> {
+    let app = App::new(settings, Clock::system())?;
+    let count = patchbay_api::flows::secrets::rotate(&app).await?;
+    println!("Sealed {count} secrets anew; keys after the first can be taken out of the ring.");
     Ok(())
 }
 

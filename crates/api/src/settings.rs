@@ -6,6 +6,8 @@ use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 use patchbay_domain::{limits::Rates, session::Timings};
 
+use crate::keyring::KeyRing;
+
 /// A value that is never printed.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -124,6 +126,10 @@ pub struct Settings {
     /// Key of the workers that serve all tenants; at least 32 characters.
     #[arg(long, env = "PATCHBAY_WORKER_KEY", hide_env_values = true)]
     pub worker_key: Option<Secret>,
+    /// Keys that secrets are sealed with, the sealing one first: `id:64 hexadecimal digits`,
+    /// comma-separated. Without it no secrets can be kept.
+    #[arg(long, env = "PATCHBAY_SECRET_KEYS", hide_env_values = true)]
+    pub secret_keys: Option<Secret>,
     /// LiveKit agent names that agents may be dispatched to.
     #[arg(
         long,
@@ -300,6 +306,7 @@ impl Settings {
                 return Err(format!("{name}: at least 32 characters are needed"));
             }
         }
+        self.keyring().map_err(|fault| fault.to_string())?;
         if self.worker_names.iter().any(|name| name.trim().is_empty()) {
             return Err("PATCHBAY_WORKER_NAMES: a name is empty".to_owned());
         }
@@ -318,6 +325,13 @@ impl Settings {
             return Err(format!("PATCHBAY_LOG: {error}"));
         }
         Ok(())
+    }
+
+    /// The key ring of secrets; empty where none is set.
+    pub fn keyring(&self) -> anyhow::Result<KeyRing> {
+        let keys = self.secret_keys.as_ref().map_or("", Secret::reveal);
+        let ring: Result<KeyRing, _> = keys.parse();
+        ring.map_err(|fault| anyhow::anyhow!("PATCHBAY_SECRET_KEYS: {fault}"))
     }
 
     /// The deadlines of sessions.

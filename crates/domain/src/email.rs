@@ -1,7 +1,8 @@
 //! Email addresses.
 
-use std::{ops::Deref, str::FromStr as _};
+use std::ops::Deref;
 
+use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{
     __dev::ComposeSchema,
@@ -23,8 +24,12 @@ impl Email {
     /// The address, if it is one.
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
-        match email_address::EmailAddress::from_str(&text) {
-            Ok(address) if address.domain().contains('.') && text.len() <= 254 => Ok(Self(text)),
+        let rules = Options::default()
+            .with_required_tld()
+            .without_display_text()
+            .without_domain_literal();
+        match EmailAddress::parse_with_options(&text, rules) {
+            Ok(_) if text.len() <= 254 => Ok(Self(text)),
             _ => Err(Invalid::new("invalid_email", "this is no email address")),
         }
     }

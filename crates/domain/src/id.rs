@@ -41,6 +41,8 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Participant {}
     #[derive(Debug)]
+    pub enum Secret {}
+    #[derive(Debug)]
     pub enum Session {}
     #[derive(Debug)]
     pub enum Tenant {}
@@ -70,6 +72,8 @@ pub type AuditEventId = Id<kind::AuditEvent>;
 pub type BindingId = Id<kind::Binding>;
 /// A participant's record.
 pub type ParticipantId = Id<kind::Participant>;
+/// A sealed value.
+pub type SecretId = Id<kind::Secret>;
 /// A voice session.
 pub type SessionId = Id<kind::Session>;
 /// A tenant.

@@ -21,7 +21,7 @@ pub mod text;
 pub use clock::Clock;
 pub use id::{
     ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, Id,
-    ParticipantId, SessionId, TenantId, TurnId, UsageId, UserId, VersionId,
+    ParticipantId, SecretId, SessionId, TenantId, TurnId, UsageId, UserId, VersionId,
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Invalid, Violation,
-    text::{Description, TemplateSource, Text},
+    text::{Description, TemplateSource, Text, is_identifier},
 };
 
 /// Instructions that one rendering may take; ends loops that would never end.
@@ -150,11 +150,7 @@ impl PromptSpec {
 
 impl Variable {
     fn check(&self) -> Result<(), Invalid> {
-        let mut chars = self.name.chars();
-        let first_ok = chars
-            .next()
-            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-        if !first_ok || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if !is_identifier(&self.name) {
             return Err(Invalid::new(
                 "invalid_name",
                 "a variable's name is a letter or _, then letters, digits and _",

@@ -48,6 +48,10 @@ pub enum Scope {
     UsersRead,
     /// Create, change and erase users.
     UsersWrite,
+    /// Read names and hosts of secrets.
+    SecretsRead,
+    /// Keep and delete secrets.
+    SecretsWrite,
     /// Mint join tokens.
     TokensWrite,
     /// Read the audit trail.
@@ -55,7 +59,7 @@ pub enum Scope {
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 18] = [
+const NAMES: [(Scope, &str); 20] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -72,6 +76,8 @@ const NAMES: [(Scope, &str); 18] = [
     (Scope::SessionsWrite, "sessions:write"),
     (Scope::UsersRead, "users:read"),
     (Scope::UsersWrite, "users:write"),
+    (Scope::SecretsRead, "secrets:read"),
+    (Scope::SecretsWrite, "secrets:write"),
     (Scope::TokensWrite, "tokens:write"),
     (Scope::AuditRead, "audit:read"),
 ];
@@ -145,7 +151,7 @@ impl TryFrom<String> for Scope {
 pub enum Preset {
     /// Everything in the tenant but `worker`.
     Admin,
-    /// Everything but the tenant itself, its keys and its audit trail.
+    /// Everything but the tenant itself, its keys, its audit trail and the writing of secrets.
     Editor,
     /// Every `:read` but keys and audit.
     Viewer,
@@ -161,6 +167,7 @@ impl Preset {
             Scope::KeysRead,
             Scope::KeysWrite,
             Scope::AuditRead,
+            Scope::SecretsWrite,
         ];
         Scope::grantable()
             .filter(|scope| match self {

@@ -105,6 +105,14 @@ impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
     }
 }
 
+/// Whether a text may be a name in templates: a letter or `_`, then letters, digits and `_`, 64 at most.
+pub fn is_identifier(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (1..=64).contains(&text.len())
+        && text.chars().all(plain)
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// A tenant's short name in URLs and logs: 2 to 63 of `a-z0-9-`, beginning and ending with a
 /// letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -17,6 +17,7 @@ pub mod migrations;
 pub mod participants;
 pub mod runs;
 mod schema;
+pub mod secrets;
 pub mod sessions;
 mod spans;
 pub mod tenants;

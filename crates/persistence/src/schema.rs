@@ -229,6 +229,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    secrets (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        hosts -> Array<Text>,
+        sealing_key -> Text,
+        nonce -> Binary,
+        sealed -> Binary,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     transcript_turns (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,

@@ -55,6 +55,10 @@ permission! {
     UsersWrite = UsersWrite;
     /// Report what a run did.
     Worker = Worker;
+    /// Read about secrets.
+    SecretsRead = SecretsRead;
+    /// Keep and delete secrets.
+    SecretsWrite = SecretsWrite;
     /// Mint join tokens.
     TokensWrite = TokensWrite;
     /// Read the audit trail.

@@ -7,5 +7,6 @@
 pub mod purge;
 pub mod record;
 pub mod room_events;
+pub mod secrets;
 pub mod sessions;
 pub mod sync;

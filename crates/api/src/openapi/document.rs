@@ -335,6 +335,11 @@ fn path_parameter(name: &str) -> Value {
             json!({ "type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64 }),
             example,
         )
+    } else if name == "name" {
+        (
+            json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 64 }),
+            "CRM_TOKEN",
+        )
     } else {
         let example = "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10";
         (
@@ -345,6 +350,8 @@ fn path_parameter(name: &str) -> Value {
     let what = name.trim_end_matches("_id").replace('_', " ");
     let description = if name == "digest" {
         "SHA-256 of the canonical JSON, in lowercase hexadecimal.".to_owned()
+    } else if name == "name" {
+        "Name of the secret.".to_owned()
     } else {
         format!("Id of the {what}.")
     };
@@ -360,6 +367,7 @@ fn tag_description(tag: &str) -> &'static str {
         "Runtime configs" => "How an agent hears, thinks and speaks, in immutable versions.",
         "Bindings" => "Which exact versions an agent runs, and since when.",
         "Sessions" => "A LiveKit room with an agent dispatched into it.",
+        "Secrets" => "Values that tools may send to named hosts, and that nobody reads back.",
         "Users" => "The people of a tenant.",
         "Tokens" => "What people join a session with.",
         "Audit" => "Who changed what.",

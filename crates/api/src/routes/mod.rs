@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod prompts;
 mod runtime_configs;
+mod secrets;
 mod sessions;
 mod tenants;
 mod tokens;
@@ -31,6 +32,7 @@ pub fn api() -> Api {
         bindings::routes,
         sessions::routes,
         users::routes,
+        secrets::routes,
         tokens::routes,
         audit_events::routes,
         webhooks::routes,

@@ -17,6 +17,7 @@ mod health;
 mod idempotency;
 mod rates;
 mod rls;
+mod secrets;
 mod sessions;
 mod support;
 mod tenants;

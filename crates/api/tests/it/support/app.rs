@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use clap::Parser;
@@ -85,10 +85,14 @@ impl TestApp {
     /// An app with these settings on top, as `--name=value`.
     pub async fn start_with(more: &[&str]) -> Self {
         let schema = make_schema().await;
-        let settings = Cli::parse_from(arguments(&schema, more)).settings;
-        let app = App::new(settings, Clock::system()).unwrap();
-        let server = Server::start(Arc::new(app)).unwrap();
+        let server = serve(&schema, more);
         Self { server, schema }
+    }
+
+    /// The same data under other settings, on another port.
+    pub async fn restart_with(&mut self, more: &[&str]) {
+        let server = std::mem::replace(&mut self.server, serve(&self.schema, more));
+        server.stop(Duration::ZERO).await;
     }
 
     pub fn base(&self) -> String {
@@ -138,6 +142,12 @@ impl TestApp {
     }
 }
 
+fn serve(schema: &str, more: &[&str]) -> Server {
+    let settings = Cli::parse_from(arguments(schema, more)).settings;
+    let app = App::new(settings, Clock::system()).unwrap();
+    Server::start(Arc::new(app)).unwrap()
+}
+
 /// Arguments of the service in tests, with short times; `more` replaces some of them.
 pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
     let database = in_schema(&environment("DATABASE_URL"), schema);
@@ -150,6 +160,7 @@ pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
         format!("--env={schema}"),
         format!("--operator-key={OPERATOR_KEY}"),
         format!("--worker-key={WORKER_KEY}"),
+        format!("--secret-keys=one:{}", "1".repeat(64)),
         format!("--livekit-url={}", environment("LIVEKIT_URL")),
         format!("--livekit-api-key={}", environment("LIVEKIT_KEY")),
         format!("--livekit-api-secret={}", environment("LIVEKIT_SECRET")),

@@ -1,0 +1,52 @@
+//! Sealing secrets anew, so that an old key can be thrown away.
+
+use patchbay_domain::TenantId;
+use patchbay_persistence::{TenantTx, secrets, tenants};
+
+use crate::{app::App, error::Result, keyring::Sealed};
+
+/// Secrets that are sealed anew in one transaction, and tenants that are read at a time.
+const BATCH: i64 = 100;
+
+/// Seals everything with the first key of the ring; answers how much that was. May be interrupted
+/// and run again: what is done is done.
+pub async fn rotate(app: &App) -> Result<usize> {
+    let key = app.keyring.sealing_key()?;
+    let mut connection = app.db.connection().await?;
+    let (mut count, mut last) = (0, TenantId::new(uuid::Uuid::nil()));
+    loop {
+        let page = tenants::ids_after(&mut connection, last, BATCH).await?;
+        let Some(end) = page.last() else {
+            return Ok(count);
+        };
+        last = *end;
+        for tenant in page {
+            loop {
+                let mut tx = app.db.begin(tenant).await?;
+                let done = rotate_some(app, &mut tx, key).await?;
+                tx.commit().await?;
+                count += done;
+                if done == 0 {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn rotate_some(app: &App, tx: &mut TenantTx, key: &str) -> Result<usize> {
+    let rows = secrets::sealed_otherwise(tx, key, BATCH).await?;
+    let count = rows.len();
+    for mut row in rows {
+        let old = Sealed {
+            key: row.sealing_key,
+            nonce: row.nonce,
+            sealed: row.sealed,
+        };
+        let value = app.keyring.open(row.tenant_id, &row.name, &old)?;
+        let new = app.keyring.seal(row.tenant_id, &row.name, &value)?;
+        (row.sealing_key, row.nonce, row.sealed) = (new.key, new.nonce, new.sealed);
+        secrets::save(tx, &row).await?;
+    }
+    Ok(count)
+}

@@ -1,0 +1,240 @@
+//! Secrets: values that tools may send to named hosts, and that nobody reads back.
+
+use actix_web::http::Method;
+use chrono::{DateTime, Utc};
+use patchbay_domain::{
+    Invalid, TenantId,
+    text::{Text, is_identifier},
+};
+use patchbay_persistence::secrets;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Deleted, Entity, Page, Resource},
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IfMatch, Json, List, NoFilter, Path,
+        scopes::{SecretsRead, SecretsWrite},
+    },
+    keyring::Sealed,
+    openapi::{Api, Doc},
+};
+
+/// Most hosts of one secret.
+const MOST_HOSTS: usize = 20;
+
+/// A secret, without its value.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "CRM_TOKEN",
+    "hosts": ["crm.example.org"],
+    "revision": 1,
+    "created_at": "2026-11-23T20:00:00Z",
+    "updated_at": "2026-11-23T20:00:00Z"
+}))]
+pub struct Secret {
+    /// Name in templates: `{{ secrets.NAME }}`.
+    #[schema(max_length = 64)]
+    name: String,
+    /// The hosts that the value may be sent to.
+    #[schema(max_items = 20)]
+    hosts: Vec<String>,
+    /// Counts changes.
+    #[schema(minimum = 1)]
+    revision: i64,
+    /// When it was created.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl Resource for Secret {
+    const VERSIONED: bool = true;
+    fn revision(&self) -> Option<i64> {
+        Some(self.revision)
+    }
+}
+
+impl From<secrets::Secret> for Secret {
+    fn from(row: secrets::Secret) -> Self {
+        let secrets::Secret {
+            tenant_id: _,
+            id: _,
+            name,
+            hosts,
+            sealing_key: _,
+            nonce: _,
+            sealed: _,
+            revision,
+            created_at,
+            updated_at,
+        } = row;
+        Self {
+            name,
+            hosts,
+            revision,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+/// A secret to be kept.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"value": "tok_4711", "hosts": ["crm.example.org"]}))]
+pub struct PutSecret {
+    /// The value. It is sealed, and never answered, logged or audited.
+    #[schema(write_only)]
+    value: Text<1, 8192>,
+    /// The hosts that the value may be sent to, such as `crm.example.org`; no wildcards.
+    #[schema(min_items = 1, max_items = 20)]
+    hosts: Vec<Text<1, 253>>,
+}
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "Secrets";
+    let one = "/api/tenants/{tenant_id}/secrets/{name}";
+    api.route(Method::PUT, one, put, Doc {
+        id: "putSecret",
+        tag,
+        summary: "Keep a secret",
+        description: "Creates the secret or replaces it, value and hosts. Names are letters, digits and `_`, not beginning with a \
+            digit. The value is sealed with a key of the installation and cannot be read back.",
+        errors: &[Code::SecretsNotConfigured],
+    });
+    api.route(
+        Method::GET,
+        "/api/tenants/{tenant_id}/secrets",
+        list,
+        Doc {
+            id: "listSecrets",
+            tag,
+            summary: "List secrets",
+            description: "Names and hosts of the tenant's secrets, newest first. Never their values.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        one,
+        get,
+        Doc {
+            id: "getSecret",
+            tag,
+            summary: "Read about a secret",
+            description: "Hosts and times of the secret. Never its value.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::DELETE,
+        one,
+        delete,
+        Doc {
+            id: "deleteSecret",
+            tag,
+            summary: "Delete a secret",
+            description: "Tool calls that need it fail from then on.",
+            errors: &[],
+        },
+    );
+}
+
+fn checked_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
+    if !(1..=MOST_HOSTS).contains(&hosts.len()) {
+        let message = format!("1 to {MOST_HOSTS} hosts are allowed");
+        return Err(ApiError::invalid_at(
+            "/hosts",
+            Invalid::new("out_of_range", message),
+        ));
+    }
+    let check = |(index, host): (usize, Text<1, 253>)| match url::Host::parse(&host) {
+        Ok(parsed) if !host.contains('*') => Ok(parsed.to_string()),
+        _ => {
+            let invalid = Invalid::new("invalid_host", "a bare host name is needed");
+            Err(ApiError::invalid_at(&format!("/hosts/{index}"), invalid))
+        }
+    };
+    hosts.into_iter().enumerate().map(check).collect()
+}
+
+async fn put(
+    caller: Caller<SecretsWrite>,
+    Path((tenant, name)): Path<(TenantId, String)>,
+    if_match: IfMatch,
+    Json(body): Json<PutSecret>,
+) -> Result<Entity<Secret>> {
+    if !is_identifier(&name) {
+        let message = "letters, digits and `_`, at most 64, not beginning with a digit";
+        return Err(ApiError::invalid_at(
+            "",
+            Invalid::new("invalid_name", message),
+        ));
+    }
+    let hosts = checked_hosts(body.hosts)?;
+    let Sealed { key, nonce, sealed } = caller.app.keyring.seal(tenant, &name, &body.value)?;
+    let now = caller.app.clock.now();
+    let change = async |tx: &mut patchbay_persistence::TenantTx| {
+        let before = secrets::find(tx, &name, true).await?;
+        if_match.check(before.as_ref().map_or(0, |row| row.revision))?;
+        let row = secrets::Secret {
+            tenant_id: tenant,
+            id: before
+                .as_ref()
+                .map_or_else(|| caller.app.clock.new_id(), |row| row.id),
+            name: name.clone(),
+            hosts,
+            sealing_key: key,
+            nonce,
+            sealed,
+            revision: before.as_ref().map_or(1, |row| row.revision + 1),
+            created_at: before.as_ref().map_or(now, |row| row.created_at),
+            updated_at: now,
+        };
+        secrets::save(tx, &row).await?;
+        let after = Secret::from(row);
+        let event = match before {
+            Some(before) => Event::updated("secret", &name, &Secret::from(before), &after),
+            None => Event::created("secret", &name, &after),
+        };
+        Ok(Change::one(Entity(after), event))
+    };
+    caller.change(change).await
+}
+
+async fn list(caller: Caller<SecretsRead>, list: List<NoFilter>) -> Result<Page<Secret>> {
+    let mut tx = caller.read().await?;
+    let rows = secrets::list(&mut tx, list.window).await?;
+    tx.finish();
+    Ok(Page::new(&list, rows, |row| row.id.uuid(), Secret::from))
+}
+
+async fn get(
+    caller: Caller<SecretsRead>,
+    Path((_, name)): Path<(TenantId, String)>,
+) -> Result<Entity<Secret>> {
+    let mut tx = caller.read().await?;
+    let found = secrets::find(&mut tx, &name, false).await?;
+    tx.finish();
+    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+}
+
+async fn delete(
+    caller: Caller<SecretsWrite>,
+    Path((_, name)): Path<(TenantId, String)>,
+    if_match: IfMatch,
+) -> Result<Deleted> {
+    caller
+        .change(async |tx| {
+            let found = secrets::find(tx, &name, true).await?;
+            let row = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            secrets::delete(tx, row.id).await?;
+            let event = Event::deleted("secret", &name, &Secret::from(row));
+            Ok(Change::one(Deleted, event))
+        })
+        .await
+}

@@ -1,0 +1,85 @@
+//! Sealed values. What is sealed is opaque here.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{SecretId, TenantId};
+
+use crate::{Result, TenantTx, Window, schema::secrets};
+
+/// One secret.
+#[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = secrets, check_for_backend(diesel::pg::Pg))]
+#[diesel(primary_key(tenant_id, id))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Secret {
+    pub tenant_id: TenantId,
+    pub id: SecretId,
+    pub name: String,
+    pub hosts: Vec<String>,
+    pub sealing_key: String,
+    pub nonce: Vec<u8>,
+    pub sealed: Vec<u8>,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// One secret, locked if `lock`.
+pub async fn find(tx: &mut TenantTx, name: &str, lock: bool) -> Result<Option<Secret>> {
+    let query = secrets::table
+        .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::name.eq(name))
+        .select(Secret::as_select());
+    let found = if lock {
+        query.for_update().first(tx).await
+    } else {
+        query.first(tx).await
+    };
+    Ok(found.optional()?)
+}
+
+/// A page of secrets.
+pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<Secret>> {
+    Ok(secrets::table
+        .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::id.lt(window.below()))
+        .order(secrets::id.desc())
+        .limit(window.fetch())
+        .select(Secret::as_select())
+        .load(tx)
+        .await?)
+}
+
+/// Those that are not sealed with this key, locked, up to `limit`.
+pub async fn sealed_otherwise(tx: &mut TenantTx, key: &str, limit: i64) -> Result<Vec<Secret>> {
+    Ok(secrets::table
+        .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::sealing_key.ne(key))
+        .order(secrets::name)
+        .limit(limit)
+        .select(Secret::as_select())
+        .for_update()
+        .load(tx)
+        .await?)
+}
+
+/// Stores a secret; one of the same name is replaced.
+pub async fn save(tx: &mut TenantTx, secret: &Secret) -> Result<()> {
+    diesel::insert_into(secrets::table)
+        .values(secret)
+        .on_conflict((secrets::tenant_id, secrets::name))
+        .do_update()
+        .set(secret)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Deletes a secret.
+pub async fn delete(tx: &mut TenantTx, id: SecretId) -> Result<()> {
+    diesel::delete(secrets::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
