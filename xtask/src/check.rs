@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// Crates in the middle: they never see each other.
-const MIDDLE: [&str; 2] = ["patchbay-persistence", "patchbay-livekit"];
+const MIDDLE: [&str; 3] = [
+    "patchbay-persistence",
+    "patchbay-livekit",
+    "patchbay-outbound",
+];
 /// What the domain must not pull in.
 const NOT_IN_DOMAIN: [&str; 4] = ["tokio", "actix-web", "diesel", "reqwest"];
 

@@ -1,0 +1,189 @@
+//! Which addresses may be called.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+/// Why an address may not be called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It cannot be read.
+    #[error("this is no URL: {0}")]
+    Url(String),
+    /// Neither http nor https.
+    #[error("the scheme `{0}` is not allowed; http and https are")]
+    Scheme(String),
+    /// A user name or password in the URL, where logs would show them.
+    #[error("credentials do not belong into a URL")]
+    Credentials,
+    /// There is nobody to call.
+    #[error("the URL has no host")]
+    NoHost,
+    /// A name that means this machine or its network.
+    #[error("the host `{0}` is not on the internet")]
+    Name(String),
+    /// An address of this machine, a private network or a special purpose.
+    #[error("the address {0} is not on the internet")]
+    Address(IpAddr),
+}
+
+/// Networks that are not the internet (IANA's special-purpose registry, multicast, reserved).
+const INSIDE_V4: [(Ipv4Addr, u8); 16] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+    (Ipv4Addr::new(192, 0, 2, 0), 24),
+    (Ipv4Addr::new(192, 88, 99, 0), 24),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+    (Ipv4Addr::new(198, 51, 100, 0), 24),
+    (Ipv4Addr::new(203, 0, 113, 0), 24),
+    (Ipv4Addr::new(224, 0, 0, 0), 4),
+    (Ipv4Addr::new(240, 0, 0, 0), 4),
+];
+
+/// Within the global range 2000::/3, and yet not the internet, or a tunnel to anywhere.
+const INSIDE_V6: [(Ipv6Addr, u8); 4] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+];
+
+/// Endings of names that lead inside.
+const INSIDE_NAMES: [&str; 8] = [
+    "localhost",
+    "local",
+    "internal",
+    "intranet",
+    "lan",
+    "home.arpa",
+    "localdomain",
+    "onion",
+];
+
+/// What may be called: the internet, and the networks that the operator allows.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    allowed: Vec<IpNet>,
+}
+
+impl Policy {
+    /// The internet and these networks.
+    pub fn new(allowed: Vec<IpNet>) -> Self {
+        Self { allowed }
+    }
+
+    /// Checks what can be seen of a URL without resolving its name: when it is written down, and
+    /// again for every redirect.
+    pub fn check_url(&self, text: &str) -> Result<Url, Refused> {
+        let url = Url::parse(text).map_err(|error| Refused::Url(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Refused::Scheme(url.scheme().to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::Credentials);
+        }
+        match url.host() {
+            None => return Err(Refused::NoHost),
+            // The parser has understood decimal, octal, hexadecimal and short forms by now.
+            Some(Host::Ipv4(address)) => self.check_address(address.into())?,
+            Some(Host::Ipv6(address)) => self.check_address(address.into())?,
+            Some(Host::Domain(name)) => self.check_name(name)?,
+        }
+        Ok(url)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Refused> {
+        let plain = name.trim_end_matches('.').to_ascii_lowercase();
+        let inside = |ending: &&str| {
+            plain == **ending
+                || plain
+                    .strip_suffix(*ending)
+                    .is_some_and(|p| p.ends_with('.'))
+        };
+        // Where the operator allows networks of their own, names in them are theirs to choose.
+        let own_names = !self.allowed.is_empty();
+        if plain.is_empty()
+            || (!own_names && (!plain.contains('.') || INSIDE_NAMES.iter().any(|e| inside(&e))))
+        {
+            return Err(Refused::Name(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Checks an address that is about to be connected to.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Refused> {
+        let real = unwrapped(address);
+        if self.allowed.iter().any(|net| net.contains(&real)) {
+            return Ok(());
+        }
+        let inside = match real {
+            IpAddr::V4(v4) => INSIDE_V4.iter().any(|net| in_v4(v4, *net)),
+            IpAddr::V6(v6) => {
+                !in_v6(v6, (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3))
+                    || INSIDE_V6.iter().any(|net| in_v6(v6, *net))
+            }
+        };
+        if inside {
+            return Err(Refused::Address(address));
+        }
+        Ok(())
+    }
+}
+
+/// The IPv4 address inside an IPv6 one: mapped, or translated by NAT64.
+fn unwrapped(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let translated = in_v6(v6, (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96));
+    match v6.to_ipv4_mapped() {
+        Some(v4) => v4.into(),
+        None if translated => Ipv4Addr::from_bits(v6.to_bits() as u32).into(),
+        None => address,
+    }
+}
+
+fn in_v4(address: Ipv4Addr, (net, bits): (Ipv4Addr, u8)) -> bool {
+    (address.to_bits() ^ net.to_bits()).leading_zeros() >= u32::from(bits)
+}
+
+fn in_v6(address: Ipv6Addr, (net, bits): (Ipv6Addr, u8)) -> bool {
+    (address.to_bits() ^ net.to_bits()).leading_zeros() >= u32::from(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_internet_is_allowed() {
+        let policy = Policy::default();
+        for good in [
+            "https://example.org/hook?x=1",
+            "http://93.184.216.34:8080/",
+            "https://[2606:2800:220:1:248:1893:25c8:1946]/",
+            "https://[64:ff9b::5db8:d822]/",
+            "https://localhost.example.org/",
+        ] {
+            assert!(policy.check_url(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn the_operator_may_allow_a_network() {
+        let policy = Policy::new(vec!["10.1.0.0/16".parse().unwrap()]);
+        assert!(policy.check_url("http://10.1.2.3/").is_ok());
+        assert!(policy.check_url("http://[::ffff:10.1.2.3]/").is_ok());
+        assert!(policy.check_url("http://crm.internal/").is_ok());
+        assert!(policy.check_url("http://10.2.2.3/").is_err());
+        assert!(policy.check_url("http://169.254.169.254/").is_err());
+    }
+}
