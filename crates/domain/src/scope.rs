@@ -83,6 +83,17 @@ const NAMES: [(Scope, &str); 20] = [
 ];
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; NAMES.len()] = {
+        let mut all = [Self::Operator; NAMES.len()];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = NAMES[index].0;
+            index += 1;
+        }
+        all
+    };
+
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {
         NAMES

@@ -102,17 +102,15 @@ impl Policy {
 
     fn check_name(&self, name: &str) -> Result<(), Refused> {
         let plain = name.trim_end_matches('.').to_ascii_lowercase();
-        let inside = |ending: &&str| {
-            plain == **ending
-                || plain
-                    .strip_suffix(*ending)
-                    .is_some_and(|p| p.ends_with('.'))
-        };
         // Where the operator allows networks of their own, names in them are theirs to choose.
-        let own_names = !self.allowed.is_empty();
-        if plain.is_empty()
-            || (!own_names && (!plain.contains('.') || INSIDE_NAMES.iter().any(|e| inside(&e))))
-        {
+        if !self.allowed.is_empty() && !plain.is_empty() {
+            return Ok(());
+        }
+        let is_inside = |ending: &&str| {
+            let rest = plain.strip_suffix(*ending);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        if !plain.contains('.') || INSIDE_NAMES.iter().any(is_inside) {
             return Err(Refused::Name(name.to_owned()));
         }
         Ok(())

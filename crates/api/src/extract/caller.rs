@@ -314,7 +314,7 @@ impl<P> Caller<P> {
 impl<P: Permission> Describe for Caller<P> {
     fn describe(operation: &mut Operation) {
         let scopes: Vec<_> = P::ANY_OF.iter().map(|scope| scope.as_str()).collect();
-        operation.set("security", json!([{ "api_key": scopes }]));
+        operation.set("security", json!([{ "api_key": [] }]));
         operation.set("x-scopes", json!(scopes));
         operation.error(Code::InvalidKey);
         operation.error(Code::MissingScope);

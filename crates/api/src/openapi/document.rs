@@ -180,16 +180,17 @@ impl Operation {
             let responses = self.value.entry("responses").or_insert_with(|| json!({}));
             responses[status.to_string()] = response;
         }
-        if self.value.contains_key("security") {
+        self.header_of_answers("Access-Control-Allow-Origin");
+        if self.value.contains_key("x-scopes") {
             self.header_of_answers("RateLimit");
             self.header_of_answers("RateLimit-Policy");
         }
         self.value.insert("operationId".to_owned(), doc.id.into());
         self.value.insert("tags".to_owned(), json!([doc.tag]));
         self.value.insert("summary".to_owned(), doc.summary.into());
-        let scopes = self.value.remove("x-scopes");
+        let scopes = self.value.get("x-scopes");
         let mut description = doc.description.to_owned();
-        if let Some(scopes) = &scopes {
+        if let Some(scopes) = scopes {
             let names: Vec<_> = scopes
                 .as_array()
                 .into_iter()
@@ -294,6 +295,7 @@ impl Builder {
         let mut paths = json!(self.paths);
         tidy::add_examples(&mut paths, &self.schemas);
         tidy::inline(&mut paths, &self.schemas);
+        tidy::bound(&mut paths);
         json!({
             "openapi": "3.1.0",
             "info": {
@@ -304,7 +306,7 @@ impl Builder {
                 "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
                 "contact": { "name": "The operator of this installation" },
             },
-            "servers": [{ "url": "/", "description": "The server that this document came from." }],
+            "servers": [{ "url": "/", "description": "The production server that this document came from.", "x-internal": false }],
             "tags": tags,
             "paths": paths,
             "components": {
@@ -316,6 +318,12 @@ impl Builder {
                         "scheme": "bearer",
                         "bearerFormat": "pb_<key id>_<secret><checksum>",
                         "description": "An API key of a tenant, or the operator's or workers' key of this installation.",
+                    },
+                    "livekit": {
+                        "type": "apiKey",
+                        "in": "header",
+                        "name": "Authorization",
+                        "description": "LiveKit's own: a bare JWT over the hash of the body.",
                     },
                 },
             },
@@ -385,6 +393,7 @@ fn headers() -> Value {
     json!({
         "RateLimit": optional("What remains (`r`) of each limit that the request counted against, and the seconds (`t`) until it is whole again. Absent where nothing is limited.", "\"key-reads\";r=2999;t=1, \"tenant-reads\";r=5999;t=1"),
         "RateLimit-Policy": optional("The limits that the request counted against: requests (`q`) in a window of seconds (`w`).", "\"key-reads\";q=3000;w=60, \"tenant-reads\";q=6000;w=60"),
+        "Access-Control-Allow-Origin": optional("The origin of a browser that the operator has allowed; absent for others.", "https://app.example.org"),
         "Idempotency-Replayed": optional("`true` where the answer is that of an earlier request with the same Idempotency-Key.", "true"),
         "X-Request-Id": header("Id of the request: the caller's, if well-formed, or a new one.", "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"),
         "ETag": header("The revision in quotes; send it as If-Match to change only what you saw.", "\"1\""),

@@ -15,6 +15,7 @@ pub(super) fn components(raw: &BTreeMap<String, Value>) -> BTreeMap<String, Valu
             let mut schema = schema.clone();
             inline(&mut schema, raw);
             require_nullable(&mut schema);
+            bound(&mut schema);
             (name.clone(), schema)
         })
         .collect()
@@ -79,6 +80,41 @@ fn merge_null(value: &mut Value) {
     fields.insert("type".to_owned(), json!([kind, "null"]));
     for (name, value) in one {
         fields.entry(name).or_insert(value);
+    }
+}
+
+/// The largest integer that every JSON reader reads exactly.
+const MAX_SAFE: i64 = 9_007_199_254_740_991;
+
+/// Says how large what is large by its format can be.
+pub(super) fn bound(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let is = |fields: &Map<String, Value>, kind: &str| match &fields.get("type") {
+                Some(Value::Array(types)) => types.iter().any(|t| t == kind),
+                one => one.is_some_and(|t| t == kind),
+            };
+            let format = fields
+                .get("format")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            if is(fields, "string") && matches!(format.as_deref(), Some("date-time" | "uuid")) {
+                fields.entry("maxLength").or_insert(json!(64));
+            }
+            if is(fields, "integer") && !fields.contains_key("enum") {
+                let narrow = format.as_deref() == Some("int32");
+                let largest = if narrow {
+                    i64::from(i32::MAX)
+                } else {
+                    MAX_SAFE
+                };
+                fields.entry("maximum").or_insert(json!(largest));
+                fields.entry("minimum").or_insert(json!(0));
+            }
+            fields.values_mut().for_each(bound);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound),
+        _ => {}
     }
 }
 

@@ -58,7 +58,7 @@ pub struct AuditEvent {
     #[schema(value_type = Object, nullable)]
     after: Option<Value>,
     /// Names of the fields that changed, personal ones included.
-    #[schema(max_items = 200)]
+    #[schema(max_items = 200, value_type = Vec<patchbay_domain::text::Word>)]
     changed: Vec<String>,
     /// Id of the request; empty for the service's own doing.
     #[schema(max_length = 128)]

@@ -39,7 +39,7 @@ pub struct Secret {
     #[schema(max_length = 64)]
     name: String,
     /// The hosts that the value may be sent to.
-    #[schema(max_items = 20)]
+    #[schema(max_items = 20, value_type = Vec<Text<1, 253>>)]
     hosts: Vec<String>,
     /// Counts changes.
     #[schema(minimum = 1)]

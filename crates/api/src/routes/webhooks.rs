@@ -48,6 +48,7 @@ impl FromRequest for Signed {
 
 impl Describe for Signed {
     fn describe(operation: &mut Operation) {
+        operation.set("security", json!([{ "livekit": [] }]));
         operation.set(
             "requestBody",
             json!({

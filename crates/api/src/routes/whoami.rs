@@ -15,24 +15,7 @@ use crate::{
 /// Every key there is.
 enum Anybody {}
 impl Permission for Anybody {
-    const ANY_OF: &'static [Scope] = &[
-        Scope::Operator,
-        Scope::Worker,
-        Scope::TenantRead,
-        Scope::TenantWrite,
-        Scope::KeysRead,
-        Scope::KeysWrite,
-        Scope::AgentsRead,
-        Scope::AgentsWrite,
-        Scope::PromptsRead,
-        Scope::PromptsWrite,
-        Scope::RuntimeConfigsRead,
-        Scope::RuntimeConfigsWrite,
-        Scope::SessionsRead,
-        Scope::SessionsWrite,
-        Scope::TokensWrite,
-        Scope::AuditRead,
-    ];
+    const ANY_OF: &'static [Scope] = &Scope::ALL;
 }
 
 /// The holder of the key.

@@ -113,6 +113,11 @@ async fn keys_are_checked_and_the_scheme_is_named() {
         (&operator["kind"], &operator["tenant_id"]),
         (&json!("operator"), &Value::Null)
     );
+    // Whatever a key may do, it may ask what it is.
+    for scope in patchbay_domain::Scope::grantable() {
+        let one = app.key(&fixture.tenant, &[scope.as_str()]).await;
+        one.get("/api/whoami").await.expect(200);
+    }
     // The operator's key opens nothing of a tenant but the tenant itself and its keys.
     app.operator()
         .get(&fixture.at("agents"))

@@ -118,10 +118,10 @@ pub struct AppendTranscript {
 #[schema(example = json!({"received": 2, "added": 1}))]
 pub struct Receipt {
     /// Entries of the report.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, value_type = i32)]
     received: usize,
     /// Those that were not known before.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, value_type = i32)]
     added: usize,
 }
 
