@@ -133,6 +133,21 @@ pub struct PatchAgent {
     metadata: Patch<Option<Metadata>>,
 }
 
+impl PatchAgent {
+    fn apply(self, app: &App, row: &mut agents::Agent) -> Result<()> {
+        self.name.apply(&mut row.name, Name::into_inner);
+        let or_empty = |text: Option<Description>| text.unwrap_or_default().into_inner();
+        self.description.apply(&mut row.description, or_empty);
+        if let Patch::To(name) = self.worker_name {
+            row.worker_name = check_worker_name(app, Some(name))?;
+        }
+        if let Patch::To(patch) = self.metadata {
+            row.metadata = row.metadata.merged(patch)?;
+        }
+        Ok(())
+    }
+}
+
 /// Which agents are wanted.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -290,15 +305,7 @@ async fn patch(
             let mut row = found.ok_or_else(ApiError::not_found)?;
             if_match.check(row.revision)?;
             let before = Agent::from(row.clone());
-            body.name.apply(&mut row.name, Name::into_inner);
-            let or_empty = |text: Option<Description>| text.unwrap_or_default().into_inner();
-            body.description.apply(&mut row.description, or_empty);
-            if let Patch::To(name) = body.worker_name {
-                row.worker_name = check_worker_name(&caller.app, Some(name))?;
-            }
-            if let Patch::To(patch) = body.metadata {
-                row.metadata = row.metadata.merged(patch)?;
-            }
+            body.apply(&caller.app, &mut row)?;
             row.revision += 1;
             row.updated_at = caller.app.clock.now();
             agents::update(tx, &row).await?;

@@ -167,42 +167,57 @@ async fn put(
     if_match: IfMatch,
     Json(body): Json<PutSecret>,
 ) -> Result<Entity<Secret>> {
-    if !is_identifier(&name) {
-        let message = "letters, digits and `_`, at most 64, not beginning with a digit";
-        return Err(ApiError::invalid_at(
-            "",
-            Invalid::new("invalid_name", message),
-        ));
-    }
+    check_name(&name)?;
     let hosts = checked_hosts(body.hosts)?;
-    let Sealed { key, nonce, sealed } = caller.app.keyring.seal(tenant, &name, &body.value)?;
-    let now = caller.app.clock.now();
-    let change = async |tx: &mut patchbay_persistence::TenantTx| {
-        let before = secrets::find(tx, &name, true).await?;
-        if_match.check(before.as_ref().map_or(0, |row| row.revision))?;
-        let row = secrets::Secret {
-            tenant_id: tenant,
-            id: before
-                .as_ref()
-                .map_or_else(|| caller.app.clock.new_id(), |row| row.id),
-            name: name.clone(),
-            hosts,
-            sealing_key: key,
-            nonce,
-            sealed,
-            revision: before.as_ref().map_or(1, |row| row.revision + 1),
-            created_at: before.as_ref().map_or(now, |row| row.created_at),
-            updated_at: now,
-        };
-        secrets::save(tx, &row).await?;
-        let after = Secret::from(row);
-        let event = match before {
-            Some(before) => Event::updated("secret", &name, &Secret::from(before), &after),
-            None => Event::created("secret", &name, &after),
-        };
-        Ok(Change::one(Entity(after), event))
-    };
-    caller.change(change).await
+    let sealed = caller.app.keyring.seal(tenant, &name, &body.value)?;
+    caller
+        .change(async |tx| {
+            let before = secrets::find(tx, &name, true).await?;
+            if_match.check(before.as_ref().map_or(0, |row| row.revision))?;
+            let row = replaced(&caller, before.as_ref(), (tenant, name, hosts), sealed);
+            secrets::save(tx, &row).await?;
+            let after = Secret::from(row);
+            let event = match before {
+                Some(before) => {
+                    Event::updated("secret", &after.name, &Secret::from(before), &after)
+                }
+                None => Event::created("secret", &after.name, &after),
+            };
+            Ok(Change::one(Entity(after), event))
+        })
+        .await
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if is_identifier(name) {
+        return Ok(());
+    }
+    let message = "letters, digits and `_`, at most 64, not beginning with a digit";
+    let invalid = Invalid::new("invalid_name", message);
+    Err(ApiError::invalid_at("", invalid))
+}
+
+/// The row as it will be, in the place of the one before.
+fn replaced(
+    caller: &Caller<SecretsWrite>,
+    before: Option<&secrets::Secret>,
+    (tenant_id, name, hosts): (TenantId, String, Vec<String>),
+    Sealed { key, nonce, sealed }: Sealed,
+) -> secrets::Secret {
+    let clock = &caller.app.clock;
+    let now = clock.now();
+    secrets::Secret {
+        tenant_id,
+        id: before.map_or_else(|| clock.new_id(), |row| row.id),
+        name,
+        hosts,
+        sealing_key: key,
+        nonce,
+        sealed,
+        revision: before.map_or(1, |row| row.revision + 1),
+        created_at: before.map_or(now, |row| row.created_at),
+        updated_at: now,
+    }
 }
 
 async fn list(caller: Caller<SecretsRead>, list: List<NoFilter>) -> Result<Page<Secret>> {
