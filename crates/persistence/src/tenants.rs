@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::TenantId;
 use serde_json::Value;
 
-use crate::{Result, TenantTx, Window, schema::tenants};
+use crate::{Db, Result, TenantTx, Window, schema::tenants};
 
 /// One tenant.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -82,17 +82,15 @@ pub async fn list(
     Ok(query.load(connection).await?)
 }
 
-/// The ids of up to `limit` tenants after this one, in order.
-pub async fn ids_after(
-    connection: &mut AsyncPgConnection,
-    after: TenantId,
-    limit: i64,
-) -> Result<Vec<TenantId>> {
+/// The ids of the next tenants after this one, in order; none at the end. For work that visits all.
+pub async fn page_after(db: &Db, after: TenantId) -> Result<Vec<TenantId>> {
+    // The connection is given back, so that the work between two pages may have it.
+    let mut connection = db.connection().await?;
     Ok(tenants::table
         .filter(tenants::id.gt(after))
         .order(tenants::id)
-        .limit(limit)
+        .limit(500)
         .select(tenants::id)
-        .load(connection)
+        .load(&mut connection)
         .await?)
 }

@@ -5,32 +5,34 @@ use patchbay_persistence::{TenantTx, secrets, tenants};
 
 use crate::{app::App, error::Result, keyring::Sealed};
 
-/// Secrets that are sealed anew in one transaction, and tenants that are read at a time.
+/// Secrets that are sealed anew in one transaction.
 const BATCH: i64 = 100;
 
 /// Seals everything with the first key of the ring; answers how much that was. May be interrupted
 /// and run again: what is done is done.
 pub async fn rotate(app: &App) -> Result<usize> {
     let key = app.keyring.sealing_key()?;
-    let mut connection = app.db.connection().await?;
-    let (mut count, mut last) = (0, TenantId::new(uuid::Uuid::nil()));
-    loop {
-        let page = tenants::ids_after(&mut connection, last, BATCH).await?;
-        let Some(end) = page.last() else {
-            return Ok(count);
-        };
-        last = *end;
+    let first = TenantId::new(uuid::Uuid::nil());
+    let (mut count, mut page) = (0, tenants::page_after(&app.db, first).await?);
+    while let Some(last) = page.last().copied() {
         for tenant in page {
-            loop {
-                let mut tx = app.db.begin(tenant).await?;
-                let done = rotate_some(app, &mut tx, key).await?;
-                tx.commit().await?;
-                count += done;
-                if done == 0 {
-                    break;
-                }
-            }
+            count += rotate_tenant(app, tenant, key).await?;
         }
+        page = tenants::page_after(&app.db, last).await?;
+    }
+    Ok(count)
+}
+
+async fn rotate_tenant(app: &App, tenant: TenantId, key: &str) -> Result<usize> {
+    let mut count = 0;
+    loop {
+        let mut tx = app.db.begin(tenant).await?;
+        let done = rotate_some(app, &mut tx, key).await?;
+        tx.commit().await?;
+        if done == 0 {
+            return Ok(count);
+        }
+        count += done;
     }
 }
 
