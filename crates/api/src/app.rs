@@ -8,6 +8,7 @@ use std::{
 
 use patchbay_domain::{ApiKeyId, Clock, session::Timings};
 use patchbay_livekit::LiveKit;
+use patchbay_outbound::{Network, Policy};
 use patchbay_persistence::{Db, PoolSettings};
 use tokio::sync::Notify;
 
@@ -27,6 +28,10 @@ pub struct App {
     pub timings: Timings,
     /// What secrets are sealed with.
     pub keyring: KeyRing,
+    /// Where tools may call.
+    pub policy: Policy,
+    /// Calls of tools.
+    pub outbound: patchbay_outbound::Client,
     /// Rate limits of this process.
     pub rates: RateLimits,
     /// Told when a job may be due.
@@ -58,7 +63,10 @@ impl App {
             api_secret: settings.livekit_api_secret.reveal().to_owned(),
             timeout: settings.livekit_timeout.into(),
         })?;
+        let policy = Policy::new(settings.outbound_allow.clone());
         Ok(Self {
+            outbound: patchbay_outbound::Client::new(policy.clone(), Network::default())?,
+            policy,
             timings: settings.timings(),
             keyring: settings.keyring()?,
             rates: RateLimits::new(

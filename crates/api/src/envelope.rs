@@ -14,6 +14,7 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt as _;
+use patchbay_domain::tool::MAX_TIMEOUT_SECONDS;
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
     telemetry,
 };
 
+/// How the patterns of routes end that call a tool.
+const CALLS_TOOL: [&str; 2] = ["/tools/{function_name}", "/test"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware.
@@ -53,9 +56,7 @@ pub async fn envelope<B: MessageBody + 'static>(
         status = Empty,
     );
     telemetry::continue_trace(&span, request.headers());
-    let limit = request
-        .app_data::<web::Data<App>>()
-        .map_or(Duration::MAX, |app| app.settings.request_timeout.into());
+    let limit = limit(&request);
     let served = AssertUnwindSafe(next.call(request)).catch_unwind();
     let outcome = timeout(limit, served.instrument(span.clone())).await;
     let refused = |error| Err(span.in_scope(|| refuse(error, &meta)));
@@ -79,6 +80,18 @@ pub async fn envelope<B: MessageBody + 'static>(
     let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
     tracing::info!(parent: &span, duration_ms, "answered");
     Ok(response)
+}
+
+/// How long the request may take; a tool's own time comes on top.
+fn limit(request: &ServiceRequest) -> Duration {
+    let app = request.app_data::<web::Data<App>>();
+    let limit = app.map_or(Duration::MAX, |app| app.settings.request_timeout.into());
+    let calls_tool = |pattern: String| CALLS_TOOL.iter().any(|end| pattern.ends_with(end));
+    if request.match_pattern().is_some_and(calls_tool) {
+        limit + Duration::from_secs(MAX_TIMEOUT_SECONDS.into())
+    } else {
+        limit
+    }
 }
 
 /// The caller's id where it is well-formed: 1 to 128 of letters, digits and `-_.:`.

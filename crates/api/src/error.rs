@@ -51,6 +51,9 @@ pub enum Code {
     IdentityInUse,
     IdempotencyInFlight,
     OutcomeUnknown,
+    ToolNotCallable,
+    TooManyParticipants,
+    TelephonyNotConfigured,
     Erased,
     PreconditionFailed,
     BodyTooLarge,
@@ -103,6 +106,13 @@ impl Code {
                 "The first request with this key is in flight",
             ),
             Self::OutcomeUnknown => ("outcome_unknown", 409, "The outcome is not known"),
+            Self::ToolNotCallable => ("tool_not_callable", 409, "Patchbay does not call this tool"),
+            Self::TooManyParticipants => ("too_many_participants", 409, "The session is full"),
+            Self::TelephonyNotConfigured => (
+                "telephony_not_configured",
+                409,
+                "The installation has no telephone",
+            ),
             Self::Erased => ("erased", 410, "The answer has been erased"),
             Self::InvalidIdempotencyKey => (
                 "invalid_idempotency_key",
@@ -356,7 +366,9 @@ impl From<patchbay_persistence::Error> for ApiError {
                 other => Self::internal(format!("unique constraint {other}")),
             },
             Error::ForeignKey(constraint) => match &*constraint {
-                "bindings_prompt_version_fkey" | "bindings_runtime_config_version_fkey" => {
+                "bindings_prompt_version_fkey"
+                | "bindings_runtime_config_version_fkey"
+                | "binding_tools_version_fkey" => {
                     Self::new(Code::VersionInUse, "A binding names this version.")
                 }
                 other => Self::internal(format!("foreign key {other}")),

@@ -3,7 +3,11 @@
 //! Inside the transaction of the effect, the request takes a lock on its key, looks for an earlier
 //! answer, and leaves its own. Effect and record are therefore durable together or not at all. A
 //! request that settles later (a start that waits for LiveKit) leaves a provisional answer first,
-//! good from `settles_at` on, and the final one when it has it.
+//! good from `settles_at` on, and the final one when it has it. An effect on others that must not be
+//! repeated (a tool call) leaves a record without an answer first: `outcome_unknown` from then on,
+//! until the answer is there.
+
+use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody};
 use patchbay_domain::TenantId;
@@ -20,6 +24,14 @@ use crate::{
     extract::{Caller, IdempotencyKey},
     openapi::{Describe, Operation},
 };
+
+/// An effect that is about to happen, or what it was answered when it did.
+pub enum Pending<T> {
+    /// What it takes; the effect comes next.
+    Prepared(T),
+    /// It happened before.
+    Replayed(Parts),
+}
 
 /// An answer of an operation that takes an `Idempotency-Key`.
 pub enum Once<R> {
@@ -86,11 +98,57 @@ impl<P> Caller<P> {
             replayed => return Ok(replayed),
         };
         let answer = then(provisional).await?;
-        if let Some(claim) = key.claim(&self.actor) {
-            let mut tx = self.app.db.begin(tenant).await?;
-            self.record(&mut tx, &claim, &answer, true).await?;
-            tx.commit().await?;
+        match key.claim(&self.actor) {
+            Some(_) => self.settle(key, async |_| Ok(Change::none(answer))).await,
+            None => Ok(Once::Fresh(answer)),
         }
+    }
+
+    /// Prepares an effect outside that must not be repeated: until [`Caller::settle`], and for ever
+    /// after a crash between, the outcome of the key is not known. `longest` is the effect's most
+    /// time.
+    pub async fn pend<T>(
+        &self,
+        key: &IdempotencyKey,
+        longest: Duration,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<T>>,
+    ) -> Result<Pending<T>> {
+        let mut tx = self.app.db.begin(self.tenant()?).await?;
+        let claim = key.claim(&self.actor);
+        if let Some(claim) = &claim
+            && let Some(known) = self.known(&mut tx, claim).await?
+        {
+            tx.finish();
+            return Ok(Pending::Replayed(known));
+        }
+        let prepared = self.apply(&mut tx, work).await?;
+        if let Some(claim) = &claim {
+            let now = self.app.clock.now();
+            let unknown = idempotency::Answer {
+                status: None,
+                location: None,
+                etag: None,
+                body: Some(String::new()),
+                settles_at: Some(now + longest + self.patience()),
+            };
+            claim.store(&mut tx, &unknown, now).await?;
+        }
+        tx.commit().await?;
+        Ok(Pending::Prepared(prepared))
+    }
+
+    /// Records how it went, and the final answer with it.
+    pub async fn settle<R: Answer>(
+        &self,
+        key: &IdempotencyKey,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<R>>,
+    ) -> Result<Once<R>> {
+        let mut tx = self.app.db.begin(self.tenant()?).await?;
+        let answer = self.apply(&mut tx, work).await?;
+        if let Some(claim) = key.claim(&self.actor) {
+            self.record(&mut tx, &claim, &answer, true).await?;
+        }
+        tx.commit().await?;
         Ok(Once::Fresh(answer))
     }
 
@@ -169,16 +227,19 @@ impl<P> Caller<P> {
     ) -> Result<()> {
         let parts = answer.parts()?;
         let now = self.app.clock.now();
-        // Longer than a request may take: whoever was to settle it is then gone.
-        let until = now + std::time::Duration::from(self.app.settings.request_timeout);
         let row = idempotency::Answer {
             status: Some(i16::try_from(parts.status).map_err(ApiError::internal)?),
             location: parts.location,
             etag: parts.etag,
             body: Some(without_secret::<R::Resource>(parts.body)?),
-            settles_at: (!settled).then_some(until),
+            settles_at: (!settled).then_some(now + self.patience()),
         };
         Ok(claim.store(tx, &row, now).await?)
+    }
+
+    /// Longer than a request may take: whoever was to settle it is then gone.
+    fn patience(&self) -> Duration {
+        self.app.settings.request_timeout.into()
     }
 
     /// Whose rows the record is among: the path's tenant, or nobody's.

@@ -85,7 +85,7 @@ pub struct RateLimits {
 
 /// The class of a route.
 pub fn class(method: &Method, pattern: &str) -> Class {
-    const STARTS: [&str; 2] = ["/sessions", "/start"];
+    const STARTS: [&str; 4] = ["/sessions", "/start", "/attach", "/test"];
     let starts = STARTS.iter().any(|end| pattern.ends_with(end));
     match *method {
         Method::GET | Method::HEAD => Class::Reads,

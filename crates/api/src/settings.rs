@@ -186,6 +186,10 @@ pub struct Settings {
     #[arg(long, env = "PATCHBAY_REQUEST_TIMEOUT", default_value = "30s")]
     pub request_timeout: Span,
 
+    /// Networks of your own that tools may call, such as 10.20.0.0/16; the internet alone by default.
+    #[arg(long, env = "PATCHBAY_OUTBOUND_ALLOW", value_delimiter = ',')]
+    pub outbound_allow: Vec<ipnet::IpNet>,
+
     /// URL of LiveKit's server API.
     #[arg(long, env = "LIVEKIT_URL", default_value = "http://127.0.0.1:7880")]
     pub livekit_url: String,

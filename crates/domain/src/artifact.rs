@@ -1,10 +1,12 @@
-//! Prompts and runtime configs are one mechanism: an artifact with immutable versions.
+//! Prompts, tools and runtime configs are one mechanism: an artifact with immutable versions.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{Invalid, configuration::digest_of, prompt::PromptSpec, runtime::RuntimeSpec};
+use crate::{
+    Invalid, configuration::digest_of, prompt::PromptSpec, runtime::RuntimeSpec, tool::ToolSpec,
+};
 
 /// What an artifact is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -14,6 +16,8 @@ pub enum ArtifactKind {
     Prompt,
     /// How an agent hears, thinks and speaks.
     RuntimeConfig,
+    /// What an agent may call.
+    Tool,
 }
 
 impl ArtifactKind {
@@ -22,6 +26,7 @@ impl ArtifactKind {
         match self {
             Self::Prompt => "prompt",
             Self::RuntimeConfig => "runtime_config",
+            Self::Tool => "tool",
         }
     }
 }
@@ -54,5 +59,12 @@ impl Spec for RuntimeSpec {
     const KIND: ArtifactKind = ArtifactKind::RuntimeConfig;
     fn check(&self) -> Result<(), Vec<crate::Violation>> {
         RuntimeSpec::check(self)
+    }
+}
+
+impl Spec for ToolSpec {
+    const KIND: ArtifactKind = ArtifactKind::Tool;
+    fn check(&self) -> Result<(), Vec<crate::Violation>> {
+        ToolSpec::check(self)
     }
 }

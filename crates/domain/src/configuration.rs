@@ -5,17 +5,17 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use crate::{Invalid, api_key::hex, prompt::PromptSpec, runtime::RuntimeSpec};
+use crate::{Invalid, api_key::hex, prompt::PromptSpec, runtime::RuntimeSpec, tool::ToolSpec};
 
-/// The schema number of [`Configuration`]; a change of its shape gets the next one.
-pub const SCHEMA: u32 = 1;
+/// The schema number of [`Configuration`]; a change of its shape gets the next one. 1 had no tools.
+pub const SCHEMA: u32 = 2;
 
 /// Everything a worker needs to act as the agent, but what belongs to one session alone
 /// (variables and the rendered prompt). Equal content has an equal digest.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Configuration {
-    /// Shape of this document; 1 today.
-    #[schema(example = 1, minimum = 1, maximum = 1000)]
+    /// Shape of this document; 2 today, and 1 in those from before there were tools.
+    #[schema(example = 2, minimum = 1, maximum = 1000)]
     pub schema: u32,
     /// LiveKit agent name that the job is dispatched to.
     #[schema(example = "patchbay-agent", max_length = 200)]
@@ -24,9 +24,19 @@ pub struct Configuration {
     pub prompt: PromptSpec,
     /// The runtime config version's spec.
     pub runtime: RuntimeSpec,
+    /// The tool versions' specs, by function name. Secrets are named in them, never told.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    pub tools: Vec<ToolSpec>,
 }
 
 impl Configuration {
+    /// The tool that a model calls by this name.
+    pub fn tool(&self, function_name: &str) -> Option<&ToolSpec> {
+        let mut tools = self.tools.iter();
+        tools.find(|tool| &*tool.function_name == function_name)
+    }
+
     /// The document as JSON and its digest.
     pub fn seal(&self) -> Result<(Value, String), Invalid> {
         let value = serde_json::to_value(self)

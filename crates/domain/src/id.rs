@@ -45,7 +45,11 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Session {}
     #[derive(Debug)]
+    pub enum SessionEvent {}
+    #[derive(Debug)]
     pub enum Tenant {}
+    #[derive(Debug)]
+    pub enum ToolCall {}
     #[derive(Debug)]
     pub enum Turn {}
     #[derive(Debug)]
@@ -64,7 +68,7 @@ pub type AgentId = Id<kind::Agent>;
 pub type AgentRunId = Id<kind::AgentRun>;
 /// An API key; part of its token.
 pub type ApiKeyId = Id<kind::ApiKey>;
-/// A prompt or a runtime config.
+/// A prompt, a tool or a runtime config.
 pub type ArtifactId = Id<kind::Artifact>;
 /// One entry of the audit trail.
 pub type AuditEventId = Id<kind::AuditEvent>;
@@ -76,8 +80,12 @@ pub type ParticipantId = Id<kind::Participant>;
 pub type SecretId = Id<kind::Secret>;
 /// A voice session.
 pub type SessionId = Id<kind::Session>;
+/// One entry of a session's timeline.
+pub type SessionEventId = Id<kind::SessionEvent>;
 /// A tenant.
 pub type TenantId = Id<kind::Tenant>;
+/// One call of a tool.
+pub type ToolCallId = Id<kind::ToolCall>;
 /// One turn of a transcript.
 pub type TurnId = Id<kind::Turn>;
 /// One reported amount of usage.

@@ -17,11 +17,13 @@ pub mod runtime;
 pub mod scope;
 pub mod session;
 pub mod text;
+pub mod tool;
 
 pub use clock::Clock;
 pub use id::{
     ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, Id,
-    ParticipantId, SecretId, SessionId, TenantId, TurnId, UsageId, UserId, VersionId,
+    ParticipantId, SecretId, SessionEventId, SessionId, TenantId, ToolCallId, TurnId, UsageId,
+    UserId, VersionId,
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;

@@ -36,6 +36,10 @@ pub enum Scope {
     PromptsRead,
     /// Change prompts and add versions.
     PromptsWrite,
+    /// Read tools and their versions.
+    ToolsRead,
+    /// Change tools, add versions and try them.
+    ToolsWrite,
     /// Read runtime configs and their versions.
     RuntimeConfigsRead,
     /// Change runtime configs and add versions.
@@ -59,7 +63,7 @@ pub enum Scope {
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 20] = [
+const NAMES: [(Scope, &str); 22] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -70,6 +74,8 @@ const NAMES: [(Scope, &str); 20] = [
     (Scope::AgentsWrite, "agents:write"),
     (Scope::PromptsRead, "prompts:read"),
     (Scope::PromptsWrite, "prompts:write"),
+    (Scope::ToolsRead, "tools:read"),
+    (Scope::ToolsWrite, "tools:write"),
     (Scope::RuntimeConfigsRead, "runtime-configs:read"),
     (Scope::RuntimeConfigsWrite, "runtime-configs:write"),
     (Scope::SessionsRead, "sessions:read"),

@@ -15,7 +15,7 @@ use utoipa::{
 use crate::Invalid;
 
 /// A string of `MIN` to `MAX` characters. With a minimum it is not blank either.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 

@@ -1,4 +1,4 @@
-//! Prompts and runtime configs with their immutable versions.
+//! Prompts, tools and runtime configs with their immutable versions.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::{
     Result, TenantTx, Window,
-    schema::{artifact_versions, artifacts, bindings},
+    schema::{artifact_versions, artifacts, binding_tools, bindings},
 };
 
-/// One prompt or runtime config.
+/// One prompt, tool or runtime config.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = artifacts, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -162,6 +162,25 @@ pub async fn find_version(
     Ok(query.first(tx).await.optional()?)
 }
 
+/// Those of these versions that exist and are of this kind.
+pub async fn find_versions(
+    tx: &mut TenantTx,
+    kind: ArtifactKind,
+    ids: &[VersionId],
+) -> Result<Vec<Version>> {
+    let of_kind = artifacts::table
+        .filter(artifacts::tenant_id.eq(tx.tenant()))
+        .filter(artifacts::kind.eq(kind.as_str()))
+        .select(artifacts::id);
+    Ok(artifact_versions::table
+        .filter(artifact_versions::tenant_id.eq(tx.tenant()))
+        .filter(artifact_versions::id.eq_any(ids))
+        .filter(artifact_versions::artifact_id.eq_any(of_kind))
+        .select(Version::as_select())
+        .load(tx)
+        .await?)
+}
+
 /// A page of an artifact's versions.
 pub async fn list_versions(
     tx: &mut TenantTx,
@@ -206,12 +225,17 @@ pub async fn bound_by(
         versions = versions.filter(artifact_versions::id.eq(version));
     }
     let ids: Vec<VersionId> = versions.load(tx).await?;
+    let with_tool = binding_tools::table
+        .filter(binding_tools::tenant_id.eq(tx.tenant()))
+        .filter(binding_tools::tool_version_id.eq_any(&ids))
+        .select(binding_tools::binding_id);
     Ok(bindings::table
         .filter(bindings::tenant_id.eq(tx.tenant()))
         .filter(
             bindings::prompt_version_id
                 .eq_any(&ids)
-                .or(bindings::runtime_config_version_id.eq_any(&ids)),
+                .or(bindings::runtime_config_version_id.eq_any(&ids))
+                .or(bindings::id.eq_any(with_tool)),
         )
         .order(bindings::id)
         .limit(20)

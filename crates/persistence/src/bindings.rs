@@ -1,5 +1,7 @@
 //! Bindings of agents to exact versions, and the history of activations.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -8,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     Result, TenantTx, Window,
-    schema::{activations, artifact_versions, bindings},
+    schema::{activations, artifact_versions, binding_tools, bindings},
 };
 
 /// One immutable binding.
@@ -41,13 +43,46 @@ pub struct Activation {
     pub activated_at: DateTime<Utc>,
 }
 
-/// Inserts a binding, numbered from the agent's counter (whose row must be locked).
-pub async fn insert(tx: &mut TenantTx, binding: &Binding) -> Result<()> {
+/// Inserts a binding, numbered from the agent's counter (whose row must be locked), with its tools.
+pub async fn insert(tx: &mut TenantTx, binding: &Binding, tools: &[VersionId]) -> Result<()> {
     diesel::insert_into(bindings::table)
         .values(binding)
         .execute(tx)
         .await?;
+    let row = |version: &VersionId| {
+        (
+            binding_tools::tenant_id.eq(binding.tenant_id),
+            binding_tools::binding_id.eq(binding.id),
+            binding_tools::tool_version_id.eq(*version),
+        )
+    };
+    let rows: Vec<_> = tools.iter().map(row).collect();
+    if !rows.is_empty() {
+        diesel::insert_into(binding_tools::table)
+            .values(rows)
+            .execute(tx)
+            .await?;
+    }
     Ok(())
+}
+
+/// The tool versions of these bindings, each in order.
+pub async fn tools(
+    tx: &mut TenantTx,
+    bindings: &[BindingId],
+) -> Result<HashMap<BindingId, Vec<VersionId>>> {
+    let rows: Vec<(BindingId, VersionId)> = binding_tools::table
+        .filter(binding_tools::tenant_id.eq(tx.tenant()))
+        .filter(binding_tools::binding_id.eq_any(bindings))
+        .order(binding_tools::tool_version_id)
+        .select((binding_tools::binding_id, binding_tools::tool_version_id))
+        .load(tx)
+        .await?;
+    let mut tools: HashMap<_, Vec<_>> = HashMap::new();
+    for (binding, version) in rows {
+        tools.entry(binding).or_default().push(version);
+    }
+    Ok(tools)
 }
 
 /// One binding of an agent.
@@ -82,22 +117,39 @@ pub async fn delete(tx: &mut TenantTx, id: BindingId) -> Result<()> {
     Ok(())
 }
 
-/// The specs that a binding names: prompt first, runtime config second.
-pub async fn specs(tx: &mut TenantTx, binding: &Binding) -> Result<Option<(Value, Value)>> {
-    let versions: Vec<(VersionId, Value)> = artifact_versions::table
+/// The specs that a binding names.
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Specs {
+    pub prompt: Value,
+    pub runtime: Value,
+    pub tools: Vec<Value>,
+}
+
+/// The specs that a binding names, its tools included.
+pub async fn specs(tx: &mut TenantTx, binding: &Binding) -> Result<Option<Specs>> {
+    let tools = binding_tools::table
+        .filter(binding_tools::tenant_id.eq(tx.tenant()))
+        .filter(binding_tools::binding_id.eq(binding.id))
+        .select(binding_tools::tool_version_id);
+    let named = artifact_versions::id
+        .eq_any([binding.prompt_version_id, binding.runtime_config_version_id])
+        .or(artifact_versions::id.eq_any(tools));
+    let mut versions: HashMap<VersionId, Value> = artifact_versions::table
         .filter(artifact_versions::tenant_id.eq(tx.tenant()))
-        .filter(
-            artifact_versions::id
-                .eq_any([binding.prompt_version_id, binding.runtime_config_version_id]),
-        )
+        .filter(named)
         .select((artifact_versions::id, artifact_versions::spec))
-        .load(tx)
-        .await?;
-    let spec = |id| {
-        let found = versions.iter().find(|(version, _)| *version == id);
-        found.map(|(_, spec)| spec.clone())
-    };
-    Ok(spec(binding.prompt_version_id).zip(spec(binding.runtime_config_version_id)))
+        .load::<(VersionId, Value)>(tx)
+        .await?
+        .into_iter()
+        .collect();
+    let prompt = versions.remove(&binding.prompt_version_id);
+    let runtime = versions.remove(&binding.runtime_config_version_id);
+    let tools = versions.into_values().collect();
+    Ok(prompt.zip(runtime).map(|(prompt, runtime)| Specs {
+        prompt,
+        runtime,
+        tools,
+    }))
 }
 
 /// Adds to the history of activations.

@@ -21,6 +21,7 @@ pub mod secrets;
 pub mod sessions;
 mod spans;
 pub mod tenants;
+pub mod timeline;
 pub mod transcripts;
 pub mod usage;
 pub mod users;

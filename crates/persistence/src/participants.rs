@@ -14,7 +14,8 @@ use crate::{Result, TenantTx, Window, schema::participants};
 /// Most participants that are followed at a time.
 const MOST: i64 = 200;
 
-/// One participant; LiveKit's `sid` tells two stays of one identity apart.
+/// One participant; LiveKit's `sid` tells two stays of one identity apart, and is null before the
+/// first.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = participants, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -22,13 +23,14 @@ pub struct Participant {
     pub tenant_id: TenantId,
     pub id: ParticipantId,
     pub session_id: SessionId,
-    pub sid: String,
+    pub sid: Option<String>,
     pub identity: String,
     pub name: String,
     pub kind: String,
     pub joined_at: Option<DateTime<Utc>>,
     pub left_at: Option<DateTime<Utc>>,
     pub disconnect_reason: Option<String>,
+    pub invited_at: Option<DateTime<Utc>>,
 }
 
 /// The participants of a session: who is there first, then the latest.
@@ -63,8 +65,25 @@ pub async fn list(
         .await?)
 }
 
-/// Stores a participant; the session's row must be locked.
-pub async fn save(tx: &mut TenantTx, participant: &Participant) -> Result<()> {
+/// Stores the mutable columns of a participant who is known; the session's row must be locked.
+pub async fn update(tx: &mut TenantTx, participant: &Participant) -> Result<()> {
+    diesel::update(participants::table.find((tx.tenant(), participant.id)))
+        .set((
+            participants::sid.eq(&participant.sid),
+            participants::name.eq(&participant.name),
+            participants::kind.eq(&participant.kind),
+            participants::joined_at.eq(participant.joined_at),
+            participants::left_at.eq(participant.left_at),
+            participants::disconnect_reason.eq(&participant.disconnect_reason),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Stores a participant who is new, or was too long gone to be followed; the session's row must be
+/// locked.
+pub async fn insert(tx: &mut TenantTx, participant: &Participant) -> Result<()> {
     diesel::insert_into(participants::table)
         .values(participant)
         .on_conflict((

@@ -3,9 +3,16 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{AgentRunId, SessionId, TenantId, session::RunState};
+use patchbay_domain::{
+    AgentId, AgentRunId, Invalid, SessionId, TenantId,
+    session::{RunState, SessionState},
+};
+use serde_json::Value;
 
-use crate::{Result, TenantTx, Window, schema::agent_runs};
+use crate::{
+    Error, Result, TenantTx, Window,
+    schema::{agent_runs, configurations, sessions},
+};
 
 /// One agent run.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -28,6 +35,10 @@ pub struct AgentRun {
     pub joined_at: Option<DateTime<Utc>>,
     pub left_at: Option<DateTime<Utc>>,
     pub missing_since: Option<DateTime<Utc>>,
+    pub agent_id: Option<AgentId>,
+    pub worker_name: Option<String>,
+    pub rendered_prompt: Option<String>,
+    pub rendered_greeting: Option<String>,
 }
 
 /// Inserts a run.
@@ -42,6 +53,10 @@ pub async fn insert(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
             agent_runs::attempt.eq(run.attempt),
             agent_runs::state.eq(run.state.as_str()),
             agent_runs::created_at.eq(run.created_at),
+            agent_runs::agent_id.eq(run.agent_id),
+            agent_runs::worker_name.eq(&run.worker_name),
+            agent_runs::rendered_prompt.eq(&run.rendered_prompt),
+            agent_runs::rendered_greeting.eq(&run.rendered_greeting),
         ))
         .execute(tx)
         .await?;
@@ -61,6 +76,41 @@ pub async fn find(
         .first(tx)
         .await
         .optional()?)
+}
+
+/// The state of a run's session and the document of the run's configuration, in one round trip.
+pub async fn with_configuration(
+    tx: &mut TenantTx,
+    session: SessionId,
+    id: AgentRunId,
+) -> Result<Option<(SessionState, Value)>> {
+    let found: Option<(String, Value)> = agent_runs::table
+        .inner_join(
+            sessions::table.on(sessions::tenant_id
+                .eq(agent_runs::tenant_id)
+                .and(sessions::id.eq(agent_runs::session_id))),
+        )
+        .inner_join(
+            configurations::table.on(configurations::tenant_id
+                .eq(agent_runs::tenant_id)
+                .and(configurations::digest.eq(agent_runs::configuration_digest))),
+        )
+        .filter(agent_runs::tenant_id.eq(tx.tenant()))
+        .filter(agent_runs::id.eq(id))
+        .filter(agent_runs::session_id.eq(session))
+        .select((sessions::state, configurations::document))
+        .first(tx)
+        .await
+        .optional()?;
+    let Some((state, document)) = found else {
+        return Ok(None);
+    };
+    let unreadable = |invalid: Invalid| {
+        Error::Other(diesel::result::Error::DeserializationError(Box::new(
+            invalid,
+        )))
+    };
+    Ok(Some((state.try_into().map_err(unreadable)?, document)))
 }
 
 /// All runs of a session, oldest first. There are few: every one is a dispatch.

@@ -142,6 +142,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    binding_tools (tenant_id, binding_id, tool_version_id) {
+        tenant_id -> Uuid,
+        binding_id -> Uuid,
+        tool_version_id -> Uuid,
+    }
+}
+
+diesel::table! {
     activations (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -210,6 +218,10 @@ diesel::table! {
         joined_at -> Nullable<Timestamptz>,
         left_at -> Nullable<Timestamptz>,
         missing_since -> Nullable<Timestamptz>,
+        agent_id -> Nullable<Uuid>,
+        worker_name -> Nullable<Text>,
+        rendered_prompt -> Nullable<Text>,
+        rendered_greeting -> Nullable<Text>,
     }
 }
 
@@ -218,13 +230,25 @@ diesel::table! {
         tenant_id -> Uuid,
         id -> Uuid,
         session_id -> Uuid,
-        sid -> Text,
+        sid -> Nullable<Text>,
         identity -> Text,
         name -> Text,
         kind -> Text,
         joined_at -> Nullable<Timestamptz>,
         left_at -> Nullable<Timestamptz>,
         disconnect_reason -> Nullable<Text>,
+        invited_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    session_events (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        session_id -> Uuid,
+        at -> Timestamptz,
+        kind -> Text,
+        facts -> Jsonb,
     }
 }
 
@@ -312,4 +336,11 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(tenants, api_keys);
 diesel::allow_tables_to_appear_in_same_query!(webhook_events, rooms);
-diesel::allow_tables_to_appear_in_same_query!(bindings, artifact_versions, artifacts, agents);
+diesel::allow_tables_to_appear_in_same_query!(agent_runs, sessions, configurations);
+diesel::allow_tables_to_appear_in_same_query!(
+    bindings,
+    binding_tools,
+    artifact_versions,
+    artifacts,
+    agents
+);

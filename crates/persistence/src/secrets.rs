@@ -39,6 +39,20 @@ pub async fn find(tx: &mut TenantTx, name: &str, lock: bool) -> Result<Option<Se
     Ok(found.optional()?)
 }
 
+/// Those of these names that exist.
+pub async fn find_named<'a>(
+    tx: &mut TenantTx,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Result<Vec<Secret>> {
+    let names: Vec<_> = names.into_iter().collect();
+    Ok(secrets::table
+        .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::name.eq_any(names))
+        .select(Secret::as_select())
+        .load(tx)
+        .await?)
+}
+
 /// A page of secrets.
 pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<Secret>> {
     Ok(secrets::table

@@ -37,6 +37,10 @@ permission! {
     PromptsRead = PromptsRead;
     /// Change prompts.
     PromptsWrite = PromptsWrite;
+    /// Read tools.
+    ToolsRead = ToolsRead;
+    /// Change tools.
+    ToolsWrite = ToolsWrite;
     /// Read runtime configs.
     RuntimeConfigsRead = RuntimeConfigsRead;
     /// Change runtime configs.

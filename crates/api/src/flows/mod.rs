@@ -10,3 +10,4 @@ pub mod room_events;
 pub mod secrets;
 pub mod sessions;
 pub mod sync;
+pub mod tools;

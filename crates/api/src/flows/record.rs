@@ -18,6 +18,7 @@ use crate::{
     audit::{self, Event},
     error::Result,
     extract::{Actor, RequestMeta},
+    timeline::{Facts, Timeline},
 };
 
 /// LiveKit's reasons that do not mean that the participant itself is gone for good.
@@ -56,6 +57,17 @@ pub struct Record {
     clock: Clock,
     touched_participants: Vec<usize>,
     events: Vec<Event>,
+    known: Known,
+}
+
+/// When somebody joined and left.
+type Stay = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
+/// How things stood when the record was loaded; what differs at the end goes onto the timeline.
+struct Known {
+    state: SessionState,
+    runs: Vec<RunState>,
+    participants: Vec<Stay>,
 }
 
 impl Record {
@@ -64,9 +76,20 @@ impl Record {
         let Some(session) = sessions::find(tx, id, true).await? else {
             return Ok(None);
         };
+        let runs = runs::of_session(tx, id).await?;
+        let participants = participants::of_session(tx, id).await?;
+        let known = Known {
+            state: session.state,
+            runs: runs.iter().map(|run| run.state).collect(),
+            participants: participants
+                .iter()
+                .map(|p| (p.joined_at, p.left_at))
+                .collect(),
+        };
         Ok(Some(Self {
-            runs: runs::of_session(tx, id).await?,
-            participants: participants::of_session(tx, id).await?,
+            known,
+            runs,
+            participants,
             session,
             clock: clock.clone(),
             touched_participants: Vec::new(),
@@ -74,24 +97,75 @@ impl Record {
         }))
     }
 
-    /// Stores what changed, with its audit events.
+    /// Stores what changed, with its audit events and its place on the timeline.
     pub async fn save(
         self,
         tx: &mut TenantTx,
         actor: &Actor,
         request: Option<&RequestMeta>,
     ) -> Result<Session> {
+        self.timeline().write(tx, &self.clock).await?;
         sessions::update(tx, &self.session).await?;
         for run in &self.runs {
             runs::update(tx, run).await?;
         }
         for index in &self.touched_participants {
-            participants::save(tx, &self.participants[*index]).await?;
+            let participant = &self.participants[*index];
+            if *index < self.known.participants.len() {
+                participants::update(tx, participant).await?;
+            } else {
+                participants::insert(tx, participant).await?;
+            }
         }
         for event in self.events {
             audit::record(tx, &self.clock, actor, request, event).await?;
         }
         Ok(self.session)
+    }
+
+    /// What has changed since the record was loaded.
+    fn timeline(&self) -> Timeline {
+        let now = self.clock.now();
+        let mut timeline = Timeline::of(self.session.id);
+        if self.session.state != self.known.state {
+            let facts = Facts {
+                reason: self.session.end_reason.clone(),
+                ..Facts::default()
+            };
+            let kind = format!("session.{}", self.session.state.as_str());
+            timeline.add(now, kind, facts);
+        }
+        for (index, run) in self.runs.iter().enumerate() {
+            if self.known.runs.get(index) != Some(&run.state) {
+                let facts = Facts {
+                    agent_run_id: Some(run.id),
+                    ..Facts::default()
+                };
+                timeline.add(now, format!("run.{}", run.state.as_str()), facts);
+            }
+        }
+        for (index, participant) in self.participants.iter().enumerate() {
+            let (joined, left) = self
+                .known
+                .participants
+                .get(index)
+                .copied()
+                .unwrap_or_default();
+            let what = match (participant.joined_at, participant.left_at) {
+                (Some(at), None) if joined.is_none() => (at, "participant.joined"),
+                (_, None) if left.is_some() => (now, "participant.returned"),
+                (_, Some(at)) if left.is_none() => (at, "participant.left"),
+                _ => continue,
+            };
+            let reason = participant.disconnect_reason.clone();
+            let facts = Facts {
+                reason: reason.filter(|_| what.1 == "participant.left"),
+                participant: Some(participant.identity.clone()),
+                ..Facts::default()
+            };
+            timeline.add(what.0, what.1, facts);
+        }
+        timeline
     }
 
     /// What the next step depends on.
@@ -119,7 +193,7 @@ impl Record {
         let stay = self
             .participants
             .iter()
-            .find(|p| run.participant_sid.as_ref() == Some(&p.sid));
+            .find(|p| p.sid.is_some() && run.participant_sid == p.sid);
         RunView {
             id: run.id,
             state: run.state,
@@ -188,7 +262,7 @@ impl Record {
             }
         }
         for (index, participant) in self.participants.iter_mut().enumerate() {
-            if participant.left_at.is_none() {
+            if participant.left_at.is_none() && participant.sid.is_some() {
                 participant.left_at = Some(now);
                 self.touched_participants.push(index);
             }
@@ -305,7 +379,10 @@ impl Record {
         let settled = at - TimeDelta::seconds(2);
         for (index, participant) in self.participants.iter_mut().enumerate() {
             let old = participant.joined_at.is_some_and(|joined| joined < settled);
-            if participant.left_at.is_none() && old && !is_present(&participant.sid) {
+            if participant.left_at.is_none()
+                && old
+                && !is_present(participant.sid.as_deref().unwrap_or_default())
+            {
                 participant.left_at = Some(at);
                 self.touched_participants.push(index);
             }
@@ -325,20 +402,31 @@ impl Record {
     }
 
     fn participant(&mut self, seen: &Seen<'_>) -> usize {
-        if let Some(index) = self.participants.iter().position(|p| p.sid == seen.sid) {
+        let stay = |p: &Participant| p.sid.as_deref() == Some(seen.sid);
+        if let Some(index) = self.participants.iter().position(stay) {
+            return index;
+        }
+        // Somebody who was expected has come.
+        let expected = |p: &Participant| p.sid.is_none() && p.identity == seen.identity;
+        if let Some(index) = self.participants.iter().position(expected) {
+            let participant = &mut self.participants[index];
+            participant.sid = Some(seen.sid.to_owned());
+            participant.name = seen.name.to_owned();
+            participant.kind = seen.kind.to_owned();
             return index;
         }
         self.participants.push(Participant {
             tenant_id: self.session.tenant_id,
             id: self.clock.new_id(),
             session_id: self.session.id,
-            sid: seen.sid.to_owned(),
+            sid: Some(seen.sid.to_owned()),
             identity: seen.identity.to_owned(),
             name: seen.name.to_owned(),
             kind: seen.kind.to_owned(),
             joined_at: None,
             left_at: None,
             disconnect_reason: None,
+            invited_at: None,
         });
         self.participants.len() - 1
     }

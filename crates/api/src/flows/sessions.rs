@@ -9,6 +9,7 @@ use patchbay_domain::{
     prompt::{PromptSpec, Rendered, Variables},
     runtime::RuntimeSpec,
     session::{RunState, SessionState, reason},
+    tool::ToolSpec,
 };
 use patchbay_persistence::{
     TenantTx, agents, bindings, jobs,
@@ -21,6 +22,7 @@ use super::record::Record;
 use crate::{
     app::App,
     error::{ApiError, Code, Result},
+    timeline::{Facts, Timeline},
 };
 
 /// A session to be created.
@@ -35,34 +37,64 @@ pub struct NewSession {
     pub metadata: Metadata,
 }
 
-/// Resolves the binding, renders the prompt, stores the configuration and the session.
-pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Session> {
-    // The lock keeps the agent from being deleted under the new session.
-    let agent = agents::find(tx, new.agent_id, true).await?;
+/// What a run is to run: a binding resolved, its prompt rendered, its configuration stored.
+pub struct Pinned {
+    /// The agent, its row locked.
+    pub agent: agents::Agent,
+    /// The binding.
+    pub binding_id: BindingId,
+    /// Digest of the configuration.
+    pub digest: String,
+    /// Seconds after which it is over.
+    pub max_duration_seconds: u32,
+    /// The prompt with the variables filled in.
+    pub rendered: Rendered,
+}
+
+/// Resolves a binding of an agent, the active one by default, and stores its configuration.
+pub async fn pin(
+    app: &App,
+    tx: &mut TenantTx,
+    (agent_id, binding_id): (AgentId, Option<BindingId>),
+    variables: &Variables,
+) -> Result<Pinned> {
+    // The lock keeps the agent from being deleted under the new run.
+    let agent = agents::find(tx, agent_id, true).await?;
     let agent = agent.ok_or_else(ApiError::not_found)?;
-    let binding_id = new.binding_id.or(agent.active_binding_id).ok_or_else(|| {
+    let binding_id = binding_id.or(agent.active_binding_id).ok_or_else(|| {
         let detail = "Activate a binding of the agent, or name one.";
         ApiError::new(Code::NoActiveBinding, detail)
     })?;
-    let (configuration, rendered) = resolve(tx, &agent, binding_id, &new.variables).await?;
+    let (configuration, rendered) = resolve(tx, &agent, binding_id, variables).await?;
     let (document, digest) = configuration.seal()?;
-    let now = app.clock.now();
     let stored = StoredConfiguration {
         tenant_id: tx.tenant(),
         digest: digest.clone(),
         document,
-        created_at: now,
+        created_at: app.clock.now(),
     };
     sessions::store_configuration(tx, &stored).await?;
+    Ok(Pinned {
+        agent,
+        binding_id,
+        digest,
+        max_duration_seconds: configuration.runtime.limits.max_duration_seconds,
+        rendered,
+    })
+}
+
+/// Stores a session that runs what its agent's binding pins.
+pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Session> {
+    let pinned = pin(app, tx, (new.agent_id, new.binding_id), &new.variables).await?;
+    let now = app.clock.now();
     let id: SessionId = app.clock.new_id();
-    let limit = configuration.runtime.limits.max_duration_seconds;
     let session = Session {
         tenant_id: tx.tenant(),
         id,
-        agent_id: agent.id,
-        binding_id,
-        configuration_digest: digest,
-        worker_name: agent.worker_name,
+        agent_id: pinned.agent.id,
+        binding_id: pinned.binding_id,
+        configuration_digest: pinned.digest,
+        worker_name: pinned.agent.worker_name,
         state: SessionState::Created,
         end_reason: None,
         error_detail: None,
@@ -71,9 +103,9 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
         room_sid: None,
         variables: serde_json::to_value(&new.variables).map_err(ApiError::internal)?,
         metadata: new.metadata,
-        rendered_prompt: rendered.prompt,
-        rendered_greeting: rendered.greeting,
-        max_duration_seconds: i32::try_from(limit).unwrap_or(i32::MAX),
+        rendered_prompt: pinned.rendered.prompt,
+        rendered_greeting: pinned.rendered.greeting,
+        max_duration_seconds: i32::try_from(pinned.max_duration_seconds).unwrap_or(i32::MAX),
         revision: 1,
         created_at: now,
         starting_at: None,
@@ -91,6 +123,9 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
         session_id: id,
     };
     webhook_events::insert_room(tx, &room).await?;
+    let mut timeline = Timeline::of(id);
+    timeline.add(now, "session.created", Facts::default());
+    timeline.write(tx, &app.clock).await?;
     Ok(session)
 }
 
@@ -103,10 +138,14 @@ async fn resolve(
     let binding = bindings::find(tx, agent.id, binding_id).await?;
     let binding = binding.ok_or_else(ApiError::not_found)?;
     let specs = bindings::specs(tx, &binding).await?;
-    let (prompt, runtime) =
-        specs.ok_or_else(|| ApiError::internal("a binding without its versions"))?;
-    let prompt: PromptSpec = serde_json::from_value(prompt).map_err(ApiError::internal)?;
-    let runtime: RuntimeSpec = serde_json::from_value(runtime).map_err(ApiError::internal)?;
+    let specs = specs.ok_or_else(|| ApiError::internal("a binding without its versions"))?;
+    let prompt: PromptSpec = serde_json::from_value(specs.prompt).map_err(ApiError::internal)?;
+    let runtime: RuntimeSpec = serde_json::from_value(specs.runtime).map_err(ApiError::internal)?;
+    let tools = specs.tools.into_iter().map(serde_json::from_value);
+    let mut tools: Vec<ToolSpec> = tools
+        .collect::<std::result::Result<_, _>>()
+        .map_err(ApiError::internal)?;
+    tools.sort_by(|a, b| a.function_name.cmp(&b.function_name));
     let rendered = prompt.render(variables);
     let rendered = rendered.map_err(|found| ApiError::invalid_within("/variables", found))?;
     let configuration = Configuration {
@@ -114,6 +153,7 @@ async fn resolve(
         worker_name: agent.worker_name.clone(),
         prompt,
         runtime,
+        tools,
     };
     Ok((configuration, rendered))
 }
@@ -154,6 +194,10 @@ pub async fn add_run(
         joined_at: None,
         left_at: None,
         missing_since: None,
+        agent_id: Some(record.session.agent_id),
+        worker_name: None,
+        rendered_prompt: None,
+        rendered_greeting: None,
     };
     runs::insert(tx, &run).await?;
     record.runs.push(run);

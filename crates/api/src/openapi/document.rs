@@ -236,6 +236,7 @@ pub fn component_name<T: ToSchema>() -> String {
     let inner = match &*last(inner.trim_end_matches('>')) {
         "PromptSpec" => "Prompt".to_owned(),
         "RuntimeSpec" => "RuntimeConfig".to_owned(),
+        "ToolSpec" => "Tool".to_owned(),
         other => other.to_owned(),
     };
     match &*last(outer) {

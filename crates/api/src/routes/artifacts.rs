@@ -1,4 +1,4 @@
-//! What prompts and runtime configs share: one mechanism, told apart by the type of the spec.
+//! What prompts, tools and runtime configs share: one mechanism, told apart by the type of the spec.
 
 use std::marker::PhantomData;
 
@@ -143,7 +143,7 @@ impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
     }
 }
 
-/// A prompt or runtime config to be created; versions follow.
+/// A prompt, tool or runtime config to be created; versions follow.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "reception"}))]
@@ -202,6 +202,7 @@ const fn segment(kind: ArtifactKind) -> &'static str {
     match kind {
         ArtifactKind::Prompt => "prompts",
         ArtifactKind::RuntimeConfig => "runtime-configs",
+        ArtifactKind::Tool => "tools",
     }
 }
 
@@ -323,27 +324,28 @@ async fn refuse_if_bound(
 
 pub(super) async fn create_version<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
+    path: Path<(TenantId, ArtifactId)>,
+    body: Json<CreateVersion<S>>,
+    key: IdempotencyKey,
+) -> Result<Once<Created<Version<S>>>> {
+    create_version_if(caller, path, body, key, async |_, _: &S| Ok(())).await
+}
+
+/// The same, if what the spec names outside of itself is as it should be.
+pub(super) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
+    caller: Caller<W>,
     Path((tenant, id)): Path<(TenantId, ArtifactId)>,
     Json(body): Json<CreateVersion<S>>,
     key: IdempotencyKey,
+    admit: impl AsyncFnOnce(&mut TenantTx, &S) -> Result<()>,
 ) -> Result<Once<Created<Version<S>>>> {
-    let spec = body.spec.check();
-    spec.map_err(|violations| ApiError::invalid_within("/spec", violations))?;
-    let (spec, digest) = body.spec.seal()?;
-    let mut row = artifacts::Version {
-        tenant_id: tenant,
-        id: caller.app.clock.new_id(),
-        artifact_id: id,
-        number: 0,
-        spec,
-        note: body.note.into_inner(),
-        digest,
-        author: caller.actor.id(),
-        created_at: caller.app.clock.now(),
-    };
+    let checked = body.spec.check();
+    checked.map_err(|violations| ApiError::invalid_within("/spec", violations))?;
+    let mut row = version_row(&caller, (tenant, id), &body)?;
     caller
         .once(&key, async |tx| {
             row.number = locked(tx, S::KIND, id).await?.last_version + 1;
+            admit(tx, &body.spec).await?;
             artifacts::insert_version(tx, &row).await?;
             let value = Version::<S>::try_from(row)?;
             let event = Event::created(version_kind(S::KIND), value.id, &value);
@@ -354,10 +356,31 @@ pub(super) async fn create_version<S: Spec + ToSchema, W: Permission>(
         .await
 }
 
+/// The row of a version that has no number yet.
+fn version_row<S: Spec + ToSchema, W>(
+    caller: &Caller<W>,
+    (tenant_id, artifact_id): (TenantId, ArtifactId),
+    body: &CreateVersion<S>,
+) -> Result<artifacts::Version> {
+    let (spec, digest) = body.spec.seal()?;
+    Ok(artifacts::Version {
+        tenant_id,
+        id: caller.app.clock.new_id(),
+        artifact_id,
+        number: 0,
+        spec,
+        note: body.note.to_string(),
+        digest,
+        author: caller.actor.id(),
+        created_at: caller.app.clock.now(),
+    })
+}
+
 const fn version_kind(kind: ArtifactKind) -> &'static str {
     match kind {
         ArtifactKind::Prompt => "prompt_version",
         ArtifactKind::RuntimeConfig => "runtime_config_version",
+        ArtifactKind::Tool => "tool_version",
     }
 }
 

@@ -1,9 +1,12 @@
 //! Bindings: which exact versions an agent runs, and since when.
 
+use std::collections::HashSet;
+
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    ActivationId, AgentId, BindingId, TenantId, VersionId, artifact::ArtifactKind, text::Note,
+    ActivationId, AgentId, BindingId, Invalid, TenantId, VersionId, artifact::ArtifactKind,
+    text::Note, tool::ToolSpec,
 };
 use patchbay_persistence::{TenantTx, agents, artifacts, bindings};
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,9 @@ use crate::{
     openapi::{Api, Doc},
 };
 
+/// Most tools of one binding.
+const MOST_TOOLS: usize = 50;
+
 /// An immutable binding.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
@@ -29,6 +35,7 @@ use crate::{
     "number": 1,
     "prompt_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31",
     "runtime_config_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f32",
+    "tool_version_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f33"],
     "active": true,
     "note": "first release",
     "author": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
@@ -46,6 +53,9 @@ pub struct Binding {
     prompt_version_id: VersionId,
     /// Version of a runtime config.
     runtime_config_version_id: VersionId,
+    /// Versions of tools.
+    #[schema(max_items = 50)]
+    tool_version_ids: Vec<VersionId>,
     /// Whether new sessions run it.
     active: bool,
     /// Why it was made.
@@ -66,7 +76,7 @@ impl Resource for Binding {
 }
 
 impl Binding {
-    fn new(row: bindings::Binding, active: Option<BindingId>) -> Self {
+    fn new(row: bindings::Binding, tools: Vec<VersionId>, active: Option<BindingId>) -> Self {
         let bindings::Binding {
             tenant_id: _,
             id,
@@ -84,6 +94,7 @@ impl Binding {
             number,
             prompt_version_id,
             runtime_config_version_id,
+            tool_version_ids: tools,
             active: active == Some(id),
             note,
             author,
@@ -98,6 +109,7 @@ impl Binding {
 #[schema(example = json!({
     "prompt_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31",
     "runtime_config_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f32",
+    "tool_version_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f33"],
     "note": "first release"
 }))]
 pub struct CreateBinding {
@@ -105,6 +117,10 @@ pub struct CreateBinding {
     prompt_version_id: VersionId,
     /// Version of a runtime config of this tenant.
     runtime_config_version_id: VersionId,
+    /// Versions of tools of this tenant; no two of one function name.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    tool_version_ids: Vec<VersionId>,
     /// Why it is made.
     #[serde(default)]
     note: Note,
@@ -167,7 +183,7 @@ pub(super) fn routes(api: &mut Api) {
             id: "createBinding",
             tag,
             summary: "Bind versions to an agent",
-            description: "Pins exact versions. Changes nothing that runs until it is activated.",
+            description: "Pins exact versions of a prompt, a runtime config and any tools. Changes nothing that runs until it is activated.",
             errors: &[],
         },
     );
@@ -240,34 +256,38 @@ async fn create(
     Json(body): Json<CreateBinding>,
     key: IdempotencyKey,
 ) -> Result<Once<Created<Binding>>> {
+    let CreateBinding {
+        prompt_version_id,
+        runtime_config_version_id,
+        tool_version_ids: tools,
+        note,
+    } = body;
     let mut row = bindings::Binding {
         tenant_id: tenant,
         id: caller.app.clock.new_id(),
         agent_id,
         number: 0,
-        prompt_version_id: body.prompt_version_id,
-        runtime_config_version_id: body.runtime_config_version_id,
-        note: body.note.into_inner(),
+        prompt_version_id,
+        runtime_config_version_id,
+        note: note.into_inner(),
         author: caller.actor.id(),
         created_at: caller.app.clock.now(),
     };
-    caller
-        .once(&key, async |tx| {
-            let mut agent = agent(tx, agent_id, true).await?;
-            require_versions(tx, &row).await?;
-            agent.last_binding += 1;
-            agents::update(tx, &agent).await?;
-            row.number = agent.last_binding;
-            bindings::insert(tx, &row).await?;
-            let value = Binding::new(row, None);
-            let event = Event::created("binding", value.id, &value);
-            let location = format!(
-                "/api/tenants/{tenant}/agents/{agent_id}/bindings/{}",
-                value.id
-            );
-            Ok(Change::one(Created { location, value }, event))
-        })
-        .await
+    let path = format!("/api/tenants/{tenant}/agents/{agent_id}/bindings");
+    let bind = async |tx: &mut TenantTx| {
+        let mut agent = agent(tx, agent_id, true).await?;
+        require_versions(tx, &row).await?;
+        require_tools(tx, &tools).await?;
+        agent.last_binding += 1;
+        agents::update(tx, &agent).await?;
+        row.number = agent.last_binding;
+        bindings::insert(tx, &row, &tools).await?;
+        let value = Binding::new(row, tools, None);
+        let event = Event::created("binding", value.id, &value);
+        let location = format!("{path}/{}", value.id);
+        Ok(Change::one(Created { location, value }, event))
+    };
+    caller.once(&key, bind).await
 }
 
 /// Every version that the binding names exists in this tenant.
@@ -285,6 +305,37 @@ async fn require_versions(tx: &mut TenantTx, binding: &bindings::Binding) -> Res
     Ok(())
 }
 
+/// The tools exist in this tenant, and a model can tell them apart.
+async fn require_tools(tx: &mut TenantTx, tools: &[VersionId]) -> Result<()> {
+    if tools.is_empty() {
+        return Ok(());
+    }
+    if tools.len() > MOST_TOOLS {
+        let invalid = Invalid::new(
+            "too_many",
+            format!("at most {MOST_TOOLS} tools are allowed"),
+        );
+        return Err(ApiError::invalid_at("/tool_version_ids", invalid));
+    }
+    let found = artifacts::find_versions(tx, ArtifactKind::Tool, tools).await?;
+    let mut names = HashSet::new();
+    for (index, id) in tools.iter().enumerate() {
+        let version = found.iter().find(|version| version.id == *id);
+        let spec = version.ok_or_else(ApiError::not_found)?.spec.clone();
+        let spec: ToolSpec = serde_json::from_value(spec).map_err(ApiError::internal)?;
+        let name = spec.function_name.into_inner();
+        if !names.insert(name.clone()) {
+            let message = format!("another tool is called `{name}` too");
+            let invalid = Invalid::new("duplicate_function", message);
+            return Err(ApiError::invalid_at(
+                &format!("/tool_version_ids/{index}"),
+                invalid,
+            ));
+        }
+    }
+    Ok(())
+}
+
 async fn list(
     caller: Caller<AgentsRead>,
     Path((_, agent_id)): Path<(TenantId, AgentId)>,
@@ -293,9 +344,23 @@ async fn list(
     let mut tx = caller.read().await?;
     let active = agent(&mut tx, agent_id, false).await?.active_binding_id;
     let rows = bindings::list(&mut tx, agent_id, list.window).await?;
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let tools = bindings::tools(&mut tx, &ids).await?;
     tx.finish();
-    let map = |row| Binding::new(row, active);
+    let map = |row: bindings::Binding| {
+        let tools = tools.get(&row.id).cloned().unwrap_or_default();
+        Binding::new(row, tools, active)
+    };
     Ok(Page::new(&list, rows, |row| row.id.uuid(), map))
+}
+
+/// One binding as it is told.
+async fn told(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result<Binding> {
+    let found = bindings::find(tx, agent.id, id).await?;
+    let row = found.ok_or_else(ApiError::not_found)?;
+    let tools = bindings::tools(tx, &[id]).await?.remove(&id);
+    let tools = tools.unwrap_or_default();
+    Ok(Binding::new(row, tools, agent.active_binding_id))
 }
 
 async fn get(
@@ -303,11 +368,10 @@ async fn get(
     Path((_, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
 ) -> Result<Entity<Binding>> {
     let mut tx = caller.read().await?;
-    let active = agent(&mut tx, agent_id, false).await?.active_binding_id;
-    let found = bindings::find(&mut tx, agent_id, id).await?;
+    let agent = agent(&mut tx, agent_id, false).await?;
+    let binding = told(&mut tx, &agent, id).await?;
     tx.finish();
-    let row = found.ok_or_else(ApiError::not_found)?;
-    Ok(Entity(Binding::new(row, active)))
+    Ok(Entity(binding))
 }
 
 async fn delete(
@@ -316,15 +380,14 @@ async fn delete(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let active = agent(tx, agent_id, true).await?.active_binding_id;
-            let found = bindings::find(tx, agent_id, id).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
-            if active == Some(id) {
+            let agent = agent(tx, agent_id, true).await?;
+            let binding = told(tx, &agent, id).await?;
+            if binding.active {
                 let detail = "Activate another binding of the agent first.";
                 return Err(ApiError::new(Code::BindingActive, detail));
             }
             bindings::delete(tx, id).await?;
-            let event = Event::deleted("binding", id, &Binding::new(row, active));
+            let event = Event::deleted("binding", id, &binding);
             Ok(Change::one(Deleted, event))
         })
         .await
@@ -338,33 +401,35 @@ async fn activate(
     let binding = caller
         .change(async |tx| {
             let mut agent = agent(tx, agent_id, true).await?;
-            let found = bindings::find(tx, agent_id, id).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
+            let mut binding = told(tx, &agent, id).await?;
             if_match.check(agent.revision)?;
-            let before = agent.active_binding_id;
-            if before == Some(id) {
-                return Ok(Change::none(Binding::new(row, before)));
+            if binding.active {
+                return Ok(Change::none(binding));
             }
-            agent.active_binding_id = Some(id);
+            let before = agent.active_binding_id.replace(id);
             agent.revision += 1;
             agent.updated_at = caller.app.clock.now();
             agents::update(tx, &agent).await?;
-            let activation = activation(&caller, &row);
-            bindings::record_activation(tx, &activation).await?;
+            bindings::record_activation(tx, &activation(&caller, &agent, &binding)).await?;
+            binding.active = true;
             let state = |id| serde_json::json!({ "active_binding_id": id });
             let (before, after) = (state(before), state(Some(id)));
             let event = Event::of("activated", "agent", agent_id, Some(&before), Some(&after));
-            Ok(Change::one(Binding::new(row, Some(id)), event))
+            Ok(Change::one(binding, event))
         })
         .await?;
     Ok(Entity(binding))
 }
 
-fn activation(caller: &Caller<AgentsWrite>, binding: &bindings::Binding) -> bindings::Activation {
+fn activation(
+    caller: &Caller<AgentsWrite>,
+    agent: &agents::Agent,
+    binding: &Binding,
+) -> bindings::Activation {
     bindings::Activation {
-        tenant_id: binding.tenant_id,
+        tenant_id: agent.tenant_id,
         id: caller.app.clock.new_id(),
-        agent_id: binding.agent_id,
+        agent_id: agent.id,
         binding_id: binding.id,
         binding_number: binding.number,
         author: caller.actor.id(),

@@ -12,6 +12,7 @@ mod secrets;
 mod sessions;
 mod tenants;
 mod tokens;
+mod tools;
 mod users;
 mod webhooks;
 mod whoami;
@@ -28,6 +29,7 @@ pub fn api() -> Api {
         keys::routes,
         agents::routes,
         prompts::routes,
+        tools::routes,
         runtime_configs::routes,
         bindings::routes,
         sessions::routes,

@@ -56,17 +56,24 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
         "key_id": key["key"]["id"],
         "prompt_version_id": fixture.prompt_version,
         "runtime_config_version_id": fixture.config_version,
+        "tool_id": fixture.tool,
+        "tool_version_id": fixture.tool_version,
+        "tool_version_ids": [fixture.tool_version],
+        "function_name": "open_page",
     });
     map.as_object().unwrap().clone()
 }
 
 fn version_of(ids: &Map<String, Value>, path: &str) -> Value {
-    let name = if path.contains("/prompts/") {
-        "prompt"
-    } else {
-        "runtime_config"
-    };
-    ids[&format!("{name}_version_id")].clone()
+    ids[version_key(path)].clone()
+}
+
+fn version_key(path: &str) -> &'static str {
+    match path {
+        _ if path.contains("/prompts/") => "prompt_version_id",
+        _ if path.contains("/tools/") => "tool_version_id",
+        _ => "runtime_config_version_id",
+    }
 }
 
 fn fill(path: &str, ids: &Map<String, Value>) -> String {
@@ -183,12 +190,13 @@ async fn hides_from_others(
         .ids
         .iter()
         .map(|(name, _)| {
-            let absent = if name == "digest" {
-                "0".repeat(64)
-            } else {
-                "01a20a81-0000-7000-8000-000000000000".to_owned()
+            let id = "01a20a81-0000-7000-8000-000000000000";
+            let absent = match &**name {
+                "digest" => json!("0".repeat(64)),
+                name if name.ends_with("_ids") => json!([id]),
+                _ => json!(id),
             };
-            (name.clone(), json!(absent))
+            (name.clone(), absent)
         })
         .collect();
     let ours = body(operation, &world.ids);
@@ -200,8 +208,7 @@ async fn hides_from_others(
             continue;
         }
         let key = match parameter {
-            "version_id" if path.contains("/prompts/") => "prompt_version_id",
-            "version_id" => "runtime_config_version_id",
+            "version_id" => version_key(path),
             other => other,
         };
         for source in [&world.others, &nowhere] {
@@ -220,7 +227,7 @@ async fn hides_from_others(
     let Some(body) = ours else { return };
     for (field, _) in body.as_object().unwrap() {
         // An external id is the caller's own.
-        if !field.ends_with("_id") || field == "external_id" {
+        if !(field.ends_with("_id") || field.ends_with("_ids")) || field == "external_id" {
             continue;
         }
         for source in [&world.others, &nowhere] {

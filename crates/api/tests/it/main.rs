@@ -22,6 +22,7 @@ mod sessions;
 mod support;
 mod tenants;
 mod tokens;
+mod tools;
 mod transcript;
 mod users;
 mod webhooks;

@@ -76,7 +76,7 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
     .load(&mut connection)
     .await
     .unwrap();
-    assert_eq!(tables.len(), 18);
+    assert_eq!(tables.len(), 20);
     for Table { name, secured } in tables {
         if LOOKUP.contains(&name.as_str()) {
             continue;

@@ -212,6 +212,7 @@ pub struct SessionFilter {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f70",
+    "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20",
     "configuration_digest": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "is_primary": true,
     "attempt": 1,
@@ -227,10 +228,12 @@ pub struct SessionFilter {
 pub struct AgentRun {
     /// Id.
     id: AgentRunId,
+    /// Whose definition it runs; null in runs from before this was recorded.
+    agent_id: Option<AgentId>,
     /// Digest of the configuration that it runs.
     #[schema(max_length = 64)]
     configuration_digest: String,
-    /// Whether the session's state follows it.
+    /// Whether the session's state follows it. A further agent, attached, is not primary.
     is_primary: bool,
     /// Counts dispatches of the session from 1.
     #[schema(minimum = 1)]
@@ -274,9 +277,14 @@ impl From<runs::AgentRun> for AgentRun {
             joined_at,
             left_at,
             missing_since: _,
+            agent_id,
+            worker_name: _,
+            rendered_prompt: _,
+            rendered_greeting: _,
         } = row;
         Self {
             id,
+            agent_id,
             configuration_digest,
             is_primary,
             attempt,
@@ -300,6 +308,7 @@ impl From<runs::AgentRun> for AgentRun {
     "identity": "usr_0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f81",
     "name": "",
     "kind": "standard",
+    "invited_at": null,
     "joined_at": "2026-11-23T20:00:02Z",
     "left_at": null,
     "disconnect_reason": null
@@ -307,9 +316,9 @@ impl From<runs::AgentRun> for AgentRun {
 pub struct Participant {
     /// Id of the record.
     id: ParticipantId,
-    /// LiveKit's id of this stay.
+    /// LiveKit's id of this stay; null before it joined.
     #[schema(max_length = 100)]
-    sid: String,
+    sid: Option<String>,
     /// Identity from the token.
     #[schema(max_length = 200)]
     identity: String,
@@ -319,9 +328,11 @@ pub struct Participant {
     /// `standard`, `agent`, `sip` or `other`.
     #[schema(max_length = 20)]
     kind: String,
-    /// When it joined; null where only its leaving was seen.
+    /// When it was attached; null for one who came with a token or a dispatch of the session's own.
+    invited_at: Option<DateTime<Utc>>,
+    /// When it joined; null before, and where only its leaving was seen.
     joined_at: Option<DateTime<Utc>>,
-    /// When it left; null while it is there.
+    /// When it left; null while it is there, and for one who never came.
     left_at: Option<DateTime<Utc>>,
     /// LiveKit's word for why it left.
     #[schema(max_length = 100)]
@@ -341,6 +352,7 @@ impl From<participants::Participant> for Participant {
             joined_at,
             left_at,
             disconnect_reason,
+            invited_at,
         } = row;
         Self {
             id,
@@ -348,6 +360,7 @@ impl From<participants::Participant> for Participant {
             identity,
             name,
             kind,
+            invited_at,
             joined_at,
             left_at,
             disconnect_reason,
@@ -364,10 +377,11 @@ impl From<participants::Participant> for Participant {
     "state": "starting",
     "digest": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "configuration": {
-        "schema": 1,
+        "schema": 2,
         "worker_name": "patchbay-agent",
         "prompt": {"template": "You help callers of {{ company }}.", "variables": [{"name": "company", "required": true}]},
-        "runtime": {"kind": "echo", "greeting_tone": {"frequency_hz": 880, "duration_ms": 400}, "limits": {"max_duration_seconds": 600}}
+        "runtime": {"kind": "echo", "greeting_tone": {"frequency_hz": 880, "duration_ms": 400}, "limits": {"max_duration_seconds": 600}},
+        "tools": []
     },
     "prompt": "You help callers of Acme.",
     "greeting": null
@@ -406,10 +420,11 @@ impl Resource for AgentRunConfig {
 #[schema(example = json!({
     "digest": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "configuration": {
-        "schema": 1,
+        "schema": 2,
         "worker_name": "patchbay-agent",
         "prompt": {"template": "You help callers.", "variables": []},
-        "runtime": {"kind": "echo", "greeting_tone": {"frequency_hz": 880, "duration_ms": 400}, "limits": {"max_duration_seconds": 600}}
+        "runtime": {"kind": "echo", "greeting_tone": {"frequency_hz": 880, "duration_ms": 400}, "limits": {"max_duration_seconds": 600}},
+        "tools": []
     },
     "created_at": "2026-11-23T20:00:00Z"
 }))]

@@ -1,8 +1,10 @@
 //! Sessions: a LiveKit room with an agent dispatched into it.
 
 mod dto;
+mod events;
 mod handlers;
 mod runs;
+mod tool_calls;
 mod transcript;
 
 use actix_web::http::Method;
@@ -86,6 +88,18 @@ pub(super) fn routes(api: &mut Api) {
             errors: &[],
         },
     );
+    api.route(
+        Method::GET,
+        "/api/tenants/{tenant_id}/sessions/{session_id}/events",
+        events::list,
+        Doc {
+            id: "listSessionEvents",
+            tag,
+            summary: "What happened when?",
+            description: "The timeline: changes of state, agent runs, participants and tool calls, the latest first. Erased with the session.",
+            errors: &[],
+        },
+    );
     let path = "/api/tenants/{tenant_id}/sessions/{session_id}/transcript";
     api.route(Method::POST, path, transcript::append, Doc {
         id: "appendTranscript",
@@ -146,6 +160,15 @@ pub(super) fn routes(api: &mut Api) {
         summary: "What is the agent to run?",
         description: "For the worker: the configuration with its digest, and the prompt rendered for this session.",
         errors: &[],
+    });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/tools/{function_name}", tool_calls::call, Doc {
+        id: "callTool",
+        tag,
+        summary: "Call a tool",
+        description: "For the worker: Patchbay calls the tool that the run's configuration pins under this name, with its secrets, and puts the \
+            call on the timeline. A call that fails is an answer too: look at `status`. After a crash in between, the same \
+            Idempotency-Key is answered 409 `outcome_unknown`, and the call is not repeated.",
+        errors: &[Code::ToolNotCallable, Code::OutcomeUnknown, Code::SessionOver, Code::SecretsNotConfigured],
     });
     api.route(Method::GET, "/api/tenants/{tenant_id}/configurations/{digest}", runs::configuration, Doc {
         id: "getConfiguration",

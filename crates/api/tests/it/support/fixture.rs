@@ -15,6 +15,8 @@ pub struct Fixture {
     pub prompt_version: String,
     pub config: String,
     pub config_version: String,
+    pub tool: String,
+    pub tool_version: String,
     pub binding: String,
 }
 
@@ -48,6 +50,15 @@ impl Fixture {
         let spec = json!({ "spec": { "kind": "echo" } });
         let versions = at(&format!("runtime-configs/{config}/versions"));
         let config_version = id(&admin.post(&versions, &spec).await.expect(201));
+        let tool = id(&admin
+            .post(&at("tools"), &json!({ "name": "t" }))
+            .await
+            .expect(201));
+        let spec = json!({ "spec": {
+            "function_name": "open_page", "description": "Opens a page.", "client": {},
+        } });
+        let versions = at(&format!("tools/{tool}/versions"));
+        let tool_version = id(&admin.post(&versions, &spec).await.expect(201));
         let agent = id(&admin
             .post(&at("agents"), &json!({ "name": "a" }))
             .await
@@ -62,6 +73,8 @@ impl Fixture {
             prompt_version,
             config,
             config_version,
+            tool,
+            tool_version,
             binding: String::new(),
         };
         let binding = fixture.bind().await;
@@ -74,12 +87,27 @@ impl Fixture {
         format!("/api/tenants/{}/{rest}", self.tenant)
     }
 
+    /// A further version of a tool of its own.
+    pub async fn tool(&self, spec: Value) -> String {
+        let body = json!({ "name": spec["function_name"] });
+        let tool = id(&self.admin.post(&self.at("tools"), &body).await.expect(201));
+        let path = self.at(&format!("tools/{tool}/versions"));
+        let body = json!({ "spec": spec });
+        id(&self.admin.post(&path, &body).await.expect(201))
+    }
+
     /// A further binding of the agent.
     pub async fn bind(&self) -> String {
+        self.bind_tools(&[&self.tool_version]).await
+    }
+
+    /// A further binding of the agent, with these versions of tools.
+    pub async fn bind_tools(&self, tools: &[&str]) -> String {
         let path = self.at(&format!("agents/{}/bindings", self.agent));
         let body = json!({
             "prompt_version_id": self.prompt_version,
             "runtime_config_version_id": self.config_version,
+            "tool_version_ids": tools,
         });
         id(&self.admin.post(&path, &body).await.expect(201))
     }

@@ -7,6 +7,7 @@ mod fake_livekit;
 mod fixture;
 mod process;
 mod signed;
+mod upstream;
 
 pub use app::{OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, make_schema};
 pub use client::{Answer, Client};
@@ -15,6 +16,7 @@ pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::Fixture;
 pub use process::{Process, free_port};
 pub use signed::{event, sign, sign_with};
+pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,283 @@
+//! Calling tools on a worker's behalf, so that secrets never leave this process.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use patchbay_domain::{
+    Invalid, Violation,
+    tool::{CallIds, HttpCall, HttpRequest, ToolSpec, Values, Way},
+};
+use patchbay_outbound::{Answer, Error, Request};
+use patchbay_persistence::{TenantTx, secrets};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{app::App, error::Result, keyring::Sealed};
+
+/// What stands where an answer has told a secret.
+const HIDDEN: &str = "[secret]";
+
+/// A call with everything that it takes.
+pub struct Prepared {
+    /// The tool.
+    pub spec: ToolSpec,
+    /// Its arguments, checked.
+    pub arguments: Value,
+    /// Ids of the call.
+    pub ids: CallIds,
+    secrets: std::result::Result<BTreeMap<String, String>, Invalid>,
+}
+
+/// How a call went.
+pub struct Outcome {
+    /// What the model is told; null where there is nothing to tell.
+    pub result: Value,
+    /// Why it failed.
+    pub error: Option<Invalid>,
+    /// Status of the HTTP answer.
+    pub http_status: Option<u16>,
+    /// How long it took.
+    pub duration: Duration,
+    /// The answer's body, without secrets.
+    pub answer: Bytes,
+}
+
+/// Checks where a version would call, and that its secrets may go there.
+pub async fn admit(
+    app: &App,
+    tx: &mut TenantTx,
+    spec: &ToolSpec,
+) -> Result<std::result::Result<(), Vec<Violation>>> {
+    let Some((url, names)) = spec.destination() else {
+        return Ok(Ok(()));
+    };
+    let pointer = if spec.http.is_some() {
+        "/http/url"
+    } else {
+        "/mcp/url"
+    };
+    if let Err(refused) = app.policy.check_url(url.as_str()) {
+        let invalid = Invalid::new("address_refused", refused.to_string());
+        return Ok(Err(vec![invalid.at(pointer)]));
+    }
+    let known = secrets::find_named(tx, &names).await?;
+    let host = url.host_str().unwrap_or_default();
+    let fault = |name: &String| match known.iter().find(|secret| secret.name == *name) {
+        None => Some(Invalid::new(
+            "unknown_secret",
+            format!("there is no secret `{name}`"),
+        )),
+        Some(secret) if secret.hosts.iter().any(|allowed| allowed == host) => None,
+        Some(_) => Some(Invalid::new(
+            "secret_not_for_host",
+            format!("the secret `{name}` may not be sent to `{host}`"),
+        )),
+    };
+    let found: Vec<_> = names
+        .iter()
+        .filter_map(fault)
+        .map(|invalid| invalid.at(pointer))
+        .collect();
+    Ok(if found.is_empty() { Ok(()) } else { Err(found) })
+}
+
+impl Prepared {
+    /// Opens the secrets that the call needs. One that has gone, or may no longer go there, is an
+    /// outcome, not an error of the request.
+    pub async fn new(
+        app: &App,
+        tx: &mut TenantTx,
+        spec: ToolSpec,
+        arguments: Value,
+        ids: CallIds,
+    ) -> Result<Self> {
+        let secrets = match admit(app, tx, &spec).await? {
+            Ok(()) => Ok(open(app, tx, &spec).await?),
+            Err(mut found) => {
+                let first = found.swap_remove(0);
+                Err(Invalid::new(&first.code, first.message))
+            }
+        };
+        Ok(Self {
+            spec,
+            arguments,
+            ids,
+            secrets,
+        })
+    }
+
+    /// Most time that the call may take.
+    pub fn timeout(&self) -> Duration {
+        let seconds = match self.spec.way() {
+            Ok(Way::Http(call)) => call.timeout_seconds,
+            Ok(Way::Mcp(call)) => call.timeout_seconds,
+            Ok(Way::Client(_)) | Err(_) => 0,
+        };
+        Duration::from_secs(seconds.into())
+    }
+
+    /// Makes the call.
+    pub async fn carry_out(&self, app: &App) -> Outcome {
+        let started = Instant::now();
+        let mut outcome = match self.attempt(app).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::failed(error),
+        };
+        outcome.duration = started.elapsed();
+        outcome
+    }
+
+    async fn attempt(&self, app: &App) -> std::result::Result<Outcome, Invalid> {
+        let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
+        let values = Values {
+            arguments: &self.arguments,
+            secrets,
+            call: &self.ids,
+        };
+        match self.spec.way()? {
+            Way::Http(call) => {
+                let request =
+                    request(call.render(&values)?, self.timeout(), call.max_answer_bytes)?;
+                let answer = app.outbound.call(request).await.map_err(failure)?;
+                Ok(conclude(call, answer, secrets))
+            }
+            Way::Mcp(_) => Err(Invalid::new("not_supported", "MCP")),
+            Way::Client(_) => Err(Invalid::new(
+                "not_callable",
+                "the client of a person carries it out",
+            )),
+        }
+    }
+}
+
+impl Outcome {
+    fn failed(error: Invalid) -> Self {
+        Self {
+            result: Value::Null,
+            error: Some(error),
+            http_status: None,
+            duration: Duration::ZERO,
+            answer: Bytes::new(),
+        }
+    }
+
+    /// `succeeded` or `failed`.
+    pub const fn status(&self) -> &'static str {
+        if self.error.is_some() {
+            "failed"
+        } else {
+            "succeeded"
+        }
+    }
+}
+
+async fn open(app: &App, tx: &mut TenantTx, spec: &ToolSpec) -> Result<BTreeMap<String, String>> {
+    let names = spec
+        .destination()
+        .map(|(_, names)| names)
+        .unwrap_or_default();
+    let mut values = BTreeMap::new();
+    if names.is_empty() {
+        return Ok(values);
+    }
+    for secret in secrets::find_named(tx, &names).await? {
+        let sealed = Sealed {
+            key: secret.sealing_key,
+            nonce: secret.nonce,
+            sealed: secret.sealed,
+        };
+        let value = app.keyring.open(secret.tenant_id, &secret.name, &sealed)?;
+        values.insert(secret.name, value);
+    }
+    Ok(values)
+}
+
+fn request(
+    rendered: HttpRequest,
+    timeout: Duration,
+    max_bytes: u32,
+) -> std::result::Result<Request, Invalid> {
+    let HttpRequest {
+        method,
+        url,
+        headers,
+        body,
+    } = rendered;
+    Ok(Request {
+        method: Method::from_bytes(method.as_bytes())
+            .map_err(|error| Invalid::new("invalid_method", error.to_string()))?,
+        url,
+        headers: header_map(headers)?,
+        body: body.into(),
+        timeout,
+        max_bytes: max_bytes as usize,
+    })
+}
+
+/// Headers as they go out.
+pub fn header_map(headers: Vec<(String, String)>) -> std::result::Result<HeaderMap, Invalid> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let invalid = || {
+            Invalid::new(
+                "invalid_header",
+                format!("the header `{name}` cannot be sent"),
+            )
+        };
+        let key: HeaderName = name.parse().map_err(|_| invalid())?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
+        map.insert(key, value);
+    }
+    Ok(map)
+}
+
+/// Why there is no answer, as a code for the worker.
+pub fn failure(error: Error) -> Invalid {
+    let code = match &error {
+        Error::Refused(_) => "address_refused",
+        Error::Timeout(_) => "timeout",
+        Error::TooLarge(_) => "answer_too_large",
+        Error::Failed(_) => "unreachable",
+        Error::TooManyRedirects | Error::ForeignRedirect => "redirect_refused",
+        Error::Encoded(_) => "answer_encoded",
+    };
+    Invalid::new(code, error.to_string())
+}
+
+fn conclude(call: &HttpCall, answer: Answer, secrets: &BTreeMap<String, String>) -> Outcome {
+    let body = without_secrets(answer.body, secrets);
+    let status = answer.status.as_u16();
+    let (result, error) = if answer.status.is_success() {
+        match call.result(&body) {
+            Ok(result) => (result, None),
+            Err(error) => (Value::Null, Some(error)),
+        }
+    } else {
+        let told = serde_json::from_slice(&body);
+        let told = told.unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+        let error = Invalid::new("http_status", format!("the tool answered {status}"));
+        (told, Some(error))
+    };
+    Outcome {
+        result,
+        error,
+        http_status: Some(status),
+        duration: Duration::ZERO,
+        answer: body,
+    }
+}
+
+/// A tool that answers what it was sent must not tell the model our secrets.
+pub fn without_secrets(body: Bytes, secrets: &BTreeMap<String, String>) -> Bytes {
+    let text = String::from_utf8_lossy(&body);
+    let told = |secret: &&String| !secret.is_empty() && text.contains(&***secret);
+    if !secrets.values().any(|secret| told(&secret)) {
+        return body;
+    }
+    let hidden = secrets.values().filter(|secret| told(secret));
+    let hidden = hidden.fold(text.clone().into_owned(), |text, secret| {
+        text.replace(secret, HIDDEN)
+    });
+    hidden.into()
+}

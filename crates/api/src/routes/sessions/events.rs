@@ -1,0 +1,102 @@
+//! The timeline of a session.
+
+use chrono::{DateTime, Utc};
+use patchbay_domain::{AgentRunId, SessionEventId, SessionId, TenantId};
+use patchbay_persistence::{sessions, timeline};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::Page,
+    error::{ApiError, Result},
+    extract::{Caller, List, Path, scopes::SessionsRead},
+    timeline::{Facts, ToolCallFacts},
+};
+
+/// One thing that happened in a session.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f95",
+    "at": "2026-11-23T20:00:07Z",
+    "kind": "tool_call.finished",
+    "reason": null,
+    "agent_run_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f70",
+    "participant": null,
+    "tool_call": {
+        "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "way": "http",
+        "status": "succeeded", "error_code": null, "http_status": 200, "duration_ms": 84, "size_bytes": 512
+    }
+}))]
+pub struct SessionEvent {
+    /// Id.
+    id: SessionEventId,
+    /// When it happened.
+    at: DateTime<Utc>,
+    /// What happened: `session.created`, `.starting`, `.running`, `.stopping`, `.ended`, `.failed`; `run.pending`, `.dispatched`,
+    /// `.joined`, `.finished`, `.lost`, `.no_show`; `participant.invited`, `.joined`, `.returned`, `.left`;
+    /// `tool_call.started`, `.finished`. New ones may appear.
+    #[schema(max_length = 64)]
+    kind: String,
+    /// End reason of the session, or LiveKit's word for why a participant left.
+    #[schema(max_length = 100)]
+    reason: Option<String>,
+    /// The agent run that it is about.
+    agent_run_id: Option<AgentRunId>,
+    /// Identity of the participant that it is about.
+    #[schema(max_length = 200)]
+    participant: Option<String>,
+    /// The tool call that it is about.
+    tool_call: Option<ToolCallFacts>,
+}
+
+impl TryFrom<timeline::SessionEvent> for SessionEvent {
+    type Error = ApiError;
+    fn try_from(row: timeline::SessionEvent) -> Result<Self> {
+        let timeline::SessionEvent {
+            tenant_id: _,
+            id,
+            session_id: _,
+            at,
+            kind,
+            facts,
+        } = row;
+        let Facts {
+            reason,
+            agent_run_id,
+            participant,
+            tool_call,
+        } = serde_json::from_value(facts).map_err(ApiError::internal)?;
+        Ok(Self {
+            id,
+            at,
+            kind,
+            reason,
+            agent_run_id,
+            participant,
+            tool_call,
+        })
+    }
+}
+
+/// Which events are wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionEventFilter {
+    /// Only events of this kind.
+    #[schema(max_length = 64)]
+    kind: Option<String>,
+}
+
+pub(super) async fn list(
+    caller: Caller<SessionsRead>,
+    Path((_, id)): Path<(TenantId, SessionId)>,
+    list: List<SessionEventFilter>,
+) -> Result<Page<SessionEvent>> {
+    let mut tx = caller.read().await?;
+    let known = sessions::find(&mut tx, id, false).await?;
+    known.ok_or_else(ApiError::not_found)?;
+    let kind = list.filter.kind.as_deref();
+    let rows = timeline::list(&mut tx, id, list.window, kind).await?;
+    tx.finish();
+    Page::try_new(&list, rows, |row| row.id.uuid(), SessionEvent::try_from)
+}

@@ -1,0 +1,390 @@
+//! Tools that are called over HTTP: templates that become one request.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
+use utoipa::ToSchema;
+
+use super::{
+    check_bytes, check_timeout, default_answer_bytes, default_timeout, escape,
+    template::{self, Place, Values},
+};
+use crate::{Invalid, Violation, text::Text};
+
+/// Most headers, query parameters or form fields.
+const MOST_ENTRIES: usize = 50;
+/// Headers that belong to the connection, not to the spec.
+const OURS: [&str; 12] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// HTTP methods of tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpMethod {
+    /// GET.
+    #[default]
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+impl HttpMethod {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// An HTTP request as minijinja templates over `arguments`, `secrets.NAME` and `call` (`id`,
+/// `session_id`, `agent_run_id`). A template that is one expression alone keeps the type of its value
+/// in `json`; where it has no value, its entry is left out.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "method": "POST",
+    "url": "https://shop.example.org/orders/{{ arguments.number }}/notes",
+    "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"},
+    "json": {"text": "{{ arguments.text }}", "call": "{{ call.id }}"},
+    "timeout_seconds": 10,
+    "max_answer_bytes": 65536,
+    "result_pointer": "/note"
+}))]
+pub struct HttpCall {
+    /// Method.
+    #[serde(default)]
+    pub method: HttpMethod,
+    /// URL. Scheme, host and port are literal; values in the rest are percent-encoded.
+    pub url: Text<1, 2000>,
+    /// Headers by name; their values are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Text<0, 4000>>,
+    /// Query parameters by name; their values are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, Text<0, 4000>>,
+    /// JSON body, in which every string is a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub json: Option<Map<String, Value>>,
+    /// Body of form fields by name; their values are templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<BTreeMap<String, Text<0, 4000>>>,
+    /// Seconds that the call may take in all.
+    #[serde(default = "default_timeout")]
+    #[schema(minimum = 1, maximum = 60)]
+    pub timeout_seconds: u32,
+    /// Most bytes of an answer.
+    #[serde(default = "default_answer_bytes")]
+    #[schema(minimum = 1, maximum = 1_048_576)]
+    pub max_answer_bytes: u32,
+    /// JSON pointer (RFC 6901) to what the model is told of a JSON answer; all of it by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_pointer: Option<Text<0, 500>>,
+}
+
+/// A request, ready to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Method.
+    pub method: &'static str,
+    /// URL.
+    pub url: String,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// Body; empty for none.
+    pub body: Vec<u8>,
+}
+
+impl HttpCall {
+    /// The URL up to its path.
+    pub(super) fn origin(&self) -> Result<Url, Invalid> {
+        let invalid = |message: &str| Invalid::new("invalid_url", message);
+        let (origin, _) = split(&self.url);
+        let literal = "scheme, host and port are literal: no template may stand there";
+        if origin.contains('{') || origin.contains('}') {
+            return Err(invalid(literal));
+        }
+        let url = Url::parse(origin).map_err(|error| invalid(&error.to_string()))?;
+        // A name in front of `@` would make a host of what looks like a path.
+        if origin.contains(['@', '\\']) || !matches!(url.scheme(), "http" | "https") {
+            return Err(invalid("http:// or https:// and a host are needed"));
+        }
+        Ok(url)
+    }
+
+    pub(super) fn check(&self, declared: &Option<BTreeSet<&str>>, found: &mut Vec<Violation>) {
+        let declared = declared.as_ref();
+        if let Err(invalid) = self.origin() {
+            found.push(invalid.at("/http/url"));
+        }
+        check_template(&self.url, declared, "/http/url", found);
+        check_headers(&self.headers, declared, "/http/headers", found);
+        check_entries(&self.query, declared, "/http/query", found);
+        if let Some(form) = &self.form {
+            check_entries(form, declared, "/http/form", found);
+        }
+        if let Some(json) = &self.json {
+            let mut check = |source: &str, pointer: &str| {
+                check_template(source, declared, &format!("/http/json{pointer}"), found);
+            };
+            for (name, value) in json {
+                each_string(value, &format!("/{}", escape(name)), &mut check);
+            }
+        }
+        if self.json.is_some() && self.form.is_some() {
+            found.push(Invalid::new("one_of", "a request has one body").at("/http/form"));
+        }
+        if self.method == HttpMethod::Get && (self.json.is_some() || self.form.is_some()) {
+            found.push(Invalid::new("no_body", "a GET has no body").at("/http/method"));
+        }
+        check_timeout(self.timeout_seconds, "/http", found);
+        check_bytes(self.max_answer_bytes, "/http", found);
+        let pointer = self.result_pointer.as_deref().unwrap_or_default();
+        if !pointer.is_empty() && !pointer.starts_with('/') {
+            let invalid = Invalid::new("invalid_pointer", "a JSON pointer begins with `/`");
+            found.push(invalid.at("/http/result_pointer"));
+        }
+    }
+
+    pub(super) fn secrets(&self) -> BTreeSet<String> {
+        let mut secrets = template::secrets(&self.url);
+        let values = self.headers.values().chain(self.query.values());
+        for source in values.chain(self.form.iter().flat_map(BTreeMap::values)) {
+            secrets.extend(template::secrets(source));
+        }
+        for value in self.json.iter().flat_map(Map::values) {
+            each_string(value, "", &mut |source, _| {
+                secrets.extend(template::secrets(source))
+            });
+        }
+        secrets
+    }
+
+    /// The request for these values.
+    pub fn render(&self, values: &Values<'_>) -> Result<HttpRequest, Invalid> {
+        let mut headers = render_headers(&self.headers, values)?;
+        let (body, kind) = self.render_body(values)?;
+        let typed = headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        if let Some(kind) = kind.filter(|_| !typed) {
+            headers.push(("content-type".to_owned(), kind.to_owned()));
+        }
+        Ok(HttpRequest {
+            method: self.method.as_str(),
+            url: self.render_url(values)?,
+            headers,
+            body,
+        })
+    }
+
+    fn render_url(&self, values: &Values<'_>) -> Result<String, Invalid> {
+        let (_, rest) = split(&self.url);
+        let rest = template::render(rest, Place::Url, values)?;
+        let path = rest.split(['?', '#']).next().unwrap_or_default();
+        if path.split('/').any(climbs) {
+            let message = "a value may not be `.` or `..` in a path";
+            return Err(Invalid::new("path_climbs", message));
+        }
+        let origin = self.origin()?;
+        let joined = format!("{}{rest}", origin.as_str().trim_end_matches('/'));
+        let mut url = Url::parse(&joined)
+            .ok()
+            .filter(|url| url.origin() == origin.origin())
+            .ok_or_else(|| Invalid::new("invalid_url", "the URL leads elsewhere"))?;
+        for (name, source) in &self.query {
+            if let Some(value) = template::text(source, values)? {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        Ok(url.into())
+    }
+
+    fn render_body(&self, values: &Values<'_>) -> Result<(Vec<u8>, Option<&'static str>), Invalid> {
+        if let Some(json) = &self.json {
+            let mut filled = Map::new();
+            for (name, value) in json {
+                if let Some(value) = fill(value, values)? {
+                    filled.insert(name.clone(), value);
+                }
+            }
+            let body = Value::Object(filled).to_string();
+            return Ok((body.into_bytes(), Some("application/json")));
+        }
+        let Some(form) = &self.form else {
+            return Ok((Vec::new(), None));
+        };
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        for (name, source) in form {
+            if let Some(value) = template::text(source, values)? {
+                body.append_pair(name, &value);
+            }
+        }
+        let kind = "application/x-www-form-urlencoded";
+        Ok((body.finish().into_bytes(), Some(kind)))
+    }
+
+    /// What the model is told of an answer's body.
+    pub fn result(&self, body: &[u8]) -> Result<Value, Invalid> {
+        let json = serde_json::from_slice::<Value>(body);
+        match (self.result_pointer.as_deref(), json) {
+            (None, Ok(json)) => Ok(json),
+            (None, Err(_)) => Ok(String::from_utf8_lossy(body).into()),
+            (Some(pointer), Ok(mut json)) => {
+                let found = json.pointer_mut(pointer).map(Value::take);
+                let message = format!("the answer has nothing at `{pointer}`");
+                found.ok_or_else(|| Invalid::new("result_missing", message))
+            }
+            (Some(_), Err(_)) => Err(Invalid::new("not_json", "the answer is not JSON")),
+        }
+    }
+}
+
+/// Scheme, host and port; and the rest.
+fn split(url: &str) -> (&str, &str) {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority..].find(['/', '?', '#']);
+    url.split_at(end.map_or(url.len(), |end| authority + end))
+}
+
+/// Whether URL parsers take the segment for a step to itself or upwards.
+fn climbs(segment: &str) -> bool {
+    let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+    plain == "." || plain == ".."
+}
+
+fn check_template(
+    source: &str,
+    declared: Option<&BTreeSet<&str>>,
+    pointer: &str,
+    found: &mut Vec<Violation>,
+) {
+    if let Err(invalid) = template::check(source, declared) {
+        found.push(invalid.at(pointer));
+    }
+}
+
+fn check_entries(
+    entries: &BTreeMap<String, Text<0, 4000>>,
+    declared: Option<&BTreeSet<&str>>,
+    pointer: &str,
+    found: &mut Vec<Violation>,
+) {
+    if entries.len() > MOST_ENTRIES {
+        let message = format!("at most {MOST_ENTRIES} entries are allowed");
+        found.push(Invalid::new("too_many", message).at(pointer));
+    }
+    for (name, source) in entries {
+        check_template(
+            source,
+            declared,
+            &format!("{pointer}/{}", escape(name)),
+            found,
+        );
+    }
+}
+
+/// Checks names and values of headers.
+pub(super) fn check_headers(
+    headers: &BTreeMap<String, Text<0, 4000>>,
+    declared: Option<&BTreeSet<&str>>,
+    pointer: &str,
+    found: &mut Vec<Violation>,
+) {
+    check_entries(headers, declared, pointer, found);
+    for name in headers.keys() {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let lower = name.to_ascii_lowercase();
+        let wrong = match () {
+            () if name.is_empty() || name.len() > 100 || !name.chars().all(token) => {
+                "is no name of a header"
+            }
+            () if OURS.contains(&&*lower) => "is set by the connection itself",
+            () => continue,
+        };
+        let invalid = Invalid::new("invalid_header", format!("`{name}` {wrong}"));
+        found.push(invalid.at(format!("{pointer}/{}", escape(name))));
+    }
+}
+
+/// Headers with their values; none of them can end its line.
+pub(super) fn render_headers(
+    headers: &BTreeMap<String, Text<0, 4000>>,
+    values: &Values<'_>,
+) -> Result<Vec<(String, String)>, Invalid> {
+    let mut rendered = Vec::with_capacity(headers.len());
+    for (name, source) in headers {
+        let Some(value) = template::text(source, values)? else {
+            continue;
+        };
+        if value.chars().any(char::is_control) {
+            let message = format!("the value of the header `{name}` has control characters");
+            return Err(Invalid::new("invalid_header", message));
+        }
+        rendered.push((name.clone(), value));
+    }
+    Ok(rendered)
+}
+
+fn each_string(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &str)) {
+    match value {
+        Value::String(text) => visit(text, pointer),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                each_string(item, &format!("{pointer}/{index}"), visit);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                each_string(value, &format!("{pointer}/{}", escape(name)), visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A JSON value with its strings filled in; none where it has no value.
+fn fill(value: &Value, values: &Values<'_>) -> Result<Option<Value>, Invalid> {
+    Ok(Some(match value {
+        Value::String(source) => return template::evaluate(source, values),
+        Value::Array(items) => {
+            let filled: Result<Vec<_>, _> = items.iter().map(|item| fill(item, values)).collect();
+            filled?.into_iter().flatten().collect()
+        }
+        Value::Object(fields) => {
+            let mut filled = Map::new();
+            for (name, value) in fields {
+                if let Some(value) = fill(value, values)? {
+                    filled.insert(name.clone(), value);
+                }
+            }
+            Value::Object(filled)
+        }
+        other => other.clone(),
+    }))
+}

@@ -1,0 +1,240 @@
+//! Tool specs: what an agent may call, with which arguments, and how.
+
+mod http;
+mod schema;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use http::{HttpCall, HttpMethod, HttpRequest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+pub use template::{CallIds, Values};
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::{
+    Invalid, Violation,
+    text::{Text, is_identifier},
+};
+
+/// Longest time that one call may take, in seconds.
+pub const MAX_TIMEOUT_SECONDS: u32 = 60;
+/// Most bytes of an answer that a spec may ask for.
+pub const MAX_ANSWER_BYTES: u32 = 1_048_576;
+
+/// A tool: a function that a language model may call. Exactly one of `http`, `mcp` and `client`
+/// says how.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "function_name": "find_order",
+    "description": "Finds an order by its number.",
+    "parameters": {
+        "type": "object",
+        "properties": {"number": {"type": "string", "maxLength": 20}},
+        "required": ["number"],
+        "additionalProperties": false
+    },
+    "http": {
+        "method": "GET",
+        "url": "https://shop.example.org/orders/{{ arguments.number }}",
+        "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"},
+        "timeout_seconds": 10,
+        "result_pointer": "/order"
+    }
+}))]
+pub struct ToolSpec {
+    /// Name by which the model calls it: a letter or `_`, then letters, digits and `_`.
+    pub function_name: Text<1, 64>,
+    /// What it does and when to use it, for the model.
+    pub description: Text<1, 2000>,
+    /// JSON Schema 2020-12 of the arguments: an object. References stay within it (`#/…`) and do not
+    /// lead in circles. No parameters by default.
+    #[serde(default = "no_parameters")]
+    #[schema(value_type = Object)]
+    pub parameters: Map<String, Value>,
+    /// Called by Patchbay over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCall>,
+    /// Called by Patchbay on an MCP server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpCall>,
+    /// Carried out by the person's own client, over LiveKit RPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientCall>,
+}
+
+/// A tool of an MCP server (streamable HTTP).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "url": "https://mcp.example.org/mcp",
+    "tool_name": "find_order",
+    "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"}
+}))]
+pub struct McpCall {
+    /// URL of the server; no template.
+    pub url: Text<1, 2000>,
+    /// Name of the tool there.
+    pub tool_name: Text<1, 200>,
+    /// Headers by name; their values are templates over `secrets` and `call`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Text<0, 4000>>,
+    /// Seconds that the call may take in all.
+    #[serde(default = "default_timeout")]
+    #[schema(minimum = 1, maximum = 60)]
+    pub timeout_seconds: u32,
+    /// Most bytes of an answer.
+    #[serde(default = "default_answer_bytes")]
+    #[schema(minimum = 1, maximum = 1_048_576)]
+    pub max_answer_bytes: u32,
+}
+
+/// A method that the client of a person in the room has registered with LiveKit RPC.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"method": "open_page", "timeout_seconds": 10}))]
+pub struct ClientCall {
+    /// Name of the RPC method; the function's name by default. It is given the arguments as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Text<1, 64>>,
+    /// Seconds that the call may take.
+    #[serde(default = "default_timeout")]
+    #[schema(minimum = 1, maximum = 60)]
+    pub timeout_seconds: u32,
+}
+
+/// How a tool is called.
+#[derive(Clone, Copy, Debug)]
+pub enum Way<'a> {
+    /// Over HTTP.
+    Http(&'a HttpCall),
+    /// On an MCP server.
+    Mcp(&'a McpCall),
+    /// By the person's client.
+    Client(&'a ClientCall),
+}
+
+impl Way<'_> {
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Mcp(_) => "mcp",
+            Self::Client(_) => "client",
+        }
+    }
+}
+
+fn no_parameters() -> Map<String, Value> {
+    let none =
+        serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false });
+    none.as_object().cloned().unwrap_or_default()
+}
+
+const fn default_timeout() -> u32 {
+    10
+}
+
+const fn default_answer_bytes() -> u32 {
+    65_536
+}
+
+impl ToolSpec {
+    /// How it is called: exactly one way is given.
+    pub fn way(&self) -> Result<Way<'_>, Invalid> {
+        match (&self.http, &self.mcp, &self.client) {
+            (Some(http), None, None) => Ok(Way::Http(http)),
+            (None, Some(mcp), None) => Ok(Way::Mcp(mcp)),
+            (None, None, Some(client)) => Ok(Way::Client(client)),
+            _ => Err(Invalid::new(
+                "one_of",
+                "exactly one of `http`, `mcp` and `client` is needed",
+            )),
+        }
+    }
+
+    /// Checks name, schema, templates and ranges.
+    pub fn check(&self) -> Result<(), Vec<Violation>> {
+        let mut found = Vec::new();
+        if !is_identifier(&self.function_name) {
+            let message = "a letter or `_`, then letters, digits and `_`";
+            found.push(Invalid::new("invalid_name", message).at("/function_name"));
+        }
+        schema::check(&self.parameters, &mut found);
+        match self.way() {
+            Ok(Way::Http(http)) => http.check(&self.declared(), &mut found),
+            Ok(Way::Mcp(mcp)) => mcp.check(&mut found),
+            Ok(Way::Client(client)) => check_timeout(client.timeout_seconds, "/client", &mut found),
+            Err(invalid) => found.push(invalid.at("")),
+        }
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    }
+
+    /// Checks arguments against the schema; violations point into them.
+    pub fn check_arguments(&self, arguments: &Value) -> Result<(), Vec<Violation>> {
+        schema::check_arguments(&self.parameters, arguments)
+    }
+
+    /// Where it calls, and the secrets that it sends there.
+    pub fn destination(&self) -> Option<(Url, BTreeSet<String>)> {
+        let (url, secrets) = match self.way().ok()? {
+            Way::Http(http) => (http.origin().ok()?, http.secrets()),
+            Way::Mcp(mcp) => (Url::parse(&mcp.url).ok()?, mcp.secrets()),
+            Way::Client(_) => return None,
+        };
+        Some((url, secrets))
+    }
+
+    /// The arguments that templates may use; none means any.
+    fn declared(&self) -> Option<BTreeSet<&str>> {
+        let properties = self.parameters.get("properties")?.as_object()?;
+        Some(properties.keys().map(String::as_str).collect())
+    }
+}
+
+impl McpCall {
+    fn check(&self, found: &mut Vec<Violation>) {
+        if self.url.contains("{{") || self.url.contains("{%") {
+            found.push(Invalid::new("no_template", "the URL is no template").at("/mcp/url"));
+        }
+        http::check_headers(&self.headers, Some(&BTreeSet::new()), "/mcp/headers", found);
+        check_timeout(self.timeout_seconds, "/mcp", found);
+        check_bytes(self.max_answer_bytes, "/mcp", found);
+    }
+
+    fn secrets(&self) -> BTreeSet<String> {
+        self.headers
+            .values()
+            .flat_map(|source| template::secrets(source))
+            .collect()
+    }
+
+    /// The headers for one call.
+    pub fn render_headers(&self, values: &Values<'_>) -> Result<Vec<(String, String)>, Invalid> {
+        http::render_headers(&self.headers, values)
+    }
+}
+
+fn check_timeout(seconds: u32, pointer: &str, found: &mut Vec<Violation>) {
+    if !(1..=MAX_TIMEOUT_SECONDS).contains(&seconds) {
+        let message = format!("1 to {MAX_TIMEOUT_SECONDS} is allowed, not {seconds}");
+        found.push(Invalid::new("out_of_range", message).at(format!("{pointer}/timeout_seconds")));
+    }
+}
+
+fn check_bytes(bytes: u32, pointer: &str, found: &mut Vec<Violation>) {
+    if !(1..=MAX_ANSWER_BYTES).contains(&bytes) {
+        let message = format!("1 to {MAX_ANSWER_BYTES} is allowed, not {bytes}");
+        found.push(Invalid::new("out_of_range", message).at(format!("{pointer}/max_answer_bytes")));
+    }
+}
+
+/// One token of a JSON pointer (RFC 6901).
+fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests;

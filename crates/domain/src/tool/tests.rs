@@ -1,0 +1,344 @@
+use serde_json::json;
+
+use super::*;
+
+fn spec(changes: Value) -> ToolSpec {
+    let mut spec = json!({
+        "function_name": "find_order",
+        "description": "Finds an order.",
+        "parameters": {
+            "type": "object",
+            "properties": { "number": { "type": "string" }, "limit": { "type": "integer" }, "tags": { "type": "array" } },
+        },
+        "http": { "url": "https://shop.example.org/orders/{{ arguments.number }}" },
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        spec[name] = value.clone();
+    }
+    serde_json::from_value(spec).unwrap()
+}
+
+fn http(changes: Value) -> ToolSpec {
+    let mut call = json!({ "url": "https://shop.example.org/orders/{{ arguments.number }}" });
+    for (name, value) in changes.as_object().unwrap() {
+        call[name] = value.clone();
+    }
+    spec(json!({ "http": call }))
+}
+
+fn faults(spec: &ToolSpec) -> Vec<(String, String)> {
+    let found = spec.check().unwrap_err();
+    found.into_iter().map(|v| (v.pointer, v.code)).collect()
+}
+
+fn render(spec: &ToolSpec, arguments: Value) -> Result<HttpRequest, Invalid> {
+    spec.check().unwrap();
+    let secrets = BTreeMap::from([("TOKEN".to_owned(), "s3cret/=".to_owned())]);
+    let call = CallIds {
+        id: "c-1".to_owned(),
+        session_id: None,
+        agent_run_id: None,
+    };
+    let values = Values {
+        arguments: &arguments,
+        secrets: &secrets,
+        call: &call,
+    };
+    spec.http.as_ref().unwrap().render(&values)
+}
+
+#[test]
+fn values_are_encoded_for_the_place_where_they_stand() {
+    let spec = http(json!({
+        "method": "POST",
+        "url": "https://shop.example.org:8443/orders/{{ arguments.number }}?all={{ arguments.number }}#x",
+        "headers": { "authorization": "Bearer {{ secrets.TOKEN }}", "x-limit": "{{ arguments.limit }}" },
+        "query": { "q": "{{ arguments.number }}", "n": "{{ arguments.limit }}", "call": "{{ call.id }}" },
+        "json": {
+            "text": "It is {{ arguments.number }}", "limit": "{{ arguments.limit }}",
+            "tags": "{{ arguments.tags }}", "deep": [{ "n": "{{ arguments.number }}" }, "{{ arguments.limit }}"], "fixed": 7,
+        },
+    }));
+    let request = render(
+        &spec,
+        json!({ "number": "a/b?c=d&\"e\" é", "tags": ["x", 1] }),
+    )
+    .unwrap();
+    assert_eq!(
+        request.url,
+        "https://shop.example.org:8443/orders/a%2Fb%3Fc%3Dd%26%22e%22%20%C3%A9?all=a%2Fb%3Fc%3Dd%26%22e%22%20%C3%A9\
+         &call=c-1&q=a%2Fb%3Fc%3Dd%26%22e%22+%C3%A9#x"
+    );
+    assert_eq!(
+        request.headers,
+        [
+            ("authorization".into(), "Bearer s3cret/=".into()),
+            ("content-type".into(), "application/json".into())
+        ]
+    );
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let number = "a/b?c=d&\"e\" é";
+    assert_eq!(
+        body,
+        json!({ "text": format!("It is {number}"), "tags": ["x", 1], "deep": [{ "n": number }], "fixed": 7 })
+    );
+}
+
+#[test]
+fn a_form_is_encoded_as_one() {
+    let spec =
+        http(json!({ "method": "PUT", "form": { "a": "{{ arguments.number }}", "b": "x y" } }));
+    let request = render(&spec, json!({ "number": "1&2=3" })).unwrap();
+    assert_eq!(
+        String::from_utf8(request.body).unwrap(),
+        "a=1%262%3D3&b=x+y"
+    );
+    assert_eq!(request.method, "PUT");
+}
+
+#[test]
+fn arguments_do_not_climb_out_of_their_path_or_header() {
+    let spec = http(
+        json!({ "url": "https://shop.example.org/a/{{ arguments.number }}/b", "headers": { "x": "{{ arguments.number }}" } }),
+    );
+    for bad in [".", "..", "%2e%2E"] {
+        let outcome = render(&spec, json!({ "number": bad }));
+        if bad.starts_with('%') {
+            assert!(
+                outcome.unwrap().url.contains("%252e%252E"),
+                "encoded once more"
+            );
+        } else {
+            assert_eq!(outcome.unwrap_err().code, "path_climbs", "{bad}");
+        }
+    }
+    assert_eq!(
+        render(&spec, json!({ "number": "a\r\nx: y" }))
+            .unwrap_err()
+            .code,
+        "invalid_header"
+    );
+    assert_eq!(
+        render(&spec, json!({})).unwrap_err().code,
+        "render_failed",
+        "a path needs its value"
+    );
+}
+
+#[test]
+fn arguments_never_form_scheme_host_port_or_header_names() {
+    for url in [
+        "{{ arguments.number }}://shop.example.org/",
+        "https://{{ arguments.number }}/",
+        "https://{{ arguments.number }}.example.org/",
+        "https://shop.example.org:{{ arguments.limit }}/",
+        "https://shop.example.org{{ arguments.number }}",
+        "https://user@shop.example.org/",
+        "https://shop.example.org\\@evil.example/",
+        "{{ arguments.number }}",
+        "ftp://shop.example.org/",
+        "https:///x",
+    ] {
+        let found = faults(&http(json!({ "url": url })));
+        assert!(
+            found.contains(&("/http/url".into(), "invalid_url".into())),
+            "{url}: {found:?}"
+        );
+    }
+    for name in [
+        "{{ arguments.number }}",
+        "host",
+        "Content-Length",
+        "a b",
+        "",
+        "x:y",
+    ] {
+        let found = faults(&http(json!({ "headers": { name: "v" } })));
+        assert!(
+            found.iter().any(|(_, code)| code == "invalid_header"),
+            "{name}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn templates_use_what_is_declared_and_name_their_secrets() {
+    for (source, code) in [
+        ("{{ arguments.nothing }}", "undeclared_argument"),
+        ("{{ nothing }}", "undeclared_variable"),
+        ("{{ call.nothing }}", "undeclared_variable"),
+        ("{{ secrets[arguments.number] }}", "unnamed_secret"),
+        ("{{ secrets }}", "unnamed_secret"),
+        ("{% set s = secrets %}{{ s.TOKEN }}", "unnamed_secret"),
+        (
+            "{% for name in secrets %}{{ name }}{% endfor %}",
+            "unnamed_secret",
+        ),
+        ("{% if %}", "invalid_template"),
+    ] {
+        let found = faults(&http(json!({ "query": { "q": source } })));
+        assert_eq!(
+            found,
+            [("/http/query/q".to_owned(), code.to_owned())],
+            "{source}"
+        );
+    }
+    let spec = http(json!({
+        "headers": { "a": "{{ secrets.ONE }}" }, "query": { "b": "{{ secrets.TWO ~ 'x' }}" },
+        "method": "POST", "json": { "c": ["{% if arguments.number %}{{ secrets.THREE }}{% endif %}"] },
+    }));
+    let (url, secrets) = spec.destination().unwrap();
+    assert_eq!(url.as_str(), "https://shop.example.org/");
+    assert_eq!(Vec::from_iter(secrets), ["ONE", "THREE", "TWO"]);
+}
+
+#[test]
+fn an_endless_template_runs_out_of_fuel() {
+    let endless = "{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}";
+    let spec = http(json!({ "query": { "q": endless } }));
+    assert_eq!(
+        render(&spec, json!({ "number": "1" })).unwrap_err().code,
+        "render_failed"
+    );
+}
+
+#[test]
+fn schemas_cannot_reach_out_or_take_for_ever() {
+    let doubling: Map<String, Value> = (0..40)
+        .map(|n| {
+            let next = json!({ "$ref": format!("#/$defs/d{}", n + 1) });
+            (format!("d{n}"), json!({ "allOf": [next, next] }))
+        })
+        .chain([("d40".to_owned(), json!({ "type": "string" }))])
+        .collect();
+    for (schema, pointer, code) in [
+        (
+            json!({ "type": "string" }),
+            "/parameters/type",
+            "not_an_object",
+        ),
+        (json!({}), "/parameters/type", "not_an_object"),
+        (
+            json!({ "type": "object", "$schema": "http://json-schema.org/draft-07/schema#" }),
+            "/parameters/$schema",
+            "unknown_dialect",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "$ref": "https://example.org/s" } } }),
+            "/parameters/properties/a/$ref",
+            "remote_reference",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "$ref": "other.json" } } }),
+            "/parameters/properties/a/$ref",
+            "remote_reference",
+        ),
+        (
+            json!({ "type": "object", "$id": "https://example.org/" }),
+            "/parameters/$id",
+            "not_supported",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "$ref": "#" } } }),
+            "/parameters",
+            "circular_reference",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/a" } }, "$defs": { "a": { "items": { "$ref": "#/$defs/a" } } } }),
+            "/parameters",
+            "circular_reference",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/b" } } }),
+            "/parameters",
+            "dangling_reference",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/d0" } }, "$defs": doubling }),
+            "/parameters",
+            "too_complex",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "type": "strin" } } }),
+            "/parameters/properties/a/type",
+            "invalid_schema",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "pattern": "(" } } }),
+            "/parameters/properties/a/pattern",
+            "invalid_schema",
+        ),
+    ] {
+        let client = json!({ "parameters": schema, "http": null, "client": {} });
+        let found = faults(&spec(client));
+        assert!(
+            found.contains(&(pointer.into(), code.into())),
+            "{schema}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn arguments_are_checked_with_pointers() {
+    let spec = spec(json!({ "parameters": {
+        "type": "object", "required": ["number"], "additionalProperties": false,
+        "properties": { "number": { "$ref": "#/$defs/number" } }, "$defs": { "number": { "type": "string", "maxLength": 3 } },
+    } }));
+    spec.check().unwrap();
+    spec.check_arguments(&json!({ "number": "123" })).unwrap();
+    let found = |arguments: Value| -> Vec<_> {
+        let found = spec.check_arguments(&arguments).unwrap_err();
+        found.into_iter().map(|v| (v.pointer, v.code)).collect()
+    };
+    assert_eq!(
+        found(json!({ "number": "1234" })),
+        [("/number".to_owned(), "maxLength".to_owned())]
+    );
+    assert_eq!(found(json!({})), [(String::new(), "required".to_owned())]);
+    assert_eq!(
+        found(json!({ "number": "1", "x": 1 })),
+        [(String::new(), "additionalProperties".to_owned())]
+    );
+}
+
+#[test]
+fn there_is_one_way_to_call_a_tool() {
+    assert_eq!(
+        faults(&spec(json!({ "client": {} }))),
+        [(String::new(), "one_of".to_owned())]
+    );
+    assert_eq!(
+        faults(&spec(json!({ "http": null }))),
+        [(String::new(), "one_of".to_owned())]
+    );
+    let slow = http(json!({ "timeout_seconds": 61, "max_answer_bytes": 0, "result_pointer": "a" }));
+    let pointers: Vec<_> = faults(&slow)
+        .into_iter()
+        .map(|(pointer, _)| pointer)
+        .collect();
+    assert_eq!(
+        pointers,
+        [
+            "/http/timeout_seconds",
+            "/http/max_answer_bytes",
+            "/http/result_pointer"
+        ]
+    );
+}
+
+#[test]
+fn a_pointer_finds_the_result() {
+    let pointed = http(json!({ "result_pointer": "/order/0" }));
+    let call = pointed.http.as_ref().unwrap();
+    assert_eq!(
+        call.result(br#"{"order": [{"state": "sent"}]}"#).unwrap(),
+        json!({ "state": "sent" })
+    );
+    assert_eq!(call.result(b"{}").unwrap_err().code, "result_missing");
+    assert_eq!(call.result(b"<html>").unwrap_err().code, "not_json");
+    let whole = http(json!({}));
+    assert_eq!(
+        whole.http.as_ref().unwrap().result(b"plain").unwrap(),
+        json!("plain")
+    );
+}
