@@ -212,6 +212,10 @@ pub struct Settings {
     #[arg(long, env = "PATCHBAY_ROOM_DEPARTURE_TIMEOUT", default_value = "20s")]
     pub room_departure_timeout: Span,
 
+    /// Most participants of a session at a time.
+    #[arg(long, env = "PATCHBAY_MAX_PARTICIPANTS", default_value = "50")]
+    pub max_participants: u32,
+
     /// How long a start may take until it fails with livekit_unavailable.
     #[arg(long, env = "PATCHBAY_START_DEADLINE", default_value = "60s")]
     pub start_deadline: Span,

@@ -167,9 +167,11 @@ pub struct View {
     pub max_duration: TimeDelta,
     /// The primary runs, oldest first.
     pub runs: Vec<RunView>,
+    /// Further agents' runs that are not over, oldest first.
+    pub further: Vec<RunView>,
 }
 
-/// What is recorded of one primary run.
+/// What is recorded of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunView {
     /// The run.
@@ -199,6 +201,8 @@ pub enum Step {
     Dispatch(AgentRunId),
     /// Close this run as the state says and record another one.
     Replace(AgentRunId, RunState),
+    /// Close this further agent's run as the state says; the session goes on.
+    Close(AgentRunId, RunState),
     /// Enter `failed` with this reason.
     Fail(&'static str),
     /// Enter `stopping` with this reason.
@@ -223,7 +227,12 @@ pub fn next_step(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
         SessionState::Stopping if view.room_deleted => Step::End(reason::STOPPED),
         SessionState::Stopping => Step::DeleteRoom,
         SessionState::Starting if view.dispatched_at.is_none() => start(view, timings, now),
-        SessionState::Starting | SessionState::Running => carry_on(view, timings, now),
+        SessionState::Starting | SessionState::Running => match carry_on(view, timings, now) {
+            Step::Wait(wake) if view.room_missing_since.is_none() => {
+                further(view, timings, now, wake)
+            }
+            step => step,
+        },
     }
 }
 
@@ -283,6 +292,35 @@ fn carry_on(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
             replace_or_fail(view, run, run.state)
         }
     }
+}
+
+/// What to do for further agents, which are dispatched once and never replaced, while there is
+/// nothing to do for the primary one before `wake`.
+fn further(view: &View, timings: &Timings, now: DateTime<Utc>, mut wake: DateTime<Utc>) -> Step {
+    for run in &view.further {
+        let until = match (run.state, run.missing_since) {
+            (RunState::Pending, _) if now < run.created_at + timings.start_deadline => {
+                return Step::Dispatch(run.id);
+            }
+            (RunState::Pending, _) => return Step::Close(run.id, RunState::NoShow),
+            (RunState::Dispatched, _) => {
+                let deadline = run.dispatched_at.unwrap_or(run.created_at) + timings.join_deadline;
+                if now >= deadline {
+                    return Step::Close(run.id, RunState::NoShow);
+                }
+                deadline.min(now + timings.join_poll)
+            }
+            (RunState::Joined, Some(since)) => {
+                if run.left || now >= since + timings.grace {
+                    return Step::Close(run.id, RunState::Lost);
+                }
+                since + timings.grace
+            }
+            _ => continue,
+        };
+        wake = wake.min(until);
+    }
+    Step::Wait(wake)
 }
 
 /// One re-dispatch before the first agent has joined, and one after.
@@ -351,6 +389,7 @@ mod tests {
             visited: true,
             max_duration: TimeDelta::seconds(600),
             runs,
+            further: Vec::new(),
         }
     }
 
@@ -442,6 +481,32 @@ mod tests {
         };
         let replace = Step::Replace(second.id, RunState::Lost);
         assert_eq!(next_step(&view, &timings(), at(41)), replace);
+    }
+
+    #[test]
+    fn a_further_agent_comes_and_goes_without_the_session() {
+        let mut view = running(vec![run(RunState::Joined, 0)]);
+        let pending = run(RunState::Pending, 10);
+        view.further = vec![pending];
+        assert_eq!(
+            next_step(&view, &timings(), at(11)),
+            Step::Dispatch(pending.id)
+        );
+        let no_show = Step::Close(pending.id, RunState::NoShow);
+        assert_eq!(next_step(&view, &timings(), at(70)), no_show);
+        view.further[0].state = RunState::Dispatched;
+        assert_eq!(next_step(&view, &timings(), at(11)), Step::Wait(at(13)));
+        assert_eq!(next_step(&view, &timings(), at(25)), no_show);
+        view.further[0].state = RunState::Joined;
+        assert_eq!(next_step(&view, &timings(), at(25)), Step::Wait(at(55)));
+        view.further[0].missing_since = Some(at(25));
+        assert_eq!(next_step(&view, &timings(), at(26)), Step::Wait(at(35)));
+        let lost = Step::Close(pending.id, RunState::Lost);
+        assert_eq!(next_step(&view, &timings(), at(35)), lost);
+        view.further[0].left = true;
+        assert_eq!(next_step(&view, &timings(), at(26)), lost);
+        view.further[0].state = RunState::Lost;
+        assert_eq!(next_step(&view, &timings(), at(27)), Step::Wait(at(57)));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct RoomRequest {
     pub empty_timeout: u32,
     /// Seconds that a room stays after its last participant left (agents do not count).
     pub departure_timeout: u32,
+    /// Most participants at a time; agents do not count.
+    pub max_participants: u32,
     /// LiveKit agent name to dispatch to.
     pub agent_name: String,
     /// Metadata of the dispatch. Not secret.
@@ -105,6 +107,7 @@ impl LiveKit {
         let body = proto::CreateRoomRequest {
             name: request.name.clone(),
             empty_timeout: request.empty_timeout,
+            max_participants: request.max_participants,
             departure_timeout: request.departure_timeout,
             agents: vec![proto::RoomAgentDispatch {
                 agent_name: request.agent_name.clone(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Result, TenantTx, Window,
-    schema::{agents, sessions},
+    schema::{agent_runs, agents, sessions},
 };
 
 /// One agent.
@@ -104,11 +104,16 @@ pub async fn update(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-/// Whether a session of the agent is not over. The agent's row must be locked.
+/// Whether a session that is not over runs the agent, or has it attached. The agent's row must be
+/// locked.
 pub async fn has_live_session(tx: &mut TenantTx, id: AgentId) -> Result<bool> {
+    let attached = agent_runs::table
+        .filter(agent_runs::tenant_id.eq(tx.tenant()))
+        .filter(agent_runs::agent_id.eq(id))
+        .select(agent_runs::session_id);
     let live = sessions::table
         .filter(sessions::tenant_id.eq(tx.tenant()))
-        .filter(sessions::agent_id.eq(id))
+        .filter(sessions::agent_id.eq(id).or(sessions::id.eq_any(attached)))
         .filter(sessions::state.ne_all(["ended", "failed"]));
     Ok(diesel::select(diesel::dsl::exists(live))
         .get_result(tx)

@@ -112,6 +112,21 @@ pub async fn erase(tx: &mut TenantTx, resource: &str) -> Result<()> {
     Ok(())
 }
 
+/// Erases answers to a session's attachments that name this identity.
+pub async fn erase_attachments(tx: &mut TenantTx, identity: &str) -> Result<()> {
+    let names = table::body.like(format!("%\"{identity}\"%"));
+    diesel::update(
+        table::table
+            .filter(table::tenant_id.eq(tx.tenant()))
+            .filter(table::path.like("%/attach"))
+            .filter(names.assume_not_null()),
+    )
+    .set(table::body.eq(None::<String>))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Deletes what was kept before `before`; answers how many.
 pub async fn purge(tx: &mut TenantTx, before: DateTime<Utc>) -> Result<usize> {
     let old = table::table

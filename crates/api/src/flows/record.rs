@@ -145,6 +145,7 @@ impl Record {
             }
         }
         for (index, participant) in self.participants.iter().enumerate() {
+            let is_new = index >= self.known.participants.len();
             let (joined, left) = self
                 .known
                 .participants
@@ -152,6 +153,7 @@ impl Record {
                 .copied()
                 .unwrap_or_default();
             let what = match (participant.joined_at, participant.left_at) {
+                (None, None) if is_new => (now, "participant.invited"),
                 (Some(at), None) if joined.is_none() => (at, "participant.joined"),
                 (_, None) if left.is_some() => (now, "participant.returned"),
                 (_, Some(at)) if left.is_none() => (at, "participant.left"),
@@ -186,6 +188,12 @@ impl Record {
                 .filter(|run| run.is_primary)
                 .map(|run| self.run_view(run))
                 .collect(),
+            further: self
+                .runs
+                .iter()
+                .filter(|run| !run.is_primary)
+                .map(|run| self.run_view(run))
+                .collect(),
         }
     }
 
@@ -207,6 +215,26 @@ impl Record {
         }
     }
 
+    /// Expects somebody; answers the record.
+    pub fn invite(&mut self, identity: String, name: String) -> &Participant {
+        self.participants.push(Participant {
+            tenant_id: self.session.tenant_id,
+            id: self.clock.new_id(),
+            session_id: self.session.id,
+            sid: None,
+            identity,
+            name,
+            kind: "standard".to_owned(),
+            joined_at: None,
+            left_at: None,
+            disconnect_reason: None,
+            invited_at: Some(self.clock.now()),
+        });
+        let index = self.participants.len() - 1;
+        self.touched_participants.push(index);
+        &self.participants[index]
+    }
+
     /// Adds an event of its own to the audit trail.
     pub fn note(&mut self, event: Event) {
         self.events.push(event);
@@ -215,6 +243,15 @@ impl Record {
     /// The run with this id.
     pub fn run(&mut self, id: AgentRunId) -> Option<&mut AgentRun> {
         self.runs.iter_mut().find(|run| run.id == id)
+    }
+
+    /// Closes a run that is lost or never came; answers which attempt it was.
+    pub fn close_run(&mut self, id: AgentRunId, mark: RunState, now: DateTime<Utc>) -> i32 {
+        self.run(id).map_or(0, |run| {
+            run.state = mark;
+            run.left_at = run.joined_at.map(|_| run.left_at.unwrap_or(now));
+            run.attempt
+        })
     }
 
     /// Enters a state. Entering a terminal one closes runs and participants.
@@ -306,7 +343,9 @@ impl Record {
                 other != index && run.is_primary && run.state == RunState::Joined
             });
         let run = &mut self.runs[index];
-        if other_joined || matches!(run.state, RunState::Finished | RunState::Lost) {
+        let is_primary = run.is_primary;
+        if (is_primary && other_joined) || matches!(run.state, RunState::Finished | RunState::Lost)
+        {
             return;
         }
         run.state = RunState::Joined;
@@ -314,7 +353,7 @@ impl Record {
         run.participant_identity = Some(seen.identity.to_owned());
         run.joined_at.get_or_insert(at);
         run.missing_since = left;
-        if self.session.state == SessionState::Starting {
+        if is_primary && self.session.state == SessionState::Starting {
             self.session.dispatched_at.get_or_insert(at);
             self.session.last_error = None;
             self.enter(SessionState::Running, None);
@@ -338,16 +377,31 @@ impl Record {
                 })
             })
             .or_else(|| {
-                position(&|run| matches!(run.state, RunState::Pending | RunState::Dispatched))
+                position(&|run| {
+                    run.is_primary && matches!(run.state, RunState::Pending | RunState::Dispatched)
+                })
             })
     }
 
-    /// Whether an agent is one too many: it belongs to no run that is joined with it.
+    /// Whether an agent is one too many: the primary run is joined, and this is nobody's agent.
     pub fn is_surplus(&self, seen: &Seen<'_>) -> bool {
         let joined = |run: &&AgentRun| run.state == RunState::Joined;
-        let current = self.runs.iter().find(joined);
-        seen.kind == "agent"
-            && current.is_some_and(|run| run.participant_sid.as_deref() != Some(seen.sid))
+        let mut joined = self.runs.iter().filter(joined);
+        let is_its = |run: &AgentRun| run.participant_sid.as_deref() == Some(seen.sid);
+        seen.kind == "agent" && joined.clone().any(|run| run.is_primary) && !joined.any(is_its)
+    }
+
+    /// Who is there, or may be any moment: participants, those invited since `since`, and further
+    /// agents on their way.
+    pub fn expected(&self, since: DateTime<Utc>) -> usize {
+        let people = self.participants.iter().filter(|p| match p.joined_at {
+            Some(_) => p.left_at.is_none(),
+            None => p.invited_at.is_some_and(|at| at > since),
+        });
+        let coming = self.runs.iter().filter(|run| {
+            !run.is_primary && matches!(run.state, RunState::Pending | RunState::Dispatched)
+        });
+        people.count() + coming.count()
     }
 
     /// A participant left at `at`, in LiveKit's words for `reason`.

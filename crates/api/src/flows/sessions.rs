@@ -167,23 +167,24 @@ pub async fn start(app: &App, tx: &mut TenantTx, record: &mut Record) -> Result<
         _ => return Err(ApiError::new(Code::SessionOver, "A session starts once.")),
     }
     record.enter(SessionState::Starting, None);
-    add_run(app, tx, record, 1).await?;
+    add_run(app, tx, record, (1, None)).await?;
     enqueue(app, tx, record.session.id).await
 }
 
-/// Records one more dispatch to be made.
+/// Records one more dispatch to be made: of the session's own agent, or of a further one.
 pub async fn add_run(
     app: &App,
     tx: &mut TenantTx,
     record: &mut Record,
-    attempt: i32,
-) -> Result<()> {
-    let run = AgentRun {
+    (attempt, further): (i32, Option<Pinned>),
+) -> Result<AgentRun> {
+    let session = &record.session;
+    let mut run = AgentRun {
         tenant_id: tx.tenant(),
         id: app.clock.new_id(),
-        session_id: record.session.id,
-        configuration_digest: record.session.configuration_digest.clone(),
-        is_primary: true,
+        session_id: session.id,
+        configuration_digest: session.configuration_digest.clone(),
+        is_primary: further.is_none(),
         attempt,
         state: RunState::Pending,
         dispatch_id: None,
@@ -194,14 +195,45 @@ pub async fn add_run(
         joined_at: None,
         left_at: None,
         missing_since: None,
-        agent_id: Some(record.session.agent_id),
+        agent_id: Some(session.agent_id),
         worker_name: None,
         rendered_prompt: None,
         rendered_greeting: None,
     };
+    if let Some(pinned) = further {
+        run.agent_id = Some(pinned.agent.id);
+        run.configuration_digest = pinned.digest;
+        run.worker_name = Some(pinned.agent.worker_name);
+        run.rendered_prompt = Some(pinned.rendered.prompt);
+        run.rendered_greeting = pinned.rendered.greeting;
+    }
     runs::insert(tx, &run).await?;
-    record.runs.push(run);
-    Ok(())
+    record.runs.push(run.clone());
+    Ok(run)
+}
+
+/// The session, if somebody may join it now.
+pub fn require_joinable(session: &Session) -> Result<()> {
+    match session.state {
+        SessionState::Starting | SessionState::Running => Ok(()),
+        state => {
+            let name = state.as_str();
+            let detail = format!("It is `{name}`; `starting` or `running` is needed.");
+            Err(ApiError::new(Code::SessionNotJoinable, detail))
+        }
+    }
+}
+
+/// Attaches a further agent: its run is recorded, and the session's job dispatches it.
+pub async fn attach(
+    app: &App,
+    tx: &mut TenantTx,
+    record: &mut Record,
+    pinned: Pinned,
+) -> Result<AgentRun> {
+    let run = add_run(app, tx, record, (1, Some(pinned))).await?;
+    enqueue(app, tx, record.session.id).await?;
+    Ok(run)
 }
 
 /// How a stop was asked for.

@@ -11,7 +11,7 @@ use patchbay_domain::{
     session::{RunState, SessionState, Step, next_step},
 };
 use patchbay_livekit::{Participant, RoomRequest};
-use patchbay_persistence::{jobs, sessions::Session, webhook_events};
+use patchbay_persistence::{jobs, runs, sessions::Session, webhook_events};
 use serde_json::json;
 
 use super::{
@@ -154,6 +154,7 @@ async fn take(app: &App, session: &Session, step: Step) -> Result<(), SyncError>
             .await
         }
         Step::Replace(run, mark) => replace(app, session, run, mark).await,
+        Step::Close(run, mark) => close(app, session, run, mark).await,
         Step::Fail(reason) => enter(app, session, &step, SessionState::Failed, reason).await,
         Step::Stop(reason) => enter(app, session, &step, SessionState::Stopping, reason).await,
         Step::End(reason) => enter(app, session, &step, SessionState::Ended, reason).await,
@@ -191,6 +192,7 @@ async fn create_room(app: &App, session: &Session, run: AgentRunId) -> Result<()
         name: session.room_name.clone(),
         empty_timeout: seconds(app.settings.room_empty_timeout),
         departure_timeout: seconds(app.settings.room_departure_timeout),
+        max_participants: app.settings.max_participants,
         agent_name: session.worker_name.clone(),
         dispatch_metadata: dispatch_metadata(session, run),
     };
@@ -220,11 +222,16 @@ async fn create_room(app: &App, session: &Session, run: AgentRunId) -> Result<()
 /// interrupted attempt has got through.
 async fn dispatch(app: &App, session: &Session, run: AgentRunId) -> Result<(), SyncError> {
     let metadata = dispatch_metadata(session, run);
+    let mut tx = app.db.begin(session.tenant_id).await?;
+    let row = runs::find(&mut tx, session.id, run).await?;
+    tx.finish();
+    let worker = row.and_then(|row| row.worker_name);
+    let worker = worker.as_ref().unwrap_or(&session.worker_name);
     let known = app.livekit.list_dispatches(&session.room_name).await?;
     let dispatch = match known.into_iter().find(|known| known.metadata == metadata) {
         Some(known) => known,
         None => {
-            let (room, worker) = (&session.room_name, &session.worker_name);
+            let room = &session.room_name;
             app.livekit.create_dispatch(room, worker, &metadata).await?
         }
     };
@@ -270,16 +277,27 @@ async fn replace(
         return Ok(());
     }
     let now = app.clock.now();
-    let mut attempt = 1;
-    if let Some(run) = record.run(run) {
-        run.state = mark;
-        run.left_at = run.joined_at.map(|_| run.left_at.unwrap_or(now));
-        attempt = run.attempt + 1;
-    }
-    add_run(app, &mut tx, &mut record, attempt).await?;
+    let attempt = record.close_run(run, mark, now) + 1;
+    add_run(app, &mut tx, &mut record, (attempt, None)).await?;
     record.save(&mut tx, &Actor::System, None).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// A further agent is gone, or never came: that is all.
+async fn close(
+    app: &App,
+    session: &Session,
+    run: AgentRunId,
+    mark: RunState,
+) -> Result<(), SyncError> {
+    let now = app.clock.now();
+    change(app, session, |record| {
+        if still_due(app, record, &Step::Close(run, mark)) {
+            record.close_run(run, mark, now);
+        }
+    })
+    .await
 }
 
 async fn change(

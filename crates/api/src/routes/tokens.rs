@@ -6,19 +6,20 @@ use actix_web::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
     Invalid, SessionId, UserId,
-    session::SessionState,
     text::{Name, Text},
 };
 use patchbay_livekit::{JoinToken, Role};
-use patchbay_persistence::{sessions, users};
+use patchbay_persistence::{TenantTx, sessions, users};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Resource},
+    app::App,
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{Caller, Json, scopes::TokensWrite},
+    flows::sessions as flow,
     openapi::{Api, Doc},
 };
 
@@ -59,7 +60,7 @@ pub struct CreateToken {
 
 /// A token to join with. The names of its fields are those of LiveKit's token endpoints, so that
 /// client SDKs take it as it is.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "server_url": "ws://127.0.0.1:7880",
     "participant_token": "eyJ…",
@@ -107,46 +108,6 @@ async fn create(
     caller: Caller<TokensWrite>,
     Json(body): Json<CreateToken>,
 ) -> Result<Created<Token>> {
-    let mut request = check(body)?;
-    let session = joinable(&caller, request.session_id).await?;
-    if let Some(id) = request.user_id {
-        let user = user(&caller, id).await?;
-        request.identity = Some(id.identity());
-        request.name = request.name.or(Name::new(user.display_name).ok());
-    }
-    if let Some(identity) = &request.identity {
-        refuse_if_present(&caller, &session.room_name, identity).await?;
-    }
-    let location = format!("/api/tenants/{}/sessions/{}", caller.tenant()?, session.id);
-    let role = request.role;
-    let value = mint(&caller, &session, request)?;
-    let minted = serde_json::json!({
-        "role": role,
-        "identity": value.participant_identity,
-        "expires_at": value.expires_at,
-    });
-    let event = Event::of(
-        "token_minted",
-        "session",
-        session.id,
-        None::<&()>,
-        Some(&minted),
-    );
-    caller.change(async |_| Ok(Change::one((), event))).await?;
-    Ok(Created { location, value })
-}
-
-/// A token to be minted, checked.
-struct TokenRequest {
-    session_id: SessionId,
-    role: TokenRole,
-    user_id: Option<UserId>,
-    identity: Option<String>,
-    name: Option<Name>,
-    ttl: u32,
-}
-
-fn check(body: CreateToken) -> Result<TokenRequest> {
     let CreateToken {
         session_id,
         role,
@@ -155,81 +116,134 @@ fn check(body: CreateToken) -> Result<TokenRequest> {
         name,
         ttl_seconds,
     } = body;
-    if user_id.is_some() && identity.is_some() {
-        let invalid = Invalid::new("conflict", "a user has an identity of their own");
-        return Err(ApiError::invalid_at("/identity", invalid));
-    }
-    let ttl = ttl_seconds.unwrap_or(600);
-    if !(10..=3600).contains(&ttl) {
-        let invalid = Invalid::new("out_of_range", "10 to 3600 is allowed");
-        return Err(ApiError::invalid_at("/ttl_seconds", invalid));
-    }
-    let identity = identity.map(Text::into_inner);
-    let is_reserved = |id: &String| RESERVED.iter().any(|prefix| id.starts_with(prefix));
-    if identity.as_ref().is_some_and(is_reserved) {
-        let invalid = Invalid::new("reserved", "agent-, sip_ and usr_ are reserved");
-        return Err(ApiError::invalid_at("/identity", invalid));
-    }
-    Ok(TokenRequest {
-        session_id,
+    let wish = Wish {
         role,
         user_id,
         identity,
         name,
-        ttl,
-    })
-}
-
-fn mint(
-    caller: &Caller<TokensWrite>,
-    session: &sessions::Session,
-    request: TokenRequest,
-) -> Result<Token> {
-    let app = &caller.app;
-    let generated = || format!("usr_{}", app.clock.new_uuid());
-    let identity = request.identity.unwrap_or_else(generated);
-    let participant_token = app.livekit.mint(&JoinToken {
-        room: &session.room_name,
-        identity: &identity,
-        name: request.name.as_deref().unwrap_or_default(),
-        role: match request.role {
-            TokenRole::User => Role::User,
-            TokenRole::Observer => Role::Observer,
-            TokenRole::Supervisor => Role::Supervisor,
-        },
-        ttl: Duration::from_secs(request.ttl.into()),
-        attributes: vec![("patchbay.session_id".to_owned(), session.id.to_string())],
-    })?;
-    Ok(Token {
-        server_url: app.settings.public_url().to_owned(),
-        participant_token,
-        room_name: session.room_name.clone(),
-        participant_identity: identity,
-        expires_at: app.clock.now() + TimeDelta::seconds(request.ttl.into()),
-    })
-}
-
-async fn user(caller: &Caller<TokensWrite>, id: UserId) -> Result<users::User> {
+        ttl_seconds,
+    };
+    let wish = wish.check()?;
     let mut tx = caller.read().await?;
-    let found = users::find(&mut tx, id, false).await?;
+    let session = sessions::find(&mut tx, session_id, false).await?;
+    let session = session.ok_or_else(ApiError::not_found)?;
+    flow::require_joinable(&session)?;
+    let guest = wish.resolve(&caller.app, &mut tx).await?;
     tx.finish();
-    found.ok_or_else(ApiError::not_found)
+    if guest.is_chosen {
+        refuse_if_present(&caller, &session.room_name, &guest.identity).await?;
+    }
+    let location = format!("/api/tenants/{}/sessions/{session_id}", caller.tenant()?);
+    let value = guest.mint(&caller.app, &session)?;
+    let event = guest.minted("token_minted", &value, session_id);
+    caller.change(async |_| Ok(Change::one((), event))).await?;
+    Ok(Created { location, value })
 }
 
-async fn joinable(caller: &Caller<TokensWrite>, id: SessionId) -> Result<sessions::Session> {
-    let mut tx = caller.read().await?;
-    let found = sessions::find(&mut tx, id, false).await?;
-    tx.finish();
-    let session = found.ok_or_else(ApiError::not_found)?;
-    match session.state {
-        SessionState::Starting | SessionState::Running => Ok(session),
-        state => {
-            let detail = format!(
-                "It is `{}`; `starting` or `running` is needed.",
-                state.as_str()
-            );
-            Err(ApiError::new(Code::SessionNotJoinable, detail))
+/// Who is to join, as a request has it.
+pub(super) struct Wish {
+    pub role: TokenRole,
+    pub user_id: Option<UserId>,
+    pub identity: Option<Text<1, 128>>,
+    pub name: Option<Name>,
+    pub ttl_seconds: Option<u32>,
+}
+
+/// Who is to join.
+pub(super) struct Guest {
+    /// Identity in the room.
+    pub identity: String,
+    /// Display name.
+    pub name: String,
+    /// Whether somebody else may have the identity already.
+    pub is_chosen: bool,
+    role: TokenRole,
+    ttl: u32,
+}
+
+impl Wish {
+    /// Checks what needs no look at anything else.
+    pub(super) fn check(self) -> Result<Self> {
+        if self.user_id.is_some() && self.identity.is_some() {
+            let invalid = Invalid::new("conflict", "a user has an identity of their own");
+            return Err(ApiError::invalid_at("/identity", invalid));
         }
+        if self
+            .ttl_seconds
+            .is_some_and(|ttl| !(10..=3600).contains(&ttl))
+        {
+            let invalid = Invalid::new("out_of_range", "10 to 3600 is allowed");
+            return Err(ApiError::invalid_at("/ttl_seconds", invalid));
+        }
+        let is_reserved = |id: &Text<1, 128>| RESERVED.iter().any(|prefix| id.starts_with(prefix));
+        if self.identity.as_ref().is_some_and(is_reserved) {
+            let invalid = Invalid::new("reserved", "agent-, sip_ and usr_ are reserved");
+            return Err(ApiError::invalid_at("/identity", invalid));
+        }
+        Ok(self)
+    }
+
+    /// Finds the user, or makes up an identity where none is given.
+    pub(super) async fn resolve(self, app: &App, tx: &mut TenantTx) -> Result<Guest> {
+        let user = match self.user_id {
+            Some(id) => Some(
+                users::find(tx, id, false)
+                    .await?
+                    .ok_or_else(ApiError::not_found)?,
+            ),
+            None => None,
+        };
+        let is_chosen = user.is_some() || self.identity.is_some();
+        let identity = match (&user, self.identity) {
+            (Some(user), _) => user.id.identity(),
+            (None, Some(identity)) => identity.into_inner(),
+            (None, None) => format!("usr_{}", app.clock.new_uuid()),
+        };
+        let name = self.name.map(Name::into_inner);
+        Ok(Guest {
+            identity,
+            name: name
+                .or(user.map(|user| user.display_name))
+                .unwrap_or_default(),
+            is_chosen,
+            role: self.role,
+            ttl: self.ttl_seconds.unwrap_or(600),
+        })
+    }
+}
+
+impl Guest {
+    /// The token to join the session with.
+    pub(super) fn mint(&self, app: &App, session: &sessions::Session) -> Result<Token> {
+        let participant_token = app.livekit.mint(&JoinToken {
+            room: &session.room_name,
+            identity: &self.identity,
+            name: &self.name,
+            role: match self.role {
+                TokenRole::User => Role::User,
+                TokenRole::Observer => Role::Observer,
+                TokenRole::Supervisor => Role::Supervisor,
+            },
+            ttl: Duration::from_secs(self.ttl.into()),
+            attributes: vec![("patchbay.session_id".to_owned(), session.id.to_string())],
+        })?;
+        Ok(Token {
+            server_url: app.settings.public_url().to_owned(),
+            participant_token,
+            room_name: session.room_name.clone(),
+            participant_identity: self.identity.clone(),
+            expires_at: app.clock.now() + TimeDelta::seconds(self.ttl.into()),
+        })
+    }
+
+    /// The trail's word of it.
+    pub(super) fn minted(&self, verb: &str, token: &Token, session: SessionId) -> Event {
+        let after = serde_json::json!({
+            "role": self.role,
+            "identity": self.identity,
+            "expires_at": token.expires_at,
+        });
+        Event::of(verb, "session", session, None::<&()>, Some(&after))
     }
 }
 
@@ -240,8 +254,12 @@ async fn refuse_if_present(caller: &Caller<TokensWrite>, room: &str, identity: &
         .iter()
         .any(|participant| participant.identity == identity)
     {
-        let detail = "Somebody with this identity is in the room.";
-        return Err(ApiError::new(Code::IdentityInUse, detail));
+        return Err(in_use());
     }
     Ok(())
+}
+
+pub(super) fn in_use() -> ApiError {
+    let detail = "Somebody with this identity is in the room.";
+    ApiError::new(Code::IdentityInUse, detail)
 }

@@ -324,6 +324,7 @@ async fn delete(
             if_match.check(row.revision)?;
             users::erase(tx, id).await?;
             idempotency::erase(tx, &format!("/api/tenants/{tenant}/users/{id}")).await?;
+            idempotency::erase_attachments(tx, &id.identity()).await?;
             let event = Event::deleted("user", id, &User::try_from(row)?);
             Ok(Change::one(Deleted, event))
         })

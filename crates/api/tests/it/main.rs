@@ -5,6 +5,7 @@
 
 mod agents;
 mod artifacts;
+mod attach;
 mod audit;
 mod bindings;
 mod contract;

@@ -5,18 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Answer, Fixture, TestApp, event, eventually, sign};
+use super::support::{Fixture, TestApp, deliver, event, eventually, now, sign};
 
 const PATH: &str = "/api/livekit/webhooks";
-
-async fn deliver(app: &TestApp, event: &Value) -> Answer {
-    let body = event.to_string().into_bytes();
-    let client = app.anonymous().with_header("authorization", &sign(&body));
-    client
-        .with_header("content-type", "application/webhook+json")
-        .send(Method::POST, PATH, Some(body))
-        .await
-}
 
 fn agent(sid: &str, more: Value) -> Option<Value> {
     let mut participant =
@@ -34,10 +25,6 @@ async fn state_is(fixture: &Fixture, session: &Value, state: &str) -> Value {
         (session["state"] == state).then_some(session)
     })
     .await
-}
-
-fn now() -> i64 {
-    chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Sessions: a LiveKit room with an agent dispatched into it.
 
+mod attach;
 mod dto;
 mod events;
 mod handlers;
@@ -75,6 +76,18 @@ pub(super) fn routes(api: &mut Api) {
         description: "Deletes the room and waits for nobody in it. A second stop answers the same. \
             A worker says here why it leaves, with `error` when it failed.",
         errors: &[],
+    });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/attach", attach::attach, Doc {
+        id: "attachToSession",
+        tag,
+        summary: "Bring somebody in",
+        description: "Into a session in `starting` or `running`. `agent` dispatches a further agent (a hand-over, a supervisor) with a run of \
+            its own; the session goes on when it is lost. `user` records the participant and answers with their join token, \
+            which needs the scope `tokens:write` too. `phone` is refused until the installation has a telephone.",
+        errors: &[
+            Code::SessionNotJoinable, Code::TooManyParticipants, Code::IdentityInUse, Code::NoActiveBinding,
+            Code::TelephonyNotConfigured,
+        ],
     });
     api.route(
         Method::GET,

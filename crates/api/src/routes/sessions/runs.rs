@@ -39,6 +39,11 @@ pub(super) async fn config(
     let stored = sessions::find_configuration(&mut tx, &run.configuration_digest).await?;
     let stored = stored.ok_or_else(|| ApiError::internal("a run without its configuration"))?;
     tx.finish();
+    // A further agent has a prompt of its own.
+    let (prompt, greeting) = match run.rendered_prompt {
+        Some(prompt) => (prompt, run.rendered_greeting),
+        None => (session.rendered_prompt, session.rendered_greeting),
+    };
     Ok(Entity(AgentRunConfig {
         tenant_id: tenant,
         session_id,
@@ -46,8 +51,8 @@ pub(super) async fn config(
         state: session.state,
         digest: stored.digest,
         configuration: serde_json::from_value(stored.document).map_err(ApiError::internal)?,
-        prompt: session.rendered_prompt,
-        greeting: session.rendered_greeting,
+        prompt,
+        greeting,
     }))
 }
 

@@ -13,9 +13,9 @@ pub use app::{OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, make_sc
 pub use client::{Answer, Client};
 pub use document::{check, document, operations};
 pub use fake_livekit::{FakeLiveKit, Fault};
-pub use fixture::Fixture;
+pub use fixture::{Fixture, id};
 pub use process::{Process, free_port};
-pub use signed::{event, sign, sign_with};
+pub use signed::{deliver, event, now, sign, sign_with};
 pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};

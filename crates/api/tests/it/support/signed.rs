@@ -1,9 +1,10 @@
 //! Webhooks as LiveKit would sign them.
 
 use livekit_api::access_token::AccessToken;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::environment;
+use super::{Answer, TestApp, environment};
 
 /// The `Authorization` header for a body.
 pub fn sign(body: &[u8]) -> String {
@@ -29,4 +30,19 @@ pub fn event(id: &str, name: &str, session: &Value, at: i64, participant: Option
         "room": { "sid": session["room_sid"], "name": session["room_name"] },
         "participant": participant,
     })
+}
+
+/// Sends an event as LiveKit would.
+pub async fn deliver(app: &TestApp, event: &Value) -> Answer {
+    let body = event.to_string().into_bytes();
+    let client = app.anonymous().with_header("authorization", &sign(&body));
+    client
+        .with_header("content-type", "application/webhook+json")
+        .send(Method::POST, "/api/livekit/webhooks", Some(body))
+        .await
+}
+
+/// Unix time in seconds.
+pub fn now() -> i64 {
+    chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp()
 }
