@@ -190,6 +190,10 @@ pub struct Settings {
     #[arg(long, env = "PATCHBAY_OUTBOUND_ALLOW", value_delimiter = ',')]
     pub outbound_allow: Vec<ipnet::IpNet>,
 
+    /// Base URLs that runtime configs may name instead of the provider's own, comma-separated.
+    #[arg(long, env = "PATCHBAY_PROVIDER_URLS", value_delimiter = ',')]
+    pub provider_urls: Vec<String>,
+
     /// URL of LiveKit's server API.
     #[arg(long, env = "LIVEKIT_URL", default_value = "http://127.0.0.1:7880")]
     pub livekit_url: String,

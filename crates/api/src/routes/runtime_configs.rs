@@ -1,14 +1,50 @@
 //! Runtime configs: how an agent hears, thinks and speaks.
 
 use actix_web::http::Method;
-use patchbay_domain::runtime::RuntimeSpec as Spec;
+use patchbay_domain::{ArtifactId, Invalid, TenantId, runtime::RuntimeSpec as Spec};
 
-use super::artifacts;
+use super::artifacts::{self, CreateVersion, Version};
 use crate::{
-    error::Code,
-    extract::scopes::{RuntimeConfigsRead as Read, RuntimeConfigsWrite as Write},
+    answer::Created,
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IdempotencyKey, Json, Path,
+        scopes::{RuntimeConfigsRead as Read, RuntimeConfigsWrite as Write},
+    },
+    once::Once,
     openapi::{Api, Doc},
 };
+
+async fn create_version(
+    caller: Caller<Write>,
+    path: Path<(TenantId, ArtifactId)>,
+    body: Json<CreateVersion<Spec>>,
+    key: IdempotencyKey,
+) -> Result<Once<Created<Version<Spec>>>> {
+    let app = caller.app.clone();
+    let admit = async |_: &mut _, spec: &Spec| {
+        let allowed = |url: &str| {
+            let plain = |url: &str| url.trim_end_matches('/').to_owned();
+            app.settings
+                .provider_urls
+                .iter()
+                .any(|known| plain(known) == plain(url))
+        };
+        let refused = spec
+            .base_urls()
+            .into_iter()
+            .filter(|(_, url)| !allowed(url));
+        let words = "the operator allows other base URLs (PATCHBAY_PROVIDER_URLS)";
+        let found: Vec<_> = refused
+            .map(|(pointer, _)| Invalid::new("base_url_not_allowed", words).at(pointer))
+            .collect();
+        match found.is_empty() {
+            true => Ok(()),
+            false => Err(ApiError::invalid_within("/spec", found)),
+        }
+    };
+    artifacts::create_version_if(caller, path, body, key, admit).await
+}
 
 pub(super) fn routes(api: &mut Api) {
     let tag = "Runtime configs";
@@ -71,11 +107,12 @@ pub(super) fn routes(api: &mut Api) {
     });
     let all = "/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions";
     let one = "/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions/{version_id}";
-    api.route(Method::POST, all, artifacts::create_version::<Spec, Write>, Doc {
+    api.route(Method::POST, all, create_version, Doc {
         id: "createRuntimeConfigVersion",
         tag,
         summary: "Add a version",
-        description: "A kind or field that no worker executes yet is refused with `not_supported`. Versions are immutable and numbered from 1.",
+        description: "A kind that no worker executes yet is refused with `not_supported`, and a `base_url` that the operator does not allow with \
+            `base_url_not_allowed`. Versions are immutable and numbered from 1.",
         errors: &[],
     });
     api.route(
