@@ -7,14 +7,18 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 SAMPLE_RATE = 48_000
 FRAME_SAMPLES = SAMPLE_RATE // 100
 AMPLITUDE = 8_000
+# Shapes of configurations that this worker understands; 1 had no tools.
+SCHEMAS = (1, 2)
+MAX_TURN_CHARACTERS = 20_000
 
 
 class ConfigError(Exception):
-    """Patchbay's answer is not one that this worker can run."""
+    """What this worker was told to run is not something that it can run."""
 
 
 @dataclass(frozen=True)
@@ -49,47 +53,49 @@ class Dispatch:
         return f"/api/tenants/{self.tenant_id}/sessions/{self.session_id}"
 
     @property
-    def config_path(self) -> str:
-        return f"{self.session_path}/agent-runs/{self.agent_run_id}/config"
-
-    @property
-    def stop_path(self) -> str:
-        return f"{self.session_path}/stop"
+    def run_path(self) -> str:
+        return f"{self.session_path}/agent-runs/{self.agent_run_id}"
 
 
 @dataclass(frozen=True)
-class EchoConfig:
-    """What an `echo` run needs to know."""
+class RunConfig:
+    """What a run needs to know."""
 
     digest: str
+    kind: str
     over: bool
-    tone_hz: int
-    tone_ms: int
+    runtime: dict
+    tools: list[dict]
+    prompt: str
+    greeting: str | None
 
 
-def read_config(answer: dict) -> EchoConfig:
+def read_config(answer: dict) -> RunConfig:
     """Reads the answer of Patchbay; a kind or schema that is not known is an error, not a guess."""
     configuration = answer["configuration"]
-    if configuration["schema"] != 1:
+    if configuration["schema"] not in SCHEMAS:
         raise ConfigError(f"configuration schema {configuration['schema']} is newer than this worker")
     runtime = configuration["runtime"]
-    if runtime["kind"] != "echo":
+    if runtime["kind"] not in ("echo", "pipeline"):
         raise ConfigError(f"this worker does not run the kind {runtime['kind']}")
-    return EchoConfig(
+    return RunConfig(
         digest=answer["digest"],
+        kind=runtime["kind"],
         over=answer["state"] in ("stopping", "ended", "failed"),
-        tone_hz=runtime["greeting_tone"]["frequency_hz"],
-        tone_ms=runtime["greeting_tone"]["duration_ms"],
+        runtime=runtime,
+        tools=configuration.get("tools", []),
+        prompt=answer["prompt"],
+        greeting=answer["greeting"],
     )
 
 
-def attributes(dispatch: Dispatch, config: EchoConfig) -> dict[str, str]:
+def attributes(dispatch: Dispatch, config: RunConfig) -> dict[str, str]:
     """What the agent says of itself to everyone in the room."""
     return {
         "patchbay.session_id": dispatch.session_id,
         "patchbay.agent_run_id": dispatch.agent_run_id,
         "patchbay.configuration_digest": config.digest,
-        "patchbay.kind": "echo",
+        "patchbay.kind": config.kind,
     }
 
 
@@ -100,3 +106,61 @@ def tone_frames(frequency_hz: int, duration_ms: int) -> Iterator[bytes]:
         first = frame * FRAME_SAMPLES
         samples = (int(AMPLITUDE * math.sin(step * (first + n))) for n in range(FRAME_SAMPLES))
         yield struct.pack(f"<{FRAME_SAMPLES}h", *samples)
+
+
+def utc(seconds: float | None) -> str | None:
+    """A Unix time as RFC 3339."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat()
+
+
+def turn(item) -> dict | None:
+    """A turn of the transcript from an item of the conversation; None for what nobody said."""
+    text = (getattr(item, "text_content", None) or "").strip()
+    roles = {"user": "user", "assistant": "agent"}
+    role = roles.get(getattr(item, "role", None))
+    if role is None or not text:
+        return None
+    spoken = dict(getattr(item, "metrics", None) or {})
+    return {
+        "id": item.id[:64],
+        "role": role,
+        "text": text[:MAX_TURN_CHARACTERS],
+        "started_at": utc(spoken.get("started_speaking_at") or item.created_at),
+        "ended_at": utc(spoken.get("stopped_speaking_at")),
+        "interrupted": bool(item.interrupted),
+    }
+
+
+class UsageMeter:
+    """Turns totals that only grow into reports of what is new."""
+
+    AMOUNTS = {
+        "llm": {"input_tokens": "input_tokens", "output_tokens": "output_tokens"},
+        "stt": {"audio_duration": "audio_seconds"},
+        "tts": {"characters_count": "characters"},
+    }
+
+    def __init__(self, providers: dict[str, str]):
+        """`providers` names the provider of a model, which the plugins only know by its host."""
+        self._providers = providers
+        self._reported: dict[tuple[str, str, str], float] = {}
+
+    def news(self, totals: list[dict]) -> list[dict]:
+        """The items of a report, for the totals so far."""
+        items = []
+        for total in totals:
+            kind = str(total.get("type", "")).removesuffix("_usage")
+            amounts = self.AMOUNTS.get(kind)
+            if amounts is None:
+                continue
+            model = str(total.get("model") or "unknown")
+            item = {"kind": kind, "provider": self._providers.get(model, total.get("provider") or "unknown"), "model": model}
+            for theirs, ours in amounts.items():
+                now, key = total.get(theirs) or 0, (kind, model, ours)
+                new = now - self._reported.get(key, 0)
+                if new > 0:
+                    item[ours] = round(new, 3) if ours == "audio_seconds" else int(new)
+                    self._reported[key] = now
+            if len(item) > 3:
+                items.append(item)
+        return items

@@ -1,9 +1,9 @@
 """The reference worker: takes dispatches from LiveKit and runs what Patchbay tells it to.
 
 It fetches the configuration of its agent run with the worker key, applies it, publishes who it is
-as participant attributes, and tells Patchbay why when it leaves on purpose. Today it runs the kind
-`echo`: a greeting tone, then the caller's audio back. No provider is needed, and it is honest
-about being an echo.
+as participant attributes, and tells Patchbay why when it leaves on purpose. It runs the kinds
+`pipeline` (speech to text, a language model with tools, text to speech) and `echo` (a greeting tone,
+then the caller's audio back; no provider is needed, and it is honest about being an echo).
 """
 
 from __future__ import annotations
@@ -13,23 +13,14 @@ import logging
 import os
 import sys
 
-import aiohttp
 from livekit import rtc
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobRequest, cli
 
-from patchbay_worker import (
-    FRAME_SAMPLES,
-    SAMPLE_RATE,
-    ConfigError,
-    Dispatch,
-    attributes,
-    read_config,
-    tone_frames,
-)
+from control_plane import Patchbay
+from patchbay_worker import FRAME_SAMPLES, SAMPLE_RATE, Dispatch, RunConfig, attributes, read_config, tone_frames
+from pipeline import Pipeline
 
 log = logging.getLogger("patchbay.worker")
-
-REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 def setting(name: str, default: str | None = None) -> str:
@@ -40,7 +31,7 @@ def setting(name: str, default: str | None = None) -> str:
     return value
 
 
-PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080").rstrip("/")
+PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080")
 WORKER_KEY = setting("PATCHBAY_WORKER_KEY")
 
 server = AgentServer(
@@ -57,19 +48,6 @@ server = AgentServer(
 )
 
 
-async def call(method: str, path: str, body: dict | None = None) -> dict:
-    """One request to Patchbay with the worker key."""
-    headers = {"Authorization": f"Bearer {WORKER_KEY}"}
-    async with (
-        aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, headers=headers) as http,
-        http.request(method, f"{PATCHBAY_URL}{path}", json=body) as response,
-    ):
-        answer = await response.json(content_type=None)
-        if response.status >= 400:
-            raise ConfigError(f"{method} {path}: {response.status}: {(answer or {}).get('detail')}")
-        return answer
-
-
 async def accept(request: JobRequest) -> None:
     """Joins under an identity that names the run, so that Patchbay knows whose agent it is."""
     dispatch = Dispatch.parse(request.job.metadata)
@@ -84,32 +62,35 @@ async def accept(request: JobRequest) -> None:
 async def run(ctx: JobContext) -> None:
     dispatch = Dispatch.parse(ctx.job.metadata)
     assert dispatch is not None, "accept() lets only Patchbay's jobs through"
-    try:
-        config = read_config(await call("GET", dispatch.config_path))
-        if config.over:
-            log.info("leaving: the session is over already", extra=dispatch.ids)
-            ctx.shutdown(reason="the session is over")
-            return
-        await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
-        await ctx.room.local_participant.set_attributes(attributes(dispatch, config))
-        await echo(ctx, config.tone_hz, config.tone_ms)
+    async with Patchbay(PATCHBAY_URL, WORKER_KEY, dispatch) as patchbay:
+        try:
+            await perform(ctx, dispatch, patchbay)
+        except Exception as error:
+            log.exception("leaving: the run failed", extra=dispatch.ids)
+            await patchbay.stop({"error": f"{type(error).__name__}: {error}"[:1000]})
+            ctx.shutdown(reason="the run failed")
+
+
+async def perform(ctx: JobContext, dispatch: Dispatch, patchbay: Patchbay) -> None:
+    config = read_config(await patchbay.config())
+    if config.over:
+        log.info("leaving: the session is over already", extra=dispatch.ids)
+        ctx.shutdown(reason="the session is over")
+        return
+    # What cannot run is found out before anybody hears of an agent.
+    pipeline = Pipeline(ctx, dispatch, config, patchbay) if config.kind == "pipeline" else None
+    await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+    await ctx.room.local_participant.set_attributes(attributes(dispatch, config))
+    if pipeline is not None:
+        await pipeline.run()
+    else:
+        await echo(ctx, config)
         log.info("in the room, echoing", extra=dispatch.ids)
-    except Exception as error:
-        log.exception("leaving: the run failed", extra=dispatch.ids)
-        await say_why(dispatch, {"error": f"{type(error).__name__}: {error}"[:1000]})
-        ctx.shutdown(reason="the run failed")
 
 
-async def say_why(dispatch: Dispatch, body: dict) -> None:
-    """Tells Patchbay that leaving is on purpose; it must not be taken for a lost agent."""
-    try:
-        await call("POST", dispatch.stop_path, body)
-    except Exception:
-        log.exception("Patchbay could not be told", extra=dispatch.ids)
-
-
-async def echo(ctx: JobContext, tone_hz: int, tone_ms: int) -> None:
+async def echo(ctx: JobContext, config: RunConfig) -> None:
     """Publishes a track, plays the greeting tone, and then sends back what it hears."""
+    tone = config.runtime.get("greeting_tone") or {"frequency_hz": 880, "duration_ms": 400}
     source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=400)
     track = rtc.LocalAudioTrack.create_audio_track("echo", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -130,7 +111,7 @@ async def echo(ctx: JobContext, tone_hz: int, tone_ms: int) -> None:
     async def greet() -> None:
         # A tone that nobody hears greets nobody.
         await ctx.wait_for_participant()
-        for frame in tone_frames(tone_hz, tone_ms):
+        for frame in tone_frames(tone["frequency_hz"], tone["duration_ms"]):
             await source.capture_frame(rtc.AudioFrame(frame, SAMPLE_RATE, 1, FRAME_SAMPLES))
         greeted.set()
 

@@ -84,7 +84,9 @@ async fn a_tool_of_an_mcp_server_is_called() {
             "{mode}"
         );
         assert!(
-            answer["result"].to_string().contains("Error executing tool"),
+            answer["result"]
+                .to_string()
+                .contains("Error executing tool"),
             "{mode}: {answer}"
         );
         let answer = call(&fixture, &url, "sleep", json!({ "seconds": 20 }), json!({})).await;

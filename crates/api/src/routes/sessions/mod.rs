@@ -183,6 +183,13 @@ pub(super) fn routes(api: &mut Api) {
             Idempotency-Key is answered 409 `outcome_unknown`, and the call is not repeated.",
         errors: &[Code::ToolNotCallable, Code::OutcomeUnknown, Code::SessionOver, Code::SecretsNotConfigured],
     });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/tool-calls", tool_calls::report, Doc {
+        id: "reportToolCall",
+        tag,
+        summary: "Report a tool call",
+        description: "For the worker: puts a call that a participant's client has carried out onto the timeline.",
+        errors: &[],
+    });
     api.route(Method::GET, "/api/tenants/{tenant_id}/configurations/{digest}", runs::configuration, Doc {
         id: "getConfiguration",
         tag,

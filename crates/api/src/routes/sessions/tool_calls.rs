@@ -2,13 +2,14 @@
 
 use actix_web::rt;
 use patchbay_domain::{
-    AgentRunId, SessionId, TenantId, ToolCallId,
+    AgentRunId, Invalid, SessionId, TenantId, ToolCallId,
     configuration::Configuration,
     session::SessionState,
+    text::{Text, Word},
     tool::{CallIds, ToolSpec},
 };
 use patchbay_persistence::{TenantTx, runs, sessions};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -60,6 +61,42 @@ impl Resource for ToolCall {
     }
 }
 
+impl Resource for ToolCallFacts {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportedStatus {
+    /// There was an answer.
+    Succeeded,
+    /// There was none, or an error.
+    Failed,
+}
+
+/// A call that a participant has carried out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"function_name": "open_page", "status": "succeeded", "duration_ms": 120, "size_bytes": 12}))]
+pub struct ReportToolCall {
+    /// The function, which the run's configuration pins as one of kind `client`.
+    function_name: Text<1, 64>,
+    /// How it ended.
+    status: ReportedStatus,
+    /// Code of the failure, such as `rpc_1502`.
+    error_code: Option<Word>,
+    /// Milliseconds it took.
+    #[schema(maximum = 600_000)]
+    duration_ms: u32,
+    /// Bytes of the answer.
+    #[serde(default)]
+    size_bytes: u32,
+}
+
 /// Which call it is.
 struct Call {
     session: SessionId,
@@ -75,7 +112,14 @@ pub(super) async fn call(
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolCall>>> {
-    let spec = pinned(&caller, (session, run), &function).await?;
+    let (spec, state) = pinned(&caller, (session, run), &function).await?;
+    caller.require_live_if_suspended(state.is_live())?;
+    if !matches!(state, SessionState::Starting | SessionState::Running) {
+        return Err(ApiError::new(
+            Code::SessionOver,
+            "Nobody is left to call for.",
+        ));
+    }
     let arguments = tools::checked(&spec, body)?;
     let longest = tools::longest(&spec);
     let prepare =
@@ -94,12 +138,52 @@ pub(super) async fn call(
     seen_through.await.map_err(ApiError::internal)?
 }
 
-/// The version that the run's configuration pins under this name.
+pub(super) async fn report(
+    caller: Caller<Worker>,
+    Path((_, session, run)): Path<(TenantId, SessionId, AgentRunId)>,
+    Json(body): Json<ReportToolCall>,
+    key: IdempotencyKey,
+) -> Result<Once<Entity<ToolCallFacts>>> {
+    let (spec, state) = pinned(&caller, (session, run), &body.function_name).await?;
+    caller.require_live_if_suspended(state.is_live())?;
+    if spec.client.is_none() {
+        let invalid = Invalid::new("not_a_client_tool", "Patchbay calls it itself");
+        return Err(ApiError::invalid_at("/function_name", invalid));
+    }
+    let clock = &caller.app.clock;
+    let told = ToolCallFacts {
+        id: clock.new_id(),
+        function_name: body.function_name.into_inner(),
+        way: spec.way()?.name().to_owned(),
+        status: Some(match body.status {
+            ReportedStatus::Succeeded => "succeeded".to_owned(),
+            ReportedStatus::Failed => "failed".to_owned(),
+        }),
+        error_code: body.error_code.map(Word::into_inner),
+        http_status: None,
+        duration_ms: Some(body.duration_ms),
+        size_bytes: Some(body.size_bytes),
+    };
+    let write = async |tx: &mut TenantTx| {
+        let facts = Facts {
+            agent_run_id: Some(run),
+            tool_call: Some(told.clone()),
+            ..Facts::default()
+        };
+        let mut timeline = Timeline::of(session);
+        timeline.add(clock.now(), "tool_call.finished", facts);
+        timeline.write(tx, clock).await?;
+        Ok(Change::none(Entity(told)))
+    };
+    caller.once(&key, write).await
+}
+
+/// The version that the run's configuration pins under this name, and where the session stands.
 async fn pinned(
     caller: &Caller<Worker>,
     (session, run): (SessionId, AgentRunId),
     function: &str,
-) -> Result<ToolSpec> {
+) -> Result<(ToolSpec, SessionState)> {
     let mut tx = caller.read().await?;
     let found = runs::with_configuration(&mut tx, session, run).await?;
     tx.finish();
@@ -107,15 +191,7 @@ async fn pinned(
     let configuration: Configuration =
         serde_json::from_value(document).map_err(ApiError::internal)?;
     let spec = configuration.tool(function).cloned();
-    let spec = spec.ok_or_else(ApiError::not_found)?;
-    caller.require_live_if_suspended(state.is_live())?;
-    match state {
-        SessionState::Starting | SessionState::Running => Ok(spec),
-        _ => Err(ApiError::new(
-            Code::SessionOver,
-            "Nobody is left to call for.",
-        )),
-    }
+    Ok((spec.ok_or_else(ApiError::not_found)?, state))
 }
 
 async fn begin(

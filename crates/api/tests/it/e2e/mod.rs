@@ -1,6 +1,8 @@
 //! End to end: a LiveKit of its own, the binary, the real worker and a real client. Run one after
 //! the other, after everything else.
 
+mod talk;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -8,6 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use patchbay_livekit::LiveKit;
 use serde_json::{Value, json};
 
 use super::support::{
@@ -29,6 +32,10 @@ struct World {
 
 impl World {
     async fn start(webhooks: bool) -> Self {
+        Self::start_with(webhooks, &[]).await
+    }
+
+    async fn start_with(webhooks: bool, settings: &[&str]) -> Self {
         let (valkey_port, livekit_port, api_port) = (free_port(), free_port(), free_port());
         let mut valkey = Process::start("valkey", environment("VALKEY_SERVER"), |command| {
             command.args([
@@ -56,7 +63,7 @@ impl World {
             "--start-wait=10s",
             "--job-lease=10s",
         ];
-        let mut api = Process::api(&arguments(&schema, &more));
+        let mut api = Process::api(&arguments(&schema, &[&more, settings].concat()));
         api.wait_for_port(api_port);
         let base = format!("http://127.0.0.1:{api_port}");
         let worker = start_worker(livekit_port, &base);
@@ -118,7 +125,8 @@ fn start_worker(livekit_port: u16, base: &str) -> Process {
             .env("LIVEKIT_API_SECRET", environment("LIVEKIT_SECRET"))
             .env("PATCHBAY_URL", base)
             .env("PATCHBAY_WORKER_KEY", WORKER_KEY)
-            .env("PATCHBAY_DRAIN_SECONDS", "1");
+            .env("PATCHBAY_DRAIN_SECONDS", "1")
+            .env_remove("OPENAI_API_KEY");
     });
     worker.wait_for("registered worker", Duration::from_secs(60));
     worker
@@ -288,4 +296,45 @@ async fn a_restart_of_livekit_dispatches_nothing_twice() {
         session["id"].as_str().unwrap()
     ));
     assert_eq!(fixture.admin.act(&path).await.expect(200)["state"], "ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_agent_joins_and_may_leave() {
+    let world = World::start(true).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    let session = fixture.session(true).await;
+    let running = state_is(&fixture, &session, "running", 20).await;
+    let at = fixture.at(&format!(
+        "sessions/{}/attach",
+        session["id"].as_str().unwrap()
+    ));
+    let body =
+        json!({ "type": "agent", "agent_id": fixture.agent, "variables": { "company": "Beta" } });
+    let run = fixture.admin.post(&at, &body).await.expect(201)["agent_run"].clone();
+    let state_of = async |state: &str, seconds| {
+        eventually(state, Duration::from_secs(seconds), async || {
+            let runs = list(&fixture, &session, "agent-runs").await;
+            runs.into_iter()
+                .find(|r| r["id"] == run["id"] && r["state"] == state)
+        })
+        .await
+    };
+    let joined = state_of("joined", 20).await;
+    assert_eq!(agents(&fixture, &session).await, 2);
+    let livekit = LiveKit::new(patchbay_livekit::Settings {
+        url: format!("ws://127.0.0.1:{}", world.livekit_port),
+        api_key: environment("LIVEKIT_KEY"),
+        api_secret: environment("LIVEKIT_SECRET"),
+        timeout: Duration::from_secs(5),
+    });
+    let room = running["room_name"].as_str().unwrap();
+    let identity = joined["participant_identity"].as_str().unwrap();
+    livekit
+        .unwrap()
+        .remove_participant(room, identity)
+        .await
+        .unwrap();
+    state_of("lost", 20).await;
+    assert_eq!(fixture.read(&session).await["state"], "running");
+    hear_the_echo(&fixture, &running).await;
 }

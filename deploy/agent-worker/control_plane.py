@@ -1,0 +1,119 @@
+"""Talking to Patchbay with the worker key."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+import aiohttp
+
+from patchbay_worker import ConfigError, Dispatch, UsageMeter
+
+log = logging.getLogger("patchbay.worker")
+
+TIMEOUT = 10
+REPORT_EVERY = 1.0
+MOST_TURNS = 100
+
+
+class Patchbay:
+    """The api, as one run sees it."""
+
+    def __init__(self, url: str, key: str, dispatch: Dispatch):
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._dispatch = dispatch
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Patchbay:
+        self._http = aiohttp.ClientSession(headers=self._headers)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def call(self, method: str, path: str, body: dict | None = None, key: str | None = None, timeout: float = TIMEOUT) -> dict:
+        """One request; an answer of 400 or more is a ConfigError with its words."""
+        assert self._http is not None, "used outside of `async with`"
+        headers = {"Idempotency-Key": key} if key else None
+        limit = aiohttp.ClientTimeout(total=timeout)
+        async with self._http.request(method, f"{self._url}{path}", json=body, headers=headers, timeout=limit) as response:
+            answer = await response.json(content_type=None)
+            if response.status >= 400:
+                raise ConfigError(f"{method} {path}: {response.status}: {(answer or {}).get('detail')}")
+            return answer
+
+    async def config(self) -> dict:
+        """What the run is to run."""
+        return await self.call("GET", f"{self._dispatch.run_path}/config")
+
+    async def call_tool(self, function: str, arguments: dict, key: str, seconds: float) -> dict:
+        """Has Patchbay call a tool. The key makes it happen once, also when this is repeated."""
+        path = f"{self._dispatch.run_path}/tools/{function}"
+        return await self.call("POST", path, {"arguments": arguments}, key=key, timeout=seconds + TIMEOUT)
+
+    async def report_tool(self, report: dict, key: str) -> None:
+        """Puts a call that a participant has carried out onto the timeline."""
+        await self.call("POST", f"{self._dispatch.run_path}/tool-calls", report, key=key)
+
+    async def stop(self, body: dict) -> None:
+        """Says that leaving is on purpose; it must not be taken for a lost agent."""
+        try:
+            await self.call("POST", f"{self._dispatch.session_path}/stop", body)
+        except Exception:
+            log.exception("Patchbay could not be told", extra=self._dispatch.ids)
+
+    async def report(self, what: str, body: dict) -> None:
+        """Sends a report until it has arrived; it may be sent twice, for it carries its ids."""
+        for pause in (0.5, 1, 2, 4, None):
+            try:
+                await self.call("POST", f"{self._dispatch.session_path}/{what}", body)
+                return
+            except (aiohttp.ClientError, asyncio.TimeoutError, ConfigError) as error:
+                log.warning("%s could not be reported: %s", what, error, extra=self._dispatch.ids)
+                if pause is None:
+                    return
+                await asyncio.sleep(pause)
+
+
+class Reporter:
+    """Posts transcript and usage while the session runs, and what is left at its end."""
+
+    def __init__(self, patchbay: Patchbay, meter: UsageMeter, totals):
+        self._patchbay = patchbay
+        self._meter = meter
+        self._totals = totals
+        self._turns: list[dict] = []
+        self._task: asyncio.Task | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    def add_turn(self, turn: dict | None) -> None:
+        if turn is not None:
+            self._turns.append(turn)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_EVERY)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Sends what is new."""
+        while self._turns:
+            batch, self._turns = self._turns[:MOST_TURNS], self._turns[MOST_TURNS:]
+            await self._patchbay.report("transcript", {"turns": batch})
+        items = self._meter.news(self._totals())
+        if items:
+            await self._patchbay.report("usage", {"id": str(uuid.uuid4()), "items": items[:MOST_TURNS]})
+
+    async def finish(self) -> None:
+        """Once; a second time there is nothing left to send."""
+        if self._task is None:
+            return
+        task, self._task = self._task, None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await self.flush()
