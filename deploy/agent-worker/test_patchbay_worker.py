@@ -4,15 +4,18 @@ import json
 import math
 import struct
 import unittest
+from types import SimpleNamespace
 
 from patchbay_worker import (
     FRAME_SAMPLES,
     SAMPLE_RATE,
     ConfigError,
     Dispatch,
+    UsageMeter,
     attributes,
     read_config,
     tone_frames,
+    turn,
 )
 
 METADATA = json.dumps({"tenant_id": "t", "session_id": "s", "agent_run_id": "r"})
@@ -21,15 +24,16 @@ METADATA = json.dumps({"tenant_id": "t", "session_id": "s", "agent_run_id": "r"}
 def answer(**changes):
     runtime = {"kind": "echo", "greeting_tone": {"frequency_hz": 880, "duration_ms": 40}}
     configuration = {"schema": 1, "runtime": runtime | changes.pop("runtime", {})}
-    return {"digest": "d", "state": "starting", "configuration": configuration} | changes
+    whole = {"digest": "d", "state": "starting", "configuration": configuration, "prompt": "p", "greeting": None}
+    return whole | changes
 
 
 class DispatchTest(unittest.TestCase):
     def test_reads_ids_and_makes_paths(self):
         dispatch = Dispatch.parse(METADATA)
         self.assertEqual(dispatch.identity, "agent-r")
-        self.assertEqual(dispatch.config_path, "/api/tenants/t/sessions/s/agent-runs/r/config")
-        self.assertEqual(dispatch.stop_path, "/api/tenants/t/sessions/s/stop")
+        self.assertEqual(dispatch.run_path, "/api/tenants/t/sessions/s/agent-runs/r")
+        self.assertEqual(dispatch.session_path, "/api/tenants/t/sessions/s")
 
     def test_leaves_other_jobs_alone(self):
         for other in ("", "{}", "[]", "null", "not json", '{"tenant_id": "t"}'):
@@ -39,7 +43,8 @@ class DispatchTest(unittest.TestCase):
 class ConfigTest(unittest.TestCase):
     def test_reads_an_echo_run(self):
         config = read_config(answer())
-        self.assertEqual((config.tone_hz, config.tone_ms, config.over), (880, 40, False))
+        self.assertEqual((config.kind, config.over, config.tools), ("echo", False, []))
+        self.assertEqual(config.runtime["greeting_tone"]["frequency_hz"], 880)
         said = attributes(Dispatch.parse(METADATA), config)
         self.assertEqual(said["patchbay.configuration_digest"], "d")
 
@@ -48,11 +53,56 @@ class ConfigTest(unittest.TestCase):
 
     def test_refuses_what_it_does_not_know(self):
         with self.assertRaises(ConfigError):
-            read_config(answer(runtime={"kind": "pipeline"}))
+            read_config(answer(runtime={"kind": "realtime"}))
         newer = answer()
-        newer["configuration"]["schema"] = 2
+        newer["configuration"]["schema"] = 3
         with self.assertRaises(ConfigError):
             read_config(newer)
+
+
+class TurnTest(unittest.TestCase):
+    def item(self, **changes):
+        spoken = {"started_speaking_at": 1_800_000_000.0, "stopped_speaking_at": 1_800_000_002.5}
+        item = {"id": "item_1", "role": "assistant", "text_content": " Hello. ", "interrupted": False}
+        return SimpleNamespace(**item | {"created_at": 1_800_000_003.0, "metrics": spoken} | changes)
+
+    def test_a_turn_has_its_times(self):
+        self.assertEqual(
+            turn(self.item()),
+            {
+                "id": "item_1",
+                "role": "agent",
+                "text": "Hello.",
+                "started_at": "2027-01-15T08:00:00+00:00",
+                "ended_at": "2027-01-15T08:00:02.500000+00:00",
+                "interrupted": False,
+            },
+        )
+        self.assertEqual(turn(self.item(metrics={}))["started_at"], "2027-01-15T08:00:03+00:00")
+
+    def test_what_nobody_said_is_no_turn(self):
+        for nothing in ({"role": "system"}, {"text_content": "  "}, {"text_content": None}):
+            self.assertIsNone(turn(self.item(**nothing)), nothing)
+
+
+class UsageTest(unittest.TestCase):
+    def test_reports_what_is_new(self):
+        meter = UsageMeter({"gpt": "openai"})
+        llm = {"type": "llm_usage", "provider": "127.0.0.1:1", "model": "gpt", "input_tokens": 40, "output_tokens": 9}
+        stt = {"type": "stt_usage", "provider": "x", "model": "ear", "audio_duration": 1.23456}
+        first = meter.news([llm, stt, {"type": "eot_usage", "model": "m"}])
+        self.assertEqual(
+            first,
+            [
+                {"kind": "llm", "provider": "openai", "model": "gpt", "input_tokens": 40, "output_tokens": 9},
+                {"kind": "stt", "provider": "x", "model": "ear", "audio_seconds": 1.235},
+            ],
+        )
+        self.assertEqual(meter.news([llm, stt]), [])
+        self.assertEqual(
+            meter.news([llm | {"input_tokens": 100}, stt]),
+            [{"kind": "llm", "provider": "openai", "model": "gpt", "input_tokens": 60}],
+        )
 
 
 class ToneTest(unittest.TestCase):

@@ -1,8 +1,9 @@
-"""Speech to text, a language model and text to speech that speak the shapes of OpenAI's API from a script.
+"""Speech to text, a language model and text to speech that speak the shapes of OpenAI's API from a script, and a shop.
 
 Argument: port. What is real: the requests, the audio in them, the streaming, the tool calls and their results. What
 is scripted: it understands nothing. Whatever it hears was a question about order A-17; it asks for the tools it is
-offered, one after the other, and then repeats what the first one answered; its voice is a tone of 660 Hz.
+offered, one after the other, and then repeats what the first one answered; its voice is a tone of 660 Hz. The shop
+knows every order, and whoever has a token.
 """
 
 import asyncio
@@ -95,11 +96,19 @@ async def speech(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def order(request: web.Request) -> web.Response:
+    """The shop's API: what a tool calls."""
+    if not request.headers.get("Authorization", "").startswith("Bearer "):
+        return web.json_response({"message": "who are you?"}, status=401)
+    return web.json_response({"order": {"number": request.match_info["number"], "state": "sent", "arrives": "tomorrow"}})
+
+
 async def main(port: int) -> None:
     app = web.Application(client_max_size=64 << 20)
     app.router.add_post("/v1/audio/transcriptions", transcriptions)
     app.router.add_post("/v1/chat/completions", completions)
     app.router.add_post("/v1/audio/speech", speech)
+    app.router.add_get("/shop/orders/{number}", order)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -16,13 +16,16 @@ use crate::{
     process::catch_signals,
     seed::{self, Client, Seeded, text},
     stack::Ports,
+    talk::{self, Talk},
     tools,
 };
 
-struct Story(Instant);
+/// What happens, with the milliseconds since the beginning.
+pub struct Story(Instant);
 
 impl Story {
-    fn tell(&self, what: &str) {
+    /// Tells one thing.
+    pub fn tell(&self, what: &str) {
         println!("{:>7} ms  {what}", self.0.elapsed().as_millis());
     }
 }
@@ -36,7 +39,7 @@ pub fn run() -> Result<()> {
         let (base, key) = (text(&state, "/base")?, text(&state, "/operator_key")?);
         if Client::new(base, "").get("/health").is_ok() {
             let tools = tools::ensure(|| Ok(()))?;
-            return story(&tools, base, key);
+            return story(&tools, base, key, text(&state, "/scripted_url")?);
         }
     }
     let tools = tools::ensure(dev::build)?;
@@ -50,12 +53,15 @@ pub fn run() -> Result<()> {
             api: 0,
         },
     );
-    let told = running.and_then(|running| story(&tools, &running.base, &running.operator_key));
+    let told = running.and_then(|running| {
+        let (base, scripted) = (&running.base, &running.scripted_url);
+        story(&tools, base, &running.operator_key, scripted)
+    });
     let _ = fs::remove_dir_all(&folder);
     told
 }
 
-fn story(tools: &tools::Tools, base: &str, operator_key: &str) -> Result<()> {
+fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -> Result<()> {
     let story = Story(Instant::now());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let slug = format!("story-{}", now.as_millis());
@@ -105,10 +111,18 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str) -> Result<()> {
         "two participants were to be recorded, not {people}"
     );
     story.tell("both participants are on record");
+    talk::tell(&Talk {
+        tools,
+        story: &story,
+        client: &client,
+        tenant: &tenant,
+        scripted,
+    })?;
     print_trail(&client, &at("audit-events?limit=100"))
 }
 
-fn wait_for_state(client: &Client, path: &str, state: &str) -> Result<Value> {
+/// Waits until the session at `path` is in this state.
+pub fn wait_for_state(client: &Client, path: &str, state: &str) -> Result<Value> {
     let deadline = Instant::now() + Duration::from_secs(45);
     loop {
         let session = client.get(path)?;
@@ -125,12 +139,32 @@ fn wait_for_state(client: &Client, path: &str, state: &str) -> Result<Value> {
 
 /// A real client joins, sends 440 Hz and must hear the greeting and its own tone.
 fn listen(tools: &tools::Tools, story: &Story, token: &Value, digest: &str) -> Result<()> {
+    let events = join(tools, story, "tone_client.py", token)?;
+    let said = events
+        .iter()
+        .find_map(|event| event.pointer("/attributes/patchbay.configuration_digest"));
+    ensure!(
+        said == Some(&digest.into()),
+        "the agent names another configuration: {said:?}"
+    );
+    story.tell("the agent names the session's configuration digest");
+    Ok(())
+}
+
+/// Joins with a client, tells what it does, and fails where it does.
+pub fn join(
+    tools: &tools::Tools,
+    story: &Story,
+    script: &str,
+    token: &Value,
+) -> Result<Vec<Value>> {
     let mut client = Command::new(&tools.python)
-        .arg(cache::repository().join("xtask/client/tone_client.py"))
+        .arg("-B")
+        .arg(cache::repository().join("xtask/client").join(script))
         .args([
             text(token, "/server_url")?,
             text(token, "/participant_token")?,
-            "20",
+            "30",
         ])
         .stdout(Stdio::piped())
         .spawn()
@@ -148,19 +182,15 @@ fn listen(tools: &tools::Tools, story: &Story, token: &Value, digest: &str) -> R
         client.wait()?.success(),
         "the client did not hear what it should"
     );
-    let said = events
-        .iter()
-        .find_map(|event| event.pointer("/attributes/patchbay.configuration_digest"));
-    ensure!(
-        said == Some(&digest.into()),
-        "the agent names another configuration: {said:?}"
-    );
-    story.tell("the agent names the session's configuration digest");
-    Ok(())
+    Ok(events)
 }
 
 fn describe(event: &Value) -> String {
     match event["event"].as_str().unwrap_or_default() {
+        "heard" if event["what"].is_string() => match event["seconds_after_speech"].as_f64() {
+            Some(after) => format!("hears the answer, {after} s after it spoke"),
+            None => "hears the greeting".to_owned(),
+        },
         "heard" => format!("hears {} Hz", event["frequency_hz"]),
         "joined" => format!("joined as {}", event["identity"]),
         "track" => format!("receives audio of {}", event["identity"]),

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     cache,
-    process::{self, Server, bound, catch_signals, interrupted, run_quiet, wait_for},
+    process::{self, Server, bound, catch_signals, free_port, interrupted, run_quiet, wait_for},
     seed::{self, Client, Seeded, text},
     stack::{Ports, Secrets, Stack},
     tools::{self, Tools},
@@ -23,10 +23,13 @@ use crate::{
 pub struct Running {
     worker: Server,
     api: Server,
+    scripted: Server,
     /// The servers below.
     pub stack: Stack,
     /// Base URL of the api.
     pub base: String,
+    /// URL of the scripted providers and their shop.
+    pub scripted_url: String,
     /// The operator's key.
     pub operator_key: String,
 }
@@ -77,6 +80,7 @@ pub fn start_binary(
             .arg("migrate")
             .env("DATABASE_OWNER_URL", &stack.database_owner_url),
     )?;
+    let (scripted, scripted_url) = start_scripted(tools, folder)?;
     let base = format!("http://127.0.0.1:{}", stack.api_port);
     let log = folder.join("api.log");
     let mut command = bound(binary);
@@ -91,6 +95,8 @@ pub fn start_binary(
         .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
         .env("PATCHBAY_SECRET_KEYS", secrets.sealing_key())
         .env("PATCHBAY_ALLOW_RLS_BYPASS", "true")
+        .env("PATCHBAY_PROVIDER_URLS", format!("{scripted_url}/v1"))
+        .env("PATCHBAY_OUTBOUND_ALLOW", "127.0.0.0/8")
         .envs(settings.iter().copied());
     let mut api = Server::start("the api", &mut command, &log)?;
     let client = Client::new(&base, "");
@@ -101,10 +107,28 @@ pub fn start_binary(
     Ok(Running {
         worker,
         api,
+        scripted,
         stack,
         base,
+        scripted_url,
         operator_key: secrets.get("operator").to_owned(),
     })
+}
+
+/// Providers that follow a script, and a shop for tools to call: nobody's key is needed.
+fn start_scripted(tools: &Tools, folder: &Path) -> Result<(Server, String)> {
+    let port = free_port("the scripted providers", 8090)?;
+    let log = folder.join("scripted.log");
+    let mut command = bound(&tools.python);
+    command
+        .arg("-B")
+        .arg(cache::repository().join("xtask/client/scripted_providers.py"))
+        .arg(port.to_string());
+    let mut server = Server::start("the scripted providers", &mut command, &log)?;
+    let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("listening"));
+    let patience = Duration::from_secs(30);
+    wait_for("the scripted providers", patience, &log, &mut server, told)?;
+    Ok((server, format!("http://127.0.0.1:{port}")))
 }
 
 fn start_worker(
@@ -155,7 +179,9 @@ pub fn run(fresh: bool) -> Result<()> {
     };
     let mut running = start(&tools, &folder, &ports)?;
     let demo = demo_tenant(&running, &folder)?;
-    let state = json!({ "base": running.base, "operator_key": running.operator_key });
+    let state = json!({
+        "base": running.base, "operator_key": running.operator_key, "scripted_url": running.scripted_url,
+    });
     fs::write(folder.join("running.json"), state.to_string())?;
     print_welcome(&running, &demo, started.elapsed());
     let ended = watch(&mut running);
@@ -174,11 +200,11 @@ pub fn run(fresh: bool) -> Result<()> {
 /// Waits for Ctrl-C, or for a server that ends by itself.
 fn watch(running: &mut Running) -> Option<&'static str> {
     while !interrupted() {
-        let servers = running
-            .stack
-            .servers
-            .iter_mut()
-            .chain([&mut running.api, &mut running.worker]);
+        let servers = running.stack.servers.iter_mut().chain([
+            &mut running.api,
+            &mut running.worker,
+            &mut running.scripted,
+        ]);
         let ended = servers.filter_map(Server::ended).next();
         if ended.is_some() {
             return ended;

@@ -9,6 +9,7 @@ mod dev;
 mod process;
 mod seed;
 mod stack;
+mod talk;
 mod test;
 mod tools;
 

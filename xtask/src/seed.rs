@@ -34,6 +34,16 @@ impl Client {
         read(path, response)
     }
 
+    /// PUTs JSON and reads the answer, which must be a success.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        let response = self
+            .agent
+            .put(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .send_json(body)?;
+        read(path, response)
+    }
+
     /// GETs JSON.
     pub fn get(&self, path: &str) -> Result<Value> {
         let response = self
@@ -75,48 +85,54 @@ pub struct Seeded {
     pub agent: String,
 }
 
-/// Makes a tenant `slug` with an echo agent.
+/// A tenant with an agent that echoes.
 pub fn seed(base: &str, operator_key: &str, slug: &str) -> Result<Seeded> {
     let operator = Client::new(base, operator_key);
     let made = operator.post("/api/tenants", &json!({ "slug": slug, "name": "Demo" }))?;
     let tenant = text(&made, "/tenant/id")?.to_owned();
     let key = text(&made, "/admin_secret")?.to_owned();
     let client = Client::new(base, &key);
-    let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
-    let prompt = client.post(&at("prompts"), &json!({ "name": "reception" }))?;
-    let prompt = client.post(
-        &at(&format!("prompts/{}/versions", text(&prompt, "/id")?)),
-        &json!({ "spec": {
-            "template": "You answer the phone of {{ company }}.",
-            "variables": [{ "name": "company", "required": true }],
-            "greeting": "Welcome to {{ company }}!",
-        }, "note": "first version" }),
-    )?;
-    let config = client.post(&at("runtime-configs"), &json!({ "name": "echo" }))?;
-    let config = client.post(
-        &at(&format!(
-            "runtime-configs/{}/versions",
-            text(&config, "/id")?
-        )),
-        &json!({ "spec": {
-            "kind": "echo",
-            "greeting_tone": { "frequency_hz": 880, "duration_ms": 400 },
-            "limits": { "max_duration_seconds": 600 },
-        } }),
-    )?;
-    let agent = client.post(&at("agents"), &json!({ "name": "reception" }))?;
-    let agent = text(&agent, "/id")?.to_owned();
-    let binding = client.post(
-        &at(&format!("agents/{agent}/bindings")),
-        &json!({
-            "prompt_version_id": text(&prompt, "/id")?,
-            "runtime_config_version_id": text(&config, "/id")?,
-        }),
-    )?;
-    let binding = text(&binding, "/id")?;
-    client.post(
-        &at(&format!("agents/{agent}/bindings/{binding}/activate")),
-        &json!({}),
-    )?;
+    let runtime = json!({
+        "kind": "echo",
+        "greeting_tone": { "frequency_hz": 880, "duration_ms": 400 },
+        "limits": { "max_duration_seconds": 600 },
+    });
+    let agent = agent(&client, &tenant, "reception", &runtime, &[])?;
     Ok(Seeded { tenant, key, agent })
+}
+
+/// An agent with a prompt, this runtime config and these versions of tools, its binding active.
+pub fn agent(
+    client: &Client,
+    tenant: &str,
+    name: &str,
+    runtime: &Value,
+    tools: &[&str],
+) -> Result<String> {
+    let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
+    let prompt = json!({
+        "template": "You answer the phone of {{ company }}.",
+        "variables": [{ "name": "company", "required": true }],
+        "greeting": "Welcome to {{ company }}!",
+    });
+    let prompt = version(client, &at("prompts"), name, &prompt)?;
+    let config = version(client, &at("runtime-configs"), name, runtime)?;
+    let agent = client.post(&at("agents"), &json!({ "name": name }))?;
+    let agent = text(&agent, "/id")?.to_owned();
+    let binding = json!({
+        "prompt_version_id": prompt, "runtime_config_version_id": config, "tool_version_ids": tools,
+    });
+    let path = at(&format!("agents/{agent}/bindings"));
+    let binding = client.post(&path, &binding)?;
+    let binding = text(&binding, "/id")?;
+    client.post(&format!("{path}/{binding}/activate"), &json!({}))?;
+    Ok(agent)
+}
+
+/// A prompt, tool or runtime config with its first version; the version's id.
+pub fn version(client: &Client, path: &str, name: &str, spec: &Value) -> Result<String> {
+    let artifact = client.post(path, &json!({ "name": name }))?;
+    let path = format!("{path}/{}/versions", text(&artifact, "/id")?);
+    let version = client.post(&path, &json!({ "spec": spec }))?;
+    Ok(text(&version, "/id")?.to_owned())
 }
