@@ -32,6 +32,8 @@ pub struct Running {
     pub scripted_url: String,
     /// The operator's key.
     pub operator_key: String,
+    /// The workers' key.
+    pub worker_key: String,
 }
 
 impl Running {
@@ -112,6 +114,7 @@ pub fn start_binary(
         base,
         scripted_url,
         operator_key: secrets.get("operator").to_owned(),
+        worker_key: secrets.get("worker").to_owned(),
     })
 }
 

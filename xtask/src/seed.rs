@@ -44,6 +44,16 @@ impl Client {
         read(path, response)
     }
 
+    /// PATCHes JSON and reads the answer, which must be a success.
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+        let response = self
+            .agent
+            .patch(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .send_json(body)?;
+        read(path, response)
+    }
+
     /// GETs JSON.
     pub fn get(&self, path: &str) -> Result<Value> {
         let response = self

@@ -85,6 +85,7 @@ async fn specs_are_checked() {
     let fixture = app.tenant("acme").await;
     let prompts = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
     let configs = fixture.at(&format!("runtime-configs/{}/versions", fixture.config));
+    let model = json!({ "provider": "openai", "model": "m" });
     for (path, spec, pointer, code) in [
         (
             &prompts,
@@ -106,15 +107,24 @@ async fn specs_are_checked() {
         ),
         (
             &configs,
-            json!({ "kind": "pipeline" }),
+            json!({ "kind": "realtime" }),
             "/spec/kind",
             "not_supported",
         ),
         (
             &configs,
-            json!({ "kind": "echo", "stt": {} }),
+            json!({ "kind": "echo", "stt": { "provider": "openai", "model": "m" } }),
             "/spec/stt",
-            "not_supported",
+            "not_for_this_kind",
+        ),
+        (
+            &configs,
+            json!({
+                "kind": "pipeline", "stt": model, "tts": model,
+                "llm": { "provider": "openai", "model": "m", "base_url": "http://10.0.0.5/v1" },
+            }),
+            "/spec/llm/base_url",
+            "base_url_not_allowed",
         ),
         (
             &configs,
