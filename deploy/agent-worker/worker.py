@@ -14,6 +14,7 @@ import os
 import sys
 
 from livekit import rtc
+from livekit.rtc.participant import PublishTrackError
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobRequest, cli
 
 from control_plane import Patchbay
@@ -21,6 +22,8 @@ from patchbay_worker import FRAME_SAMPLES, SAMPLE_RATE, Dispatch, RunConfig, att
 from pipeline import Pipeline
 
 log = logging.getLogger("patchbay.worker")
+
+LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
 
 
 def setting(name: str, default: str | None = None) -> str:
@@ -65,6 +68,10 @@ async def run(ctx: JobContext) -> None:
     async with Patchbay(PATCHBAY_URL, WORKER_KEY, dispatch) as patchbay:
         try:
             await perform(ctx, dispatch, patchbay)
+        except LIVEKIT_FAILED:
+            # No fault of the agent: it leaves without a word, and Patchbay sends another one.
+            log.exception("leaving: LiveKit failed", extra=dispatch.ids)
+            ctx.shutdown(reason="LiveKit failed")
         except Exception as error:
             log.exception("leaving: the run failed", extra=dispatch.ids)
             await patchbay.stop({"error": f"{type(error).__name__}: {error}"[:1000]})

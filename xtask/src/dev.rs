@@ -37,6 +37,16 @@ pub struct Running {
 }
 
 impl Running {
+    /// Kills the api as a crash would, starts it anew and waits until it is ready.
+    pub fn restart_api(&mut self) -> Result<()> {
+        self.api.restart(false)?;
+        let client = Client::new(&self.base, "");
+        let (log, patience) = (self.stack.folder.join("api.log"), Duration::from_secs(30));
+        wait_for("the api", patience, &log, &mut self.api, || {
+            client.get("/health/ready").is_ok()
+        })
+    }
+
     /// Process id of the api.
     pub fn api_pid(&self) -> u32 {
         self.api.pid()

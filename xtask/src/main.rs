@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod process;
 mod seed;
+mod soak;
 mod stack;
 mod talk;
 mod test;
@@ -39,8 +40,17 @@ enum Command {
         /// Only tests whose names contain this; checks are left out.
         filter: Option<String>,
     },
-    /// Measure what a read costs, beside pgbench with the same statements.
+    /// Measure what requests cost: reads beside pgbench, new sessions, tool calls, a tenant that floods.
     Bench,
+    /// Break things on purpose, for minutes: kill the api under writes, restart PostgreSQL and LiveKit.
+    Soak {
+        /// How often the api is killed.
+        #[arg(long, default_value = "100")]
+        kills: usize,
+        /// Sessions that are up when LiveKit is restarted.
+        #[arg(long, default_value = "20")]
+        sessions: usize,
+    },
     /// The quick part of `test`: format, clippy, dependency rule, document drift.
     Check,
     /// Write `openapi/openapi.json`.
@@ -57,6 +67,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Test { filter } => test::all(filter.as_deref()),
         Command::Bench => bench::run(),
+        Command::Soak { kills, sessions } => soak::run(kills, sessions),
         Command::Check => check::all(),
         Command::Openapi { check: false } => check::write_document(),
         Command::Openapi { check: true } => check::document(),

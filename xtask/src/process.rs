@@ -5,7 +5,7 @@ use std::{
     io::{Read as _, Seek as _},
     net::TcpListener,
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
@@ -34,25 +34,33 @@ pub struct Server {
     name: &'static str,
     child: Child,
     patience: Duration,
+    command: Command,
+    log: PathBuf,
 }
 
 impl Server {
     /// Starts a server with its output in `log`.
     pub fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
-        let out = File::create(log)?;
-        // A group of its own: Ctrl-C comes to us alone, and we end the others in order.
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+        let mut command = copy(command);
+        let child = spawn(name, &mut command, File::create(log)?)?;
         Ok(Self {
             name,
             child,
             patience: Duration::from_secs(10),
+            command,
+            log: log.to_owned(),
         })
+    }
+
+    /// Kills it as a crash would (or asks it to end, where it is not to be harmed), and starts it anew.
+    pub fn restart(&mut self, gently: bool) -> Result<()> {
+        match gently {
+            true => end(&mut self.child, self.patience),
+            false => end_at_once(&mut self.child),
+        }
+        let log = File::options().append(true).open(&self.log)?;
+        self.child = spawn(self.name, &mut self.command, log)?;
+        Ok(())
     }
 
     /// Its process id.
@@ -78,6 +86,40 @@ impl Drop for Server {
         }
         end(&mut self.child, self.patience);
     }
+}
+
+/// The same command once more.
+fn copy(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => copy.env(name, value),
+            None => copy.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        copy.current_dir(folder);
+    }
+    copy
+}
+
+fn spawn(name: &str, command: &mut Command, out: File) -> Result<Child> {
+    // A group of its own: Ctrl-C comes to us alone, and we end the others in order.
+    command
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {name}"))
+}
+
+/// Kills a child and its group.
+fn end_at_once(child: &mut Child) {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    group.map(|group| kill_process_group(group, Signal::KILL));
+    let _ = child.wait();
 }
 
 /// Ends a child and its group: INT is what PostgreSQL calls a fast shutdown, and an end to all the
@@ -113,7 +155,7 @@ pub fn has(program: &str) -> bool {
 }
 
 /// Where a program is on the PATH.
-pub fn find(program: &str) -> Option<std::path::PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))

@@ -10,6 +10,16 @@ pub struct Client {
     agent: ureq::Agent,
 }
 
+/// An answer, whatever its status.
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Seconds, where the answer says so.
+    pub retry_after: Option<u64>,
+    /// Body.
+    pub body: Value,
+}
+
 impl Client {
     /// A caller with this key.
     pub fn new(base: &str, key: &str) -> Self {
@@ -32,6 +42,23 @@ impl Client {
             .header("authorization", format!("Bearer {}", self.key))
             .send_json(body)?;
         read(path, response)
+    }
+
+    /// POSTs JSON with an Idempotency-Key; whatever is answered.
+    pub fn once(&self, path: &str, body: &Value, key: &str) -> Result<Answer> {
+        let mut response = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("idempotency-key", key)
+            .send_json(body)?;
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer {
+            status: response.status().as_u16(),
+            retry_after,
+            body: response.body_mut().read_json().unwrap_or_default(),
+        })
     }
 
     /// PUTs JSON and reads the answer, which must be a success.

@@ -139,6 +139,26 @@ impl Stack {
         server.map(Server::pid)
     }
 
+    /// Restarts one of them: PostgreSQL in its own way, the others as after a crash.
+    pub fn restart(&mut self, name: &str) -> Result<()> {
+        let server = self.servers.iter_mut().find(|server| server.name() == name);
+        let server = server.with_context(|| format!("{name} is not ours to restart"))?;
+        server.restart(name == "PostgreSQL")?;
+        let url = match name {
+            "PostgreSQL" => &self.database_url,
+            _ => &self.livekit_url,
+        };
+        let port = url.rsplit(':').next().unwrap_or_default();
+        let port: u16 = port.split('/').next().unwrap_or_default().parse()?;
+        wait_for(
+            name,
+            PATIENCE,
+            &self.folder.join("restart.log"),
+            server,
+            || listens(port),
+        )
+    }
+
     fn start_postgres(&mut self, tools: &Tools, secrets: &Secrets, preferred: u16) -> Result<()> {
         let port = free_port("PostgreSQL", preferred)?;
         let data = self.folder.join("postgres");

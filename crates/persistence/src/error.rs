@@ -19,6 +19,14 @@ pub enum Error {
     Other(Diesel),
 }
 
+/// How PostgreSQL's words begin when not the statement is at fault (SQLSTATE class 57, which diesel
+/// does not tell): it shuts down, starts, or has waited too long.
+const INTERVENTION: [&str; 3] = [
+    "terminating connection",
+    "the database system is",
+    "canceling statement due to",
+];
+
 /// A result of the database.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,6 +40,12 @@ impl From<Diesel> for Error {
                 DatabaseErrorKind::UniqueViolation => Self::Unique(constraint(&**info)),
                 DatabaseErrorKind::ForeignKeyViolation => Self::ForeignKey(constraint(&**info)),
                 DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+                    Self::Unavailable(info.message().to_owned())
+                }
+                _ if INTERVENTION
+                    .iter()
+                    .any(|words| info.message().starts_with(words)) =>
+                {
                     Self::Unavailable(info.message().to_owned())
                 }
                 _ => Self::Other(error),
