@@ -24,6 +24,8 @@ from pipeline import Pipeline
 log = logging.getLogger("patchbay.worker")
 
 LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
+# The runs that this process carries out.
+RUNNING: set[str] = set()
 
 
 def setting(name: str, default: str | None = None) -> str:
@@ -58,6 +60,12 @@ async def accept(request: JobRequest) -> None:
         log.warning("refused a job that is not Patchbay's", extra={"room": request.room.name})
         await request.reject()
         return
+    if dispatch.agent_run_id in RUNNING:
+        # LiveKit offers jobs again when it has been restarted. The agent that is here reconnects; a second one
+        # under the same identity would throw it out, and be thrown out in turn.
+        log.info("refused a job that runs here already", extra=dispatch.ids)
+        await request.reject()
+        return
     await request.accept(name="agent", identity=dispatch.identity)
 
 
@@ -65,6 +73,8 @@ async def accept(request: JobRequest) -> None:
 async def run(ctx: JobContext) -> None:
     dispatch = Dispatch.parse(ctx.job.metadata)
     assert dispatch is not None, "accept() lets only Patchbay's jobs through"
+    RUNNING.add(dispatch.agent_run_id)
+    ctx.add_shutdown_callback(lambda: forget(dispatch))
     async with Patchbay(PATCHBAY_URL, WORKER_KEY, dispatch) as patchbay:
         try:
             await perform(ctx, dispatch, patchbay)
@@ -76,6 +86,10 @@ async def run(ctx: JobContext) -> None:
             log.exception("leaving: the run failed", extra=dispatch.ids)
             await patchbay.stop({"error": f"{type(error).__name__}: {error}"[:1000]})
             ctx.shutdown(reason="the run failed")
+
+
+async def forget(dispatch: Dispatch) -> None:
+    RUNNING.discard(dispatch.agent_run_id)
 
 
 async def perform(ctx: JobContext, dispatch: Dispatch, patchbay: Patchbay) -> None:
@@ -107,7 +121,12 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
     def spawn(work) -> None:
         task = asyncio.create_task(work)
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(finished)
+
+    def finished(task: asyncio.Task) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.info("stopped echoing: %s", task.exception())
 
     async def return_audio(heard: rtc.Track) -> None:
         stream = rtc.AudioStream(heard, sample_rate=SAMPLE_RATE, num_channels=1)

@@ -120,26 +120,26 @@ pub struct HttpRequest {
     pub body: Vec<u8>,
 }
 
-impl HttpCall {
-    /// The URL up to its path.
-    pub(super) fn origin(&self) -> Result<Url, Invalid> {
-        let invalid = |message: &str| Invalid::new("invalid_url", message);
-        let (origin, _) = split(&self.url);
-        let literal = "scheme, host and port are literal: no template may stand there";
-        if origin.contains('{') || origin.contains('}') {
-            return Err(invalid(literal));
-        }
-        let url = Url::parse(origin).map_err(|error| invalid(&error.to_string()))?;
-        // A name in front of `@` would make a host of what looks like a path.
-        if origin.contains(['@', '\\']) || !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid("http:// or https:// and a host are needed"));
-        }
-        Ok(url)
+/// A URL up to its path, which is literal in any case.
+pub(super) fn origin(url: &str) -> Result<Url, Invalid> {
+    let invalid = |message: &str| Invalid::new("invalid_url", message);
+    let (origin, _) = split(url);
+    let literal = "scheme, host and port are literal: no template may stand there";
+    if origin.contains('{') || origin.contains('}') {
+        return Err(invalid(literal));
     }
+    let url = Url::parse(origin).map_err(|error| invalid(&error.to_string()))?;
+    // A name in front of `@` would make a host of what looks like a path.
+    if origin.contains(['@', '\\']) || !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("http:// or https:// and a host are needed"));
+    }
+    Ok(url)
+}
 
+impl HttpCall {
     pub(super) fn check(&self, declared: &Option<BTreeSet<&str>>, found: &mut Vec<Violation>) {
         let declared = declared.as_ref();
-        if let Err(invalid) = self.origin() {
+        if let Err(invalid) = origin(&self.url) {
             found.push(invalid.at("/http/url"));
         }
         check_template(&self.url, declared, "/http/url", found);
@@ -211,7 +211,7 @@ impl HttpCall {
             let message = "a value may not be `.` or `..` in a path";
             return Err(Invalid::new("path_climbs", message));
         }
-        let origin = self.origin()?;
+        let origin = origin(&self.url)?;
         let joined = format!("{}{rest}", origin.as_str().trim_end_matches('/'));
         let mut url = Url::parse(&joined)
             .ok()

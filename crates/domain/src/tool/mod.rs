@@ -180,8 +180,8 @@ impl ToolSpec {
     /// Where it calls, and the secrets that it sends there.
     pub fn destination(&self) -> Option<(Url, BTreeSet<String>)> {
         let (url, secrets) = match self.way().ok()? {
-            Way::Http(http) => (http.origin().ok()?, http.secrets()),
-            Way::Mcp(mcp) => (Url::parse(&mcp.url).ok()?, mcp.secrets()),
+            Way::Http(call) => (http::origin(&call.url).ok()?, call.secrets()),
+            Way::Mcp(mcp) => (http::origin(&mcp.url).ok()?, mcp.secrets()),
             Way::Client(_) => return None,
         };
         Some((url, secrets))
@@ -198,6 +198,8 @@ impl McpCall {
     fn check(&self, found: &mut Vec<Violation>) {
         if self.url.contains("{{") || self.url.contains("{%") {
             found.push(Invalid::new("no_template", "the URL is no template").at("/mcp/url"));
+        } else if let Err(invalid) = http::origin(&self.url) {
+            found.push(invalid.at("/mcp/url"));
         }
         http::check_headers(&self.headers, Some(&BTreeSet::new()), "/mcp/headers", found);
         check_timeout(self.timeout_seconds, "/mcp", found);

@@ -327,6 +327,36 @@ fn there_is_one_way_to_call_a_tool() {
 }
 
 #[test]
+fn an_mcp_server_has_a_plain_address() {
+    for (url, code) in [
+        ("https://{{ arguments.number }}/mcp", "no_template"),
+        ("mcp.example.org", "invalid_url"),
+        ("ftp://mcp.example.org/", "invalid_url"),
+        ("https://user@mcp.example.org/", "invalid_url"),
+    ] {
+        let mcp =
+            json!({ "url": url, "tool_name": "t", "headers": { "a": "{{ arguments.number }}" } });
+        let found = faults(&spec(json!({ "http": null, "mcp": mcp })));
+        assert_eq!(found[0], ("/mcp/url".to_owned(), code.to_owned()));
+        assert_eq!(
+            found[1],
+            (
+                "/mcp/headers/a".to_owned(),
+                "undeclared_argument".to_owned()
+            )
+        );
+    }
+    let mcp = json!({ "url": "https://mcp.example.org:8443/mcp?x=1", "tool_name": "t", "headers": { "a": "{{ secrets.A }}" } });
+    let spec = spec(json!({ "http": null, "mcp": mcp }));
+    spec.check().unwrap();
+    let (url, secrets) = spec.destination().unwrap();
+    assert_eq!(
+        (url.as_str(), Vec::from_iter(secrets)),
+        ("https://mcp.example.org:8443/", vec!["A".to_owned()])
+    );
+}
+
+#[test]
 fn a_pointer_finds_the_result() {
     let pointed = http(json!({ "result_pointer": "/order/0" }));
     let call = pointed.http.as_ref().unwrap();

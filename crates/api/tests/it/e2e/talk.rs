@@ -28,7 +28,7 @@ fn pipeline(url: &str, dead: &str) -> Value {
         })
     };
     json!({
-        "kind": "pipeline", "stt": first("scripted-stt"), "llm": first("scripted-llm"), "tts": model("scripted-tts"),
+        "kind": "pipeline", "stt": first("scripted-stt"), "llm": first("scripted-llm"), "tts": first("scripted-tts"),
         "vad": { "min_silence_ms": 400 }, "turn_detection": { "min_delay_ms": 300 },
     })
 }
@@ -222,4 +222,36 @@ async fn what_a_worker_lacks_is_told_by_name() {
             "{failed}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_on_both_sides_ends_a_session() {
+    let (_providers, url) = start_providers();
+    let allowed = format!("--provider-urls={url}");
+    let world = World::start_with(true, &[&allowed]).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    let mut runtime = pipeline(&url, &url);
+    runtime["limits"] = json!({ "idle_seconds": 5 });
+    let session = talking_agent(&fixture, runtime, &[]).await;
+    let running = state_is(&fixture, &session, "running", 30).await;
+    let body = json!({ "session_id": running["id"] });
+    let token = fixture
+        .admin
+        .post(&fixture.at("tokens"), &body)
+        .await
+        .expect(201);
+    let text = |name: &str| token[name].as_str().unwrap().to_owned();
+    // It sends a tone, which is no speech, for as long as it is left in the room.
+    let _silent = Process::start("silent", environment("PYTHON"), |command| {
+        let script = format!("{REPOSITORY}/xtask/client/tone_client.py");
+        command.args([
+            "-B",
+            &script,
+            &text("server_url"),
+            &text("participant_token"),
+            "40",
+        ]);
+    });
+    let ended = state_is(&fixture, &session, "ended", 30).await;
+    assert_eq!(ended["end_reason"], "idle", "{ended}");
 }
