@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     cache,
-    process::{run, run_quiet},
+    process::{cargo, run, run_quiet},
 };
 
 /// Crates in the middle: they never see each other.
@@ -17,12 +17,6 @@ const MIDDLE: [&str; 3] = [
 ];
 /// What the domain must not pull in.
 const NOT_IN_DOMAIN: [&str; 4] = ["tokio", "actix-web", "diesel", "reqwest"];
-
-fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(args).current_dir(cache::repository());
-    command
-}
 
 /// The command.
 pub fn all() -> Result<()> {

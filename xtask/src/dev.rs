@@ -55,12 +55,8 @@ impl Running {
 
 /// Builds the binary.
 pub fn build() -> Result<()> {
-    process::run(
-        "building patchbay-api",
-        Command::new(env!("CARGO"))
-            .args(["build", "--workspace"])
-            .current_dir(cache::repository()),
-    )
+    let mut build = process::cargo(&["build", "--workspace"]);
+    process::run("building patchbay-api", &mut build)
 }
 
 /// Where the binary of a profile (`debug` or `release`) is.

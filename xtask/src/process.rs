@@ -15,6 +15,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::cache;
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Takes Ctrl-C and SIGTERM as a wish to end, so that what we started is ended too.
@@ -147,6 +149,29 @@ pub fn bound(program: impl AsRef<std::ffi::OsStr>) -> Command {
         return command;
     }
     Command::new(program)
+}
+
+/// Cargo, as if it were called by hand in the repository: what it tells us about our own package would
+/// make build scripts that look at it run again.
+pub fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args).current_dir(cache::repository());
+    for (name, _) in std::env::vars_os() {
+        let ours = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "CARGO_PRIMARY_",
+        ];
+        if ours
+            .iter()
+            .any(|start| name.to_string_lossy().starts_with(start))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Whether a program is on the PATH.

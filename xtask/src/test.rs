@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cache, check, clients,
-    process::{catch_signals, run},
+    process::{cargo, catch_signals, run},
     stack::{Ports, Stack},
     tools::{self, Tools},
 };
@@ -111,10 +111,4 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
         "end-to-end tests, one after the other",
         end_to_end.envs(environment),
     )
-}
-
-fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(args).current_dir(cache::repository());
-    command
 }

@@ -105,12 +105,12 @@ impl<P> Caller<P> {
     }
 
     /// Prepares an effect outside that must not be repeated: until [`Caller::settle`], and for ever
-    /// after a crash between, the outcome of the key is not known. `longest` is the effect's most
+    /// after a crash between, the outcome of the key is not known. `longest` tells the effect's most
     /// time.
     pub async fn pend<T>(
         &self,
         key: &IdempotencyKey,
-        longest: Duration,
+        longest: impl FnOnce(&T) -> Duration,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<T>>,
     ) -> Result<Pending<T>> {
         let mut tx = self.app.db.begin(self.tenant()?).await?;
@@ -129,7 +129,7 @@ impl<P> Caller<P> {
                 location: None,
                 etag: None,
                 body: Some(String::new()),
-                settles_at: Some(now + longest + self.patience()),
+                settles_at: Some(now + longest(&prepared) + self.patience()),
             };
             claim.store(&mut tx, &unknown, now).await?;
         }

@@ -26,6 +26,8 @@ use patchbay_domain::{
     limits::{Class, Rates, TenantLimits},
 };
 
+use subtle::ConstantTimeEq as _;
+
 use crate::error::{ApiError, Result};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
@@ -81,6 +83,14 @@ pub struct RateLimits {
     processes: u32,
     buckets: Mutex<HashMap<(Subject, Class), Bucket>>,
     blocked: Mutex<HashMap<IpAddr, Instant>>,
+    refusals: Mutex<HashMap<(ApiKeyId, Class), Refusal>>,
+}
+
+/// A key that was refused, and may not come again before `until`.
+struct Refusal {
+    secret_hash: [u8; 32],
+    until: Instant,
+    standings: Vec<Standing>,
 }
 
 /// The class of a route.
@@ -105,7 +115,51 @@ impl RateLimits {
             processes: processes.max(1),
             buckets: Mutex::default(),
             blocked: Mutex::default(),
+            refusals: Mutex::default(),
         }
+    }
+
+    /// The refusal of a key that came too soon again. A flood is then told apart without asking the
+    /// database for every one of its requests.
+    pub fn still_refused(
+        &self,
+        key: ApiKeyId,
+        secret_hash: &[u8; 32],
+        class: Class,
+    ) -> Option<(RateState, ApiError)> {
+        let refusals = self.refusals();
+        let refusal = refusals.get(&(key, class))?;
+        let left = refusal.until.checked_duration_since(Instant::now())?;
+        let same: bool = refusal.secret_hash.ct_eq(secret_hash).into();
+        if !same {
+            return None;
+        }
+        let mut standings = refusal.standings.clone();
+        for standing in standings.iter_mut().filter(|standing| standing.refused) {
+            standing.reset = left;
+        }
+        let (state, outcome) = conclude(standings);
+        outcome.err().map(|error| (state, error))
+    }
+
+    /// Remembers a refusal for [`Self::still_refused`].
+    pub fn note_refusal(
+        &self,
+        key: ApiKeyId,
+        secret_hash: [u8; 32],
+        class: Class,
+        state: &RateState,
+    ) {
+        let refused = state.0.iter().filter(|standing| standing.refused);
+        let Some(wait) = refused.map(|standing| standing.reset).max() else {
+            return;
+        };
+        let refusal = Refusal {
+            secret_hash,
+            until: Instant::now() + wait,
+            standings: state.0.clone(),
+        };
+        self.refusals().insert((key, class), refusal);
     }
 
     /// Counts a request of a key; 429 where it is one too many.
@@ -159,6 +213,11 @@ impl RateLimits {
         self.buckets()
             .retain(|_, bucket| now - bucket.touched < IDLE);
         self.blocked().retain(|_, until| *until > now);
+        self.refusals().retain(|_, refusal| refusal.until > now);
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, HashMap<(ApiKeyId, Class), Refusal>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn blocked(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {

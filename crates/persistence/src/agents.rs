@@ -63,6 +63,17 @@ pub async fn find(tx: &mut TenantTx, id: AgentId, lock: bool) -> Result<Option<A
     Ok(found.optional()?)
 }
 
+/// One agent, kept from being deleted; others may hold it too.
+pub async fn hold(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
+    Ok(agents::table
+        .find((tx.tenant(), id))
+        .select(Agent::as_select())
+        .for_key_share()
+        .first(tx)
+        .await
+        .optional()?)
+}
+
 /// A page of agents.
 pub async fn list(
     tx: &mut TenantTx,

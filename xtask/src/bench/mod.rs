@@ -6,7 +6,7 @@ mod tenants;
 mod tools;
 mod writes;
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use anyhow::Result;
 
@@ -33,12 +33,8 @@ pub struct Bench<'a> {
 pub fn run() -> Result<()> {
     catch_signals()?;
     let tools = crate::tools::ensure(|| {
-        process::run(
-            "building the release",
-            Command::new(env!("CARGO"))
-                .args(["build", "--release", "--package", "patchbay-api"])
-                .current_dir(cache::repository()),
-        )
+        let build = ["build", "--release", "--package", "patchbay-api"];
+        process::run("building the release", &mut process::cargo(&build))
     })?;
     let folder = cache::directory()?.join(format!("bench-{}", std::process::id()));
     let outcome = measure(&tools, &folder);

@@ -1,12 +1,15 @@
 //! Who calls, decided from the key alone and before the body is read.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web,
 };
 use futures_util::future::LocalBoxFuture;
-use patchbay_domain::{ApiKeyId, Scope, TenantId, api_key, limits::TenantLimits};
+use patchbay_domain::{
+    ApiKeyId, Scope, TenantId, api_key,
+    limits::{Class, TenantLimits},
+};
 use patchbay_persistence::{TenantTx, api_keys};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
@@ -53,6 +56,9 @@ impl Actor {
     }
 }
 
+/// How long a key waits for its refusal when it has just been refused.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
+
 /// A caller who is known, may see the path's tenant and holds one of the scopes of `P`.
 ///
 /// It comes first in every handler: permission is visible in the type, and the order of the
@@ -79,6 +85,7 @@ struct Identity {
     tenant: Option<TenantId>,
     suspended: bool,
     limits: TenantLimits,
+    secret_hash: [u8; 32],
 }
 
 impl<P: Permission> FromRequest for Caller<P> {
@@ -109,11 +116,17 @@ fn limit(app: &App, request: &HttpRequest, identity: &Identity) -> Result<()> {
     let (Actor::Key(key), Some(tenant)) = (&identity.actor, identity.tenant) else {
         return Ok(());
     };
-    let pattern = request.match_pattern().unwrap_or_default();
-    let class = rates::class(request.method(), &pattern);
+    let class = class(request);
     let (state, outcome) = app.rates.admit(*key, tenant, identity.limits, class);
+    app.rates
+        .note_refusal(*key, identity.secret_hash, class, &state);
     request.extensions_mut().insert(state);
     outcome
+}
+
+fn class(request: &HttpRequest) -> Class {
+    let pattern = request.match_pattern().unwrap_or_default();
+    rates::class(request.method(), &pattern)
 }
 
 /// The error of a failed authentication, or 429 where its address has failed too often.
@@ -137,6 +150,7 @@ fn admit<P: Permission>(
         tenant: key_tenant,
         suspended,
         limits: _,
+        secret_hash: _,
     } = identity;
     let path_tenant = match request.match_info().get("tenant_id") {
         Some(text) => Some(text.parse().map_err(|_| ApiError::not_found())?),
@@ -207,6 +221,7 @@ async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
                 tenant: None,
                 suspended: false,
                 limits: TenantLimits::default(),
+                secret_hash: hash,
             });
         }
     }
@@ -215,6 +230,12 @@ async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
     let address = RequestMeta::of(request).address;
     if address.is_some_and(|address| app.rates.is_hopeless(address, id)) {
         return Err(unknown());
+    }
+    if let Some((state, error)) = app.rates.still_refused(id, &hash, class(request)) {
+        request.extensions_mut().insert(state);
+        // Whoever does not wait is made to: a flood over few connections slows down by itself.
+        actix_web::rt::time::sleep(REFUSAL_PAUSE).await;
+        return Err(error);
     }
     let mut connection = app.db.connection().await?;
     let credential = api_keys::credential(&mut connection, id)
@@ -238,6 +259,7 @@ async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
         tenant: Some(credential.tenant_id),
         suspended: credential.tenant_status == "suspended",
         limits: TenantLimits::from_stored(credential.tenant_limits),
+        secret_hash: hash,
     })
 }
 

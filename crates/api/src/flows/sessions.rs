@@ -39,7 +39,7 @@ pub struct NewSession {
 
 /// What a run is to run: a binding resolved, its prompt rendered, its configuration stored.
 pub struct Pinned {
-    /// The agent, its row locked.
+    /// The agent, its row held.
     pub agent: agents::Agent,
     /// The binding.
     pub binding_id: BindingId,
@@ -58,8 +58,8 @@ pub async fn pin(
     (agent_id, binding_id): (AgentId, Option<BindingId>),
     variables: &Variables,
 ) -> Result<Pinned> {
-    // The lock keeps the agent from being deleted under the new run.
-    let agent = agents::find(tx, agent_id, true).await?;
+    // It is not deleted under the new run; runs of one agent need not wait for each other.
+    let agent = agents::hold(tx, agent_id).await?;
     let agent = agent.ok_or_else(ApiError::not_found)?;
     let binding_id = binding_id.or(agent.active_binding_id).ok_or_else(|| {
         let detail = "Activate a binding of the agent, or name one.";

@@ -43,14 +43,14 @@ pub struct Outcome {
     pub answer: Bytes,
 }
 
-/// Checks where a version would call, and that its secrets may go there.
+/// Checks where a version would call, and that its secrets may go there; answers them, sealed.
 pub async fn admit(
     app: &App,
     tx: &mut TenantTx,
     spec: &ToolSpec,
-) -> Result<std::result::Result<(), Vec<Violation>>> {
+) -> Result<std::result::Result<Vec<secrets::Secret>, Violation>> {
     let Some((url, names)) = spec.destination() else {
-        return Ok(Ok(()));
+        return Ok(Ok(Vec::new()));
     };
     let pointer = if spec.http.is_some() {
         "/http/url"
@@ -59,7 +59,10 @@ pub async fn admit(
     };
     if let Err(refused) = app.policy.check_url(url.as_str()) {
         let invalid = Invalid::new("address_refused", refused.to_string());
-        return Ok(Err(vec![invalid.at(pointer)]));
+        return Ok(Err(invalid.at(pointer)));
+    }
+    if names.is_empty() {
+        return Ok(Ok(Vec::new()));
     }
     let known = secrets::find_named(tx, &names).await?;
     let host = url.host_str().unwrap_or_default();
@@ -74,12 +77,8 @@ pub async fn admit(
             format!("the secret `{name}` may not be sent to `{host}`"),
         )),
     };
-    let found: Vec<_> = names
-        .iter()
-        .filter_map(fault)
-        .map(|invalid| invalid.at(pointer))
-        .collect();
-    Ok(if found.is_empty() { Ok(()) } else { Err(found) })
+    let fault = names.iter().find_map(fault);
+    Ok(fault.map_or(Ok(known), |invalid| Err(invalid.at(pointer))))
 }
 
 impl Prepared {
@@ -93,11 +92,8 @@ impl Prepared {
         ids: CallIds,
     ) -> Result<Self> {
         let secrets = match admit(app, tx, &spec).await? {
-            Ok(()) => Ok(open(app, tx, &spec).await?),
-            Err(mut found) => {
-                let first = found.swap_remove(0);
-                Err(Invalid::new(&first.code, first.message))
-            }
+            Ok(sealed) => Ok(open(app, sealed)?),
+            Err(fault) => Err(Invalid::new(&fault.code, fault.message)),
         };
         Ok(Self {
             spec,
@@ -210,16 +206,9 @@ impl Outcome {
     }
 }
 
-async fn open(app: &App, tx: &mut TenantTx, spec: &ToolSpec) -> Result<BTreeMap<String, String>> {
-    let names = spec
-        .destination()
-        .map(|(_, names)| names)
-        .unwrap_or_default();
+fn open(app: &App, sealed: Vec<secrets::Secret>) -> Result<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
-    if names.is_empty() {
-        return Ok(values);
-    }
-    for secret in secrets::find_named(tx, &names).await? {
+    for secret in sealed {
         let sealed = Sealed {
             key: secret.sealing_key,
             nonce: secret.nonce,

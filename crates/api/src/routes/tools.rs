@@ -136,7 +136,8 @@ async fn create_version(
     let app = caller.app.clone();
     let admit = async |tx: &mut TenantTx, spec: &Spec| {
         let admitted = flow::admit(&app, tx, spec).await?;
-        admitted.map_err(|found| ApiError::invalid_within("/spec", found))
+        let admitted = admitted.map_err(|found| ApiError::invalid_within("/spec", vec![found]));
+        admitted.map(drop)
     };
     artifacts::create_version_if(caller, path, body, key, admit).await
 }
@@ -147,24 +148,21 @@ async fn test(
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolTest>>> {
-    let mut tx = caller.read().await?;
-    let found = rows::find_version(&mut tx, ArtifactKind::Tool, Some(id), version).await?;
-    tx.finish();
-    let spec = found.ok_or_else(ApiError::not_found)?.spec;
-    let spec: Spec = serde_json::from_value(spec).map_err(ApiError::internal)?;
-    let arguments = checked(&spec, body)?;
-    let ids = CallIds {
-        id: caller.app.clock.new_uuid().to_string(),
-        session_id: None,
-        agent_run_id: None,
-    };
-    let event = Event::of("tested", "tool_version", version, None::<&()>, None::<&()>);
-    let longest = longest(&spec);
-    let pending = caller.pend(&key, longest, async |tx| {
+    let prepare = async |tx: &mut TenantTx| {
+        let found = rows::find_version(tx, ArtifactKind::Tool, Some(id), version).await?;
+        let spec = found.ok_or_else(ApiError::not_found)?.spec;
+        let spec: Spec = serde_json::from_value(spec).map_err(ApiError::internal)?;
+        let arguments = checked(&spec, body)?;
+        let ids = CallIds {
+            id: caller.app.clock.new_uuid().to_string(),
+            session_id: None,
+            agent_run_id: None,
+        };
         let prepared = Prepared::new(&caller.app, tx, spec, arguments, ids).await?;
+        let event = Event::of("tested", "tool_version", version, None::<&()>, None::<&()>);
         Ok(Change::one(prepared, event))
-    });
-    let prepared = match pending.await? {
+    };
+    let prepared = match caller.pend(&key, Prepared::timeout, prepare).await? {
         Pending::Prepared(prepared) => prepared,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
     };
@@ -188,16 +186,6 @@ pub(super) fn checked(spec: &Spec, body: ToolArguments) -> Result<Value> {
     let checked = spec.check_arguments(&arguments);
     checked.map_err(|found| ApiError::invalid_within("/arguments", found))?;
     Ok(arguments)
-}
-
-/// Most time that a call of this tool may take.
-pub(super) fn longest(spec: &Spec) -> std::time::Duration {
-    let seconds = match spec.way() {
-        Ok(Way::Http(call)) => call.timeout_seconds,
-        Ok(Way::Mcp(call)) => call.timeout_seconds,
-        Ok(Way::Client(_)) | Err(_) => 0,
-    };
-    std::time::Duration::from_secs(seconds.into())
 }
 
 pub(super) fn routes(api: &mut Api) {

@@ -51,8 +51,11 @@ pub(super) async fn create(
         .once_then(
             &key,
             async |tx| {
-                let session = insert(&caller, tx, body).await?;
-                Ok(Change::none(answer(session)))
+                let Change { value, events } = insert(&caller, tx, body).await?;
+                Ok(Change {
+                    value: answer(value),
+                    events,
+                })
             },
             async |made: Created<Session>| match start {
                 true => {
@@ -71,7 +74,7 @@ async fn insert(
     caller: &Caller<SessionsWrite>,
     tx: &mut TenantTx,
     body: CreateSession,
-) -> Result<sessions::Session> {
+) -> Result<Change<sessions::Session>> {
     let new = NewSession {
         agent_id: body.agent_id,
         binding_id: body.binding_id,
@@ -79,13 +82,17 @@ async fn insert(
         metadata: body.metadata,
     };
     let session = flow::create(&caller.app, tx, new).await?;
-    let mut record = locked(caller, tx, session.id).await?;
-    let event = Event::created("session", session.id, &Session::from(session));
-    record.note(event);
-    if body.start {
-        flow::start(&caller.app, tx, &mut record).await?;
+    let event = Event::created("session", session.id, &Session::from(session.clone()));
+    if !body.start {
+        return Ok(Change::one(session, event));
     }
-    record.save(tx, &caller.actor, Some(&caller.request)).await
+    let mut record = locked(caller, tx, session.id).await?;
+    record.note(event);
+    flow::start(&caller.app, tx, &mut record).await?;
+    let saved = record
+        .save(tx, &caller.actor, Some(&caller.request))
+        .await?;
+    Ok(Change::none(saved))
 }
 
 pub(super) async fn list(

@@ -112,18 +112,9 @@ pub(super) async fn call(
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolCall>>> {
-    let (spec, state) = pinned(&caller, (session, run), &function).await?;
-    caller.require_live_if_suspended(state.is_live())?;
-    if !matches!(state, SessionState::Starting | SessionState::Running) {
-        return Err(ApiError::new(
-            Code::SessionOver,
-            "Nobody is left to call for.",
-        ));
-    }
-    let arguments = tools::checked(&spec, body)?;
-    let longest = tools::longest(&spec);
+    let longest = |call: &Call| call.prepared.timeout();
     let prepare =
-        async |tx: &mut TenantTx| begin(&caller, tx, (session, run), spec, arguments).await;
+        async |tx: &mut TenantTx| begin(&caller, tx, (session, run), (&function, body)).await;
     let call = match caller.pend(&key, longest, prepare).await? {
         Pending::Prepared(call) => call,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
@@ -144,27 +135,11 @@ pub(super) async fn report(
     Json(body): Json<ReportToolCall>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolCallFacts>>> {
-    let (spec, state) = pinned(&caller, (session, run), &body.function_name).await?;
-    caller.require_live_if_suspended(state.is_live())?;
-    if spec.client.is_none() {
-        let invalid = Invalid::new("not_a_client_tool", "Patchbay calls it itself");
-        return Err(ApiError::invalid_at("/function_name", invalid));
-    }
     let clock = &caller.app.clock;
-    let told = ToolCallFacts {
-        id: clock.new_id(),
-        function_name: body.function_name.into_inner(),
-        way: spec.way()?.name().to_owned(),
-        status: Some(match body.status {
-            ReportedStatus::Succeeded => "succeeded".to_owned(),
-            ReportedStatus::Failed => "failed".to_owned(),
-        }),
-        error_code: body.error_code.map(Word::into_inner),
-        http_status: None,
-        duration_ms: Some(body.duration_ms),
-        size_bytes: Some(body.size_bytes),
-    };
     let write = async |tx: &mut TenantTx| {
+        let (spec, state) = pinned(tx, (session, run), &body.function_name).await?;
+        caller.require_live_if_suspended(state.is_live())?;
+        let told = body.told(clock.new_id(), &spec)?;
         let facts = Facts {
             agent_run_id: Some(run),
             tool_call: Some(told.clone()),
@@ -178,15 +153,36 @@ pub(super) async fn report(
     caller.once(&key, write).await
 }
 
+impl ReportToolCall {
+    fn told(self, id: ToolCallId, spec: &ToolSpec) -> Result<ToolCallFacts> {
+        if spec.client.is_none() {
+            let invalid = Invalid::new("not_a_client_tool", "Patchbay calls it itself");
+            return Err(ApiError::invalid_at("/function_name", invalid));
+        }
+        let status = match self.status {
+            ReportedStatus::Succeeded => "succeeded",
+            ReportedStatus::Failed => "failed",
+        };
+        Ok(ToolCallFacts {
+            id,
+            function_name: self.function_name.into_inner(),
+            way: spec.way()?.name().to_owned(),
+            status: Some(status.to_owned()),
+            error_code: self.error_code.map(Word::into_inner),
+            http_status: None,
+            duration_ms: Some(self.duration_ms),
+            size_bytes: Some(self.size_bytes),
+        })
+    }
+}
+
 /// The version that the run's configuration pins under this name, and where the session stands.
 async fn pinned(
-    caller: &Caller<Worker>,
+    tx: &mut TenantTx,
     (session, run): (SessionId, AgentRunId),
     function: &str,
 ) -> Result<(ToolSpec, SessionState)> {
-    let mut tx = caller.read().await?;
-    let found = runs::with_configuration(&mut tx, session, run).await?;
-    tx.finish();
+    let found = runs::with_configuration(tx, session, run).await?;
     let (state, document) = found.ok_or_else(ApiError::not_found)?;
     let configuration: Configuration =
         serde_json::from_value(document).map_err(ApiError::internal)?;
@@ -198,9 +194,17 @@ async fn begin(
     caller: &Caller<Worker>,
     tx: &mut TenantTx,
     (session, run): (SessionId, AgentRunId),
-    spec: ToolSpec,
-    arguments: Value,
+    (function, body): (&str, ToolArguments),
 ) -> Result<Change<Call>> {
+    let (spec, state) = pinned(tx, (session, run), function).await?;
+    caller.require_live_if_suspended(state.is_live())?;
+    if !matches!(state, SessionState::Starting | SessionState::Running) {
+        return Err(ApiError::new(
+            Code::SessionOver,
+            "Nobody is left to call for.",
+        ));
+    }
+    let arguments = tools::checked(&spec, body)?;
     let clock = &caller.app.clock;
     let id: ToolCallId = clock.new_id();
     let facts = Facts {
