@@ -199,28 +199,13 @@ async fn begin(
     let (spec, state) = pinned(tx, (session, run), function).await?;
     caller.require_live_if_suspended(state.is_live())?;
     if !matches!(state, SessionState::Starting | SessionState::Running) {
-        return Err(ApiError::new(
-            Code::SessionOver,
-            "Nobody is left to call for.",
-        ));
+        let detail = "Nobody is left to call for.";
+        return Err(ApiError::new(Code::SessionOver, detail));
     }
     let arguments = tools::checked(&spec, body)?;
     let clock = &caller.app.clock;
     let id: ToolCallId = clock.new_id();
-    let facts = Facts {
-        agent_run_id: Some(run),
-        tool_call: Some(ToolCallFacts {
-            id,
-            function_name: spec.function_name.to_string(),
-            way: spec.way()?.name().to_owned(),
-            status: None,
-            error_code: None,
-            http_status: None,
-            duration_ms: None,
-            size_bytes: None,
-        }),
-        ..Facts::default()
-    };
+    let facts = begun(run, id, &spec)?;
     let mut timeline = Timeline::of(session);
     timeline.add(clock.now(), "tool_call.started", facts.clone());
     timeline.write(tx, clock).await?;
@@ -235,6 +220,25 @@ async fn begin(
         facts,
         prepared,
     }))
+}
+
+/// What the timeline says of a call that begins.
+fn begun(run: AgentRunId, id: ToolCallId, spec: &ToolSpec) -> Result<Facts> {
+    let call = ToolCallFacts {
+        id,
+        function_name: spec.function_name.to_string(),
+        way: spec.way()?.name().to_owned(),
+        status: None,
+        error_code: None,
+        http_status: None,
+        duration_ms: None,
+        size_bytes: None,
+    };
+    Ok(Facts {
+        agent_run_id: Some(run),
+        tool_call: Some(call),
+        ..Facts::default()
+    })
 }
 
 async fn finish(
@@ -262,8 +266,8 @@ async fn finish(
         error: outcome.error.map(ToolFailure::from),
         http_status: outcome.http_status,
     };
-    // The session may have been erased meanwhile, and its timeline with it.
-    if sessions::find(tx, call.session, false).await?.is_some() {
+    // The session may have been erased meanwhile, and its timeline with it; not from here on.
+    if sessions::find(tx, call.session, true).await?.is_some() {
         let mut timeline = Timeline::of(call.session);
         timeline.add(clock.now(), "tool_call.finished", facts);
         timeline.write(tx, clock).await?;
