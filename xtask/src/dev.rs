@@ -251,6 +251,7 @@ fn demo_tenant(running: &Running, folder: &Path) -> Result<Seeded> {
 fn print_welcome(running: &Running, demo: &Seeded, took: Duration) {
     let Running {
         base,
+        scripted_url,
         operator_key,
         stack,
         ..
@@ -263,6 +264,7 @@ Patchbay is up after {:.1} s.
   API            {base}
   Documentation  {base}/docs/
   LiveKit        {}
+  Shop           {scripted_url}/shop (for tools to call; {scripted_url}/v1 are providers that follow a script)
   Logs           {}
   Operator key   {operator_key}
   Demo tenant    {tenant}

@@ -299,13 +299,53 @@ fn conclude(call: &HttpCall, answer: Answer, secrets: &BTreeMap<String, String>)
 /// A tool that answers what it was sent must not tell the model our secrets.
 pub fn without_secrets(body: Bytes, secrets: &BTreeMap<String, String>) -> Bytes {
     let text = String::from_utf8_lossy(&body);
-    let told = |secret: &&String| !secret.is_empty() && text.contains(&***secret);
-    if !secrets.values().any(|secret| told(&secret)) {
+    let forms: Vec<_> = secrets.values().flat_map(|secret| forms(secret)).collect();
+    if !forms.iter().any(|form| text.contains(form)) {
         return body;
     }
-    let hidden = secrets.values().filter(|secret| told(secret));
-    let hidden = hidden.fold(text.clone().into_owned(), |text, secret| {
-        text.replace(secret, HIDDEN)
-    });
+    let text = text.into_owned();
+    let hidden = forms
+        .iter()
+        .fold(text, |text, form| text.replace(form, HIDDEN));
     hidden.into()
+}
+
+/// How a secret may be spelled in an answer: as it is, in JSON, or in a URL.
+fn forms(secret: &str) -> Vec<String> {
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let json = json.trim_matches('"').to_owned();
+    let url: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let mut forms = vec![
+        json.replace('/', "\\/"),
+        json,
+        url.replace('+', "%20"),
+        url,
+        secret.to_owned(),
+    ];
+    forms.retain(|form| !form.is_empty());
+    forms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_however_it_is_spelled() {
+        let secrets = BTreeMap::from([("S".to_owned(), "a\"b/c d\\".to_owned())]);
+        for told in [
+            r#"it is a"b/c d\"#,
+            r#"{"t": "Bearer a\"b/c d\\"}"#,
+            r#"{"t": "a\"b\/c d\\"}"#,
+            "/x?y=a%22b%2Fc%20d%5C",
+            "y=a%22b%2Fc+d%5C",
+        ] {
+            let told = without_secrets(told.into(), &secrets);
+            let told = String::from_utf8(told.to_vec()).unwrap();
+            assert!(told.contains(HIDDEN), "{told}");
+            assert!(!told.contains("b/c") && !told.contains("%2Fc"), "{told}");
+        }
+        let other = Bytes::from_static(b"nothing of it");
+        assert_eq!(without_secrets(other.clone(), &secrets), other);
+    }
 }
