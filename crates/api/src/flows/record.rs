@@ -63,6 +63,12 @@ pub struct Record {
 /// When somebody joined and left.
 type Stay = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
+/// Whether this is somebody, no agent, who was in the room and not only invited.
+fn was_here(participant: &Participant) -> bool {
+    let seen = participant.joined_at.or(participant.left_at);
+    participant.kind != "agent" && seen.is_some()
+}
+
 /// How things stood when the record was loaded; what differs at the end goes onto the timeline.
 struct Known {
     state: SessionState,
@@ -180,7 +186,7 @@ impl Record {
             running_at: session.running_at,
             room_missing_since: session.room_missing_since,
             room_deleted: session.room_deleted_at.is_some(),
-            visited: self.participants.iter().any(|p| p.kind != "agent"),
+            visited: self.participants.iter().any(was_here),
             max_duration: TimeDelta::seconds(session.max_duration_seconds.into()),
             runs: self
                 .runs

@@ -259,7 +259,7 @@ async fn create(
     let CreateBinding {
         prompt_version_id,
         runtime_config_version_id,
-        tool_version_ids: tools,
+        tool_version_ids: mut tools,
         note,
     } = body;
     let mut row = bindings::Binding {
@@ -282,6 +282,7 @@ async fn create(
         agents::update(tx, &agent).await?;
         row.number = agent.last_binding;
         bindings::insert(tx, &row, &tools).await?;
+        tools.sort_by_key(|version| version.uuid());
         let value = Binding::new(row, tools, None);
         let event = Event::created("binding", value.id, &value);
         let location = format!("{path}/{}", value.id);

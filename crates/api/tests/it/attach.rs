@@ -237,6 +237,34 @@ async fn a_further_agent_comes_and_goes_and_the_session_runs_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_who_never_came_has_not_been_there() {
+    let app = TestApp::start_with(&CALM).await;
+    let fixture = app.tenant("acme").await;
+    let session = running(&app, &fixture).await;
+    let path = attach_path(&fixture, &session);
+    let user = json!({ "type": "user", "name": "Ada" });
+    fixture.admin.post(&path, &user).await.expect(201);
+    deliver(
+        &app,
+        &event("EV_over", "room_finished", &session, now(), None),
+    )
+    .await
+    .expect(200);
+    let ended = eventually("ended", Duration::from_secs(5), async || {
+        let session = fixture.read(&session).await;
+        (session["state"] == "ended").then_some(session)
+    })
+    .await;
+    assert_eq!(ended["end_reason"], "abandoned");
+    let people = part(&fixture, &session, "participants").await;
+    let ada = people.iter().find(|p| p["name"] == "Ada").unwrap();
+    assert_eq!(
+        (&ada["joined_at"], &ada["left_at"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_attached_is_refused_by_name() {
     let app = TestApp::start_with(&[&CALM[..], &["--max-participants=3"]].concat()).await;
     let fixture = app.tenant("acme").await;
