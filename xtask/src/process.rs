@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{Read as _, Seek as _},
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -244,13 +244,20 @@ fn tempfile() -> Result<File> {
     Ok(file)
 }
 
-/// The first free port from `preferred` on, said aloud where it is another one; any for 0.
+/// The first free port from `preferred` on, said aloud where it is another one; any for 0. Free means
+/// for TCP and for UDP.
 pub fn free_port(what: &str, preferred: u16) -> Result<u16> {
+    let is_free = |port| {
+        let tcp = TcpListener::bind(("127.0.0.1", port)).ok()?;
+        let port = tcp.local_addr().ok()?.port();
+        UdpSocket::bind(("127.0.0.1", port)).ok().map(|_| port)
+    };
     if preferred == 0 {
-        return Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port());
+        let found = (0..20).find_map(|_| is_free(0));
+        return found.with_context(|| format!("no port is free for {what}"));
     }
     for port in preferred..preferred.saturating_add(100) {
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if is_free(port).is_some() {
             if port != preferred {
                 println!("· port {preferred} is taken: {what} uses {port}");
             }

@@ -39,6 +39,8 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Binding {}
     #[derive(Debug)]
+    pub enum Number {}
+    #[derive(Debug)]
     pub enum Participant {}
     #[derive(Debug)]
     pub enum Secret {}
@@ -74,6 +76,8 @@ pub type ArtifactId = Id<kind::Artifact>;
 pub type AuditEventId = Id<kind::AuditEvent>;
 /// A binding of an agent to exact versions.
 pub type BindingId = Id<kind::Binding>;
+/// A telephone number's assignment.
+pub type NumberId = Id<kind::Number>;
 /// A participant's record.
 pub type ParticipantId = Id<kind::Participant>;
 /// A sealed value.

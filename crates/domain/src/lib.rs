@@ -12,6 +12,7 @@ pub mod id;
 pub mod invalid;
 pub mod limits;
 pub mod metadata;
+pub mod phone;
 pub mod prompt;
 pub mod runtime;
 pub mod scope;
@@ -21,10 +22,11 @@ pub mod tool;
 
 pub use clock::Clock;
 pub use id::{
-    ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, Id,
+    ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, Id, NumberId,
     ParticipantId, SecretId, SessionEventId, SessionId, TenantId, ToolCallId, TurnId, UsageId,
     UserId, VersionId,
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;
+pub use phone::PhoneNumber;
 pub use scope::Scope;

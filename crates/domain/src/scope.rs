@@ -58,12 +58,14 @@ pub enum Scope {
     SecretsWrite,
     /// Mint join tokens.
     TokensWrite,
+    /// Read which telephone numbers the tenant has.
+    NumbersRead,
     /// Read the audit trail.
     AuditRead,
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 22] = [
+const NAMES: [(Scope, &str); 23] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -85,6 +87,7 @@ const NAMES: [(Scope, &str); 22] = [
     (Scope::SecretsRead, "secrets:read"),
     (Scope::SecretsWrite, "secrets:write"),
     (Scope::TokensWrite, "tokens:write"),
+    (Scope::NumbersRead, "numbers:read"),
     (Scope::AuditRead, "audit:read"),
 ];
 

@@ -14,6 +14,7 @@ mod error;
 pub mod idempotency;
 pub mod jobs;
 pub mod migrations;
+pub mod numbers;
 pub mod participants;
 pub mod runs;
 mod schema;

@@ -60,6 +60,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    phone_numbers (number) {
+        number -> Text,
+        id -> Uuid,
+        tenant_id -> Uuid,
+        assigned_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     webhook_events (id) {
         id -> Text,
         received_at -> Timestamptz,

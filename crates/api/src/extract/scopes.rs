@@ -65,6 +65,8 @@ permission! {
     SecretsWrite = SecretsWrite;
     /// Mint join tokens.
     TokensWrite = TokensWrite;
+    /// Read the tenant's numbers.
+    NumbersRead = NumbersRead | Operator;
     /// Read the audit trail.
     AuditRead = AuditRead;
 }

@@ -6,6 +6,7 @@ mod audit_events;
 mod bindings;
 mod health;
 mod keys;
+mod numbers;
 mod prompts;
 mod runtime_configs;
 mod secrets;
@@ -36,6 +37,7 @@ pub fn api() -> Api {
         users::routes,
         secrets::routes,
         tokens::routes,
+        numbers::routes,
         audit_events::routes,
         webhooks::routes,
     ] {

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::support::{Answer, Client, Fixture, TestApp, operations};
+use super::support::{Answer, Client, Fixture, OPERATOR_KEY, TestApp, operations};
 
 /// Operations that need no key of a tenant. This list may only shrink.
 const EXEMPT: [&str; 4] = [
@@ -42,8 +42,13 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
         .post(&fixture.at("keys"), &key)
         .await
         .expect(201);
+    let number = format!("+49301234{}", if fixture.slug == "ours" { 10 } else { 11 });
+    let path = fixture.at(&format!("numbers/{number}"));
+    let operator = Client::new(&fixture.base, Some(OPERATOR_KEY));
+    operator.send(Method::PUT, &path, None).await.expect(200);
     let map = json!({
         "tenant_id": fixture.tenant,
+        "number": number,
         "agent_id": fixture.agent,
         "prompt_id": fixture.prompt,
         "config_id": fixture.config,
@@ -215,7 +220,9 @@ async fn hides_from_others(
             let mut mixed = world.ids.clone();
             mixed[key] = source[key].clone();
             // What goes by a name or digest may be there in both tenants, and PUT creates it.
-            if source[key] == world.ids[key] || (method == "PUT" && key == "name") {
+            if source[key] == world.ids[key]
+                || (method == "PUT" && ["name", "number"].contains(&key))
+            {
                 continue;
             }
             let client = caller(world, operation);

@@ -17,6 +17,7 @@ mod faults;
 mod health;
 mod idempotency;
 mod mcp;
+mod numbers;
 mod rates;
 mod rls;
 mod secrets;

@@ -1,0 +1,116 @@
+//! Telephone numbers in the one form that everybody understands: E.164.
+
+use std::{fmt, ops::Deref, str::FromStr};
+
+use phonenumber::Mode;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{
+    __dev::ComposeSchema,
+    ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, Type},
+    },
+};
+
+use crate::Invalid;
+
+/// A telephone number that exists in its country's numbering plan, as `+` and digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct PhoneNumber(String);
+
+impl FromStr for PhoneNumber {
+    type Err = Invalid;
+
+    /// Takes any usual spelling with a country code, such as `+49 (30) 123456`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = |message: &str| Invalid::new("invalid_number", message);
+        if !text.trim_start().starts_with('+') || text.len() > 40 {
+            return Err(invalid("a number begins with `+` and its country code"));
+        }
+        let number = phonenumber::parse(None, text).map_err(|e| invalid(&e.to_string()))?;
+        if number.extension().is_some() {
+            return Err(invalid("a number with an extension cannot be called"));
+        }
+        if !phonenumber::is_valid(&number) {
+            return Err(invalid(
+                "there is no such number in its country's numbering plan",
+            ));
+        }
+        Ok(Self(
+            phonenumber::format(&number).mode(Mode::E164).to_string(),
+        ))
+    }
+}
+
+impl Deref for PhoneNumber {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PhoneNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl ComposeSchema for PhoneNumber {
+    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(3))
+            .max_length(Some(40))
+            .description(Some("A telephone number. Any usual spelling with a country code is taken; E.164 is answered."))
+            .into()
+    }
+}
+impl ToSchema for PhoneNumber {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_becomes_one() {
+        for spelling in [
+            "+4930123456",
+            "+49 (30) 123456",
+            "+49-30-123456",
+            " +49 30 123456",
+        ] {
+            let number: PhoneNumber = spelling.parse().unwrap();
+            assert_eq!(&*number, "+4930123456", "{spelling}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_call_is_refused() {
+        for wrong in [
+            "",
+            "030 123456",
+            "4930123456",
+            "+1234",
+            "+999123456789",
+            "+4930123456x12",
+            "+49301234567890123456",
+            "+abc",
+            "sip:+4930123456@x",
+        ] {
+            assert_eq!(
+                wrong.parse::<PhoneNumber>().unwrap_err().code,
+                "invalid_number",
+                "{wrong}"
+            );
+        }
+    }
+}
