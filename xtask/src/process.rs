@@ -70,6 +70,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Where its output goes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Its name.
     pub const fn name(&self) -> &'static str {
         self.name

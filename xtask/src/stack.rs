@@ -150,13 +150,8 @@ impl Stack {
         };
         let port = url.rsplit(':').next().unwrap_or_default();
         let port: u16 = port.split('/').next().unwrap_or_default().parse()?;
-        wait_for(
-            name,
-            PATIENCE,
-            &self.folder.join("restart.log"),
-            server,
-            || listens(port),
-        )
+        let log = server.log().to_owned();
+        wait_for(name, PATIENCE, &log, server, || listens(port))
     }
 
     fn start_postgres(&mut self, tools: &Tools, secrets: &Secrets, preferred: u16) -> Result<()> {

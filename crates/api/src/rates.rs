@@ -321,3 +321,39 @@ impl RateState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_key_is_known_again_by_its_secret_and_class() {
+        let one = Rates {
+            reads: 1,
+            writes: 1,
+            starts: 1,
+        };
+        let limits = RateLimits::new(one, one, 1, 1);
+        let (key, tenant) = (
+            ApiKeyId::new(uuid::Uuid::max()),
+            TenantId::new(uuid::Uuid::nil()),
+        );
+        let admit = || {
+            let (state, outcome) = limits.admit(key, tenant, TenantLimits::default(), Class::Reads);
+            limits.note_refusal(key, [1; 32], Class::Reads, &state);
+            outcome
+        };
+        admit().unwrap();
+        assert!(limits.still_refused(key, &[1; 32], Class::Reads).is_none());
+        admit().unwrap_err();
+        assert!(limits.still_refused(key, &[1; 32], Class::Reads).is_some());
+        assert!(
+            limits.still_refused(key, &[2; 32], Class::Reads).is_none(),
+            "another secret"
+        );
+        assert!(
+            limits.still_refused(key, &[1; 32], Class::Writes).is_none(),
+            "another class"
+        );
+    }
+}

@@ -26,10 +26,20 @@ pub struct Facts {
     pub tool_call: Option<ToolCallFacts>,
 }
 
+/// How a tool call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallStatus {
+    /// There was an answer.
+    Succeeded,
+    /// There was none, or an error.
+    Failed,
+}
+
 /// What is told of a tool call: never its arguments or its result.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "way": "http",
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "kind": "http",
     "status": "succeeded", "error_code": null, "http_status": 200, "duration_ms": 84, "size_bytes": 512
 }))]
 pub struct ToolCallFacts {
@@ -40,11 +50,10 @@ pub struct ToolCallFacts {
     pub function_name: String,
     /// How it is called: `http`, `mcp` or `client`.
     #[schema(max_length = 10)]
-    pub way: String,
-    /// `succeeded` or `failed`; null while it is under way. A call without an end was interrupted,
-    /// and its outcome is not known.
-    #[schema(max_length = 20)]
-    pub status: Option<String>,
+    pub kind: String,
+    /// How it ended; null while it is under way. A call without an end was interrupted, and its outcome
+    /// is not known.
+    pub status: Option<CallStatus>,
     /// Code of the failure.
     #[schema(max_length = 64)]
     pub error_code: Option<String>,

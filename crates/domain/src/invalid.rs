@@ -60,3 +60,8 @@ pub struct Violation {
     )]
     pub message: String,
 }
+
+/// One token of a JSON pointer (RFC 6901).
+pub(crate) fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}

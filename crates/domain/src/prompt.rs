@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Invalid, Violation,
+    invalid::escape,
     text::{Description, TemplateSource, Text, is_identifier},
 };
 
@@ -213,7 +214,8 @@ fn render(source: &str, values: Value) -> Result<String, Invalid> {
     Ok(text)
 }
 
-fn template_error(error: &minijinja::Error) -> String {
+/// What is wrong with a template, and where.
+pub(crate) fn template_error(error: &minijinja::Error) -> String {
     let line = error.line().map(|line| format!(" (line {line})"));
     let detail = error.detail().map(|detail| format!(": {detail}"));
     format!(
@@ -222,11 +224,6 @@ fn template_error(error: &minijinja::Error) -> String {
         detail.unwrap_or_default(),
         line.unwrap_or_default()
     )
-}
-
-/// One token of a JSON pointer (RFC 6901).
-fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

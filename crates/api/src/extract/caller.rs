@@ -99,24 +99,24 @@ impl<P: Permission> FromRequest for Caller<P> {
                 .app_data::<web::Data<App>>()
                 .map(|data| Arc::clone(data))
                 .ok_or_else(|| ApiError::internal("no state"))?;
-            let identity = match identify(&app, &request).await {
+            let class = class(&request);
+            let identity = match identify(&app, &request, class).await {
                 Err(error) if error.is(Code::InvalidKey) => {
                     return Err(limit_failure(&app, &request, error));
                 }
                 identity => identity?,
             };
-            limit(&app, &request, &identity)?;
+            limit(&app, &request, &identity, class)?;
             admit::<P>(app, &request, identity)
         })
     }
 }
 
 /// Counts the request; the installation's own keys are not limited.
-fn limit(app: &App, request: &HttpRequest, identity: &Identity) -> Result<()> {
+fn limit(app: &App, request: &HttpRequest, identity: &Identity, class: Class) -> Result<()> {
     let (Actor::Key(key), Some(tenant)) = (&identity.actor, identity.tenant) else {
         return Ok(());
     };
-    let class = class(request);
     let (state, outcome) = app.rates.admit(*key, tenant, identity.limits, class);
     app.rates
         .note_refusal(*key, identity.secret_hash, class, &state);
@@ -193,7 +193,7 @@ fn admit<P: Permission>(
 }
 
 /// The holder of the key in the request.
-async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
+async fn identify(app: &App, request: &HttpRequest, class: Class) -> Result<Identity> {
     let denied = |detail: &str| ApiError::new(Code::InvalidKey, detail);
     let token = request
         .headers()
@@ -231,7 +231,7 @@ async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
     if address.is_some_and(|address| app.rates.is_hopeless(address, id)) {
         return Err(unknown());
     }
-    if let Some((state, error)) = app.rates.still_refused(id, &hash, class(request)) {
+    if let Some((state, error)) = app.rates.still_refused(id, &hash, class) {
         request.extensions_mut().insert(state);
         // Whoever does not wait is made to: a flood over few connections slows down by itself.
         actix_web::rt::time::sleep(REFUSAL_PAUSE).await;

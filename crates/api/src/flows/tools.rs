@@ -6,26 +6,23 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use patchbay_domain::{
     Invalid, Violation,
-    tool::{CallIds, HttpCall, HttpRequest, McpCall, ToolSpec, Values, Way},
+    tool::{CallIds, HttpCall, HttpRequest, Kind, McpCall, ToolSpec, Values},
 };
 use patchbay_outbound::{Answer, Error, McpAnswer, Request};
 use patchbay_persistence::{TenantTx, secrets};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{app::App, error::Result, keyring::Sealed};
+use crate::{app::App, error::Result, keyring::Sealed, timeline::CallStatus};
 
 /// What stands where an answer has told a secret.
 const HIDDEN: &str = "[secret]";
 
 /// A call with everything that it takes.
 pub struct Prepared {
-    /// The tool.
-    pub spec: ToolSpec,
-    /// Its arguments, checked.
-    pub arguments: Value,
-    /// Ids of the call.
-    pub ids: CallIds,
+    spec: ToolSpec,
+    arguments: Value,
+    ids: CallIds,
     secrets: std::result::Result<BTreeMap<String, String>, Invalid>,
 }
 
@@ -37,8 +34,7 @@ pub struct Outcome {
     pub error: Option<Invalid>,
     /// Status of the HTTP answer.
     pub http_status: Option<u16>,
-    /// How long it took.
-    pub duration: Duration,
+    duration: Duration,
     /// The answer's body, without secrets.
     pub answer: Bytes,
 }
@@ -105,10 +101,10 @@ impl Prepared {
 
     /// Most time that the call may take.
     pub fn timeout(&self) -> Duration {
-        let seconds = match self.spec.way() {
-            Ok(Way::Http(call)) => call.timeout_seconds,
-            Ok(Way::Mcp(call)) => call.timeout_seconds,
-            Ok(Way::Client(_)) | Err(_) => 0,
+        let seconds = match self.spec.kind() {
+            Ok(Kind::Http(call)) => call.timeout_seconds,
+            Ok(Kind::Mcp(call)) => call.timeout_seconds,
+            Ok(Kind::Client(_)) | Err(_) => 0,
         };
         Duration::from_secs(seconds.into())
     }
@@ -116,41 +112,46 @@ impl Prepared {
     /// Makes the call.
     pub async fn carry_out(&self, app: &App) -> Outcome {
         let started = Instant::now();
-        let mut outcome = match self.attempt(app).await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::failed(error),
+        let attempt = match &self.secrets {
+            Ok(secrets) => {
+                let attempt = self.attempt(app, secrets).await;
+                attempt.map_err(|error| hidden(error, secrets))
+            }
+            Err(error) => Err(error.clone()),
         };
+        let mut outcome = attempt.unwrap_or_else(Outcome::failed);
         outcome.duration = started.elapsed();
         outcome
     }
 
-    async fn attempt(&self, app: &App) -> std::result::Result<Outcome, Invalid> {
-        let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
+    async fn attempt(
+        &self,
+        app: &App,
+        secrets: &BTreeMap<String, String>,
+    ) -> std::result::Result<Outcome, Invalid> {
         let values = Values {
             arguments: &self.arguments,
             secrets,
             call: &self.ids,
         };
-        match self.spec.way()? {
-            Way::Http(call) => {
+        match self.spec.kind()? {
+            Kind::Http(call) => {
                 let request =
                     request(call.render(&values)?, self.timeout(), call.max_answer_bytes)?;
                 let answer = app.outbound.call(request).await.map_err(failure)?;
                 Ok(conclude(call, answer, secrets))
             }
-            Way::Mcp(call) => {
+            Kind::Mcp(call) => {
                 let answer = app.outbound.call_mcp(self.mcp(call, &values)?).await;
                 conclude_mcp(answer.map_err(failure)?, secrets)
             }
-            Way::Client(_) => Err(Invalid::new(
+            Kind::Client(_) => Err(Invalid::new(
                 "not_callable",
                 "the client of a person carries it out",
             )),
         }
     }
-}
 
-impl Prepared {
     fn mcp(
         &self,
         call: &McpCall,
@@ -196,13 +197,22 @@ impl Outcome {
         }
     }
 
-    /// `succeeded` or `failed`.
-    pub const fn status(&self) -> &'static str {
-        if self.error.is_some() {
-            "failed"
-        } else {
-            "succeeded"
+    /// How it ended.
+    pub const fn status(&self) -> CallStatus {
+        match self.error {
+            Some(_) => CallStatus::Failed,
+            None => CallStatus::Succeeded,
         }
+    }
+
+    /// Milliseconds it took.
+    pub fn duration_ms(&self) -> u32 {
+        u32::try_from(self.duration.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of the answer.
+    pub fn size_bytes(&self) -> u32 {
+        u32::try_from(self.answer.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -243,7 +253,7 @@ fn request(
 }
 
 /// Headers as they go out.
-pub fn header_map(headers: Vec<(String, String)>) -> std::result::Result<HeaderMap, Invalid> {
+fn header_map(headers: Vec<(String, String)>) -> std::result::Result<HeaderMap, Invalid> {
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let invalid = || {
@@ -260,7 +270,7 @@ pub fn header_map(headers: Vec<(String, String)>) -> std::result::Result<HeaderM
 }
 
 /// Why there is no answer, as a code for the worker.
-pub fn failure(error: Error) -> Invalid {
+fn failure(error: Error) -> Invalid {
     let code = match &error {
         Error::Refused(_) => "address_refused",
         Error::Timeout(_) => "timeout",
@@ -297,7 +307,7 @@ fn conclude(call: &HttpCall, answer: Answer, secrets: &BTreeMap<String, String>)
 }
 
 /// A tool that answers what it was sent must not tell the model our secrets.
-pub fn without_secrets(body: Bytes, secrets: &BTreeMap<String, String>) -> Bytes {
+fn without_secrets(body: Bytes, secrets: &BTreeMap<String, String>) -> Bytes {
     let text = String::from_utf8_lossy(&body);
     let forms: Vec<_> = secrets.values().flat_map(|secret| forms(secret)).collect();
     if !forms.iter().any(|form| text.contains(form)) {
@@ -308,6 +318,13 @@ pub fn without_secrets(body: Bytes, secrets: &BTreeMap<String, String>) -> Bytes
         .iter()
         .fold(text, |text, form| text.replace(form, HIDDEN));
     hidden.into()
+}
+
+/// The same for the words of a failure, which may be the tool's own.
+fn hidden(mut error: Invalid, secrets: &BTreeMap<String, String>) -> Invalid {
+    let words = without_secrets(error.message.into(), secrets);
+    error.message = String::from_utf8_lossy(&words).into_owned();
+    error
 }
 
 /// How a secret may be spelled in an answer: as it is, in JSON, or in a URL.

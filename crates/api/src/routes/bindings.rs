@@ -256,23 +256,7 @@ async fn create(
     Json(body): Json<CreateBinding>,
     key: IdempotencyKey,
 ) -> Result<Once<Created<Binding>>> {
-    let CreateBinding {
-        prompt_version_id,
-        runtime_config_version_id,
-        tool_version_ids: mut tools,
-        note,
-    } = body;
-    let mut row = bindings::Binding {
-        tenant_id: tenant,
-        id: caller.app.clock.new_id(),
-        agent_id,
-        number: 0,
-        prompt_version_id,
-        runtime_config_version_id,
-        note: note.into_inner(),
-        author: caller.actor.id(),
-        created_at: caller.app.clock.now(),
-    };
+    let (mut row, mut tools) = rows(&caller, (tenant, agent_id), body);
     let path = format!("/api/tenants/{tenant}/agents/{agent_id}/bindings");
     let bind = async |tx: &mut TenantTx| {
         let mut agent = agent(tx, agent_id, true).await?;
@@ -289,6 +273,26 @@ async fn create(
         Ok(Change::one(Created { location, value }, event))
     };
     caller.once(&key, bind).await
+}
+
+/// The binding, without its number yet, and its tools.
+fn rows(
+    caller: &Caller<AgentsWrite>,
+    (tenant_id, agent_id): (TenantId, AgentId),
+    body: CreateBinding,
+) -> (bindings::Binding, Vec<VersionId>) {
+    let row = bindings::Binding {
+        tenant_id,
+        id: caller.app.clock.new_id(),
+        agent_id,
+        number: 0,
+        prompt_version_id: body.prompt_version_id,
+        runtime_config_version_id: body.runtime_config_version_id,
+        note: body.note.into_inner(),
+        author: caller.actor.id(),
+        created_at: caller.app.clock.now(),
+    };
+    (row, body.tool_version_ids)
 }
 
 /// Every version that the binding names exists in this tenant.

@@ -108,22 +108,8 @@ async fn create(
     caller: Caller<TokensWrite>,
     Json(body): Json<CreateToken>,
 ) -> Result<Created<Token>> {
-    let CreateToken {
-        session_id,
-        role,
-        user_id,
-        identity,
-        name,
-        ttl_seconds,
-    } = body;
-    let wish = Wish {
-        role,
-        user_id,
-        identity,
-        name,
-        ttl_seconds,
-    };
-    let wish = wish.check()?;
+    let session_id = body.session_id;
+    let wish = Wish::from(body).check()?;
     let mut tx = caller.read().await?;
     let session = sessions::find(&mut tx, session_id, false).await?;
     let session = session.ok_or_else(ApiError::not_found)?;
@@ -159,6 +145,26 @@ pub(super) struct Guest {
     pub is_chosen: bool,
     role: TokenRole,
     ttl: u32,
+}
+
+impl From<CreateToken> for Wish {
+    fn from(body: CreateToken) -> Self {
+        let CreateToken {
+            session_id: _,
+            role,
+            user_id,
+            identity,
+            name,
+            ttl_seconds,
+        } = body;
+        Self {
+            role,
+            user_id,
+            identity,
+            name,
+            ttl_seconds,
+        }
+    }
 }
 
 impl Wish {

@@ -4,7 +4,7 @@ use actix_web::{http::Method, rt};
 use patchbay_domain::{
     ArtifactId, TenantId, VersionId,
     artifact::ArtifactKind,
-    tool::{CallIds, ToolSpec as Spec, Way},
+    tool::{CallIds, Kind, ToolSpec as Spec},
 };
 use patchbay_persistence::{TenantTx, artifacts as rows};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::{
     flows::tools::{self as flow, Outcome, Prepared},
     once::{Once, Pending},
     openapi::{Api, Doc},
+    timeline::CallStatus,
 };
 
 /// Most bytes of an answer that a test shows.
@@ -60,9 +61,8 @@ pub struct ToolFailure {
     "duration_ms": 84, "size_bytes": 27, "answer": "{\"order\":{\"state\":\"sent\"}}", "answer_cut": false
 }))]
 pub struct ToolTest {
-    /// `succeeded` or `failed`.
-    #[schema(max_length = 20)]
-    status: String,
+    /// How it ended.
+    status: CallStatus,
     /// What the model would be told.
     result: Value,
     /// Why it failed.
@@ -93,9 +93,9 @@ impl Resource for ToolTest {
 impl From<Outcome> for ToolTest {
     fn from(outcome: Outcome) -> Self {
         Self {
-            status: outcome.status().to_owned(),
-            duration_ms: millis(&outcome),
-            size_bytes: size(&outcome),
+            status: outcome.status(),
+            duration_ms: outcome.duration_ms(),
+            size_bytes: outcome.size_bytes(),
             answer: String::from_utf8_lossy(&outcome.answer[..outcome.answer.len().min(SHOWN)])
                 .into_owned(),
             answer_cut: outcome.answer.len() > SHOWN,
@@ -119,14 +119,6 @@ impl From<patchbay_domain::Invalid> for ToolFailure {
     }
 }
 
-pub(super) fn millis(outcome: &Outcome) -> u32 {
-    u32::try_from(outcome.duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-pub(super) fn size(outcome: &Outcome) -> u32 {
-    u32::try_from(outcome.answer.len()).unwrap_or(u32::MAX)
-}
-
 async fn create_version(
     caller: Caller<Write>,
     path: Path<(TenantId, ArtifactId)>,
@@ -148,20 +140,7 @@ async fn test(
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolTest>>> {
-    let prepare = async |tx: &mut TenantTx| {
-        let found = rows::find_version(tx, ArtifactKind::Tool, Some(id), version).await?;
-        let spec = found.ok_or_else(ApiError::not_found)?.spec;
-        let spec: Spec = serde_json::from_value(spec).map_err(ApiError::internal)?;
-        let arguments = checked(&spec, body)?;
-        let ids = CallIds {
-            id: caller.app.clock.new_uuid().to_string(),
-            session_id: None,
-            agent_run_id: None,
-        };
-        let prepared = Prepared::new(&caller.app, tx, spec, arguments, ids).await?;
-        let event = Event::of("tested", "tool_version", version, None::<&()>, None::<&()>);
-        Ok(Change::one(prepared, event))
-    };
+    let prepare = async |tx: &mut TenantTx| prepare(&caller, tx, (id, version), body).await;
     let prepared = match caller.pend(&key, Prepared::timeout, prepare).await? {
         Pending::Prepared(prepared) => prepared,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
@@ -176,9 +155,29 @@ async fn test(
     seen_through.await.map_err(ApiError::internal)?
 }
 
+async fn prepare(
+    caller: &Caller<Write>,
+    tx: &mut TenantTx,
+    (id, version): (ArtifactId, VersionId),
+    body: ToolArguments,
+) -> Result<Change<Prepared>> {
+    let found = rows::find_version(tx, ArtifactKind::Tool, Some(id), version).await?;
+    let spec = found.ok_or_else(ApiError::not_found)?.spec;
+    let spec: Spec = serde_json::from_value(spec).map_err(ApiError::internal)?;
+    let arguments = checked(&spec, body)?;
+    let ids = CallIds {
+        id: caller.app.clock.new_uuid().to_string(),
+        session_id: None,
+        agent_run_id: None,
+    };
+    let prepared = Prepared::new(&caller.app, tx, spec, arguments, ids).await?;
+    let event = Event::of("tested", "tool_version", version, None::<&()>, None::<&()>);
+    Ok(Change::one(prepared, event))
+}
+
 /// The arguments, if the tool is one that Patchbay calls and its schema allows them.
 pub(super) fn checked(spec: &Spec, body: ToolArguments) -> Result<Value> {
-    if let Way::Client(_) = spec.way()? {
+    if let Kind::Client(_) = spec.kind()? {
         let detail = "It is carried out by the client of somebody in the room.";
         return Err(ApiError::new(Code::ToolNotCallable, detail));
     }

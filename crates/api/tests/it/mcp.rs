@@ -1,6 +1,6 @@
 //! Tools of a real MCP server.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,6 @@ async fn call(fixture: &Fixture, url: &str, name: &str, arguments: Value, header
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_of_an_mcp_server_is_called() {
-    assert!(Path::new(SCRIPT).exists());
     let app = TestApp::start_with(&["--outbound-allow=127.0.0.0/8"]).await;
     let fixture = app.tenant("acme").await;
     let secret = json!({ "value": TOKEN, "hosts": ["127.0.0.1"] });
@@ -114,4 +113,19 @@ async fn what_is_no_mcp_server_is_told_apart() {
         assert_eq!(answer["error"]["code"], code, "{path}: {answer}");
         assert!(started.elapsed() < Duration::from_secs(4), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_echoes_a_secret_in_its_error_tells_nobody() {
+    let app = TestApp::start_with(&["--outbound-allow=127.0.0.0/8"]).await;
+    let fixture = app.tenant("acme").await;
+    let secret = json!({ "value": TOKEN, "hosts": ["127.0.0.1"] });
+    let path = fixture.at("secrets/MCP");
+    fixture.admin.put(&path, &secret).await.expect(200);
+    let url = format!("{}/rpc-error", Upstream::start().url);
+    let headers = json!({ "authorization": "Bearer {{ secrets.MCP }}" });
+    let answer = call(&fixture, &url, "t", json!({}), headers).await;
+    assert_eq!(answer["error"]["code"], "mcp_error", "{answer}");
+    assert!(!answer.to_string().contains(TOKEN), "{answer}");
+    assert!(answer.to_string().contains("[secret]"), "{answer}");
 }

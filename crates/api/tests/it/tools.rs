@@ -30,6 +30,13 @@ fn find_order(upstream: &Upstream, path: &str) -> Value {
     })
 }
 
+/// The same, which takes its time.
+fn slow_order(upstream: &Upstream) -> Value {
+    let mut slow = find_order(upstream, "/slow");
+    slow["http"]["timeout_seconds"] = 2.into();
+    slow
+}
+
 async fn keep_token(fixture: &Fixture) {
     let body = json!({ "value": TOKEN, "hosts": ["127.0.0.1"] });
     fixture
@@ -418,9 +425,7 @@ async fn a_hundred_calls_with_one_key_are_one_call() {
     let app = TestApp::start_with(&[ALLOW]).await;
     let (fixture, upstream) = (app.tenant("acme").await, Upstream::start());
     keep_token(&fixture).await;
-    let mut slow = find_order(&upstream, "/slow");
-    slow["http"]["timeout_seconds"] = 5.into();
-    let (_, tools) = calls_of(&fixture, &[slow]).await;
+    let (_, tools) = calls_of(&fixture, &[slow_order(&upstream)]).await;
     let path = format!("{tools}/find_order");
     let body = json!({ "arguments": { "number": "A-17" } });
     let worker = keyed(&app.worker(), "turn-1");
@@ -448,9 +453,7 @@ async fn a_worker_that_hangs_up_does_not_lose_the_outcome() {
     let app = TestApp::start_with(&[ALLOW]).await;
     let (fixture, upstream) = (app.tenant("acme").await, Upstream::start());
     keep_token(&fixture).await;
-    let mut slow = find_order(&upstream, "/slow");
-    slow["http"]["timeout_seconds"] = 5.into();
-    let (_, tools) = calls_of(&fixture, &[slow]).await;
+    let (_, tools) = calls_of(&fixture, &[slow_order(&upstream)]).await;
     let path = format!("{tools}/find_order");
     let body = json!({ "arguments": { "number": "A-17" } });
     let worker = keyed(&app.worker(), "turn-1");
@@ -482,9 +485,7 @@ async fn after_a_crash_the_outcome_is_unknown_and_the_call_is_not_repeated() {
     let mut api = start();
     let fixture = Fixture::make(&format!("http://127.0.0.1:{port}"), "acme").await;
     keep_token(&fixture).await;
-    let mut slow = find_order(&upstream, "/slow");
-    slow["http"]["timeout_seconds"] = 2.into();
-    let (session, tools) = calls_of(&fixture, &[slow]).await;
+    let (session, tools) = calls_of(&fixture, &[slow_order(&upstream)]).await;
     let path = format!("{tools}/find_order");
     let body = json!({ "arguments": { "number": "A-17" } });
     let worker = Client::new(&fixture.base, Some(super::support::WORKER_KEY));

@@ -8,10 +8,10 @@ use url::{Url, form_urlencoded};
 use utoipa::ToSchema;
 
 use super::{
-    check_bytes, check_timeout, default_answer_bytes, default_timeout, escape,
+    check_bytes, check_timeout, default_answer_bytes, default_timeout,
     template::{self, Place, Values},
 };
-use crate::{Invalid, Violation, text::Text};
+use crate::{Invalid, Violation, invalid::escape, text::Text};
 
 /// Most headers, query parameters or form fields.
 const MOST_ENTRIES: usize = 50;

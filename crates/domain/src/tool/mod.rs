@@ -107,7 +107,7 @@ pub struct ClientCall {
 
 /// How a tool is called.
 #[derive(Clone, Copy, Debug)]
-pub enum Way<'a> {
+pub enum Kind<'a> {
     /// Over HTTP.
     Http(&'a HttpCall),
     /// On an MCP server.
@@ -116,7 +116,7 @@ pub enum Way<'a> {
     Client(&'a ClientCall),
 }
 
-impl Way<'_> {
+impl Kind<'_> {
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -143,11 +143,11 @@ const fn default_answer_bytes() -> u32 {
 
 impl ToolSpec {
     /// How it is called: exactly one way is given.
-    pub fn way(&self) -> Result<Way<'_>, Invalid> {
+    pub fn kind(&self) -> Result<Kind<'_>, Invalid> {
         match (&self.http, &self.mcp, &self.client) {
-            (Some(http), None, None) => Ok(Way::Http(http)),
-            (None, Some(mcp), None) => Ok(Way::Mcp(mcp)),
-            (None, None, Some(client)) => Ok(Way::Client(client)),
+            (Some(http), None, None) => Ok(Kind::Http(http)),
+            (None, Some(mcp), None) => Ok(Kind::Mcp(mcp)),
+            (None, None, Some(client)) => Ok(Kind::Client(client)),
             _ => Err(Invalid::new(
                 "one_of",
                 "exactly one of `http`, `mcp` and `client` is needed",
@@ -163,10 +163,12 @@ impl ToolSpec {
             found.push(Invalid::new("invalid_name", message).at("/function_name"));
         }
         schema::check(&self.parameters, &mut found);
-        match self.way() {
-            Ok(Way::Http(http)) => http.check(&self.declared(), &mut found),
-            Ok(Way::Mcp(mcp)) => mcp.check(&mut found),
-            Ok(Way::Client(client)) => check_timeout(client.timeout_seconds, "/client", &mut found),
+        match self.kind() {
+            Ok(Kind::Http(http)) => http.check(&self.declared(), &mut found),
+            Ok(Kind::Mcp(mcp)) => mcp.check(&mut found),
+            Ok(Kind::Client(client)) => {
+                check_timeout(client.timeout_seconds, "/client", &mut found)
+            }
             Err(invalid) => found.push(invalid.at("")),
         }
         if found.is_empty() { Ok(()) } else { Err(found) }
@@ -179,10 +181,10 @@ impl ToolSpec {
 
     /// Where it calls, and the secrets that it sends there.
     pub fn destination(&self) -> Option<(Url, BTreeSet<String>)> {
-        let (url, secrets) = match self.way().ok()? {
-            Way::Http(call) => (http::origin(&call.url).ok()?, call.secrets()),
-            Way::Mcp(mcp) => (http::origin(&mcp.url).ok()?, mcp.secrets()),
-            Way::Client(_) => return None,
+        let (url, secrets) = match self.kind().ok()? {
+            Kind::Http(call) => (http::origin(&call.url).ok()?, call.secrets()),
+            Kind::Mcp(mcp) => (http::origin(&mcp.url).ok()?, mcp.secrets()),
+            Kind::Client(_) => return None,
         };
         Some((url, secrets))
     }
@@ -231,11 +233,6 @@ fn check_bytes(bytes: u32, pointer: &str, found: &mut Vec<Violation>) {
         let message = format!("1 to {MAX_ANSWER_BYTES} is allowed, not {bytes}");
         found.push(Invalid::new("out_of_range", message).at(format!("{pointer}/max_answer_bytes")));
     }
-}
-
-/// One token of a JSON pointer (RFC 6901).
-fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

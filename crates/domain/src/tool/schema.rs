@@ -4,8 +4,7 @@
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
-use super::escape;
-use crate::{Invalid, Violation};
+use crate::{Invalid, Violation, invalid::escape};
 
 /// Most bytes of a schema, and of arguments.
 const MOST_BYTES: usize = 65_536;

@@ -8,7 +8,7 @@ use minijinja::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::{AgentRunId, Invalid, SessionId};
+use crate::{AgentRunId, Invalid, SessionId, prompt::template_error};
 
 /// Instructions that one template may take; ends loops that would never end.
 const FUEL: u64 = 10_000;
@@ -100,12 +100,9 @@ fn sole_expression(source: &str) -> Option<&str> {
 /// The names that a template looks up, such as `arguments.number`.
 fn names(source: &str) -> Result<BTreeSet<String>, Invalid> {
     let environment = environment(Place::Text);
-    let template = environment.template_from_str(source).map_err(|error| {
-        let line = error.line().unwrap_or(1);
-        let detail = error.detail().unwrap_or_default();
-        let message = format!("{}: {detail} (line {line})", error.kind());
-        Invalid::new("invalid_template", message)
-    })?;
+    let template = environment.template_from_str(source);
+    let template =
+        template.map_err(|error| Invalid::new("invalid_template", template_error(&error)))?;
     let globals: BTreeSet<_> = environment.globals().map(|(name, _)| name).collect();
     let mut names: BTreeSet<_> = template.undeclared_variables(true).into_iter().collect();
     names.retain(|name| !globals.contains(&**name));

@@ -10,7 +10,10 @@ use patchbay_persistence::TenantTx;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::dto::{AgentRun, Participant};
+use super::{
+    dto::{AgentRun, Participant},
+    locked,
+};
 use crate::{
     answer::{Created, Resource},
     audit::{Change, Event},
@@ -171,7 +174,7 @@ pub(super) async fn attach(
                 }
                 Wanted::User(wish) => attach_user(&caller, tx, id, wish.check()?).await?,
                 Wanted::Phone => {
-                    record(&caller, tx, id).await?;
+                    locked(&caller, tx, id).await?;
                     let detail = "This installation places no calls.";
                     return Err(ApiError::new(Code::TelephonyNotConfigured, detail));
                 }
@@ -181,11 +184,6 @@ pub(super) async fn attach(
         .await?;
     caller.app.job_due.notify_one();
     Ok(attached)
-}
-
-async fn record<P>(caller: &Caller<P>, tx: &mut TenantTx, id: SessionId) -> Result<Record> {
-    let found = Record::load(tx, &caller.app.clock, id).await?;
-    found.ok_or_else(ApiError::not_found)
 }
 
 /// Whether one more may come into the session now.
@@ -209,7 +207,7 @@ async fn attach_agent(
 ) -> Result<(Attachment, Event)> {
     // The agent's row is locked before the session's, as everywhere.
     let pinned = flow::pin(&caller.app, tx, (agent, binding), variables).await?;
-    let mut record = record(caller, tx, id).await?;
+    let mut record = locked(caller, tx, id).await?;
     require_room(caller, &record)?;
     let run = flow::attach(&caller.app, tx, &mut record, pinned).await?;
     record
@@ -226,17 +224,22 @@ async fn attach_agent(
     Ok((attachment, event))
 }
 
+fn require_tokens_scope<P>(caller: &Caller<P>) -> Result<()> {
+    if !caller.scopes.contains(&Scope::TokensWrite) {
+        let detail = "The answer would hold a join token: this needs the scope `tokens:write` too.";
+        return Err(ApiError::new(Code::MissingScope, detail));
+    }
+    Ok(())
+}
+
 async fn attach_user(
     caller: &Caller<SessionsWrite>,
     tx: &mut TenantTx,
     id: SessionId,
     wish: Wish,
 ) -> Result<(Attachment, Event)> {
-    if !caller.scopes.contains(&Scope::TokensWrite) {
-        let detail = "The answer would hold a join token: this needs the scope `tokens:write` too.";
-        return Err(ApiError::new(Code::MissingScope, detail));
-    }
-    let mut record = record(caller, tx, id).await?;
+    require_tokens_scope(caller)?;
+    let mut record = locked(caller, tx, id).await?;
     let guest: Guest = wish.resolve(&caller.app, tx).await?;
     require_room(caller, &record)?;
     let here = |p: &&patchbay_persistence::participants::Participant| {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{AgentRunId, SessionEventId, SessionId, TenantId};
-use patchbay_persistence::{sessions, timeline};
+use patchbay_persistence::timeline;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,7 +23,7 @@ use crate::{
     "agent_run_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f70",
     "participant": null,
     "tool_call": {
-        "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "way": "http",
+        "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "kind": "http",
         "status": "succeeded", "error_code": null, "http_status": 200, "duration_ms": 84, "size_bytes": 512
     }
 }))]
@@ -93,8 +93,7 @@ pub(super) async fn list(
     list: List<SessionEventFilter>,
 ) -> Result<Page<SessionEvent>> {
     let mut tx = caller.read().await?;
-    let known = sessions::find(&mut tx, id, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    super::require(&mut tx, id).await?;
     let kind = list.filter.kind.as_deref();
     let rows = timeline::list(&mut tx, id, list.window, kind).await?;
     tx.finish();

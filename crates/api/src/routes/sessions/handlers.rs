@@ -7,7 +7,10 @@ use patchbay_domain::{
 };
 use patchbay_persistence::{TenantTx, idempotency, participants, sessions};
 
-use super::dto::{CreateSession, Participant, Session, SessionFilter, StopSession};
+use super::{
+    dto::{CreateSession, Participant, Session, SessionFilter, StopSession},
+    locked,
+};
 use crate::{
     answer::{Created, Deleted, Entity, Page, Settled},
     audit::{Change, Event},
@@ -16,10 +19,7 @@ use crate::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, OptionalJson, Path,
         scopes::{SessionsRead, SessionsStop, SessionsWrite},
     },
-    flows::{
-        record::Record,
-        sessions::{self as flow, NewSession, StopRequest},
-    },
+    flows::sessions::{self as flow, NewSession, StopRequest},
     once::Once,
 };
 
@@ -29,11 +29,6 @@ fn is_dispatched(session: &sessions::Session) -> bool {
 
 fn is_over(session: &sessions::Session) -> bool {
     session.state.is_terminal()
-}
-
-async fn locked<P>(caller: &Caller<P>, tx: &mut TenantTx, id: SessionId) -> Result<Record> {
-    let found = Record::load(tx, &caller.app.clock, id).await?;
-    found.ok_or_else(ApiError::not_found)
 }
 
 pub(super) async fn create(
@@ -221,8 +216,7 @@ pub(super) async fn participants(
     list: List<NoFilter>,
 ) -> Result<Page<Participant>> {
     let mut tx = caller.read().await?;
-    let known = sessions::find(&mut tx, id, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    super::require(&mut tx, id).await?;
     let rows = participants::list(&mut tx, id, list.window).await?;
     tx.finish();
     Ok(Page::new(

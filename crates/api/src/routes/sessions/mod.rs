@@ -10,10 +10,27 @@ mod transcript;
 
 use actix_web::http::Method;
 
+use patchbay_domain::SessionId;
+use patchbay_persistence::{TenantTx, sessions};
+
 use crate::{
-    error::Code,
+    error::{ApiError, Code, Result},
+    extract::Caller,
+    flows::record::Record,
     openapi::{Api, Doc},
 };
+
+/// 404 where there is no such session.
+async fn require(tx: &mut TenantTx, id: SessionId) -> Result<()> {
+    let found = sessions::find(tx, id, false).await?;
+    found.map(drop).ok_or_else(ApiError::not_found)
+}
+
+/// The session with all that changes with it, locked.
+async fn locked<P>(caller: &Caller<P>, tx: &mut TenantTx, id: SessionId) -> Result<Record> {
+    let found = Record::load(tx, &caller.app.clock, id).await?;
+    found.ok_or_else(ApiError::not_found)
+}
 
 pub(super) fn routes(api: &mut Api) {
     let tag = "Sessions";

@@ -19,8 +19,7 @@ pub(super) async fn list(
     list: List<NoFilter>,
 ) -> Result<Page<AgentRun>> {
     let mut tx = caller.read().await?;
-    let known = sessions::find(&mut tx, id, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    super::require(&mut tx, id).await?;
     let rows = runs::list(&mut tx, id, list.window).await?;
     tx.finish();
     Ok(Page::new(&list, rows, |row| row.id.uuid(), AgentRun::from))

@@ -21,7 +21,7 @@ use crate::{
     flows::tools::{Outcome, Prepared},
     once::{Once, Pending},
     routes::tools::{self, ToolArguments, ToolFailure},
-    timeline::{Facts, Timeline, ToolCallFacts},
+    timeline::{CallStatus, Facts, Timeline, ToolCallFacts},
 };
 
 /// How a call went.
@@ -36,9 +36,8 @@ pub struct ToolCall {
     /// The function.
     #[schema(max_length = 64)]
     function_name: String,
-    /// `succeeded` or `failed`.
-    #[schema(max_length = 20)]
-    status: String,
+    /// How it ended.
+    status: CallStatus,
     /// What the model is told; with a failure, what the tool said of it.
     result: Value,
     /// Why it failed.
@@ -52,6 +51,21 @@ pub struct ToolCall {
     /// Bytes of the answer.
     #[schema(minimum = 0)]
     size_bytes: u32,
+}
+
+impl ToolCall {
+    fn new(told: &ToolCallFacts, outcome: Outcome) -> Self {
+        Self {
+            id: told.id,
+            function_name: told.function_name.clone(),
+            status: outcome.status(),
+            duration_ms: outcome.duration_ms(),
+            size_bytes: outcome.size_bytes(),
+            result: outcome.result,
+            error: outcome.error.map(ToolFailure::from),
+            http_status: outcome.http_status,
+        }
+    }
 }
 
 impl Resource for ToolCall {
@@ -68,16 +82,6 @@ impl Resource for ToolCallFacts {
     }
 }
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReportedStatus {
-    /// There was an answer.
-    Succeeded,
-    /// There was none, or an error.
-    Failed,
-}
-
 /// A call that a participant has carried out.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,7 +90,7 @@ pub struct ReportToolCall {
     /// The function, which the run's configuration pins as one of kind `client`.
     function_name: Text<1, 64>,
     /// How it ended.
-    status: ReportedStatus,
+    status: CallStatus,
     /// Code of the failure, such as `rpc_1502`.
     error_code: Option<Word>,
     /// Milliseconds it took.
@@ -159,15 +163,11 @@ impl ReportToolCall {
             let invalid = Invalid::new("not_a_client_tool", "Patchbay calls it itself");
             return Err(ApiError::invalid_at("/function_name", invalid));
         }
-        let status = match self.status {
-            ReportedStatus::Succeeded => "succeeded",
-            ReportedStatus::Failed => "failed",
-        };
         Ok(ToolCallFacts {
             id,
             function_name: self.function_name.into_inner(),
-            way: spec.way()?.name().to_owned(),
-            status: Some(status.to_owned()),
+            kind: spec.kind()?.name().to_owned(),
+            status: Some(self.status),
             error_code: self.error_code.map(Word::into_inner),
             http_status: None,
             duration_ms: Some(self.duration_ms),
@@ -227,7 +227,7 @@ fn begun(run: AgentRunId, id: ToolCallId, spec: &ToolSpec) -> Result<Facts> {
     let call = ToolCallFacts {
         id,
         function_name: spec.function_name.to_string(),
-        way: spec.way()?.name().to_owned(),
+        kind: spec.kind()?.name().to_owned(),
         status: None,
         error_code: None,
         http_status: None,
@@ -251,21 +251,12 @@ async fn finish(
     let Some(told) = &mut facts.tool_call else {
         return Err(ApiError::internal("a call without its facts"));
     };
-    told.status = Some(outcome.status().to_owned());
+    told.status = Some(outcome.status());
     told.error_code = outcome.error.as_ref().map(|error| error.code.clone());
     told.http_status = outcome.http_status;
-    told.duration_ms = Some(tools::millis(&outcome));
-    told.size_bytes = Some(tools::size(&outcome));
-    let answer = ToolCall {
-        id: told.id,
-        function_name: told.function_name.clone(),
-        status: outcome.status().to_owned(),
-        duration_ms: tools::millis(&outcome),
-        size_bytes: tools::size(&outcome),
-        result: outcome.result,
-        error: outcome.error.map(ToolFailure::from),
-        http_status: outcome.http_status,
-    };
+    told.duration_ms = Some(outcome.duration_ms());
+    told.size_bytes = Some(outcome.size_bytes());
+    let answer = ToolCall::new(told, outcome);
     // The session may have been erased meanwhile, and its timeline with it; not from here on.
     if sessions::find(tx, call.session, true).await?.is_some() {
         let mut timeline = Timeline::of(call.session);

@@ -321,8 +321,7 @@ pub(super) async fn list(
     list: List<NoFilter>,
 ) -> Result<Page<Turn>> {
     let mut tx = caller.read().await?;
-    let known = sessions::find(&mut tx, id, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    super::require(&mut tx, id).await?;
     let rows = transcripts::list(&mut tx, id, list.window).await?;
     tx.finish();
     Page::try_new(&list, rows, |row| row.id.uuid(), Turn::try_from)
@@ -381,8 +380,7 @@ pub(super) async fn usage(
     Path((_, id)): Path<(TenantId, SessionId)>,
 ) -> Result<Entity<SessionUsage>> {
     let mut tx = caller.read().await?;
-    let known = sessions::find(&mut tx, id, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    super::require(&mut tx, id).await?;
     let totals = usage::of_session(&mut tx, id).await?;
     tx.finish();
     let totals = totals.into_iter().map(UsageTotal::from).collect();

@@ -162,36 +162,33 @@ async fn agents(fixture: &Fixture, session: &Value) -> usize {
 
 /// A real client that must hear the greeting and its own 440 Hz.
 async fn hear_the_echo(fixture: &Fixture, session: &Value) {
-    let body = json!({ "session_id": session["id"] });
-    let token = fixture
-        .admin
-        .post(&fixture.at("tokens"), &body)
-        .await
-        .expect(201);
-    let client = tokio::task::spawn_blocking(move || {
-        let text = |name: &str| token[name].as_str().unwrap().to_owned();
-        Command::new(environment("PYTHON"))
-            .args(["-B", &format!("{REPOSITORY}/xtask/client/tone_client.py")])
-            .args([
-                text("server_url"),
-                text("participant_token"),
-                "20".to_owned(),
-            ])
-            .output()
-            .unwrap()
-    });
-    let output = client.await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = join(fixture, session, "tone_client.py").await;
     let digest = session["configuration_digest"].as_str().unwrap();
     assert!(
         said.contains(digest),
         "the agent does not name its configuration: {said}"
     );
+}
+
+/// Joins with one of the real clients, which must succeed; what it printed.
+async fn join(fixture: &Fixture, session: &Value, script: &str) -> String {
+    let body = json!({ "session_id": session["id"] });
+    let path = fixture.at("tokens");
+    let token = fixture.admin.post(&path, &body).await.expect(201);
+    let script = format!("{REPOSITORY}/xtask/client/{script}");
+    let client = tokio::task::spawn_blocking(move || {
+        let text = |name: &str| token[name].as_str().unwrap().to_owned();
+        Command::new(environment("PYTHON"))
+            .args(["-B", &script, &text("server_url")])
+            .args([&text("participant_token"), "30"])
+            .output()
+            .unwrap()
+    });
+    let output = client.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    said
 }
 
 async fn story(webhooks: bool) {

@@ -1,12 +1,12 @@
 //! A real conversation: a caller who speaks, the worker's pipeline, tools, and providers from a script.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{
     super::support::{Fixture, Process, Upstream, environment, eventually, free_port},
-    REPOSITORY, World, list, state_is,
+    REPOSITORY, World, join, list, state_is,
 };
 
 fn start_providers() -> (Process, String) {
@@ -86,7 +86,7 @@ async fn a_conversation_with_tools() {
     });
     let session = talking_agent(&fixture, pipeline(&url, &dead), &[find_order, open_page]).await;
     let running = state_is(&fixture, &session, "running", 30).await;
-    let said = speak(&fixture, &running).await;
+    let said = join(&fixture, &running, "voice_client.py").await;
     assert!(
         said.contains("orders/A-17"),
         "the caller's app was asked to open the page: {said}"
@@ -118,7 +118,7 @@ async fn a_conversation_with_tools() {
         .map(|call| {
             (
                 call["function_name"].clone(),
-                call["way"].clone(),
+                call["kind"].clone(),
                 call["status"].clone(),
             )
         })
@@ -172,36 +172,6 @@ async fn a_conversation_with_tools() {
         };
         assert!(amount >= 1.0 && total["provider"] == "openai", "{total}");
     }
-}
-
-/// A real caller who hears the greeting, speaks, and hears the answer; what they saw.
-async fn speak(fixture: &Fixture, session: &Value) -> String {
-    let body = json!({ "session_id": session["id"] });
-    let token = fixture
-        .admin
-        .post(&fixture.at("tokens"), &body)
-        .await
-        .expect(201);
-    let client = tokio::task::spawn_blocking(move || {
-        let text = |name: &str| token[name].as_str().unwrap().to_owned();
-        Command::new(environment("PYTHON"))
-            .args(["-B", &format!("{REPOSITORY}/xtask/client/voice_client.py")])
-            .args([
-                text("server_url"),
-                text("participant_token"),
-                "30".to_owned(),
-            ])
-            .output()
-            .unwrap()
-    });
-    let output = client.await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    said
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,6 +60,13 @@ async fn answer(
         }
         "/never" => std::future::pending().await,
         "/big" => HttpResponse::Ok().body("x".repeat(70_000)),
+        "/rpc-error" => {
+            let id = serde_json::from_str::<Value>(&text).unwrap_or_default()["id"].clone();
+            let message = format!("bad {}", asked["headers"]["authorization"]);
+            HttpResponse::Ok().json(json!({
+                "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": message },
+            }))
+        }
         "/missing" => HttpResponse::NotFound().json(json!({ "message": "no such order" })),
         "/elsewhere" => HttpResponse::Found()
             .insert_header(("location", "http://10.1.2.3/"))
