@@ -55,6 +55,10 @@ pub enum Code {
     ToolNotCallable,
     TooManyParticipants,
     TelephonyNotConfigured,
+    TrunkInUse,
+    CallNotAnswered,
+    CallOver,
+    CallLimitReached,
     Erased,
     PreconditionFailed,
     BodyTooLarge,
@@ -113,8 +117,12 @@ impl Code {
             Self::TelephonyNotConfigured => (
                 "telephony_not_configured",
                 409,
-                "The installation has no telephone",
+                "The tenant has no SIP trunk",
             ),
+            Self::TrunkInUse => ("trunk_in_use", 409, "A live call uses the trunk"),
+            Self::CallNotAnswered => ("call_not_answered", 409, "Nobody has answered the call"),
+            Self::CallOver => ("call_over", 409, "The call is over"),
+            Self::CallLimitReached => ("call_limit_reached", 429, "Too many telephone calls"),
             Self::Erased => ("erased", 410, "The answer has been erased"),
             Self::InvalidIdempotencyKey => (
                 "invalid_idempotency_key",
@@ -278,6 +286,14 @@ impl ApiError {
         }
     }
 
+    /// A telephone call too many; a line may be free in this many seconds.
+    pub fn call_limit(detail: String, retry_after: u64) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Code::CallLimitReached, detail)
+        }
+    }
+
     /// A request that took longer than it may.
     pub fn timed_out(limit: std::time::Duration) -> Self {
         tracing::error!(?limit, "a request took too long");
@@ -356,7 +372,7 @@ impl From<patchbay_persistence::Error> for ApiError {
             }
             Error::Unique(constraint) => match &*constraint {
                 "tenants_slug_key" => Self::new(Code::SlugTaken, "Another tenant has this slug."),
-                "agents_name_key" | "artifacts_name_key" => {
+                "agents_name_key" | "artifacts_name_key" | "sip_trunks_name_key" => {
                     Self::new(Code::NameTaken, "Another one in this tenant has this name.")
                 }
                 "users_email_key" => {

@@ -167,7 +167,7 @@ impl RateLimits {
         &self,
         key: ApiKeyId,
         tenant: TenantId,
-        limits: TenantLimits,
+        limits: &TenantLimits,
         class: Class,
     ) -> (RateState, Result<()>) {
         let rates = limits.rates(self.tenant);
@@ -339,7 +339,8 @@ mod tests {
             TenantId::new(uuid::Uuid::nil()),
         );
         let admit = || {
-            let (state, outcome) = limits.admit(key, tenant, TenantLimits::default(), Class::Reads);
+            let (state, outcome) =
+                limits.admit(key, tenant, &TenantLimits::default(), Class::Reads);
             limits.note_refusal(key, [1; 32], Class::Reads, &state);
             outcome
         };

@@ -4,7 +4,10 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
-use patchbay_domain::{limits::Rates, session::Timings};
+use patchbay_domain::{
+    limits::{Lines, Rates},
+    session::Timings,
+};
 
 use crate::keyring::KeyRing;
 
@@ -163,6 +166,15 @@ pub struct Settings {
         value_parser = rates
     )]
     pub tenant_limits: Rates,
+    /// Telephone calls of one tenant, unless the operator gave it limits of its own:
+    /// `concurrent=…,per_minute=…,seconds=…`, 0 for any number; `seconds` is the longest call.
+    #[arg(
+        long,
+        env = "PATCHBAY_CALL_LIMITS",
+        default_value = "concurrent=20,per_minute=60,seconds=3600",
+        value_parser = lines
+    )]
+    pub call_limits: Lines,
     /// Failed authentications per minute of one address; 0 for any number.
     #[arg(long, env = "PATCHBAY_ADDRESS_LIMIT", default_value = "120")]
     pub address_limit: u32,
@@ -235,6 +247,9 @@ pub struct Settings {
     /// How often a live session is compared with LiveKit.
     #[arg(long, env = "PATCHBAY_RECONCILE_INTERVAL", default_value = "30s")]
     pub reconcile_interval: Span,
+    /// How often to look how a telephone call that is not answered yet stands.
+    #[arg(long, env = "PATCHBAY_CALL_POLL", default_value = "1s")]
+    pub call_poll: Span,
     /// How often to look for due jobs where no notification came.
     #[arg(long, env = "PATCHBAY_JOB_POLL", default_value = "1s")]
     pub job_poll: Span,
@@ -270,17 +285,38 @@ fn env_name(text: &str) -> Result<String, String> {
 }
 
 fn rates(text: &str) -> Result<Rates, String> {
-    let mut parts = text.split(',');
-    let mut rate = |name: &str| {
-        let part = parts.next().and_then(|part| part.trim().strip_prefix(name));
-        let number = part.and_then(|part| part.strip_prefix('=')?.parse().ok());
-        number.ok_or_else(|| "`reads=3000,writes=600,starts=120` is the form".to_owned())
-    };
+    let [reads, writes, starts] = numbers(text, ["reads", "writes", "starts"])?;
     Ok(Rates {
-        reads: rate("reads")?,
-        writes: rate("writes")?,
-        starts: rate("starts")?,
+        reads,
+        writes,
+        starts,
     })
+}
+
+fn lines(text: &str) -> Result<Lines, String> {
+    let [concurrent, per_minute, seconds] = numbers(text, ["concurrent", "per_minute", "seconds"])?;
+    Ok(Lines {
+        concurrent,
+        per_minute,
+        seconds,
+    })
+}
+
+/// Three named numbers, in their order.
+fn numbers(text: &str, names: [&str; 3]) -> Result<[u32; 3], String> {
+    let mut parts = text.split(',');
+    let mut number = |name: &str| {
+        let part = parts.next()?.trim().strip_prefix(name)?;
+        part.strip_prefix('=')?.parse().ok()
+    };
+    let read = names.map(&mut number);
+    match (read, parts.next()) {
+        ([Some(a), Some(b), Some(c)], None) => Ok([a, b, c]),
+        _ => Err(format!(
+            "`{}` is the form",
+            names.map(|n| format!("{n}=1")).join(",")
+        )),
+    }
 }
 
 impl Settings {
@@ -354,6 +390,7 @@ impl Settings {
             join_poll: self.join_poll.delta(),
             grace: self.agent_grace.delta(),
             reconcile: self.reconcile_interval.delta(),
+            call_poll: self.call_poll.delta(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a session's timeline says: kinds of events, and the facts of each.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{AgentRunId, Clock, SessionId, ToolCallId};
+use patchbay_domain::{AgentRunId, CallId, Clock, SessionId, ToolCallId};
 use patchbay_persistence::{TenantTx, timeline};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +21,9 @@ pub struct Facts {
     /// Identity of the participant that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub participant: Option<String>,
+    /// The telephone call that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<CallId>,
     /// The tool call that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call: Option<ToolCallFacts>,

@@ -39,6 +39,10 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Binding {}
     #[derive(Debug)]
+    pub enum Call {}
+    #[derive(Debug)]
+    pub enum Mapping {}
+    #[derive(Debug)]
     pub enum Number {}
     #[derive(Debug)]
     pub enum Participant {}
@@ -52,6 +56,8 @@ pub mod kind {
     pub enum Tenant {}
     #[derive(Debug)]
     pub enum ToolCall {}
+    #[derive(Debug)]
+    pub enum Trunk {}
     #[derive(Debug)]
     pub enum Turn {}
     #[derive(Debug)]
@@ -76,6 +82,10 @@ pub type ArtifactId = Id<kind::Artifact>;
 pub type AuditEventId = Id<kind::AuditEvent>;
 /// A binding of an agent to exact versions.
 pub type BindingId = Id<kind::Binding>;
+/// A telephone call.
+pub type CallId = Id<kind::Call>;
+/// What happens to calls to a number.
+pub type MappingId = Id<kind::Mapping>;
 /// A telephone number's assignment.
 pub type NumberId = Id<kind::Number>;
 /// A participant's record.
@@ -90,6 +100,8 @@ pub type SessionEventId = Id<kind::SessionEvent>;
 pub type TenantId = Id<kind::Tenant>;
 /// One call of a tool.
 pub type ToolCallId = Id<kind::ToolCall>;
+/// An account with a carrier.
+pub type TrunkId = Id<kind::Trunk>;
 /// One turn of a transcript.
 pub type TurnId = Id<kind::Turn>;
 /// One reported amount of usage.

@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod artifact;
+pub mod call;
 pub mod clock;
 pub mod configuration;
 pub mod email;
@@ -17,14 +18,15 @@ pub mod prompt;
 pub mod runtime;
 pub mod scope;
 pub mod session;
+pub mod sip;
 pub mod text;
 pub mod tool;
 
 pub use clock::Clock;
 pub use id::{
-    ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, Id, NumberId,
-    ParticipantId, SecretId, SessionEventId, SessionId, TenantId, ToolCallId, TurnId, UsageId,
-    UserId, VersionId,
+    ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, CallId, Id,
+    MappingId, NumberId, ParticipantId, SecretId, SessionEventId, SessionId, TenantId, ToolCallId,
+    TrunkId, TurnId, UsageId, UserId, VersionId,
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;

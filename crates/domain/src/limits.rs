@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::{Invalid, PhoneNumber, text::Text};
+
 /// What kind of request it is, for its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -49,7 +51,7 @@ impl Rates {
 }
 
 /// Limits of one tenant, set by the operator. What is null follows the installation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct TenantLimits {
     /// Reads per minute of all its keys together.
@@ -61,6 +63,38 @@ pub struct TenantLimits {
     /// Starts and tool calls per minute of all its keys together.
     #[schema(minimum = 1)]
     pub starts_per_minute: Option<u32>,
+    /// Telephone calls at a time, in both directions.
+    #[schema(minimum = 1)]
+    pub concurrent_calls: Option<u32>,
+    /// Telephone calls that begin in a minute.
+    #[schema(minimum = 1)]
+    pub calls_per_minute: Option<u32>,
+    /// Longest telephone call, in seconds from the answer on.
+    #[schema(minimum = 1)]
+    pub max_call_seconds: Option<u32>,
+    /// Only numbers that begin with one of these may be called; null for any.
+    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    pub allowed_prefixes: Option<Vec<String>>,
+    /// Numbers that begin with one of these may not be called, whatever is allowed.
+    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    pub denied_prefixes: Option<Vec<String>>,
+}
+
+/// What a tenant's telephone may do; 0 for any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// Calls at a time.
+    pub concurrent: u32,
+    /// Calls that begin in a minute.
+    pub per_minute: u32,
+    /// Longest call, in seconds from the answer on.
+    pub seconds: u32,
+}
+
+/// Whether a text may be the beginning of a number: `+` and 1 to 15 digits.
+pub fn is_prefix(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    (1..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit())
 }
 
 impl TenantLimits {
@@ -75,6 +109,62 @@ impl TenantLimits {
             reads: self.reads_per_minute.unwrap_or(installation.reads),
             writes: self.writes_per_minute.unwrap_or(installation.writes),
             starts: self.starts_per_minute.unwrap_or(installation.starts),
+        }
+    }
+
+    /// What the telephone may do, as the installation has it where nothing is set.
+    pub fn lines(&self, installation: Lines) -> Lines {
+        Lines {
+            concurrent: self.concurrent_calls.unwrap_or(installation.concurrent),
+            per_minute: self.calls_per_minute.unwrap_or(installation.per_minute),
+            seconds: self.max_call_seconds.unwrap_or(installation.seconds),
+        }
+    }
+
+    /// Why this number may not be called, if so.
+    pub fn check_number(&self, number: &PhoneNumber) -> Result<(), Invalid> {
+        let begins = |prefixes: &[String]| prefixes.iter().any(|p| number.starts_with(&**p));
+        if self.denied_prefixes.as_deref().is_some_and(begins) {
+            let message = "the operator has denied numbers that begin like this";
+            return Err(Invalid::new("denied_prefix", message));
+        }
+        if self.allowed_prefixes.as_deref().is_some_and(|p| !begins(p)) {
+            let message = "the operator allows only numbers that begin otherwise";
+            return Err(Invalid::new("prefix_not_allowed", message));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_allow_and_deny() {
+        let number: PhoneNumber = "+4930123456".parse().unwrap();
+        let limits = |allowed: Option<&[&str]>, denied: &[&str]| TenantLimits {
+            allowed_prefixes: allowed.map(|a| a.iter().map(ToString::to_string).collect()),
+            denied_prefixes: Some(denied.iter().map(ToString::to_string).collect()),
+            ..TenantLimits::default()
+        };
+        let code = |limits: TenantLimits| limits.check_number(&number).map_err(|e| e.code);
+        assert_eq!(code(TenantLimits::default()), Ok(()));
+        assert_eq!(code(limits(Some(&["+1", "+49"]), &["+44"])), Ok(()));
+        assert_eq!(
+            code(limits(Some(&["+1"]), &[])),
+            Err("prefix_not_allowed".into())
+        );
+        assert_eq!(
+            code(limits(Some(&[]), &[])),
+            Err("prefix_not_allowed".into())
+        );
+        assert_eq!(
+            code(limits(Some(&["+49"]), &["+4930"])),
+            Err("denied_prefix".into())
+        );
+        for (text, good) in [("+49", true), ("+", false), ("49", false), ("+4a", false)] {
+            assert_eq!(is_prefix(text), good, "{text}");
         }
     }
 }

@@ -60,12 +60,20 @@ pub enum Scope {
     TokensWrite,
     /// Read which telephone numbers the tenant has.
     NumbersRead,
+    /// Read telephone calls.
+    CallsRead,
+    /// Make, stop and transfer telephone calls.
+    CallsWrite,
+    /// Read SIP trunks.
+    SipTrunksRead,
+    /// Change SIP trunks.
+    SipTrunksWrite,
     /// Read the audit trail.
     AuditRead,
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 23] = [
+const NAMES: [(Scope, &str); 27] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -88,6 +96,10 @@ const NAMES: [(Scope, &str); 23] = [
     (Scope::SecretsWrite, "secrets:write"),
     (Scope::TokensWrite, "tokens:write"),
     (Scope::NumbersRead, "numbers:read"),
+    (Scope::CallsRead, "calls:read"),
+    (Scope::CallsWrite, "calls:write"),
+    (Scope::SipTrunksRead, "sip-trunks:read"),
+    (Scope::SipTrunksWrite, "sip-trunks:write"),
     (Scope::AuditRead, "audit:read"),
 ];
 
@@ -171,7 +183,7 @@ impl TryFrom<String> for Scope {
 pub enum Preset {
     /// Everything in the tenant but `worker`.
     Admin,
-    /// Everything but the tenant itself, its keys, its audit trail and the writing of secrets.
+    /// Everything but the tenant itself, its keys, its audit trail and the writing of secrets and SIP trunks.
     Editor,
     /// Every `:read` but keys and audit.
     Viewer,
@@ -188,6 +200,7 @@ impl Preset {
             Scope::KeysWrite,
             Scope::AuditRead,
             Scope::SecretsWrite,
+            Scope::SipTrunksWrite,
         ];
         Scope::grantable()
             .filter(|scope| match self {

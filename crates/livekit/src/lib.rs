@@ -1,10 +1,11 @@
 //! LiveKit, as far as a control plane needs it: rooms with their dispatches, participants, join
-//! tokens and webhooks. Media never passes here.
+//! tokens, webhooks and the telephone. Media never passes here.
 //!
 //! Every call has a timeout and is made once: repeating is a decision of the caller, who knows
 //! whether the call is idempotent (`create_room` is, `create_dispatch` is not).
 
 mod rooms;
+mod sip;
 mod tokens;
 mod twirp;
 mod webhooks;
@@ -12,8 +13,9 @@ mod webhooks;
 use std::time::Duration;
 
 pub use rooms::{Dispatch, Participant, ParticipantKind, Room, RoomRequest};
+pub use sip::{Answered, Credentials, Dial, OutboundTrunk, SipObject, Transport};
 pub use tokens::{JoinToken, Role};
-pub use twirp::Error;
+pub use twirp::{Error, SipStatus};
 pub use webhooks::{Event, EventParticipant, EventRoom, Rejected};
 
 /// How LiveKit is reached.

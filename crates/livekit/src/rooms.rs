@@ -1,5 +1,7 @@
 //! Rooms, participants and agent dispatches.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use livekit_api::access_token::VideoGrants;
 use livekit_protocol as proto;
@@ -84,6 +86,8 @@ pub struct Participant {
     pub kind: ParticipantKind,
     /// When it joined, in whole seconds.
     pub joined_at: Option<DateTime<Utc>>,
+    /// What is said of a telephone: `sip.callStatus` and its like.
+    pub attributes: HashMap<String, String>,
 }
 
 /// A dispatch that LiveKit knows of. It does not mean that an agent is coming.
@@ -264,6 +268,7 @@ fn participant(info: proto::ParticipantInfo) -> Participant {
         sid: info.sid,
         identity: info.identity,
         name: info.name,
+        attributes: info.attributes,
     }
 }
 

@@ -3,9 +3,9 @@
 //! The SDK's own client cannot put dispatches into `CreateRoom` and loses the status of an answer
 //! it cannot read, hence this one.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use livekit_api::access_token::VideoGrants;
+use livekit_api::access_token::{SIPGrants, VideoGrants};
 use prost::Message;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -27,6 +27,8 @@ pub enum Error {
         code: String,
         /// The server's words.
         message: String,
+        /// What the other side of a telephone call answered.
+        sip: Option<SipStatus>,
     },
     /// An answer that is no LiveKit answer.
     #[error("LiveKit answered something unreadable: {0}")]
@@ -34,6 +36,31 @@ pub enum Error {
     /// The token for the call could not be made.
     #[error("no access token: {0}")]
     Token(String),
+}
+
+/// What a SIP peer answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipStatus {
+    /// Status code, such as 486.
+    pub code: u16,
+    /// Its words, such as `Busy Here`.
+    pub words: String,
+}
+
+/// What a call's token allows.
+#[derive(Clone, Default)]
+pub(crate) struct Grants {
+    pub(crate) video: VideoGrants,
+    pub(crate) sip: SIPGrants,
+}
+
+impl From<VideoGrants> for Grants {
+    fn from(video: VideoGrants) -> Self {
+        Self {
+            video,
+            sip: SIPGrants::default(),
+        }
+    }
 }
 
 impl Error {
@@ -59,6 +86,16 @@ struct TwirpError {
     code: String,
     #[serde(default)]
     msg: String,
+    #[serde(default)]
+    meta: BTreeMap<String, String>,
+}
+
+impl TwirpError {
+    fn sip(&self) -> Option<SipStatus> {
+        let code = self.meta.get("sip_status_code")?.parse().ok()?;
+        let words = self.meta.get("sip_status").cloned().unwrap_or_default();
+        Some(SipStatus { code, words })
+    }
 }
 
 impl LiveKit {
@@ -67,18 +104,35 @@ impl LiveKit {
         &self,
         service: &str,
         method: &str,
-        grants: VideoGrants,
+        grants: impl Into<Grants>,
         request: &impl Message,
     ) -> Result<A, Error> {
+        let limit = self.settings.timeout;
+        self.call_within(limit, service, method, grants, request)
+            .await
+    }
+
+    /// The same for what may take this long.
+    pub(crate) async fn call_within<A: Message + Default>(
+        &self,
+        limit: Duration,
+        service: &str,
+        method: &str,
+        grants: impl Into<Grants>,
+        request: &impl Message,
+    ) -> Result<A, Error> {
+        let grants = grants.into();
         let token = self
             .access_token()
-            .with_grants(grants)
+            .with_grants(grants.video)
+            .with_sip_grants(grants.sip)
             .with_ttl(Duration::from_secs(60))
             .to_jwt()
             .map_err(|error| Error::Token(error.to_string()))?;
         let response = self
             .http
             .post(format!("{}/twirp/livekit.{service}/{method}", self.base))
+            .timeout(limit)
             .bearer_auth(token)
             .header(CONTENT_TYPE, "application/protobuf")
             .body(request.encode_to_vec())
@@ -90,7 +144,9 @@ impl LiveKit {
         if status.is_success() {
             return A::decode(body).map_err(|error| Error::Garbled(error.to_string()));
         }
-        let TwirpError { code, msg } = serde_json::from_slice(&body).unwrap_or_default();
+        let error: TwirpError = serde_json::from_slice(&body).unwrap_or_default();
+        let sip = error.sip();
+        let TwirpError { code, msg, .. } = error;
         Err(Error::Refused {
             status: status.as_u16(),
             code,
@@ -99,6 +155,7 @@ impl LiveKit {
             } else {
                 msg
             },
+            sip,
         })
     }
 }

@@ -4,6 +4,8 @@
 //! refuses events with an enum value that it does not know, and because a room's TURN password must
 //! not be stored.
 
+use std::collections::HashMap;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use livekit_api::access_token::TokenVerifier;
@@ -64,6 +66,8 @@ pub struct EventParticipant {
     /// Protobuf's name of the reason why it left; empty where it did not.
     #[serde(alias = "disconnectReason")]
     pub disconnect_reason: String,
+    /// What is said of a telephone: `sip.callStatus` and its like.
+    pub attributes: HashMap<String, String>,
 }
 
 impl Event {

@@ -90,14 +90,19 @@ impl Policy {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refused::Credentials);
         }
-        match url.host() {
-            None => return Err(Refused::NoHost),
-            // The parser has understood decimal, octal, hexadecimal and short forms by now.
-            Some(Host::Ipv4(address)) => self.check_address(address.into())?,
-            Some(Host::Ipv6(address)) => self.check_address(address.into())?,
-            Some(Host::Domain(name)) => self.check_name(name)?,
-        }
+        // The parser has understood decimal, octal, hexadecimal and short forms by now.
+        let host = url.host().ok_or(Refused::NoHost)?.to_owned();
+        self.check_host(&host)?;
         Ok(url)
+    }
+
+    /// Checks what can be seen of a host without resolving its name.
+    pub fn check_host(&self, host: &Host) -> Result<(), Refused> {
+        match host {
+            Host::Ipv4(address) => self.check_address((*address).into()),
+            Host::Ipv6(address) => self.check_address((*address).into()),
+            Host::Domain(name) => self.check_name(name),
+        }
     }
 
     fn check_name(&self, name: &str) -> Result<(), Refused> {

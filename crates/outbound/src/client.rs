@@ -14,12 +14,15 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use tokio::time::timeout;
-use url::Url;
+use url::{Host, Url};
 
 use crate::{Network, Policy, Refused, connect::Connector};
 
 /// Most redirects of one call.
 const REDIRECTS: usize = 3;
+
+/// Longest time for a name to be resolved.
+const RESOLVE: Duration = Duration::from_secs(5);
 
 /// A call to be made.
 #[derive(Clone, Debug)]
@@ -82,6 +85,7 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Client {
     policy: Policy,
+    connector: Connector,
     http: legacy::Client<HttpsConnector<Connector>, Full<Bytes>>,
 }
 
@@ -97,11 +101,28 @@ impl Client {
             .map_err(|error| Error::Failed(error.to_string()))?
             .https_or_http()
             .enable_http1()
-            .wrap_connector(connector);
+            .wrap_connector(connector.clone());
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .build(tls);
-        Ok(Self { policy, http })
+        Ok(Self {
+            policy,
+            connector,
+            http,
+        })
+    }
+
+    /// Checks every address that a host has at this moment, for a connection that somebody else is
+    /// about to make.
+    pub async fn check_host(&self, host: &Host) -> Result<(), Error> {
+        self.policy.check_host(host)?;
+        let check = self.connector.admitted(host.to_string());
+        let checked = timeout(RESOLVE, check).await;
+        let checked = checked.map_err(|_| Error::Failed("its name does not resolve".to_owned()))?;
+        match checked {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::Failed(error.to_string())),
+        }
     }
 
     /// Makes the call.

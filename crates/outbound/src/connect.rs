@@ -48,12 +48,7 @@ impl Connector {
         };
         let port = uri.port_u16().unwrap_or(default);
         let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses = self.resolve(host).await?;
-        // One address inside is one too many: a name that mixes them is up to something.
-        for address in &addresses {
-            self.policy.check_address(*address).map_err(refusal)?;
-        }
+        let addresses = self.admitted(host.to_owned()).await?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
             let address = self.network.dial.unwrap_or(SocketAddr::new(address, port));
@@ -67,6 +62,17 @@ impl Connector {
             }
         }
         Err(last)
+    }
+
+    /// The addresses of a host, if all of them may be connected to.
+    pub(crate) async fn admitted(&self, host: String) -> io::Result<Vec<IpAddr>> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses = self.resolve(host).await?;
+        // One address inside is one too many: a name that mixes them is up to something.
+        for address in &addresses {
+            self.policy.check_address(*address).map_err(refusal)?;
+        }
+        Ok(addresses)
     }
 
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {

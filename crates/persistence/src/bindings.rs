@@ -177,3 +177,13 @@ pub async fn list_activations(
         .load(tx)
         .await?)
 }
+
+/// Whose binding it is.
+pub async fn agent_of(tx: &mut TenantTx, id: BindingId) -> Result<Option<AgentId>> {
+    Ok(bindings::table
+        .find((tx.tenant(), id))
+        .select(bindings::agent_id)
+        .first(tx)
+        .await
+        .optional()?)
+}

@@ -18,6 +18,10 @@ use crate::{Result, schema::jobs};
 pub const SESSION: &str = "session";
 /// Look for rooms of ours in LiveKit whose session is over.
 pub const ROOM_SWEEP: &str = "room_sweep";
+/// Compare a SIP trunk or inbound mapping with what LiveKit has of it.
+pub const SIP_OBJECT: &str = "sip_object";
+/// Look for SIP objects that LiveKit has lost, and for some of ours that it should not have.
+pub const SIP_SWEEP: &str = "sip_sweep";
 /// Delete what has aged out.
 pub const PURGE: &str = "purge";
 

@@ -69,6 +69,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    sip_objects (id) {
+        id -> Uuid,
+        tenant_id -> Uuid,
+        kind -> Text,
+        trunk_sid -> Nullable<Text>,
+        rule_sid -> Nullable<Text>,
+        sync_state -> Text,
+        error -> Nullable<Text>,
+        attempts -> Integer,
+        synced_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     webhook_events (id) {
         id -> Text,
         received_at -> Timestamptz,
@@ -273,6 +287,57 @@ diesel::table! {
         revision -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        owner_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    sip_trunks (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        address -> Text,
+        transport -> Text,
+        numbers -> Array<Text>,
+        username -> Nullable<Text>,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    calls (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        session_id -> Uuid,
+        agent_id -> Uuid,
+        direction -> Text,
+        is_primary -> Bool,
+        state -> Text,
+        reason -> Nullable<Text>,
+        hangup_by -> Nullable<Text>,
+        sip_status -> Nullable<Integer>,
+        detail -> Nullable<Text>,
+        from_number -> Nullable<Text>,
+        to_number -> Nullable<Text>,
+        trunk_id -> Nullable<Uuid>,
+        mapping_id -> Nullable<Uuid>,
+        identity -> Text,
+        sip_call_id -> Nullable<Text>,
+        ring_timeout_seconds -> Integer,
+        max_duration_seconds -> Integer,
+        answer_detection -> Text,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        dialing_at -> Nullable<Timestamptz>,
+        sent_at -> Nullable<Timestamptz>,
+        awaited_until -> Nullable<Timestamptz>,
+        ringing_at -> Nullable<Timestamptz>,
+        answered_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+        left_reason -> Nullable<Text>,
+        missing_since -> Nullable<Timestamptz>,
     }
 }
 
@@ -345,6 +410,7 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(tenants, api_keys);
 diesel::allow_tables_to_appear_in_same_query!(webhook_events, rooms);
+diesel::allow_tables_to_appear_in_same_query!(sip_objects, sip_trunks);
 diesel::allow_tables_to_appear_in_same_query!(agent_runs, sessions, configurations);
 diesel::allow_tables_to_appear_in_same_query!(
     bindings,

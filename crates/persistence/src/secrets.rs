@@ -1,9 +1,12 @@
-//! Sealed values. What is sealed is opaque here.
+//! Sealed values. What is sealed is opaque here. A value that belongs to a resource is kept under a
+//! name that no tenant can give, and goes with its owner.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{SecretId, TenantId};
+
+use uuid::Uuid;
 
 use crate::{Result, TenantTx, Window, schema::secrets};
 
@@ -23,6 +26,7 @@ pub struct Secret {
     pub revision: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    pub owner_id: Option<Uuid>,
 }
 
 /// One secret, locked if `lock`.
@@ -53,10 +57,11 @@ pub async fn find_named<'a>(
         .await?)
 }
 
-/// A page of secrets.
+/// A page of the secrets that the tenant keeps itself.
 pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<Secret>> {
     Ok(secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::owner_id.is_null())
         .filter(secrets::id.lt(window.below()))
         .order(secrets::id.desc())
         .limit(window.fetch())
@@ -95,5 +100,14 @@ pub async fn delete(tx: &mut TenantTx, id: SecretId) -> Result<()> {
     diesel::delete(secrets::table.find((tx.tenant(), id)))
         .execute(tx)
         .await?;
+    Ok(())
+}
+
+/// Deletes what belongs to this resource.
+pub async fn delete_owned(tx: &mut TenantTx, owner: Uuid) -> Result<()> {
+    let owned = secrets::table
+        .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::owner_id.eq(owner));
+    diesel::delete(owned).execute(tx).await?;
     Ok(())
 }

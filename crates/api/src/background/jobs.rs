@@ -10,7 +10,7 @@ use super::Shutdown;
 use crate::{
     app::App,
     error::ApiError,
-    flows::{purge, sync},
+    flows::{purge, sip_sync, sync},
 };
 
 /// Jobs that run at a time.
@@ -60,7 +60,7 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
 async fn seed(app: &App) -> bool {
     let seeded = async {
         let mut connection = app.db.connection().await?;
-        for kind in [jobs::ROOM_SWEEP, jobs::PURGE] {
+        for kind in [jobs::ROOM_SWEEP, jobs::SIP_SWEEP, jobs::PURGE] {
             jobs::seed(&mut connection, kind, app.clock.now()).await?;
         }
         Ok::<_, patchbay_persistence::Error>(())
@@ -99,7 +99,7 @@ async fn claim(app: &App, free: usize) -> patchbay_persistence::Result<Vec<Job>>
     jobs::claim(&mut connection, app.clock.now(), lease(app), limit).await
 }
 
-async fn run_one(app: &App, mut job: Job) {
+async fn run_one(app: &Arc<App>, mut job: Job) {
     let claimed = job.clone();
     let work = work(app, &claimed);
     let mut work = std::pin::pin!(work);
@@ -145,7 +145,7 @@ async fn heartbeat(app: &App, job: &mut Job) {
     }
 }
 
-async fn work(app: &App, job: &Job) -> Result<Option<DateTime<Utc>>, String> {
+async fn work(app: &Arc<App>, job: &Job) -> Result<Option<DateTime<Utc>>, String> {
     match (&*job.kind, job.tenant_id) {
         (jobs::SESSION, Some(tenant)) => {
             let id = patchbay_domain::SessionId::new(job.subject_id);
@@ -153,6 +153,15 @@ async fn work(app: &App, job: &Job) -> Result<Option<DateTime<Utc>>, String> {
         }
         (jobs::ROOM_SWEEP, _) => {
             sync::sweep_rooms(app).await.map_err(|e| e.to_string())?;
+            Ok(Some(app.clock.now() + app.timings.reconcile))
+        }
+        (jobs::SIP_OBJECT, Some(tenant)) => {
+            let done = sip_sync::sync(app, tenant, job.subject_id).await;
+            done.map_err(|e| e.to_string())?;
+            Ok(None)
+        }
+        (jobs::SIP_SWEEP, _) => {
+            sip_sync::sweep(app).await.map_err(|e| e.to_string())?;
             Ok(Some(app.clock.now() + app.timings.reconcile))
         }
         (jobs::PURGE, _) => {

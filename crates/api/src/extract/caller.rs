@@ -117,7 +117,7 @@ fn limit(app: &App, request: &HttpRequest, identity: &Identity, class: Class) ->
     let (Actor::Key(key), Some(tenant)) = (&identity.actor, identity.tenant) else {
         return Ok(());
     };
-    let (state, outcome) = app.rates.admit(*key, tenant, identity.limits, class);
+    let (state, outcome) = app.rates.admit(*key, tenant, &identity.limits, class);
     app.rates
         .note_refusal(*key, identity.secret_hash, class, &state);
     request.extensions_mut().insert(state);

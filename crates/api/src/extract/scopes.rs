@@ -67,6 +67,16 @@ permission! {
     TokensWrite = TokensWrite;
     /// Read the tenant's numbers.
     NumbersRead = NumbersRead | Operator;
+    /// Read calls.
+    CallsRead = CallsRead;
+    /// Make, stop and transfer calls.
+    CallsWrite = CallsWrite;
+    /// What a worker may do to a call.
+    CallsAct = CallsWrite | Worker;
+    /// Read SIP trunks.
+    SipTrunksRead = SipTrunksRead;
+    /// Change SIP trunks.
+    SipTrunksWrite = SipTrunksWrite;
     /// Read the audit trail.
     AuditRead = AuditRead;
 }

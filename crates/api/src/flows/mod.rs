@@ -4,10 +4,13 @@
 //! record what was seen (`room_events`), and one job per session (`sync`) compares the two and
 //! takes the next step. Nothing external ever happens inside a transaction.
 
+pub mod calls;
 pub mod purge;
 pub mod record;
 pub mod room_events;
 pub mod secrets;
 pub mod sessions;
+pub mod sip_sync;
 pub mod sync;
+mod telephones;
 pub mod tools;

@@ -1,13 +1,17 @@
 //! What is recorded of a session, in one place: the row, its runs and its participants, locked
 //! together and stored together.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
     AgentRunId, Clock, SessionId,
+    call::CallEvent,
     session::{RunState, RunView, SessionState, View, closed_reason},
 };
 use patchbay_persistence::{
     TenantTx,
+    calls::{self, Call},
     participants::{self, Participant},
     runs::{self, AgentRun},
     sessions::{self, Session},
@@ -44,6 +48,8 @@ pub struct Seen<'a> {
     pub name: &'a str,
     /// `standard`, `agent`, `sip` or `other`.
     pub kind: &'static str,
+    /// What is said of a telephone.
+    pub attributes: &'a HashMap<String, String>,
 }
 
 /// A session with all that changes with it. The row is locked.
@@ -54,9 +60,11 @@ pub struct Record {
     pub runs: Vec<AgentRun>,
     /// Its participants.
     pub participants: Vec<Participant>,
-    clock: Clock,
+    /// Its telephone calls, oldest first.
+    pub calls: Vec<Call>,
+    pub(super) clock: Clock,
     touched_participants: Vec<usize>,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
     known: Known,
 }
 
@@ -74,6 +82,7 @@ struct Known {
     state: SessionState,
     runs: Vec<RunState>,
     participants: Vec<Stay>,
+    calls: Vec<Call>,
 }
 
 impl Record {
@@ -84,6 +93,7 @@ impl Record {
         };
         let runs = runs::of_session(tx, id).await?;
         let participants = participants::of_session(tx, id).await?;
+        let calls = calls::of_session(tx, id).await?;
         let known = Known {
             state: session.state,
             runs: runs.iter().map(|run| run.state).collect(),
@@ -91,11 +101,13 @@ impl Record {
                 .iter()
                 .map(|p| (p.joined_at, p.left_at))
                 .collect(),
+            calls: calls.clone(),
         };
         Ok(Some(Self {
             known,
             runs,
             participants,
+            calls,
             session,
             clock: clock.clone(),
             touched_participants: Vec::new(),
@@ -121,6 +133,13 @@ impl Record {
                 participants::update(tx, participant).await?;
             } else {
                 participants::insert(tx, participant).await?;
+            }
+        }
+        for (index, call) in self.calls.iter().enumerate() {
+            match self.known.calls.get(index) {
+                Some(known) if known == call => {}
+                Some(_) => calls::update(tx, call).await?,
+                None => calls::insert(tx, call).await?,
             }
         }
         for event in self.events {
@@ -173,6 +192,17 @@ impl Record {
             };
             timeline.add(what.0, what.1, facts);
         }
+        for (index, call) in self.calls.iter().enumerate() {
+            let known = self.known.calls.get(index).map(|known| known.state);
+            if known != Some(call.state) {
+                let facts = Facts {
+                    reason: call.reason.clone(),
+                    call_id: Some(call.id),
+                    ..Facts::default()
+                };
+                timeline.add(now, format!("call.{}", call.state.as_str()), facts);
+            }
+        }
         timeline
     }
 
@@ -200,6 +230,7 @@ impl Record {
                 .filter(|run| !run.is_primary)
                 .map(|run| self.run_view(run))
                 .collect(),
+            calls: self.call_views(),
         }
     }
 
@@ -283,6 +314,11 @@ impl Record {
                 self.close(now);
             }
         }
+        if state == SessionState::Stopping || state.is_terminal() {
+            let reason = self.session.end_reason.clone().unwrap_or_default();
+            let failed = state == SessionState::Failed;
+            self.tell_calls(&CallEvent::SessionOver(reason, failed));
+        }
         let session = &self.session;
         let after = json!({ "state": session.state, "end_reason": session.end_reason });
         self.events.push(Event::of(
@@ -338,6 +374,7 @@ impl Record {
         if seen.kind == "agent" && !self.session.state.is_terminal() {
             self.agent_joined(seen, at, left);
         }
+        self.telephone_seen(seen, at);
     }
 
     fn agent_joined(&mut self, seen: &Seen<'_>, at: DateTime<Utc>, left: Option<DateTime<Utc>>) {
@@ -389,12 +426,15 @@ impl Record {
             })
     }
 
-    /// Whether an agent is one too many: the primary run is joined, and this is nobody's agent.
+    /// Whether somebody is one too many: nobody's agent beside the primary one, or a telephone whose
+    /// call is over.
     pub fn is_surplus(&self, seen: &Seen<'_>) -> bool {
         let joined = |run: &&AgentRun| run.state == RunState::Joined;
         let mut joined = self.runs.iter().filter(joined);
         let is_its = |run: &AgentRun| run.participant_sid.as_deref() == Some(seen.sid);
-        seen.kind == "agent" && joined.clone().any(|run| run.is_primary) && !joined.any(is_its)
+        let agent =
+            seen.kind == "agent" && joined.clone().any(|run| run.is_primary) && !joined.any(is_its);
+        agent || self.has_hung_up(seen)
     }
 
     /// Who is there, or may be any moment: participants, those invited since `since`, and further
@@ -407,7 +447,7 @@ impl Record {
         let coming = self.runs.iter().filter(|run| {
             !run.is_primary && matches!(run.state, RunState::Pending | RunState::Dispatched)
         });
-        people.count() + coming.count()
+        people.count() + coming.count() + self.dialing()
     }
 
     /// A participant left at `at`, in LiveKit's words for `reason`.
@@ -427,6 +467,7 @@ impl Record {
             run.missing_since.get_or_insert(at);
             run.left_at.get_or_insert(at);
         }
+        self.telephone_left(seen, at, reason);
     }
 
     /// What LiveKit shows at `at`: everyone who is in the room.
@@ -459,6 +500,7 @@ impl Record {
                 run.missing_since.get_or_insert(at);
             }
         }
+        self.telephones_missed(present, at);
     }
 
     fn participant(&mut self, seen: &Seen<'_>) -> usize {

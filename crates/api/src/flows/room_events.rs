@@ -63,6 +63,7 @@ fn note(record: &mut Record, event: &Event, now: chrono::DateTime<chrono::Utc>) 
             identity: &participant.identity,
             name: &participant.name,
             kind: participant.kind().as_str(),
+            attributes: &participant.attributes,
         };
         (seen, &*participant.disconnect_reason)
     });

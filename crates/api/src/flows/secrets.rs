@@ -1,18 +1,59 @@
-//! Sealing secrets anew, so that an old key can be thrown away.
+//! Secrets of resources, and sealing anew, so that an old key can be thrown away.
 
 use patchbay_domain::TenantId;
 use patchbay_persistence::{TenantTx, secrets, tenants};
+use uuid::Uuid;
 
 use crate::{app::App, error::Result, keyring::Sealed};
 
 /// Secrets that are sealed anew in one transaction.
 const BATCH: i64 = 100;
 
+/// Under this name a resource's secret is kept: no identifier, so no template can name it.
+fn owned_name(owner: Uuid) -> String {
+    format!("of/{owner}")
+}
+
+/// Keeps a secret that belongs to a resource.
+pub async fn keep_owned(app: &App, tx: &mut TenantTx, owner: Uuid, value: &str) -> Result<()> {
+    let name = owned_name(owner);
+    let Sealed { key, nonce, sealed } = app.keyring.seal(tx.tenant(), &name, value)?;
+    let now = app.clock.now();
+    let row = secrets::Secret {
+        tenant_id: tx.tenant(),
+        id: app.clock.new_id(),
+        name,
+        hosts: Vec::new(),
+        sealing_key: key,
+        nonce,
+        sealed,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+        owner_id: Some(owner),
+    };
+    Ok(secrets::save(tx, &row).await?)
+}
+
+/// The secret that belongs to a resource, if it has one.
+pub async fn owned(app: &App, tx: &mut TenantTx, owner: Uuid) -> Result<Option<String>> {
+    let name = owned_name(owner);
+    let Some(row) = secrets::find(tx, &name, false).await? else {
+        return Ok(None);
+    };
+    let sealed = Sealed {
+        key: row.sealing_key,
+        nonce: row.nonce,
+        sealed: row.sealed,
+    };
+    Ok(Some(app.keyring.open(tx.tenant(), &name, &sealed)?))
+}
+
 /// Seals everything with the first key of the ring; answers how much that was. May be interrupted
 /// and run again: what is done is done.
 pub async fn rotate(app: &App) -> Result<usize> {
     let key = app.keyring.sealing_key()?;
-    let first = TenantId::new(uuid::Uuid::nil());
+    let first = TenantId::new(Uuid::nil());
     let (mut count, mut page) = (0, tenants::page_after(&app.db, first).await?);
     while let Some(last) = page.last().copied() {
         for tenant in page {

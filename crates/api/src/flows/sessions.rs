@@ -18,7 +18,7 @@ use patchbay_persistence::{
     webhook_events::{self, Room},
 };
 
-use super::record::Record;
+use super::{calls, record::Record};
 use crate::{
     app::App,
     error::{ApiError, Code, Result},
@@ -35,6 +35,29 @@ pub struct NewSession {
     pub variables: Variables,
     /// The caller's own data.
     pub metadata: Metadata,
+    /// How long the call may last that it is made for, if it is.
+    pub call: Option<CallTimes>,
+}
+
+/// The times of a call, in seconds.
+#[derive(Clone, Copy)]
+pub struct CallTimes {
+    /// How long it may ring.
+    pub ring: u32,
+    /// How long it may last once it is answered; as the runtime config says by default.
+    pub longest: Option<u32>,
+    /// How long it may last in any case.
+    pub cap: u32,
+}
+
+impl CallTimes {
+    /// How long the session may last whose runtime config allows this long.
+    fn of_session(self, runtime: u32) -> u32 {
+        self.longest
+            .unwrap_or(runtime)
+            .min(self.cap)
+            .saturating_add(self.ring)
+    }
 }
 
 /// What a run is to run: a binding resolved, its prompt rendered, its configuration stored.
@@ -86,6 +109,8 @@ pub async fn pin(
 /// Stores a session that runs what its agent's binding pins.
 pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Session> {
     let pinned = pin(app, tx, (new.agent_id, new.binding_id), &new.variables).await?;
+    let longest = pinned.max_duration_seconds;
+    let longest = new.call.map_or(longest, |times| times.of_session(longest));
     let now = app.clock.now();
     let id: SessionId = app.clock.new_id();
     let session = Session {
@@ -105,7 +130,7 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
         metadata: new.metadata,
         rendered_prompt: pinned.rendered.prompt,
         rendered_greeting: pinned.rendered.greeting,
-        max_duration_seconds: i32::try_from(pinned.max_duration_seconds).unwrap_or(i32::MAX),
+        max_duration_seconds: i32::try_from(longest).unwrap_or(i32::MAX),
         revision: 1,
         created_at: now,
         starting_at: None,
@@ -158,7 +183,7 @@ async fn resolve(
     Ok((configuration, rendered))
 }
 
-/// Asks for the start: `created → starting`, the first run and the job. A second start finds it
+/// Asks for the start: `created → starting`, the first run, the call it was made for, and the job. A second start finds it
 /// done.
 pub async fn start(app: &App, tx: &mut TenantTx, record: &mut Record) -> Result<()> {
     match record.session.state {
@@ -166,6 +191,7 @@ pub async fn start(app: &App, tx: &mut TenantTx, record: &mut Record) -> Result<
         SessionState::Starting | SessionState::Running => return Ok(()),
         _ => return Err(ApiError::new(Code::SessionOver, "A session starts once.")),
     }
+    calls::begin_primary(app, tx, record).await?;
     record.enter(SessionState::Starting, None);
     add_run(app, tx, record, (1, None)).await?;
     enqueue(app, tx, record.session.id).await
@@ -270,7 +296,8 @@ pub async fn stop(
     enqueue(app, tx, record.session.id).await
 }
 
-async fn enqueue(app: &App, tx: &mut TenantTx, id: SessionId) -> Result<()> {
+/// Has the session's job look at it.
+pub async fn enqueue(app: &App, tx: &mut TenantTx, id: SessionId) -> Result<()> {
     let tenant = tx.tenant();
     let now = app.clock.now();
     Ok(jobs::enqueue(tx, jobs::SESSION, id.uuid(), Some(tenant), now).await?)

@@ -5,9 +5,12 @@
 //! before every step. Each step is an effect that can be repeated, or is looked for before it is
 //! repeated, so a crash at any point is repaired by running the job again.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentRunId, SessionId, TenantId,
+    AgentRunId, CallId, SessionId, TenantId,
+    call::CallEvent,
     session::{RunState, SessionState, Step, next_step},
 };
 use patchbay_livekit::{Participant, RoomRequest};
@@ -15,6 +18,7 @@ use patchbay_persistence::{jobs, runs, sessions::Session, webhook_events};
 use serde_json::json;
 
 use super::{
+    calls,
     record::{Record, Seen},
     sessions::add_run,
 };
@@ -43,7 +47,7 @@ impl From<patchbay_persistence::Error> for SyncError {
 /// Runs the job; answers when it is due again, if ever.
 #[tracing::instrument(skip(app), err(level = "warn"))]
 pub async fn sync(
-    app: &App,
+    app: &Arc<App>,
     tenant: TenantId,
     id: SessionId,
 ) -> Result<Option<DateTime<Utc>>, SyncError> {
@@ -137,10 +141,11 @@ fn seen(participant: &Participant) -> Seen<'_> {
         identity: &participant.identity,
         name: &participant.name,
         kind: participant.kind.as_str(),
+        attributes: &participant.attributes,
     }
 }
 
-async fn take(app: &App, session: &Session, step: Step) -> Result<(), SyncError> {
+async fn take(app: &Arc<App>, session: &Session, step: Step) -> Result<(), SyncError> {
     match step {
         Step::CreateRoom(run) => create_room(app, session, run).await,
         Step::Dispatch(run) => dispatch(app, session, run).await,
@@ -155,6 +160,11 @@ async fn take(app: &App, session: &Session, step: Step) -> Result<(), SyncError>
         }
         Step::Replace(run, mark) => replace(app, session, run, mark).await,
         Step::Close(run, mark) => close(app, session, run, mark).await,
+        Step::Dial(call) => calls::dial(app, session, call).await,
+        Step::LoseCall(call) => end_call(app, session, &step, call, CallEvent::Lost).await,
+        Step::HangUp(call, reason) => {
+            end_call(app, session, &step, call, CallEvent::HangUp(reason)).await
+        }
         Step::Fail(reason) => enter(app, session, &step, SessionState::Failed, reason).await,
         Step::Stop(reason) => enter(app, session, &step, SessionState::Stopping, reason).await,
         Step::End(reason) => enter(app, session, &step, SessionState::Ended, reason).await,
@@ -164,7 +174,7 @@ async fn take(app: &App, session: &Session, step: Step) -> Result<(), SyncError>
 
 /// Whether the step is still the one to take, now that the record is locked: a request or a webhook
 /// may have come between.
-fn still_due(app: &App, record: &Record, step: &Step) -> bool {
+pub(super) fn still_due(app: &App, record: &Record, step: &Step) -> bool {
     next_step(&record.view(), &app.timings, app.clock.now()) == *step
 }
 
@@ -300,7 +310,24 @@ async fn close(
     .await
 }
 
-async fn change(
+/// One call is over; what that means for the session follows.
+async fn end_call(
+    app: &App,
+    session: &Session,
+    step: &Step,
+    call: CallId,
+    event: CallEvent,
+) -> Result<(), SyncError> {
+    let now = app.clock.now();
+    change(app, session, |record| {
+        if still_due(app, record, step) {
+            record.tell_call(call, &event, now);
+        }
+    })
+    .await
+}
+
+pub(super) async fn change(
     app: &App,
     session: &Session,
     work: impl FnOnce(&mut Record),
@@ -315,7 +342,7 @@ async fn change(
 }
 
 /// Aborts the process in tests, to prove that a crash at this point is repaired.
-fn crash_here(app: &App, point: &str) {
+pub(super) fn crash_here(app: &App, point: &str) {
     if app.settings.crash_at.as_deref() == Some(point) {
         std::process::abort();
     }

@@ -4,6 +4,7 @@ mod agents;
 mod artifacts;
 mod audit_events;
 mod bindings;
+mod calls;
 mod health;
 mod keys;
 mod numbers;
@@ -11,6 +12,7 @@ mod prompts;
 mod runtime_configs;
 mod secrets;
 mod sessions;
+mod sip_trunks;
 mod tenants;
 mod tokens;
 mod tools;
@@ -38,6 +40,8 @@ pub fn api() -> Api {
         secrets::routes,
         tokens::routes,
         numbers::routes,
+        sip_trunks::routes,
+        calls::routes,
         audit_events::routes,
         webhooks::routes,
     ] {

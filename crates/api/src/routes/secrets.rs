@@ -70,6 +70,7 @@ impl From<secrets::Secret> for Secret {
             revision,
             created_at,
             updated_at,
+            owner_id: _,
         } = row;
         Self {
             name,
@@ -217,6 +218,7 @@ fn replaced(
         revision: before.map_or(1, |row| row.revision + 1),
         created_at: before.map_or(now, |row| row.created_at),
         updated_at: now,
+        owner_id: None,
     }
 }
 

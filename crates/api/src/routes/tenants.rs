@@ -4,9 +4,9 @@ use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Invalid, Metadata, TenantId,
-    limits::TenantLimits,
+    limits::{TenantLimits, is_prefix},
     scope::Preset,
-    text::{Name, Slug},
+    text::{Name, Slug, Text},
 };
 use patchbay_persistence::{TenantTx, api_keys, tenants};
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,10 @@ impl TenantStatus {
     "name": "Acme Inc.",
     "status": "active",
     "settings": {},
-    "limits": {"reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null},
+    "limits": {
+            "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
+            "max_call_seconds": null, "allowed_prefixes": ["+49"], "denied_prefixes": null
+        },
     "revision": 1,
     "created_at": "2026-11-23T20:00:00Z",
     "updated_at": "2026-11-23T20:00:00Z"
@@ -141,7 +144,10 @@ pub struct CreateTenant {
 #[schema(example = json!({
     "tenant": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10", "slug": "acme", "name": "Acme Inc.",
-        "status": "active", "settings": {}, "limits": {"reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null}, "revision": 1,
+        "status": "active", "settings": {}, "limits": {
+            "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
+            "max_call_seconds": null, "allowed_prefixes": ["+49"], "denied_prefixes": null
+        }, "revision": 1,
         "created_at": "2026-11-23T20:00:00Z", "updated_at": "2026-11-23T20:00:00Z"
     },
     "admin_key": {
@@ -190,8 +196,7 @@ pub struct PatchTenant {
     limits: Patch<Option<PatchLimits>>,
 }
 
-/// A change of limits: requests per minute of all keys of the tenant together. Null follows the
-/// installation.
+/// A change of limits. Null follows the installation.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reads_per_minute": 12000}))]
@@ -208,31 +213,90 @@ pub struct PatchLimits {
     #[serde(default)]
     #[schema(minimum = 1)]
     starts_per_minute: Patch<Option<u32>>,
+    /// Telephone calls at a time, in both directions.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    concurrent_calls: Patch<Option<u32>>,
+    /// Telephone calls that begin in a minute.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    calls_per_minute: Patch<Option<u32>>,
+    /// Longest telephone call, in seconds from the answer on.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    max_call_seconds: Patch<Option<u32>>,
+    /// Only numbers that begin with one of these, such as `+49`, may be called.
+    #[serde(default)]
+    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    allowed_prefixes: Patch<Option<Vec<String>>>,
+    /// Numbers that begin with one of these may not be called, whatever is allowed.
+    #[serde(default)]
+    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    denied_prefixes: Patch<Option<Vec<String>>>,
+}
+
+fn out_of_range(limit: &str, message: &str) -> ApiError {
+    let invalid = Invalid::new("out_of_range", message);
+    ApiError::invalid_at(&format!("/limits/{limit}"), invalid)
 }
 
 impl PatchLimits {
     fn apply(self, mut limits: TenantLimits) -> Result<Value> {
         for (name, patch, target) in [
-            ("reads", self.reads_per_minute, &mut limits.reads_per_minute),
             (
-                "writes",
+                "reads_per_minute",
+                self.reads_per_minute,
+                &mut limits.reads_per_minute,
+            ),
+            (
+                "writes_per_minute",
                 self.writes_per_minute,
                 &mut limits.writes_per_minute,
             ),
             (
-                "starts",
+                "starts_per_minute",
                 self.starts_per_minute,
                 &mut limits.starts_per_minute,
             ),
+            (
+                "concurrent_calls",
+                self.concurrent_calls,
+                &mut limits.concurrent_calls,
+            ),
+            (
+                "calls_per_minute",
+                self.calls_per_minute,
+                &mut limits.calls_per_minute,
+            ),
+            (
+                "max_call_seconds",
+                self.max_call_seconds,
+                &mut limits.max_call_seconds,
+            ),
         ] {
             if matches!(patch, Patch::To(Some(0))) {
-                let invalid = Invalid::new("out_of_range", "at least 1 is needed");
-                return Err(ApiError::invalid_at(
-                    &format!("/limits/{name}_per_minute"),
-                    invalid,
-                ));
+                return Err(out_of_range(name, "at least 1 is needed"));
             }
             patch.apply(target, |limit| limit);
+        }
+        for (name, patch, target) in [
+            (
+                "allowed_prefixes",
+                self.allowed_prefixes,
+                &mut limits.allowed_prefixes,
+            ),
+            (
+                "denied_prefixes",
+                self.denied_prefixes,
+                &mut limits.denied_prefixes,
+            ),
+        ] {
+            if let Patch::To(Some(prefixes)) = &patch
+                && (prefixes.len() > 200 || !prefixes.iter().all(|p| is_prefix(p)))
+            {
+                return Err(out_of_range(name, "at most 200 of `+` and 1 to 15 digits"));
+            }
+            patch.apply(target, |prefixes| prefixes);
         }
         serde_json::to_value(limits).map_err(ApiError::internal)
     }

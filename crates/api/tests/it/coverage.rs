@@ -46,9 +46,17 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
     let path = fixture.at(&format!("numbers/{number}"));
     let operator = Client::new(&fixture.base, Some(OPERATOR_KEY));
     operator.send(Method::PUT, &path, None).await.expect(200);
+    let trunk = fixture.trunk().await;
+    let call = json!({
+        "agent_id": fixture.agent, "to": "+4930123456", "variables": { "company": "Acme" },
+    });
+    let path = fixture.at("calls");
+    let call = fixture.admin.post(&path, &call).await.expect(201);
     let map = json!({
         "tenant_id": fixture.tenant,
         "number": number,
+        "trunk_id": trunk,
+        "call_id": call["id"],
         "agent_id": fixture.agent,
         "prompt_id": fixture.prompt,
         "config_id": fixture.config,

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::{Fixture, Process, arguments, eventually, free_port, make_schema};
+use super::{
+    calls::{CALLEE, becomes, call, identity, trunk},
+    support::{
+        Callee, FakeLiveKit, Fixture, Process, arguments, eventually, free_port, id, make_schema,
+    },
+};
 
 struct Crashing {
     schema: String,
@@ -221,4 +226,127 @@ async fn a_keyed_start_that_died_is_answered_and_not_repeated() {
     assert_eq!(listed["data"].as_array().unwrap().len(), 1);
     let started = until(&fixture, &session, |s| s["dispatched_at"].is_string()).await;
     assert_eq!(dispatches(&started).await, 1);
+}
+
+/// The binary on a LiveKit with a telephone exchange, and what it is started with.
+struct Line {
+    crashing: Crashing,
+    fake: FakeLiveKit,
+    settings: Vec<String>,
+}
+
+impl Line {
+    async fn new() -> Self {
+        let fake = FakeLiveKit::start();
+        fake.exchange().with_agents();
+        let settings = vec![
+            format!("--livekit-url={}", fake.url),
+            "--outbound-allow=127.0.0.0/8".to_owned(),
+            "--call-poll=100ms".to_owned(),
+        ];
+        Self {
+            crashing: Crashing::new().await,
+            fake,
+            settings,
+        }
+    }
+
+    fn start(&self, crash_at: Option<&str>) -> Process {
+        let settings: Vec<_> = self.settings.iter().map(|setting| &**setting).collect();
+        self.crashing.start(crash_at, &settings)
+    }
+
+    async fn fixture(&self) -> Fixture {
+        let fixture = Fixture::make(&self.crashing.base(), "acme").await;
+        trunk(&fixture, "carrier").await;
+        fixture
+    }
+}
+
+/// A call of which the answer is lost in the crash.
+async fn call_and_crash(fixture: &Fixture, api: &mut Process) {
+    let body = json!({
+        "agent_id": fixture.agent, "to": CALLEE, "variables": { "company": "Acme" }, "start": true,
+        "ring_timeout_seconds": 5,
+    });
+    let request = reqwest::Client::new().post(format!("{}{}", fixture.base, fixture.at("calls")));
+    let _ = request.bearer_auth(&fixture.key).json(&body).send().await;
+    assert!(!api.wait(Duration::from_secs(10)).success());
+}
+
+async fn only_call(fixture: &Fixture) -> Value {
+    let calls = fixture.admin.get(&fixture.at("calls")).await.expect(200);
+    assert_eq!(calls["data"].as_array().unwrap().len(), 1);
+    calls["data"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dial_that_was_recorded_and_perhaps_not_sent_is_not_sent_again() {
+    let line = Line::new().await;
+    let mut api = line.start(Some("after_dial_recorded"));
+    let fixture = line.fixture().await;
+    call_and_crash(&fixture, &mut api).await;
+    let _api = line.start(None);
+    let failed = becomes(&fixture, &only_call(&fixture).await, "failed").await;
+    assert_eq!(failed["reason"], "livekit_unavailable");
+    assert!(line.fake.exchange().dials().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_answered_in_the_crash_goes_on() {
+    let line = Line::new().await;
+    let mut api = line.start(Some("after_dial_answered"));
+    let fixture = line.fixture().await;
+    call_and_crash(&fixture, &mut api).await;
+    let _api = line.start(None);
+    becomes(&fixture, &only_call(&fixture).await, "answered").await;
+    assert_eq!(line.fake.exchange().dials().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telephone_that_rings_through_a_kill_is_answered_or_silenced() {
+    for stops in [false, true] {
+        let line = Line::new().await;
+        line.fake.exchange().set(CALLEE, Callee::Rings);
+        let mut api = line.start(None);
+        let fixture = line.fixture().await;
+        let made = call(&fixture).await;
+        becomes(&fixture, &made, "ringing").await;
+        api.kill();
+        let _api = line.start(None);
+        if stops {
+            let stop = fixture.at(&format!("calls/{}/stop", id(&made)));
+            fixture.admin.act(&stop).await.expect(200);
+            becomes(&fixture, &made, "canceled").await;
+        } else {
+            line.fake.exchange().becomes(&identity(&made), "active");
+            becomes(&fixture, &made, "answered").await;
+        }
+        assert_eq!(line.fake.exchange().dials().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_dial_each_number_once() {
+    let line = Line::new().await;
+    let _one = line.start(None);
+    let fixture = line.fixture().await;
+    let other = Crashing {
+        schema: line.crashing.schema.clone(),
+        port: free_port(),
+    };
+    let settings: Vec<_> = line.settings.iter().map(|setting| &**setting).collect();
+    let _other = other.start(None, &settings);
+    let calls = futures_util::future::join_all((0..12).map(|_| call(&fixture))).await;
+    for made in &calls {
+        becomes(&fixture, made, "answered").await;
+    }
+    let dials = line.fake.exchange().dials();
+    let mut identities: Vec<_> = dials
+        .iter()
+        .map(|dial| &dial.participant_identity)
+        .collect();
+    identities.sort();
+    identities.dedup();
+    assert_eq!((dials.len(), identities.len()), (12, 12));
 }

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 use patchbay_domain::{
-    AgentId, BindingId, Invalid, Scope, SessionId, TenantId, UserId,
+    AgentId, BindingId, Invalid, PhoneNumber, Scope, SessionId, TenantId, TrunkId, UserId,
+    call::AnswerDetection,
     prompt::Variables,
     text::{Name, Text},
 };
@@ -19,8 +20,13 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{Caller, IdempotencyKey, Json, Path, scopes::SessionsWrite},
-    flows::{record::Record, sessions as flow},
+    flows::{
+        calls::{self, Line},
+        record::Record,
+        sessions as flow,
+    },
     once::Once,
+    routes::calls::dto::{Call, ring},
     routes::tokens::{self, Guest, Token, TokenRole, Wish},
 };
 
@@ -67,8 +73,15 @@ pub struct Attach {
     /// `user`: seconds within which they may join; 600 by default.
     #[schema(minimum = 10, maximum = 3600)]
     ttl_seconds: Option<u32>,
-    /// `phone`: the number to dial, in E.164.
-    number: Option<Text<1, 32>>,
+    /// `phone`: the number to dial.
+    number: Option<PhoneNumber>,
+    /// `phone`: the number to show as the origin: one of the trunk's, its first by default.
+    from: Option<PhoneNumber>,
+    /// `phone`: the trunk; the tenant's only one, or the only one with the number `from`, by default.
+    trunk_id: Option<TrunkId>,
+    /// `phone`: seconds that it may ring; 45 by default.
+    #[schema(minimum = 5, maximum = 300)]
+    ring_timeout_seconds: Option<u32>,
 }
 
 /// Who was attached.
@@ -76,6 +89,7 @@ pub struct Attach {
 #[schema(example = json!({
     "type": "user",
     "agent_run": null,
+    "call": null,
     "participant": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f80", "sid": null, "identity": "ada", "name": "Ada", "kind": "standard",
         "invited_at": "2026-11-23T20:00:02Z", "joined_at": null, "left_at": null, "disconnect_reason": null
@@ -93,6 +107,8 @@ pub struct Attachment {
     agent_run: Option<AgentRun>,
     /// The person's record.
     participant: Option<Participant>,
+    /// The telephone's call.
+    call: Option<Call>,
     /// What the person joins with. Told once: null where the answer is repeated for an Idempotency-Key.
     token: Option<Token>,
 }
@@ -109,7 +125,7 @@ impl Resource for Attachment {
 enum Wanted {
     Agent(AgentId, Option<BindingId>, Variables),
     User(Wish),
-    Phone,
+    Phone(Line),
 }
 
 impl Attach {
@@ -124,6 +140,13 @@ impl Attach {
             ("role", AttachType::User, self.role.is_some()),
             ("ttl_seconds", AttachType::User, self.ttl_seconds.is_some()),
             ("number", AttachType::Phone, self.number.is_some()),
+            ("from", AttachType::Phone, self.from.is_some()),
+            ("trunk_id", AttachType::Phone, self.trunk_id.is_some()),
+            (
+                "ring_timeout_seconds",
+                AttachType::Phone,
+                self.ring_timeout_seconds.is_some(),
+            ),
         ];
         let foreign = given
             .iter()
@@ -134,26 +157,33 @@ impl Attach {
         let mut found: Vec<_> = foreign.collect();
         let missing =
             |name: &str| Invalid::new("missing_field", "this type needs it").at(format!("/{name}"));
-        match (self.kind, self.agent_id) {
-            (AttachType::Agent, None) => found.push(missing("agent_id")),
-            (AttachType::Phone, _) if self.number.is_none() => found.push(missing("number")),
+        match (self.kind, self.agent_id, &self.number) {
+            (AttachType::Agent, None, _) => found.push(missing("agent_id")),
+            (AttachType::Phone, _, None) => found.push(missing("number")),
             _ => {}
         }
         if !found.is_empty() {
             return Err(ApiError::invalid(found));
         }
-        Ok(match (self.kind, self.agent_id) {
-            (AttachType::Agent, Some(agent)) => {
+        Ok(match (self.agent_id, self.number) {
+            (Some(agent), _) => {
                 Wanted::Agent(agent, self.binding_id, self.variables.unwrap_or_default())
             }
-            (AttachType::User, _) => Wanted::User(Wish {
+            (None, Some(to)) => Wanted::Phone(Line {
+                to,
+                from: self.from,
+                trunk_id: self.trunk_id,
+                ring: ring(self.ring_timeout_seconds)?,
+                longest: None,
+                detection: AnswerDetection::Off,
+            }),
+            (None, None) => Wanted::User(Wish {
                 role: self.role.unwrap_or_default(),
                 user_id: self.user_id,
                 identity: self.identity,
                 name: self.name,
                 ttl_seconds: self.ttl_seconds,
             }),
-            _ => Wanted::Phone,
         })
     }
 }
@@ -173,11 +203,7 @@ pub(super) async fn attach(
                     attach_agent(&caller, tx, id, (agent, binding), &variables).await?
                 }
                 Wanted::User(wish) => attach_user(&caller, tx, id, wish.check()?).await?,
-                Wanted::Phone => {
-                    locked(&caller, tx, id).await?;
-                    let detail = "This installation places no calls.";
-                    return Err(ApiError::new(Code::TelephonyNotConfigured, detail));
-                }
+                Wanted::Phone(line) => attach_phone(&caller, tx, id, line).await?,
             };
             Ok(Change::one(Created { location, value }, event))
         })
@@ -218,18 +244,44 @@ async fn attach_agent(
     let attachment = Attachment {
         kind: AttachType::Agent,
         agent_run: Some(run.into()),
+        call: None,
         participant: None,
         token: None,
     };
     Ok((attachment, event))
 }
 
-fn require_tokens_scope<P>(caller: &Caller<P>) -> Result<()> {
-    if !caller.scopes.contains(&Scope::TokensWrite) {
-        let detail = "The answer would hold a join token: this needs the scope `tokens:write` too.";
+fn require_scope<P>(caller: &Caller<P>, scope: Scope) -> Result<()> {
+    if !caller.scopes.contains(&scope) {
+        let detail = format!("To attach this type needs the scope `{scope}` too.");
         return Err(ApiError::new(Code::MissingScope, detail));
     }
     Ok(())
+}
+
+async fn attach_phone(
+    caller: &Caller<SessionsWrite>,
+    tx: &mut TenantTx,
+    id: SessionId,
+    line: Line,
+) -> Result<(Attachment, Event)> {
+    require_scope(caller, Scope::CallsWrite)?;
+    let mut record = locked(caller, tx, id).await?;
+    require_room(caller, &record)?;
+    let call = calls::attach(&caller.app, tx, &mut record, line).await?;
+    record
+        .save(tx, &caller.actor, Some(&caller.request))
+        .await?;
+    let after = serde_json::json!({ "type": "phone", "call_id": call.id });
+    let event = Event::of("attached", "session", id, None::<&()>, Some(&after));
+    let attachment = Attachment {
+        kind: AttachType::Phone,
+        agent_run: None,
+        call: Some(call.into()),
+        participant: None,
+        token: None,
+    };
+    Ok((attachment, event))
 }
 
 async fn attach_user(
@@ -238,7 +290,7 @@ async fn attach_user(
     id: SessionId,
     wish: Wish,
 ) -> Result<(Attachment, Event)> {
-    require_tokens_scope(caller)?;
+    require_scope(caller, Scope::TokensWrite)?;
     let mut record = locked(caller, tx, id).await?;
     let guest: Guest = wish.resolve(&caller.app, tx).await?;
     require_room(caller, &record)?;
@@ -258,6 +310,7 @@ async fn attach_user(
     let attachment = Attachment {
         kind: AttachType::User,
         agent_run: None,
+        call: None,
         participant: Some(participant),
         token: Some(token),
     };

@@ -1,7 +1,7 @@
 //! The timeline of a session.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{AgentRunId, SessionEventId, SessionId, TenantId};
+use patchbay_domain::{AgentRunId, CallId, SessionEventId, SessionId, TenantId};
 use patchbay_persistence::timeline;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,6 +22,7 @@ use crate::{
     "reason": null,
     "agent_run_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f70",
     "participant": null,
+    "call_id": null,
     "tool_call": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "kind": "http",
         "status": "succeeded", "error_code": null, "http_status": 200, "duration_ms": 84, "size_bytes": 512
@@ -34,10 +35,10 @@ pub struct SessionEvent {
     at: DateTime<Utc>,
     /// What happened: `session.created`, `.starting`, `.running`, `.stopping`, `.ended`, `.failed`; `run.pending`, `.dispatched`,
     /// `.joined`, `.finished`, `.lost`, `.no_show`; `participant.invited`, `.joined`, `.returned`, `.left`;
-    /// `tool_call.started`, `.finished`. New ones may appear.
+    /// `call.created`, `.dialing`, `.ringing`, `.answered`, `.ended`, `.failed`, `.canceled`; `tool_call.started`, `.finished`. New ones may appear.
     #[schema(max_length = 64)]
     kind: String,
-    /// End reason of the session, or LiveKit's word for why a participant left.
+    /// End reason of the session or call, or LiveKit's word for why a participant left.
     #[schema(max_length = 100)]
     reason: Option<String>,
     /// The agent run that it is about.
@@ -45,6 +46,8 @@ pub struct SessionEvent {
     /// Identity of the participant that it is about.
     #[schema(max_length = 200)]
     participant: Option<String>,
+    /// The telephone call that it is about.
+    call_id: Option<CallId>,
     /// The tool call that it is about.
     tool_call: Option<ToolCallFacts>,
 }
@@ -64,6 +67,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
             reason,
             agent_run_id,
             participant,
+            call_id,
             tool_call,
         } = serde_json::from_value(facts).map_err(ApiError::internal)?;
         Ok(Self {
@@ -73,6 +77,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
             reason,
             agent_run_id,
             participant,
+            call_id,
             tool_call,
         })
     }

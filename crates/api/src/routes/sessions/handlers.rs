@@ -5,7 +5,7 @@ use patchbay_domain::{
     session::SessionState,
     text::{Detail, Word},
 };
-use patchbay_persistence::{TenantTx, idempotency, participants, sessions};
+use patchbay_persistence::{TenantTx, calls, idempotency, participants, sessions};
 
 use super::{
     dto::{CreateSession, Participant, Session, SessionFilter, StopSession},
@@ -23,11 +23,11 @@ use crate::{
     once::Once,
 };
 
-fn is_dispatched(session: &sessions::Session) -> bool {
+pub(crate) fn is_dispatched(session: &sessions::Session) -> bool {
     session.state != SessionState::Starting || session.dispatched_at.is_some()
 }
 
-fn is_over(session: &sessions::Session) -> bool {
+pub(crate) fn is_over(session: &sessions::Session) -> bool {
     session.state.is_terminal()
 }
 
@@ -75,6 +75,7 @@ async fn insert(
         binding_id: body.binding_id,
         variables: body.variables,
         metadata: body.metadata,
+        call: None,
     };
     let session = flow::create(&caller.app, tx, new).await?;
     let event = Event::created("session", session.id, &Session::from(session.clone()));
@@ -138,8 +139,13 @@ pub(super) async fn delete(
                 let detail = "Stop the session first.";
                 return Err(ApiError::new(Code::SessionLive, detail));
             }
+            calls::erase_numbers(tx, id).await?;
             sessions::delete(tx, id).await?;
             idempotency::erase(tx, &format!("/api/tenants/{tenant}/sessions/{id}")).await?;
+            for call in calls::of_session(tx, id).await? {
+                let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
+                idempotency::erase(tx, &path).await?;
+            }
             let event = Event::deleted("session", id, &Session::from(row));
             Ok(Change::one(Deleted, event))
         })

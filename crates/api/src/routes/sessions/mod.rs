@@ -8,6 +8,8 @@ mod runs;
 mod tool_calls;
 mod transcript;
 
+pub(super) use handlers::{is_dispatched, is_over};
+
 use actix_web::http::Method;
 
 use patchbay_domain::SessionId;
@@ -27,7 +29,11 @@ async fn require(tx: &mut TenantTx, id: SessionId) -> Result<()> {
 }
 
 /// The session with all that changes with it, locked.
-async fn locked<P>(caller: &Caller<P>, tx: &mut TenantTx, id: SessionId) -> Result<Record> {
+pub(super) async fn locked<P>(
+    caller: &Caller<P>,
+    tx: &mut TenantTx,
+    id: SessionId,
+) -> Result<Record> {
     let found = Record::load(tx, &caller.app.clock, id).await?;
     found.ok_or_else(ApiError::not_found)
 }
@@ -100,10 +106,10 @@ pub(super) fn routes(api: &mut Api) {
         summary: "Bring somebody in",
         description: "Into a session in `starting` or `running`. `agent` dispatches a further agent (a hand-over, a supervisor) with a run of \
             its own; the session goes on when it is lost. `user` records the participant and answers with their join token, \
-            which needs the scope `tokens:write` too. `phone` is refused until the installation has a telephone.",
+            which needs the scope `tokens:write` too. `phone` dials a number into the room, which needs `calls:write` too.",
         errors: &[
             Code::SessionNotJoinable, Code::TooManyParticipants, Code::IdentityInUse, Code::NoActiveBinding,
-            Code::TelephonyNotConfigured,
+            Code::TelephonyNotConfigured, Code::CallLimitReached,
         ],
     });
     api.route(

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
-use super::app::{environment, install_crypto};
+use super::{
+    app::{environment, install_crypto},
+    exchange::Exchange,
+};
 
 /// What to do with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,7 @@ pub enum Fault {
 struct State {
     faults: Mutex<Vec<(String, Fault)>>,
     calls: Mutex<Vec<String>>,
+    exchange: Exchange,
     http: reqwest::Client,
     real: String,
 }
@@ -44,6 +48,7 @@ impl FakeLiveKit {
         let state = Arc::new(State {
             faults: Mutex::default(),
             calls: Mutex::default(),
+            exchange: Exchange::default(),
             http: reqwest::Client::new(),
             real: environment("LIVEKIT_URL").replacen("ws", "http", 1),
         });
@@ -67,6 +72,11 @@ impl FakeLiveKit {
         let mut faults = self.state.faults.lock().unwrap();
         faults.retain(|(known, _)| known != method);
         faults.push((method.to_owned(), fault));
+    }
+
+    /// The telephone exchange behind it.
+    pub fn exchange(&self) -> &Exchange {
+        &self.state.exchange
     }
 
     /// How often a method was called.
@@ -101,7 +111,11 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
         Fault::Broken => HttpResponse::InternalServerError().body("out of order"),
         Fault::Garbage => HttpResponse::Ok().body(vec![0xff; 40]),
         Fault::None | Fault::Lost => {
-            let answer = forward(&request, body, &state).await;
+            let answer = match state.exchange.answer(&method, &body).await {
+                Some(answer) => answer,
+                None => forward(&request, body.clone(), &state).await,
+            };
+            state.exchange.note(&method, &body);
             if fault == Fault::Lost {
                 return HttpResponse::BadGateway().body("lost on the way");
             }
@@ -117,7 +131,11 @@ async fn forward(request: &HttpRequest, body: web::Bytes, state: &State) -> Http
             forwarded = forwarded.header(name, value.as_bytes());
         }
     }
-    let answer = forwarded.body(body).send().await.unwrap();
+    let answer = forwarded.body(body.clone()).send().await.unwrap();
     let status = actix_web::http::StatusCode::from_u16(answer.status().as_u16()).unwrap();
-    HttpResponse::build(status).body(answer.bytes().await.unwrap())
+    let mut bytes = answer.bytes().await.unwrap().to_vec();
+    if status.is_success() && request.path().ends_with("/ListParticipants") {
+        bytes.extend(state.exchange.present_in(&body));
+    }
+    HttpResponse::build(status).body(bytes)
 }

@@ -107,6 +107,15 @@ impl Fixture {
         id(&self.admin.post(&path, &body).await.expect(201))
     }
 
+    /// A trunk to a carrier on the internet.
+    pub async fn trunk(&self) -> String {
+        let body = serde_json::json!({
+            "name": "carrier", "address": "sip.example.org", "numbers": ["+4930654321"],
+        });
+        let path = self.at("sip-trunks");
+        id(&self.admin.post(&path, &body).await.expect(201))
+    }
+
     /// A further binding of the agent.
     pub async fn bind(&self) -> String {
         self.bind_tools(&[&self.tool_version]).await

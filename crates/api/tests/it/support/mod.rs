@@ -3,6 +3,7 @@
 mod app;
 mod client;
 mod document;
+mod exchange;
 mod fake_livekit;
 mod fixture;
 mod process;
@@ -12,6 +13,7 @@ mod upstream;
 pub use app::{OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, make_schema};
 pub use client::{Answer, Client};
 pub use document::{check, document, operations};
+pub use exchange::Callee;
 pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::{Fixture, id};
 pub use process::{Process, free_port};

@@ -9,11 +9,17 @@
 //! says what to do next; it is asked again after every step, so a step that was interrupted is
 //! simply taken again.
 
+mod calls;
+#[cfg(test)]
+mod tests;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{AgentRunId, Invalid};
+pub use calls::CallView;
+
+use crate::{AgentRunId, CallId, Invalid};
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -144,6 +150,8 @@ pub struct Timings {
     pub grace: TimeDelta,
     /// How often to compare a running session with LiveKit.
     pub reconcile: TimeDelta,
+    /// How often to look how a call that is not answered yet stands.
+    pub call_poll: TimeDelta,
 }
 
 /// What is recorded of a session, as far as the next step depends on it.
@@ -169,6 +177,8 @@ pub struct View {
     pub runs: Vec<RunView>,
     /// Further agents' runs that are not over, oldest first.
     pub further: Vec<RunView>,
+    /// Its telephone calls that are not over, oldest first.
+    pub calls: Vec<CallView>,
 }
 
 /// What is recorded of one run.
@@ -211,6 +221,12 @@ pub enum Step {
     End(&'static str),
     /// Delete the room.
     DeleteRoom,
+    /// Dial the number of this call, once and for all.
+    Dial(CallId),
+    /// The telephone of this call is gone, and nobody said why.
+    LoseCall(CallId),
+    /// End this call alone, for this reason.
+    HangUp(CallId, &'static str),
 }
 
 /// The next step of a session at the time `now`.
@@ -229,7 +245,10 @@ pub fn next_step(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
         SessionState::Starting if view.dispatched_at.is_none() => start(view, timings, now),
         SessionState::Starting | SessionState::Running => match carry_on(view, timings, now) {
             Step::Wait(wake) if view.room_missing_since.is_none() => {
-                further(view, timings, now, wake)
+                match further(view, timings, now, wake) {
+                    Step::Wait(wake) => calls::next(view, timings, now, wake),
+                    step => step,
+                }
             }
             step => step,
         },
@@ -345,216 +364,5 @@ pub fn closed_reason(view: &View) -> &'static str {
         reason::COMPLETED
     } else {
         reason::ABANDONED
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Clock;
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
-    }
-
-    fn timings() -> Timings {
-        Timings {
-            start_deadline: TimeDelta::seconds(60),
-            join_deadline: TimeDelta::seconds(15),
-            join_poll: TimeDelta::seconds(2),
-            grace: TimeDelta::seconds(10),
-            reconcile: TimeDelta::seconds(30),
-        }
-    }
-
-    fn run(state: RunState, second: i64) -> RunView {
-        RunView {
-            id: Clock::system().new_id(),
-            state,
-            created_at: at(second),
-            dispatched_at: Some(at(second)),
-            missing_since: None,
-            left: false,
-        }
-    }
-
-    fn running(runs: Vec<RunView>) -> View {
-        View {
-            state: SessionState::Running,
-            starting_at: Some(at(0)),
-            dispatched_at: Some(at(0)),
-            running_at: Some(at(1)),
-            room_missing_since: None,
-            room_deleted: false,
-            visited: true,
-            max_duration: TimeDelta::seconds(600),
-            runs,
-            further: Vec::new(),
-        }
-    }
-
-    fn starting(runs: Vec<RunView>) -> View {
-        View {
-            state: SessionState::Starting,
-            running_at: None,
-            ..running(runs)
-        }
-    }
-
-    #[test]
-    fn a_start_is_tried_until_its_deadline() {
-        let pending = run(RunState::Pending, 0);
-        let view = View {
-            dispatched_at: None,
-            ..starting(vec![pending])
-        };
-        assert_eq!(
-            next_step(&view, &timings(), at(59)),
-            Step::CreateRoom(pending.id)
-        );
-        let failed = Step::Fail(reason::LIVEKIT_UNAVAILABLE);
-        assert_eq!(next_step(&view, &timings(), at(60)), failed);
-    }
-
-    #[test]
-    fn an_agent_that_does_not_come_is_replaced_once() {
-        let first = run(RunState::Dispatched, 0);
-        let view = starting(vec![first]);
-        assert_eq!(next_step(&view, &timings(), at(1)), Step::Wait(at(3)));
-        assert_eq!(next_step(&view, &timings(), at(14)), Step::Wait(at(15)));
-        let replace = Step::Replace(first.id, RunState::NoShow);
-        assert_eq!(next_step(&view, &timings(), at(15)), replace);
-        let view = starting(vec![
-            run(RunState::NoShow, 0),
-            run(RunState::Dispatched, 15),
-        ]);
-        assert_eq!(
-            next_step(&view, &timings(), at(30)),
-            Step::Fail(reason::NO_WORKER)
-        );
-    }
-
-    #[test]
-    fn a_replacement_is_dispatched_until_its_deadline() {
-        let second = run(RunState::Pending, 15);
-        let view = starting(vec![run(RunState::NoShow, 0), second]);
-        assert_eq!(
-            next_step(&view, &timings(), at(74)),
-            Step::Dispatch(second.id)
-        );
-        let failed = Step::Fail(reason::LIVEKIT_UNAVAILABLE);
-        assert_eq!(next_step(&view, &timings(), at(75)), failed);
-    }
-
-    #[test]
-    fn an_agent_that_is_lost_while_running_is_replaced_once() {
-        let mut first = run(RunState::Joined, 0);
-        first.missing_since = Some(at(5));
-        let waits = next_step(&running(vec![first]), &timings(), at(6));
-        assert_eq!(waits, Step::Wait(at(15)), "LiveKit may only have restarted");
-        let replace = Step::Replace(first.id, RunState::Lost);
-        assert_eq!(
-            next_step(&running(vec![first]), &timings(), at(15)),
-            replace
-        );
-        first.left = true;
-        assert_eq!(next_step(&running(vec![first]), &timings(), at(6)), replace);
-
-        let mut second = run(RunState::Joined, 20);
-        second.missing_since = Some(at(30));
-        second.left = true;
-        let view = running(vec![run(RunState::Lost, 0), second]);
-        assert_eq!(
-            next_step(&view, &timings(), at(31)),
-            Step::Fail(reason::AGENT_LOST)
-        );
-    }
-
-    #[test]
-    fn a_late_start_does_not_use_up_the_replacement_of_a_running_session() {
-        let mut second = run(RunState::Joined, 15);
-        second.missing_since = Some(at(40));
-        second.left = true;
-        let view = View {
-            running_at: Some(at(20)),
-            ..running(vec![run(RunState::NoShow, 0), second])
-        };
-        let replace = Step::Replace(second.id, RunState::Lost);
-        assert_eq!(next_step(&view, &timings(), at(41)), replace);
-    }
-
-    #[test]
-    fn a_further_agent_comes_and_goes_without_the_session() {
-        let mut view = running(vec![run(RunState::Joined, 0)]);
-        let pending = run(RunState::Pending, 10);
-        view.further = vec![pending];
-        assert_eq!(
-            next_step(&view, &timings(), at(11)),
-            Step::Dispatch(pending.id)
-        );
-        let no_show = Step::Close(pending.id, RunState::NoShow);
-        assert_eq!(next_step(&view, &timings(), at(70)), no_show);
-        view.further[0].state = RunState::Dispatched;
-        assert_eq!(next_step(&view, &timings(), at(11)), Step::Wait(at(13)));
-        assert_eq!(next_step(&view, &timings(), at(25)), no_show);
-        view.further[0].state = RunState::Joined;
-        assert_eq!(next_step(&view, &timings(), at(25)), Step::Wait(at(55)));
-        view.further[0].missing_since = Some(at(25));
-        assert_eq!(next_step(&view, &timings(), at(26)), Step::Wait(at(35)));
-        let lost = Step::Close(pending.id, RunState::Lost);
-        assert_eq!(next_step(&view, &timings(), at(35)), lost);
-        view.further[0].left = true;
-        assert_eq!(next_step(&view, &timings(), at(26)), lost);
-        view.further[0].state = RunState::Lost;
-        assert_eq!(next_step(&view, &timings(), at(27)), Step::Wait(at(57)));
-    }
-
-    #[test]
-    fn the_maximum_duration_counts_from_running() {
-        let view = running(vec![run(RunState::Joined, 0)]);
-        assert_eq!(next_step(&view, &timings(), at(590)), Step::Wait(at(601)));
-        assert_eq!(
-            next_step(&view, &timings(), at(601)),
-            Step::Stop(reason::MAX_DURATION)
-        );
-    }
-
-    #[test]
-    fn a_room_out_of_sight_is_given_time() {
-        let mut view = running(vec![run(RunState::Joined, 0)]);
-        view.room_missing_since = Some(at(100));
-        assert_eq!(next_step(&view, &timings(), at(101)), Step::Wait(at(110)));
-        assert_eq!(
-            next_step(&view, &timings(), at(110)),
-            Step::End(reason::COMPLETED)
-        );
-        view.visited = false;
-        assert_eq!(
-            next_step(&view, &timings(), at(110)),
-            Step::End(reason::ABANDONED)
-        );
-    }
-
-    #[test]
-    fn terminal_sessions_only_lose_their_room() {
-        for state in [SessionState::Ended, SessionState::Failed] {
-            let mut view = running(vec![]);
-            view.state = state;
-            assert_eq!(next_step(&view, &timings(), at(0)), Step::DeleteRoom);
-            view.room_deleted = true;
-            assert_eq!(next_step(&view, &timings(), at(0)), Step::Done);
-        }
-    }
-
-    #[test]
-    fn stopping_deletes_the_room_and_then_ends() {
-        let mut view = running(vec![]);
-        view.state = SessionState::Stopping;
-        assert_eq!(next_step(&view, &timings(), at(0)), Step::DeleteRoom);
-        view.room_deleted = true;
-        assert_eq!(
-            next_step(&view, &timings(), at(0)),
-            Step::End(reason::STOPPED)
-        );
     }
 }

@@ -1,0 +1,455 @@
+//! SIP trunks: a tenant's accounts with carriers.
+
+use actix_web::http::Method;
+use chrono::{DateTime, Utc};
+use patchbay_domain::{
+    Invalid, PhoneNumber, TenantId, TrunkId, Violation,
+    sip::{SipAddress, Transport},
+    text::{Name, Text},
+};
+use patchbay_persistence::{TenantTx, calls, secrets, sip_objects, sip_trunks};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Created, Deleted, Entity, Page, Resource},
+    app::App,
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Patch, Path,
+        scopes::{SipTrunksRead, SipTrunksWrite},
+    },
+    flows::{secrets::keep_owned, sip_sync},
+    once::Once,
+    openapi::{Api, Doc},
+};
+
+/// Most numbers of one trunk.
+const MOST_NUMBERS: usize = 500;
+
+/// How far LiveKit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncState {
+    /// LiveKit is about to be told.
+    Pending,
+    /// LiveKit has it as it is here.
+    Synced,
+    /// LiveKit could not be told; it is tried again.
+    Failed,
+}
+
+/// What LiveKit has of it.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({"state": "synced", "error": null, "attempts": 1, "synced_at": "2026-11-23T20:00:01Z"}))]
+pub struct Sync {
+    /// How far it has come.
+    state: SyncState,
+    /// What kept LiveKit from it.
+    #[schema(max_length = 1000)]
+    error: Option<String>,
+    /// How often it was tried since the last change.
+    #[schema(minimum = 0)]
+    attempts: i32,
+    /// When LiveKit last had it as it was here.
+    synced_at: Option<DateTime<Utc>>,
+}
+
+impl From<sip_objects::SipObject> for Sync {
+    fn from(row: sip_objects::SipObject) -> Self {
+        Self {
+            state: match &*row.sync_state {
+                "synced" => SyncState::Synced,
+                "failed" => SyncState::Failed,
+                _ => SyncState::Pending,
+            },
+            error: row.error,
+            attempts: row.attempts,
+            synced_at: row.synced_at,
+        }
+    }
+}
+
+/// A SIP trunk.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fa0",
+    "name": "carrier",
+    "address": "sip.example.org:5061",
+    "transport": "tls",
+    "numbers": ["+4930123456"],
+    "username": "acme",
+    "sync": {"state": "synced", "error": null, "attempts": 1, "synced_at": "2026-11-23T20:00:01Z"},
+    "revision": 1,
+    "created_at": "2026-11-23T20:00:00Z",
+    "updated_at": "2026-11-23T20:00:00Z"
+}))]
+pub struct SipTrunk {
+    /// Id.
+    id: TrunkId,
+    /// Name for people, unique in the tenant.
+    #[schema(max_length = 200)]
+    name: String,
+    /// Host of the carrier, and perhaps a port.
+    #[schema(max_length = 255)]
+    address: String,
+    /// How the carrier is spoken to.
+    transport: Transport,
+    /// Numbers that calls may show as their origin; the first by default.
+    #[schema(min_items = 1, max_items = 500, value_type = Vec<PhoneNumber>)]
+    numbers: Vec<String>,
+    /// User name with the carrier; null where it knows the address.
+    #[schema(max_length = 200)]
+    username: Option<String>,
+    /// What LiveKit has of it.
+    sync: Sync,
+    /// Counts changes.
+    #[schema(minimum = 1)]
+    revision: i64,
+    /// When it was created.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl Resource for SipTrunk {
+    const VERSIONED: bool = true;
+    fn revision(&self) -> Option<i64> {
+        Some(self.revision)
+    }
+}
+
+impl From<(sip_trunks::SipTrunk, sip_objects::SipObject)> for SipTrunk {
+    fn from((row, object): (sip_trunks::SipTrunk, sip_objects::SipObject)) -> Self {
+        let sip_trunks::SipTrunk {
+            tenant_id: _,
+            id,
+            name,
+            address,
+            transport,
+            numbers,
+            username,
+            revision,
+            created_at,
+            updated_at,
+        } = row;
+        Self {
+            id,
+            name,
+            address,
+            transport: transport.try_into().unwrap_or_default(),
+            numbers,
+            username,
+            sync: object.into(),
+            revision,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+/// A trunk to be created.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "second carrier", "address": "sip.example.org:5061", "transport": "tls", "numbers": ["+49 30 123456"],
+    "username": "acme", "password": "s3cret"
+}))]
+pub struct CreateSipTrunk {
+    /// Name for people, unique in the tenant.
+    name: Name,
+    /// Host of the carrier, and perhaps a port. It must be on the internet, or in a network that the operator allows.
+    address: SipAddress,
+    /// How the carrier is spoken to.
+    #[serde(default)]
+    transport: Transport,
+    /// Numbers that calls may show as their origin; the first by default.
+    #[schema(min_items = 1, max_items = 500)]
+    numbers: Vec<PhoneNumber>,
+    /// User name with the carrier; it needs a password.
+    username: Option<Text<1, 200>>,
+    /// Password with the carrier. It is sealed, and never answered, logged or audited.
+    #[schema(write_only)]
+    password: Option<Text<1, 200>>,
+}
+
+/// A change of a trunk.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"numbers": ["+4930123456", "+4930123457"]}))]
+pub struct PatchSipTrunk {
+    /// Name for people, unique in the tenant.
+    #[serde(default)]
+    name: Patch<Name>,
+    /// Host of the carrier, and perhaps a port.
+    #[serde(default)]
+    address: Patch<SipAddress>,
+    /// How the carrier is spoken to.
+    #[serde(default)]
+    transport: Patch<Transport>,
+    /// Numbers that calls may show as their origin; the first by default.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 500)]
+    numbers: Patch<Vec<PhoneNumber>>,
+    /// User name with the carrier; null takes it and the password away.
+    #[serde(default)]
+    username: Patch<Option<Text<1, 200>>>,
+    /// Password with the carrier.
+    #[serde(default)]
+    #[schema(write_only)]
+    password: Patch<Text<1, 200>>,
+}
+
+pub(super) fn routes(api: &mut Api) {
+    let tag = "SIP trunks";
+    let all = "/api/tenants/{tenant_id}/sip-trunks";
+    let one = "/api/tenants/{tenant_id}/sip-trunks/{trunk_id}";
+    api.route(Method::POST, all, create, Doc {
+        id: "createSipTrunk",
+        tag,
+        summary: "Connect a carrier",
+        description: "An account with a carrier, through which calls go out. LiveKit is told in the background: look at `sync`.",
+        errors: &[Code::NameTaken, Code::SecretsNotConfigured],
+    });
+    api.route(
+        Method::GET,
+        all,
+        list,
+        Doc {
+            id: "listSipTrunks",
+            tag,
+            summary: "List SIP trunks",
+            description: "The tenant's trunks, newest first. Never their passwords.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::GET,
+        one,
+        get,
+        Doc {
+            id: "getSipTrunk",
+            tag,
+            summary: "Read a SIP trunk",
+            description: "The trunk and what LiveKit has of it. Never its password.",
+            errors: &[],
+        },
+    );
+    api.route(
+        Method::PATCH,
+        one,
+        patch,
+        Doc {
+            id: "updateSipTrunk",
+            tag,
+            summary: "Change a SIP trunk",
+            description: "LiveKit is told in the background; calls under way go on.",
+            errors: &[Code::NameTaken, Code::SecretsNotConfigured],
+        },
+    );
+    api.route(Method::DELETE, one, delete, Doc {
+        id: "deleteSipTrunk",
+        tag,
+        summary: "Disconnect a carrier",
+        description: "Refused while a call goes through it. LiveKit forgets it in the background.",
+        errors: &[Code::TrunkInUse],
+    });
+}
+
+fn check_address(app: &App, address: &SipAddress) -> Result<()> {
+    app.policy.check_host(&address.host).map_err(|refused| {
+        let invalid = Invalid::new("address_refused", refused.to_string());
+        ApiError::invalid_at("/address", invalid)
+    })
+}
+
+/// The numbers, each once.
+fn checked_numbers(numbers: Vec<PhoneNumber>) -> Result<Vec<String>> {
+    if !(1..=MOST_NUMBERS).contains(&numbers.len()) {
+        let message = format!("1 to {MOST_NUMBERS} numbers are needed");
+        let invalid = Invalid::new("out_of_range", message);
+        return Err(ApiError::invalid_at("/numbers", invalid));
+    }
+    let mut kept: Vec<String> = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        if !kept.iter().any(|known| **known == *number) {
+            kept.push(number.to_string());
+        }
+    }
+    Ok(kept)
+}
+
+fn missing(name: &str, message: &str) -> Violation {
+    Invalid::new("missing_field", message).at(format!("/{name}"))
+}
+
+async fn create(
+    caller: Caller<SipTrunksWrite>,
+    Json(body): Json<CreateSipTrunk>,
+    key: IdempotencyKey,
+) -> Result<Once<Created<SipTrunk>>> {
+    let tenant = caller.tenant()?;
+    check_address(&caller.app, &body.address)?;
+    match (&body.username, &body.password) {
+        (Some(_), None) => {
+            return Err(ApiError::invalid(vec![missing(
+                "password",
+                "a user name needs one",
+            )]));
+        }
+        (None, Some(_)) => {
+            return Err(ApiError::invalid(vec![missing(
+                "username",
+                "a password needs one",
+            )]));
+        }
+        _ => {}
+    }
+    let now = caller.app.clock.now();
+    let row = sip_trunks::SipTrunk {
+        tenant_id: tenant,
+        id: caller.app.clock.new_id(),
+        name: body.name.into_inner(),
+        address: body.address.to_string(),
+        transport: body.transport.as_str().to_owned(),
+        numbers: checked_numbers(body.numbers)?,
+        username: body.username.map(Text::into_inner),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let created = caller
+        .once(&key, async |tx| {
+            sip_trunks::insert(tx, &row).await?;
+            if let Some(password) = &body.password {
+                keep_owned(&caller.app, tx, row.id.uuid(), password).await?;
+            }
+            let value = told(&caller.app, tx, row).await?;
+            let event = Event::created("sip_trunk", value.id, &value);
+            let location = format!("/api/tenants/{tenant}/sip-trunks/{}", value.id);
+            Ok(Change::one(Created { location, value }, event))
+        })
+        .await?;
+    caller.app.job_due.notify_one();
+    Ok(created)
+}
+
+/// The trunk, of which LiveKit is about to be told.
+async fn told(app: &App, tx: &mut TenantTx, row: sip_trunks::SipTrunk) -> Result<SipTrunk> {
+    let object = sip_sync::ask(app, tx, row.id.uuid(), sip_objects::TRUNK).await?;
+    Ok((row, object).into())
+}
+
+async fn list(caller: Caller<SipTrunksRead>, list: List<NoFilter>) -> Result<Page<SipTrunk>> {
+    let mut tx = caller.read().await?;
+    let rows = sip_trunks::list(&mut tx, list.window, None).await?;
+    tx.finish();
+    Ok(Page::new(
+        &list,
+        rows,
+        |(row, _)| row.id.uuid(),
+        SipTrunk::from,
+    ))
+}
+
+async fn get(
+    caller: Caller<SipTrunksRead>,
+    Path((_, id)): Path<(TenantId, TrunkId)>,
+) -> Result<Entity<SipTrunk>> {
+    let mut tx = caller.read().await?;
+    let found = sip_trunks::find(&mut tx, id, false).await?;
+    tx.finish();
+    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+}
+
+impl PatchSipTrunk {
+    /// Changes the row; answers the new password, if there is one.
+    fn apply(self, app: &App, row: &mut sip_trunks::SipTrunk) -> Result<Option<Text<1, 200>>> {
+        self.name.apply(&mut row.name, Name::into_inner);
+        if let Patch::To(address) = self.address {
+            check_address(app, &address)?;
+            row.address = address.to_string();
+        }
+        self.transport.apply(&mut row.transport, |transport| {
+            transport.as_str().to_owned()
+        });
+        if let Patch::To(numbers) = self.numbers {
+            row.numbers = checked_numbers(numbers)?;
+        }
+        let had = row.username.is_some();
+        self.username
+            .apply(&mut row.username, |name| name.map(Text::into_inner));
+        let password = match self.password {
+            Patch::To(password) => Some(password),
+            Patch::Absent => None,
+        };
+        match (&row.username, &password) {
+            (None, Some(_)) => Err(ApiError::invalid(vec![missing(
+                "username",
+                "a password needs one",
+            )])),
+            (Some(_), None) if !had => Err(ApiError::invalid(vec![missing(
+                "password",
+                "a user name needs one",
+            )])),
+            _ => Ok(password),
+        }
+    }
+}
+
+async fn patch(
+    caller: Caller<SipTrunksWrite>,
+    Path((_, id)): Path<(TenantId, TrunkId)>,
+    if_match: IfMatch,
+    Json(body): Json<PatchSipTrunk>,
+) -> Result<Entity<SipTrunk>> {
+    let trunk = caller
+        .change(async |tx| {
+            let found = sip_trunks::find(tx, id, true).await?;
+            let (mut row, object) = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            let before = SipTrunk::from((row.clone(), object));
+            let password = body.apply(&caller.app, &mut row)?;
+            row.revision += 1;
+            row.updated_at = caller.app.clock.now();
+            sip_trunks::update(tx, &row).await?;
+            if let Some(password) = password {
+                keep_owned(&caller.app, tx, id.uuid(), &password).await?;
+            }
+            if row.username.is_none() {
+                secrets::delete_owned(tx, id.uuid()).await?;
+            }
+            let after = told(&caller.app, tx, row).await?;
+            let event = Event::updated("sip_trunk", id, &before, &after);
+            Ok(Change::one(after, event))
+        })
+        .await?;
+    caller.app.job_due.notify_one();
+    Ok(Entity(trunk))
+}
+
+async fn delete(
+    caller: Caller<SipTrunksWrite>,
+    Path((_, id)): Path<(TenantId, TrunkId)>,
+    if_match: IfMatch,
+) -> Result<Deleted> {
+    let deleted = caller
+        .change(async |tx| {
+            let found = sip_trunks::find(tx, id, true).await?;
+            let (row, object) = found.ok_or_else(ApiError::not_found)?;
+            if_match.check(row.revision)?;
+            if calls::any_live_through(tx, id).await? {
+                let detail = "Stop the calls that go through it first.";
+                return Err(ApiError::new(Code::TrunkInUse, detail));
+            }
+            secrets::delete_owned(tx, id.uuid()).await?;
+            sip_trunks::delete(tx, id).await?;
+            sip_sync::ask(&caller.app, tx, id.uuid(), sip_objects::TRUNK).await?;
+            let event = Event::deleted("sip_trunk", id, &SipTrunk::from((row, object)));
+            Ok(Change::one(Deleted, event))
+        })
+        .await?;
+    caller.app.job_due.notify_one();
+    Ok(deleted)
+}

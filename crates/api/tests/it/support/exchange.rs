@@ -1,0 +1,229 @@
+//! A telephone exchange behind the fake LiveKit: the SIP service's calls, and what its telephones
+//! look like in a room. Agents too are there at once, if wanted. Trunks and rules are the real
+//! server's.
+
+use std::{
+    collections::HashMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use actix_web::{HttpResponse, http::StatusCode};
+use livekit_protocol as proto;
+use prost::Message;
+use serde_json::json;
+
+/// What happens when a number is dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// Somebody answers.
+    Answers,
+    /// It rings until somebody here says otherwise.
+    Rings,
+    /// The carrier refuses with this SIP status.
+    Refuses(u16),
+    /// LiveKit answers this status without a word about SIP.
+    Fails(u16),
+    /// It rings, and LiveKit's answer cannot be read.
+    Garbled,
+    /// LiveKit never hears of it, and its answer cannot be read.
+    Vanishes,
+}
+
+#[derive(Default)]
+pub struct Exchange {
+    callees: Mutex<HashMap<String, Callee>>,
+    dials: Mutex<Vec<proto::CreateSipParticipantRequest>>,
+    present: Mutex<Vec<(String, proto::ParticipantInfo)>>,
+    agents: Mutex<bool>,
+}
+
+impl Exchange {
+    /// From now on an agent is in every room that is made.
+    pub fn with_agents(&self) {
+        *self.agents.lock().unwrap() = true;
+    }
+
+    /// How a number behaves; it answers by default.
+    pub fn set(&self, number: &str, callee: Callee) {
+        self.callees
+            .lock()
+            .unwrap()
+            .insert(number.to_owned(), callee);
+    }
+
+    /// What was dialled.
+    pub fn dials(&self) -> Vec<proto::CreateSipParticipantRequest> {
+        self.dials.lock().unwrap().clone()
+    }
+
+    /// The telephone changes its state, such as to `ringing` or `active`.
+    pub fn becomes(&self, identity: &str, status: &str) {
+        let mut present = self.present.lock().unwrap();
+        for (_, info) in present.iter_mut().filter(|(_, p)| p.identity == identity) {
+            let key = "sip.callStatus".to_owned();
+            info.attributes.insert(key, status.to_owned());
+        }
+    }
+
+    /// Somebody leaves, without a webhook.
+    pub fn leaves(&self, identity: &str) {
+        self.present
+            .lock()
+            .unwrap()
+            .retain(|(_, p)| p.identity != identity);
+    }
+
+    /// The telephones in a room.
+    pub fn telephones(&self, room: &str) -> Vec<String> {
+        let present = self.present.lock().unwrap();
+        let here = present
+            .iter()
+            .filter(|(name, p)| name == room && p.kind() == proto::participant_info::Kind::Sip);
+        here.map(|(_, p)| p.identity.clone()).collect()
+    }
+
+    /// Puts somebody into a room.
+    pub fn enters(&self, room: &str, info: proto::ParticipantInfo) {
+        self.present.lock().unwrap().push((room.to_owned(), info));
+    }
+
+    /// The answer to a call of the SIP service that this exchange carries out.
+    pub(super) async fn answer(&self, method: &str, body: &[u8]) -> Option<HttpResponse> {
+        if method != "CreateSIPParticipant" {
+            return None;
+        }
+        let request = proto::CreateSipParticipantRequest::decode(body).unwrap();
+        self.dials.lock().unwrap().push(request.clone());
+        let callees = self.callees.lock().unwrap().clone();
+        let callee = callees.get(&request.sip_call_to).copied();
+        let callee = callee.unwrap_or(Callee::Answers);
+        Some(self.dial(&request, callee).await)
+    }
+
+    async fn dial(
+        &self,
+        request: &proto::CreateSipParticipantRequest,
+        callee: Callee,
+    ) -> HttpResponse {
+        let identity = &*request.participant_identity;
+        match callee {
+            Callee::Refuses(status) => return twirp(429, Some(status)),
+            Callee::Fails(status) => return twirp(status, None),
+            Callee::Vanishes => return HttpResponse::Ok().body(vec![0xff; 40]),
+            _ => self.enters(&request.room_name, telephone(identity)),
+        }
+        match callee {
+            Callee::Answers => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                self.becomes(identity, "active");
+            }
+            Callee::Garbled => {
+                self.becomes(identity, "ringing");
+                return HttpResponse::Ok().body(vec![0xff; 40]);
+            }
+            _ => self.becomes(identity, "ringing"),
+        }
+        self.until_answered(request).await
+    }
+
+    async fn until_answered(&self, request: &proto::CreateSipParticipantRequest) -> HttpResponse {
+        let ring = request.ringing_timeout.as_ref().map_or(0, |t| t.seconds);
+        let deadline = Instant::now() + Duration::from_secs(u64::try_from(ring).unwrap());
+        loop {
+            let status = {
+                let present = self.present.lock().unwrap();
+                let here = present
+                    .iter()
+                    .find(|(_, p)| p.identity == request.participant_identity);
+                here.map(|(_, p)| p.attributes["sip.callStatus"].clone())
+            };
+            match status.as_deref() {
+                None => return twirp(408, Some(487)),
+                Some("active") => break,
+                _ if Instant::now() > deadline => {
+                    self.leaves(&request.participant_identity);
+                    return twirp(408, None);
+                }
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+        let info = proto::SipParticipantInfo {
+            participant_identity: request.participant_identity.clone(),
+            room_name: request.room_name.clone(),
+            sip_call_id: "SCL_1".to_owned(),
+            ..proto::SipParticipantInfo::default()
+        };
+        HttpResponse::Ok().body(info.encode_to_vec())
+    }
+
+    /// What a call that was carried out means for who is where.
+    pub(super) fn note(&self, method: &str, body: &[u8]) {
+        match method {
+            "CreateRoom" if *self.agents.lock().unwrap() => {
+                let request = proto::CreateRoomRequest::decode(body).unwrap();
+                let known = {
+                    let present = self.present.lock().unwrap();
+                    present.iter().any(|(room, _)| *room == request.name)
+                };
+                if !known && !request.agents.is_empty() {
+                    self.enters(&request.name, agent(&request.name));
+                }
+            }
+            "DeleteRoom" => {
+                let request = proto::DeleteRoomRequest::decode(body).unwrap();
+                let mut present = self.present.lock().unwrap();
+                present.retain(|(room, _)| *room != request.room);
+            }
+            "RemoveParticipant" => {
+                let request = proto::RoomParticipantIdentity::decode(body).unwrap();
+                self.leaves(&request.identity);
+            }
+            _ => {}
+        }
+    }
+
+    /// Those of a room, to be put behind the real ones: two protobuf messages one after the other
+    /// are their sum.
+    pub(super) fn present_in(&self, body: &[u8]) -> Vec<u8> {
+        let request = proto::ListParticipantsRequest::decode(body).unwrap();
+        let present = self.present.lock().unwrap();
+        let here = present.iter().filter(|(room, _)| *room == request.room);
+        let participants = here.map(|(_, info)| info.clone()).collect();
+        proto::ListParticipantsResponse { participants }.encode_to_vec()
+    }
+}
+
+fn telephone(identity: &str) -> proto::ParticipantInfo {
+    let attributes = [("sip.callStatus", "dialing"), ("sip.callID", "SCL_1")];
+    proto::ParticipantInfo {
+        sid: format!("PA_{identity}"),
+        identity: identity.to_owned(),
+        kind: proto::participant_info::Kind::Sip.into(),
+        state: proto::participant_info::State::Active.into(),
+        attributes: attributes
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..proto::ParticipantInfo::default()
+    }
+}
+
+fn agent(room: &str) -> proto::ParticipantInfo {
+    proto::ParticipantInfo {
+        sid: format!("PA_agent_{room}"),
+        identity: format!("agent-of-{room}"),
+        kind: proto::participant_info::Kind::Agent.into(),
+        state: proto::participant_info::State::Active.into(),
+        ..proto::ParticipantInfo::default()
+    }
+}
+
+/// An error as LiveKit has it.
+fn twirp(status: u16, sip: Option<u16>) -> HttpResponse {
+    let meta = sip.map_or(
+        json!({}),
+        |code| json!({ "sip_status_code": code.to_string(), "sip_status": "words of the carrier" }),
+    );
+    let body = json!({ "code": "unavailable", "msg": "no answer", "meta": meta });
+    HttpResponse::build(StatusCode::from_u16(status).unwrap()).json(body)
+}

@@ -1,0 +1,604 @@
+//! The state machine of a telephone call, as a pure function.
+//!
+//! ```text
+//! created ─ start ─▶ dialing ─▶ ringing ─▶ answered ─▶ ended
+//!    │                  └──────────┴─▶ failed(reason) | canceled
+//!    └─ stop ─▶ canceled
+//! ```
+//!
+//! LiveKit tells of a call in three ways that overtake each other: the answer to the dial, what the
+//! room shows, and webhooks. So what is told is kept, and a conclusion is drawn only when it holds
+//! whatever else may come: a telephone that left while somebody waits for the answer to its dial says
+//! nothing yet. Terminal states absorb the rest.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Invalid, session};
+
+/// Who calls whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The agent calls somebody.
+    Outbound,
+    /// Somebody calls a number of the tenant.
+    Inbound,
+}
+
+impl Direction {
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+impl TryFrom<String> for Direction {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        from_name(text)
+    }
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// Recorded; nobody's telephone rings.
+    Created,
+    /// Started: the number is dialled as soon as the agent is in the room.
+    Dialing,
+    /// The telephone rings.
+    Ringing,
+    /// Somebody has answered.
+    Answered,
+    /// Over, after it was answered.
+    Ended,
+    /// Over, and never answered.
+    Failed,
+    /// Given up before it was answered.
+    Canceled,
+}
+
+impl CallState {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Created,
+        Self::Dialing,
+        Self::Ringing,
+        Self::Answered,
+        Self::Ended,
+        Self::Failed,
+        Self::Canceled,
+    ];
+
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Dialing => "dialing",
+            Self::Ringing => "ringing",
+            Self::Answered => "answered",
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Whether the call is over for good.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Ended | Self::Failed | Self::Canceled)
+    }
+
+    /// Whether it occupies a line.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Dialing | Self::Ringing | Self::Answered)
+    }
+}
+
+impl TryFrom<String> for CallState {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        from_name(text)
+    }
+}
+
+/// What the worker does when a machine answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerDetection {
+    /// It does not look who answers.
+    #[default]
+    Off,
+    /// It finds out, and talks on.
+    Report,
+    /// It finds out, and hangs up on a machine.
+    HangUp,
+}
+
+impl AnswerDetection {
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Report => "report",
+            Self::HangUp => "hang_up",
+        }
+    }
+}
+
+impl TryFrom<String> for AnswerDetection {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        from_name(text)
+    }
+}
+
+fn from_name<T: serde::de::DeserializeOwned>(name: String) -> Result<T, Invalid> {
+    serde_json::from_value(name.into())
+        .map_err(|error| Invalid::new("invalid_value", error.to_string()))
+}
+
+/// Why a call is over. Open strings on the wire: new ones may appear.
+pub mod reason {
+    /// It ended as it should.
+    pub const COMPLETED: &str = "completed";
+    /// Who called hung up.
+    pub const CALLER_HANGUP: &str = "caller_hangup";
+    /// Who was called hung up.
+    pub const CALLEE_HANGUP: &str = "callee_hangup";
+    /// The agent hung up.
+    pub const AGENT_HANGUP: &str = "agent_hangup";
+    /// Stopped before it was answered.
+    pub const CANCELED: &str = "canceled";
+    /// The line is busy.
+    pub const BUSY: &str = "busy";
+    /// Somebody refused the call.
+    pub const DECLINED: &str = "declined";
+    /// Nobody answered in time.
+    pub const NO_ANSWER: &str = "no_answer";
+    /// The carrier knows no such number.
+    pub const INVALID_NUMBER: &str = "invalid_number";
+    /// The carrier refused the trunk's user name, password or address.
+    pub const TRUNK_AUTH: &str = "trunk_auth";
+    /// The carrier failed, or the trunk cannot be used.
+    pub const TRUNK_FAILURE: &str = "trunk_failure";
+    /// LiveKit or its SIP node could not be reached, or what became of the call is not known.
+    pub const LIVEKIT_UNAVAILABLE: &str = super::session::reason::LIVEKIT_UNAVAILABLE;
+}
+
+/// The reason that a SIP status means.
+pub const fn reason_of_status(status: u16) -> &'static str {
+    match status {
+        486 | 600 => reason::BUSY,
+        603 | 607 | 608 => reason::DECLINED,
+        408 | 480 | 487 => reason::NO_ANSWER,
+        404 | 484 | 604 => reason::INVALID_NUMBER,
+        401 | 403 | 407 => reason::TRUNK_AUTH,
+        _ => reason::TRUNK_FAILURE,
+    }
+}
+
+/// Who ended an answered call.
+pub mod hangup_by {
+    /// Who called.
+    pub const CALLER: &str = "caller";
+    /// Who was called.
+    pub const CALLEE: &str = "callee";
+    /// The agent.
+    pub const AGENT: &str = "agent";
+    /// Patchbay: a stop, the maximum duration, or a failure.
+    pub const US: &str = "us";
+}
+
+/// LiveKit's reasons for a leaving that do not mean that the telephone is gone for good.
+const NOT_GONE: [&str; 5] = [
+    "",
+    "UNKNOWN_REASON",
+    "SERVER_SHUTDOWN",
+    "MIGRATION",
+    "STATE_MISMATCH",
+];
+
+/// What is known of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Who calls whom.
+    pub direction: Direction,
+    /// Where it stands.
+    pub state: CallState,
+    /// Why it is over.
+    pub reason: Option<String>,
+    /// Who ended it.
+    pub hangup_by: Option<&'static str>,
+    /// LiveKit's word for the leaving of the telephone.
+    pub left: Option<String>,
+    /// Whether a process waits for the answer to the dial.
+    pub awaited: bool,
+}
+
+/// What is told of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallEvent {
+    /// Start was asked for.
+    Started,
+    /// The telephone rings.
+    Ringing,
+    /// Somebody answered.
+    Answered,
+    /// The dial failed, for this reason.
+    Refused(&'static str),
+    /// The telephone left the room; LiveKit's word for why.
+    Left(String),
+    /// Nobody waits for the answer to the dial any more.
+    Abandoned,
+    /// The telephone is out of sight for good.
+    Lost,
+    /// The session stops or is over for this reason; `true` where it has failed.
+    SessionOver(String, bool),
+    /// This telephone alone is to hang up, for this reason.
+    HangUp(&'static str),
+}
+
+impl Progress {
+    /// What is known after the event.
+    #[must_use]
+    pub fn after(mut self, event: &CallEvent) -> Self {
+        if self.state.is_terminal() {
+            return self;
+        }
+        match event {
+            CallEvent::Started if self.state == CallState::Created => {
+                self.state = CallState::Dialing;
+            }
+            CallEvent::Ringing if self.state == CallState::Dialing => {
+                self.state = CallState::Ringing;
+            }
+            CallEvent::Answered if self.state.is_live() => {
+                self.state = CallState::Answered;
+                self.awaited = false;
+            }
+            // A dial that fails after the call was answered tells of its end.
+            CallEvent::Refused(reason) if self.state != CallState::Created => {
+                self.awaited = false;
+                if self.state != CallState::Answered {
+                    return self.over(CallState::Failed, reason, None);
+                }
+                self.left
+                    .get_or_insert_with(|| "CLIENT_INITIATED".to_owned());
+            }
+            CallEvent::Left(word) if self.state.is_live() && !NOT_GONE.contains(&&**word) => {
+                self.left.get_or_insert_with(|| word.clone());
+            }
+            CallEvent::Abandoned => self.awaited = false,
+            CallEvent::Lost if self.state != CallState::Created && !self.awaited => {
+                return self.stopped(reason::LIVEKIT_UNAVAILABLE, true);
+            }
+            CallEvent::SessionOver(reason, failed) => return self.stopped(reason, *failed),
+            CallEvent::HangUp(reason) => return self.stopped(reason, false),
+            _ => {}
+        }
+        self.concluded()
+    }
+
+    /// Ended if the telephone has left, and nothing is still to come that says more.
+    fn concluded(self) -> Self {
+        let Some(left) = self.left.clone() else {
+            return self;
+        };
+        let (who, why) = match self.direction {
+            Direction::Outbound => (hangup_by::CALLEE, reason::CALLEE_HANGUP),
+            Direction::Inbound => (hangup_by::CALLER, reason::CALLER_HANGUP),
+        };
+        match (self.state, self.direction) {
+            (CallState::Answered, _) if left == "CLIENT_INITIATED" || left == "USER_REJECTED" => {
+                self.over(CallState::Ended, why, Some(who))
+            }
+            (CallState::Answered, _) => self.over(CallState::Ended, reason::COMPLETED, None),
+            (_, Direction::Inbound) => self.over(CallState::Canceled, why, Some(who)),
+            _ if self.awaited => self,
+            _ => {
+                let reason = match &*left {
+                    "USER_UNAVAILABLE" => reason::NO_ANSWER,
+                    "USER_REJECTED" => reason::DECLINED,
+                    _ => reason::TRUNK_FAILURE,
+                };
+                self.over(CallState::Failed, reason, None)
+            }
+        }
+    }
+
+    /// Ended from this side.
+    fn stopped(self, why: &str, failed: bool) -> Self {
+        let by = if why == reason::AGENT_HANGUP {
+            hangup_by::AGENT
+        } else {
+            hangup_by::US
+        };
+        match self.state {
+            CallState::Answered => {
+                let completed = [session::reason::STOPPED, session::reason::ABANDONED];
+                let why = if completed.contains(&why) {
+                    reason::COMPLETED
+                } else {
+                    why
+                };
+                self.over(CallState::Ended, why, Some(by))
+            }
+            _ if failed => self.over(CallState::Failed, why, None),
+            _ => self.over(CallState::Canceled, reason::CANCELED, Some(by)),
+        }
+    }
+
+    fn over(mut self, state: CallState, reason: &str, by: Option<&'static str>) -> Self {
+        self.state = state;
+        self.reason = Some(reason.to_owned());
+        self.hangup_by = by;
+        self.awaited = false;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(direction: Direction, state: CallState, awaited: bool) -> Progress {
+        Progress {
+            direction,
+            state,
+            reason: state.is_terminal().then(|| "earlier".to_owned()),
+            hangup_by: None,
+            left: None,
+            awaited,
+        }
+    }
+
+    fn left(word: &str) -> CallEvent {
+        CallEvent::Left(word.to_owned())
+    }
+
+    fn over(reason: &str, failed: bool) -> CallEvent {
+        CallEvent::SessionOver(reason.to_owned(), failed)
+    }
+
+    /// From, event, and what comes of it, for calls out that nobody awaits.
+    #[test]
+    fn the_table_of_transitions() {
+        use CallState::{Answered, Canceled, Created, Dialing, Ended, Failed, Ringing};
+        for (from, event, to, reason) in [
+            (Created, CallEvent::Started, Dialing, None),
+            (Created, CallEvent::Ringing, Created, None),
+            (Created, CallEvent::Answered, Created, None),
+            (Created, CallEvent::Refused("busy"), Created, None),
+            (Created, CallEvent::Lost, Created, None),
+            (Created, over("stopped", false), Canceled, Some("canceled")),
+            (Created, over("no_worker", true), Failed, Some("no_worker")),
+            (Dialing, CallEvent::Started, Dialing, None),
+            (Dialing, CallEvent::Ringing, Ringing, None),
+            (Dialing, CallEvent::Answered, Answered, None),
+            (
+                Dialing,
+                CallEvent::Refused("declined"),
+                Failed,
+                Some("declined"),
+            ),
+            (Dialing, left("USER_UNAVAILABLE"), Failed, Some("no_answer")),
+            (Dialing, left("USER_REJECTED"), Failed, Some("declined")),
+            (
+                Dialing,
+                left("SIP_TRUNK_FAILURE"),
+                Failed,
+                Some("trunk_failure"),
+            ),
+            (Dialing, left("SERVER_SHUTDOWN"), Dialing, None),
+            (
+                Dialing,
+                CallEvent::Lost,
+                Failed,
+                Some("livekit_unavailable"),
+            ),
+            (Dialing, over("no_worker", true), Failed, Some("no_worker")),
+            (Dialing, over("stopped", false), Canceled, Some("canceled")),
+            (
+                Dialing,
+                CallEvent::HangUp("stopped"),
+                Canceled,
+                Some("canceled"),
+            ),
+            (Ringing, CallEvent::Ringing, Ringing, None),
+            (Ringing, CallEvent::Answered, Answered, None),
+            (Ringing, CallEvent::Refused("busy"), Failed, Some("busy")),
+            (
+                Ringing,
+                over("agent_lost", true),
+                Failed,
+                Some("agent_lost"),
+            ),
+            (Ringing, over("stopped", false), Canceled, Some("canceled")),
+            (Answered, CallEvent::Ringing, Answered, None),
+            (
+                Answered,
+                left("CLIENT_INITIATED"),
+                Ended,
+                Some("callee_hangup"),
+            ),
+            (Answered, left("ROOM_DELETED"), Ended, Some("completed")),
+            (
+                Answered,
+                CallEvent::Lost,
+                Ended,
+                Some("livekit_unavailable"),
+            ),
+            (Answered, over("stopped", false), Ended, Some("completed")),
+            (
+                Answered,
+                over("agent_hangup", false),
+                Ended,
+                Some("agent_hangup"),
+            ),
+            (
+                Answered,
+                over("max_duration", false),
+                Ended,
+                Some("max_duration"),
+            ),
+            (
+                Answered,
+                over("agent_lost", true),
+                Ended,
+                Some("agent_lost"),
+            ),
+        ] {
+            let before = call(Direction::Outbound, from, false);
+            let after = before.after(&event);
+            assert_eq!(after.state, to, "{from:?} {event:?}");
+            assert_eq!(after.reason.as_deref(), reason, "{from:?} {event:?}");
+        }
+    }
+
+    #[test]
+    fn who_hung_up_is_known() {
+        let answered = call(Direction::Outbound, CallState::Answered, false);
+        let by = |call: &Progress, event| call.clone().after(&event).hangup_by;
+        assert_eq!(by(&answered, left("CLIENT_INITIATED")), Some("callee"));
+        assert_eq!(by(&answered, over("stopped", false)), Some("us"));
+        assert_eq!(by(&answered, over("agent_hangup", false)), Some("agent"));
+        let ringing = call(Direction::Inbound, CallState::Ringing, false);
+        let gone = ringing.clone().after(&left("CLIENT_INITIATED"));
+        assert_eq!(gone.state, CallState::Canceled);
+        assert_eq!(gone.reason.as_deref(), Some("caller_hangup"));
+        assert_eq!(gone.hangup_by, Some("caller"));
+    }
+
+    #[test]
+    fn a_sip_status_has_one_reason() {
+        for (statuses, reason) in [
+            (&[486, 600][..], "busy"),
+            (&[603, 607, 608], "declined"),
+            (&[408, 480, 487], "no_answer"),
+            (&[404, 484, 604], "invalid_number"),
+            (&[401, 403, 407], "trunk_auth"),
+            (&[500, 502, 503, 504, 488, 606], "trunk_failure"),
+        ] {
+            for status in statuses {
+                assert_eq!(reason_of_status(*status), reason, "{status}");
+            }
+        }
+    }
+
+    /// Every order of a scenario's events, each told up to twice, ends the same.
+    #[test]
+    fn any_order_and_number_of_events_ends_the_same() {
+        use CallEvent::{Answered, Refused, Ringing};
+        for (scenario, state, reason) in [
+            (
+                vec![Ringing, Answered, left("CLIENT_INITIATED")],
+                CallState::Ended,
+                "callee_hangup",
+            ),
+            (
+                vec![Ringing, Refused("busy"), left("USER_REJECTED")],
+                CallState::Failed,
+                "busy",
+            ),
+            (
+                vec![Refused("no_answer"), left("USER_UNAVAILABLE")],
+                CallState::Failed,
+                "no_answer",
+            ),
+            (
+                vec![
+                    Ringing,
+                    Answered,
+                    left("SERVER_SHUTDOWN"),
+                    left("CLIENT_INITIATED"),
+                ],
+                CallState::Ended,
+                "callee_hangup",
+            ),
+        ] {
+            let twice: Vec<_> = scenario.iter().chain(&scenario).cloned().collect();
+            for order in orders(twice.len()) {
+                let mut now = call(Direction::Outbound, CallState::Dialing, true);
+                for index in &order {
+                    let before = now.state;
+                    now = now.after(&twice[*index]);
+                    assert!(is_legal(before, now.state), "{before:?} → {:?}", now.state);
+                }
+                assert_eq!(now.state, state, "{order:?} of {scenario:?}");
+                assert_eq!(
+                    now.reason.as_deref(),
+                    Some(reason),
+                    "{order:?} of {scenario:?}"
+                );
+            }
+        }
+    }
+
+    fn is_legal(from: CallState, to: CallState) -> bool {
+        use CallState::{Answered, Canceled, Created, Dialing, Ended, Failed, Ringing};
+        from == to
+            || match from {
+                Created => matches!(to, Dialing | Failed | Canceled),
+                Dialing => matches!(to, Ringing | Answered | Ended | Failed | Canceled),
+                Ringing => matches!(to, Answered | Ended | Failed | Canceled),
+                Answered => to == Ended,
+                Ended | Failed | Canceled => false,
+            }
+    }
+
+    /// Every order of `count` things: few enough for eight of them.
+    fn orders(count: usize) -> Vec<Vec<usize>> {
+        let mut all = vec![Vec::new()];
+        for index in 0..count {
+            all = all
+                .into_iter()
+                .flat_map(|order: Vec<usize>| {
+                    (0..=order.len()).map(move |at| {
+                        let mut order = order.clone();
+                        order.insert(at, index);
+                        order
+                    })
+                })
+                .collect();
+        }
+        all
+    }
+
+    /// Any events at all, in any state: the next state is a legal one, and terminal ones stay.
+    #[test]
+    fn nothing_leads_anywhere_illegal() {
+        let events = [
+            CallEvent::Started,
+            CallEvent::Ringing,
+            CallEvent::Answered,
+            CallEvent::Refused("busy"),
+            left("CLIENT_INITIATED"),
+            left("ROOM_DELETED"),
+            left("SERVER_SHUTDOWN"),
+            CallEvent::Abandoned,
+            CallEvent::Lost,
+            over("stopped", false),
+            over("no_worker", true),
+            CallEvent::HangUp("stopped"),
+        ];
+        for direction in [Direction::Outbound, Direction::Inbound] {
+            for state in CallState::ALL {
+                for (first, second) in events
+                    .iter()
+                    .flat_map(|a| events.iter().map(move |b| (a, b)))
+                {
+                    let one = call(direction, state, true).after(first);
+                    assert!(is_legal(state, one.state), "{state:?} {first:?}");
+                    let two = one.clone().after(second);
+                    assert!(is_legal(one.state, two.state), "{one:?} {second:?}");
+                    assert_eq!(two.state.is_terminal(), two.reason.is_some());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What to do next for the telephone calls of a session.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{SessionState, Step, Timings, View, reason};
+use crate::{
+    CallId,
+    call::{CallState, Direction},
+};
+
+/// What is recorded of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallView {
+    /// The call.
+    pub id: CallId,
+    /// Who calls whom.
+    pub direction: Direction,
+    /// Its state.
+    pub state: CallState,
+    /// Whether the session ends with it.
+    pub is_primary: bool,
+    /// When it was started.
+    pub dialing_at: Option<DateTime<Utc>>,
+    /// When LiveKit was asked to dial.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// Until when a process waits for LiveKit's answer, unless it says that it goes on waiting.
+    pub awaited_until: Option<DateTime<Utc>>,
+    /// When it was answered.
+    pub answered_at: Option<DateTime<Utc>>,
+    /// Since when its telephone is out of sight.
+    pub missing_since: Option<DateTime<Utc>>,
+    /// Longest time from the answer on.
+    pub max_duration: TimeDelta,
+}
+
+/// The next step for the calls, while there is nothing else to do before `wake`.
+pub(super) fn next(
+    view: &View,
+    timings: &Timings,
+    now: DateTime<Utc>,
+    mut wake: DateTime<Utc>,
+) -> Step {
+    for call in &view.calls {
+        match step(call, view.state, timings, now) {
+            Some(Step::Wait(until)) => wake = wake.min(until),
+            Some(step) => return step,
+            None => {}
+        }
+    }
+    Step::Wait(wake)
+}
+
+fn step(
+    call: &CallView,
+    session: SessionState,
+    timings: &Timings,
+    now: DateTime<Utc>,
+) -> Option<Step> {
+    // The agent is not there yet; nobody's telephone rings for nobody.
+    let ready = session == SessionState::Running;
+    let soon = Step::Wait(now + timings.call_poll);
+    let gone = |since: DateTime<Utc>| match since + timings.grace {
+        end if now >= end => Step::LoseCall(call.id),
+        end => Step::Wait(end.min(now + timings.call_poll)),
+    };
+    match call.state {
+        CallState::Dialing if call.sent_at.is_none() && call.direction == Direction::Outbound => {
+            ready.then_some(Step::Dial(call.id))
+        }
+        CallState::Dialing | CallState::Ringing => {
+            let awaited = call.awaited_until.is_some_and(|until| now < until);
+            Some(match call.missing_since {
+                Some(since) if !awaited => gone(since),
+                _ => soon,
+            })
+        }
+        CallState::Answered => {
+            let end = call.answered_at.unwrap_or(now) + call.max_duration;
+            if now >= end && call.is_primary {
+                return Some(Step::Stop(reason::MAX_DURATION));
+            }
+            if now >= end {
+                return Some(Step::HangUp(call.id, reason::MAX_DURATION));
+            }
+            match call.missing_since.map(gone) {
+                Some(Step::Wait(until)) => Some(Step::Wait(until.min(end))),
+                Some(step) => Some(step),
+                None => Some(Step::Wait(end)),
+            }
+        }
+        CallState::Created | CallState::Ended | CallState::Failed | CallState::Canceled => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Clock;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn timings() -> Timings {
+        Timings {
+            start_deadline: TimeDelta::seconds(60),
+            join_deadline: TimeDelta::seconds(15),
+            join_poll: TimeDelta::seconds(2),
+            grace: TimeDelta::seconds(10),
+            reconcile: TimeDelta::seconds(30),
+            call_poll: TimeDelta::seconds(1),
+        }
+    }
+
+    fn call(state: CallState) -> CallView {
+        CallView {
+            id: Clock::system().new_id(),
+            direction: Direction::Outbound,
+            state,
+            is_primary: true,
+            dialing_at: Some(at(0)),
+            sent_at: None,
+            awaited_until: None,
+            answered_at: None,
+            missing_since: None,
+            max_duration: TimeDelta::seconds(300),
+        }
+    }
+
+    fn next(call: &CallView, session: SessionState, second: i64) -> Option<Step> {
+        step(call, session, &timings(), at(second))
+    }
+
+    #[test]
+    fn the_dial_waits_for_the_agent_and_is_made_once() {
+        let mut call = call(CallState::Dialing);
+        assert_eq!(next(&call, SessionState::Starting, 1), None);
+        let dial = Some(Step::Dial(call.id));
+        assert_eq!(next(&call, SessionState::Running, 1), dial);
+        call.sent_at = Some(at(1));
+        let wait = Some(Step::Wait(at(3)));
+        assert_eq!(next(&call, SessionState::Running, 2), wait);
+    }
+
+    #[test]
+    fn a_telephone_out_of_sight_is_lost_when_nobody_awaits_it() {
+        for state in [CallState::Dialing, CallState::Ringing] {
+            let mut call = call(state);
+            call.sent_at = Some(at(1));
+            call.missing_since = Some(at(1));
+            call.awaited_until = Some(at(20));
+            let wait = Some(Step::Wait(at(16)));
+            assert_eq!(next(&call, SessionState::Running, 15), wait);
+            let lost = Some(Step::LoseCall(call.id));
+            assert_eq!(next(&call, SessionState::Running, 20), lost);
+            call.missing_since = Some(at(15));
+            let wait = Some(Step::Wait(at(21)));
+            assert_eq!(next(&call, SessionState::Running, 20), wait);
+        }
+    }
+
+    #[test]
+    fn an_answered_call_ends_in_time() {
+        let mut call = call(CallState::Answered);
+        call.answered_at = Some(at(10));
+        let wait = Some(Step::Wait(at(310)));
+        assert_eq!(next(&call, SessionState::Running, 20), wait);
+        let stop = Some(Step::Stop(reason::MAX_DURATION));
+        assert_eq!(next(&call, SessionState::Running, 310), stop);
+        call.is_primary = false;
+        let hang_up = Some(Step::HangUp(call.id, reason::MAX_DURATION));
+        assert_eq!(next(&call, SessionState::Running, 310), hang_up);
+        call.missing_since = Some(at(20));
+        let lost = Some(Step::LoseCall(call.id));
+        assert_eq!(next(&call, SessionState::Running, 30), lost);
+    }
+}

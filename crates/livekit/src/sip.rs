@@ -1,0 +1,298 @@
+//! The telephone: trunks and dispatch rules, which livekit-server keeps, and calls, which a SIP node
+//! of it carries out.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use livekit_api::access_token::{SIPGrants, VideoGrants};
+use livekit_protocol as proto;
+use tracing::instrument;
+
+use crate::{
+    LiveKit,
+    twirp::{Error, Grants},
+};
+
+const SIP: &str = "SIP";
+/// Objects that are listed at a time.
+const PAGE: i32 = 200;
+
+/// How a carrier is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// As the carrier's DNS says.
+    Auto,
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// TLS.
+    Tls,
+}
+
+/// A user name and its password.
+#[derive(Clone)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+/// A trunk for calls out.
+#[derive(Clone)]
+pub struct OutboundTrunk {
+    /// Name, by which it is found again.
+    pub name: String,
+    /// Host and port of the carrier.
+    pub address: String,
+    /// Transport.
+    pub transport: Transport,
+    /// What calls may show as their origin, in E.164.
+    pub numbers: Vec<String>,
+    /// What the carrier asks for.
+    pub credentials: Option<Credentials>,
+}
+
+/// Something of the SIP service that exists under an id of LiveKit's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipObject {
+    /// LiveKit's id.
+    pub sid: String,
+    /// Its name.
+    pub name: String,
+    /// A rule's trunks; none for a trunk.
+    pub trunk_sids: Vec<String>,
+}
+
+/// A call to be made.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// LiveKit's id of the trunk.
+    pub trunk_sid: String,
+    /// The number to call, in E.164.
+    pub to: String,
+    /// The number to show, in E.164; the trunk's first by default.
+    pub from: Option<String>,
+    /// The room.
+    pub room: String,
+    /// Identity of the telephone in it.
+    pub identity: String,
+    /// How long it may ring.
+    pub ring: Duration,
+    /// How long the call may last in all.
+    pub longest: Duration,
+}
+
+/// A telephone that was answered.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// LiveKit's id of the call.
+    pub sip_call_id: String,
+}
+
+impl LiveKit {
+    /// Dials, and waits until the telephone is answered or not. NOT idempotent: never repeat it when
+    /// the outcome is not known.
+    #[instrument(skip_all, fields(room = %dial.room, identity = %dial.identity))]
+    pub async fn dial(&self, dial: &Dial) -> Result<Answered, Error> {
+        let body = proto::CreateSipParticipantRequest {
+            sip_trunk_id: dial.trunk_sid.clone(),
+            sip_call_to: dial.to.clone(),
+            sip_number: dial.from.clone().unwrap_or_default(),
+            room_name: dial.room.clone(),
+            participant_identity: dial.identity.clone(),
+            ringing_timeout: Some(span(dial.ring)),
+            max_call_duration: Some(span(dial.longest)),
+            wait_until_answered: true,
+            ..proto::CreateSipParticipantRequest::default()
+        };
+        let limit = dial.ring + self.settings.timeout;
+        let answer: proto::SipParticipantInfo = self
+            .call_within(limit, SIP, "CreateSIPParticipant", calls(), &body)
+            .await?;
+        Ok(Answered {
+            sip_call_id: answer.sip_call_id,
+        })
+    }
+
+    /// Hands a telephone over to another number or SIP address (`tel:…` or `sip:…`); it then leaves
+    /// the room. NOT idempotent.
+    #[instrument(skip(self, to), err)]
+    pub async fn transfer(
+        &self,
+        (room, identity): (&str, &str),
+        to: &str,
+        ring: Duration,
+    ) -> Result<(), Error> {
+        let body = proto::TransferSipParticipantRequest {
+            participant_identity: identity.to_owned(),
+            room_name: room.to_owned(),
+            transfer_to: to.to_owned(),
+            ringing_timeout: Some(span(ring)),
+            ..proto::TransferSipParticipantRequest::default()
+        };
+        let grants = Grants {
+            video: VideoGrants {
+                room_admin: true,
+                room: room.to_owned(),
+                ..VideoGrants::default()
+            },
+            ..calls()
+        };
+        let limit = ring + self.settings.timeout;
+        let _: Nothing = self
+            .call_within(limit, SIP, "TransferSIPParticipant", grants, &body)
+            .await?;
+        Ok(())
+    }
+
+    /// All trunks for calls out.
+    #[instrument(skip(self), err)]
+    pub async fn list_outbound_trunks(&self) -> Result<Vec<SipObject>, Error> {
+        let mut found: Vec<SipObject> = Vec::new();
+        loop {
+            let body = proto::ListSipOutboundTrunkRequest {
+                page: page_after(found.last()),
+                ..proto::ListSipOutboundTrunkRequest::default()
+            };
+            let answer: proto::ListSipOutboundTrunkResponse = self
+                .call(SIP, "ListSIPOutboundTrunk", admin(), &body)
+                .await?;
+            let more = answer.items.into_iter().map(|item| SipObject {
+                sid: item.sip_trunk_id,
+                name: item.name,
+                trunk_sids: Vec::new(),
+            });
+            if !take_page(&mut found, more.collect()) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Makes a trunk, or puts it in the place of the one with this id; answers its id. Making one is
+    /// NOT idempotent.
+    #[instrument(skip_all, fields(name = %trunk.name), err)]
+    pub async fn put_outbound_trunk(
+        &self,
+        sid: Option<&str>,
+        trunk: &OutboundTrunk,
+    ) -> Result<String, Error> {
+        let info = outbound(trunk);
+        let made: proto::SipOutboundTrunkInfo = match sid {
+            None => {
+                let body = proto::CreateSipOutboundTrunkRequest { trunk: Some(info) };
+                self.call(SIP, "CreateSIPOutboundTrunk", admin(), &body)
+                    .await?
+            }
+            Some(sid) => {
+                let body = proto::UpdateSipOutboundTrunkRequest {
+                    sip_trunk_id: sid.to_owned(),
+                    action: Some(proto::update_sip_outbound_trunk_request::Action::Replace(
+                        info,
+                    )),
+                };
+                self.call(SIP, "UpdateSIPOutboundTrunk", admin(), &body)
+                    .await?
+            }
+        };
+        named(made.sip_trunk_id)
+    }
+
+    /// Deletes a trunk of either direction. A missing one is no error.
+    #[instrument(skip(self), err)]
+    pub async fn delete_trunk(&self, sid: &str) -> Result<(), Error> {
+        let body = proto::DeleteSipTrunkRequest {
+            sip_trunk_id: sid.to_owned(),
+        };
+        let deleted: Result<proto::SipTrunkInfo, _> =
+            self.call(SIP, "DeleteSIPTrunk", admin(), &body).await;
+        gone(deleted.map(drop))
+    }
+}
+
+/// An answer of which nothing is wanted.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Nothing {}
+
+fn outbound(trunk: &OutboundTrunk) -> proto::SipOutboundTrunkInfo {
+    let (auth_username, auth_password) = plain(trunk.credentials.as_ref());
+    proto::SipOutboundTrunkInfo {
+        name: trunk.name.clone(),
+        address: trunk.address.clone(),
+        transport: match trunk.transport {
+            Transport::Auto => proto::SipTransport::Auto,
+            Transport::Udp => proto::SipTransport::Udp,
+            Transport::Tcp => proto::SipTransport::Tcp,
+            Transport::Tls => proto::SipTransport::Tls,
+        }
+        .into(),
+        numbers: trunk.numbers.clone(),
+        auth_username,
+        auth_password,
+        ..proto::SipOutboundTrunkInfo::default()
+    }
+}
+
+fn plain(credentials: Option<&Credentials>) -> (String, String) {
+    credentials.map_or_else(Default::default, |given| {
+        (given.username.clone(), given.password.clone())
+    })
+}
+
+/// Adds a page to what was found; false when it was the last one.
+fn take_page(found: &mut Vec<SipObject>, page: Vec<SipObject>) -> bool {
+    let known: BTreeMap<_, ()> = found.iter().map(|o| (o.sid.clone(), ())).collect();
+    let full = page.len() >= usize::try_from(PAGE).unwrap_or_default();
+    let before = found.len();
+    found.extend(page.into_iter().filter(|o| !known.contains_key(&o.sid)));
+    // A server that does not know of pages answers everything each time.
+    full && found.len() > before
+}
+
+fn page_after(last: Option<&SipObject>) -> Option<proto::Pagination> {
+    Some(proto::Pagination {
+        after_id: last.map(|object| object.sid.clone()).unwrap_or_default(),
+        limit: PAGE,
+    })
+}
+
+fn named(sid: String) -> Result<String, Error> {
+    if sid.is_empty() {
+        return Err(Error::Garbled("a SIP object without id".to_owned()));
+    }
+    Ok(sid)
+}
+
+fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
+    match outcome {
+        Err(error) if error.is_not_found() => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn span(duration: Duration) -> pbjson_types::Duration {
+    pbjson_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: 0,
+    }
+}
+
+fn admin() -> Grants {
+    Grants {
+        sip: SIPGrants {
+            admin: true,
+            ..SIPGrants::default()
+        },
+        ..Grants::default()
+    }
+}
+
+fn calls() -> Grants {
+    Grants {
+        sip: SIPGrants {
+            call: true,
+            ..SIPGrants::default()
+        },
+        ..Grants::default()
+    }
+}

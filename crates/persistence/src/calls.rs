@@ -1,0 +1,276 @@
+//! Telephone calls.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{
+    AgentId, CallId, MappingId, SessionId, TenantId, TrunkId,
+    call::{AnswerDetection, CallState, Direction},
+};
+
+use crate::{
+    Result, TenantTx, Window,
+    schema::{calls, tenants},
+};
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = calls)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Call {
+    pub tenant_id: TenantId,
+    pub id: CallId,
+    pub session_id: SessionId,
+    pub agent_id: AgentId,
+    #[diesel(deserialize_as = String)]
+    pub direction: Direction,
+    pub is_primary: bool,
+    #[diesel(deserialize_as = String)]
+    pub state: CallState,
+    pub reason: Option<String>,
+    pub hangup_by: Option<String>,
+    pub sip_status: Option<i32>,
+    pub detail: Option<String>,
+    pub from_number: Option<String>,
+    pub to_number: Option<String>,
+    pub trunk_id: Option<TrunkId>,
+    pub mapping_id: Option<MappingId>,
+    pub identity: String,
+    pub sip_call_id: Option<String>,
+    pub ring_timeout_seconds: i32,
+    pub max_duration_seconds: i32,
+    #[diesel(deserialize_as = String)]
+    pub answer_detection: AnswerDetection,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub dialing_at: Option<DateTime<Utc>>,
+    pub sent_at: Option<DateTime<Utc>>,
+    pub awaited_until: Option<DateTime<Utc>>,
+    pub ringing_at: Option<DateTime<Utc>>,
+    pub answered_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub left_reason: Option<String>,
+    pub missing_since: Option<DateTime<Utc>>,
+}
+
+/// Which calls are wanted.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Filter {
+    pub state: Option<CallState>,
+    pub direction: Option<Direction>,
+    pub reason: Option<String>,
+    pub agent_id: Option<AgentId>,
+    pub session_id: Option<SessionId>,
+    pub number: Option<String>,
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// Inserts a call.
+pub async fn insert(tx: &mut TenantTx, call: &Call) -> Result<()> {
+    diesel::insert_into(calls::table)
+        .values((
+            (
+                calls::tenant_id.eq(tx.tenant()),
+                calls::id.eq(call.id),
+                calls::session_id.eq(call.session_id),
+                calls::agent_id.eq(call.agent_id),
+                calls::direction.eq(call.direction.as_str()),
+                calls::is_primary.eq(call.is_primary),
+                calls::from_number.eq(&call.from_number),
+                calls::to_number.eq(&call.to_number),
+                calls::trunk_id.eq(call.trunk_id),
+                calls::mapping_id.eq(call.mapping_id),
+                calls::identity.eq(&call.identity),
+                calls::ring_timeout_seconds.eq(call.ring_timeout_seconds),
+                calls::max_duration_seconds.eq(call.max_duration_seconds),
+                calls::answer_detection.eq(call.answer_detection.as_str()),
+                calls::created_at.eq(call.created_at),
+            ),
+            columns(call),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Stores the mutable columns of a call whose session is locked.
+pub async fn update(tx: &mut TenantTx, call: &Call) -> Result<()> {
+    diesel::update(calls::table.find((tx.tenant(), call.id)))
+        .set(columns(call))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The columns that change.
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = calls, treat_none_as_null = true)]
+struct Columns<'a> {
+    state: &'a str,
+    reason: Option<&'a str>,
+    hangup_by: Option<&'a str>,
+    sip_status: Option<i32>,
+    detail: Option<&'a str>,
+    sip_call_id: Option<&'a str>,
+    revision: i64,
+    dialing_at: Option<DateTime<Utc>>,
+    sent_at: Option<DateTime<Utc>>,
+    awaited_until: Option<DateTime<Utc>>,
+    ringing_at: Option<DateTime<Utc>>,
+    answered_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    left_reason: Option<&'a str>,
+    missing_since: Option<DateTime<Utc>>,
+}
+
+fn columns(call: &Call) -> Columns<'_> {
+    Columns {
+        state: call.state.as_str(),
+        reason: call.reason.as_deref(),
+        hangup_by: call.hangup_by.as_deref(),
+        sip_status: call.sip_status,
+        detail: call.detail.as_deref(),
+        sip_call_id: call.sip_call_id.as_deref(),
+        revision: call.revision,
+        dialing_at: call.dialing_at,
+        sent_at: call.sent_at,
+        awaited_until: call.awaited_until,
+        ringing_at: call.ringing_at,
+        answered_at: call.answered_at,
+        ended_at: call.ended_at,
+        left_reason: call.left_reason.as_deref(),
+        missing_since: call.missing_since,
+    }
+}
+
+/// One call.
+pub async fn find(tx: &mut TenantTx, id: CallId) -> Result<Option<Call>> {
+    Ok(calls::table
+        .find((tx.tenant(), id))
+        .select(Call::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// The calls of a session, oldest first.
+pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Call>> {
+    Ok(calls::table
+        .filter(calls::tenant_id.eq(tx.tenant()))
+        .filter(calls::session_id.eq(session))
+        .order(calls::id)
+        .select(Call::as_select())
+        .load(tx)
+        .await?)
+}
+
+/// A page of calls.
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<Call>> {
+    let mut query = calls::table
+        .filter(calls::tenant_id.eq(tx.tenant()))
+        .filter(calls::id.lt(window.below()))
+        .order(calls::id.desc())
+        .limit(window.fetch())
+        .select(Call::as_select())
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(calls::state.eq(state.as_str()));
+    }
+    if let Some(direction) = filter.direction {
+        query = query.filter(calls::direction.eq(direction.as_str()));
+    }
+    if let Some(reason) = filter.reason {
+        query = query.filter(calls::reason.eq(reason));
+    }
+    if let Some(agent) = filter.agent_id {
+        query = query.filter(calls::agent_id.eq(agent));
+    }
+    if let Some(session) = filter.session_id {
+        query = query.filter(calls::session_id.eq(session));
+    }
+    if let Some(number) = filter.number {
+        let to = calls::to_number.eq(number.clone());
+        query = query.filter(calls::from_number.eq(number).or(to));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(calls::created_at.ge(from));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(calls::created_at.lt(to));
+    }
+    Ok(query.load(tx).await?)
+}
+
+/// How many lines a tenant has in use, and how many calls it has begun since `since`. Starts of one
+/// tenant wait for each other from here on, so that two of them do not take the same line.
+pub async fn occupancy(
+    tx: &mut TenantTx,
+    now: DateTime<Utc>,
+    since: DateTime<Utc>,
+) -> Result<(i64, i64)> {
+    tenants::table
+        .find(tx.tenant())
+        .select(tenants::id)
+        .for_no_key_update()
+        .execute(tx)
+        .await?;
+    // A call that lasts longer than it may is not counted: nothing that was lost keeps a line.
+    let longest = diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "coalesce(answered_at, dialing_at) + make_interval(secs => max_duration_seconds + ring_timeout_seconds) > ",
+    );
+    let lines = calls::table
+        .filter(calls::tenant_id.eq(tx.tenant()))
+        .filter(calls::state.eq_any(["dialing", "ringing", "answered"]))
+        .filter(longest.bind::<diesel::sql_types::Timestamptz, _>(now - TimeDelta::minutes(2)))
+        .count()
+        .get_result(tx)
+        .await?;
+    let begun = calls::table
+        .filter(calls::tenant_id.eq(tx.tenant()))
+        .filter(calls::dialing_at.gt(since))
+        .count()
+        .get_result(tx)
+        .await?;
+    Ok((lines, begun))
+}
+
+/// Erases whose numbers they were from the calls of a session.
+pub async fn erase_numbers(tx: &mut TenantTx, session: SessionId) -> Result<()> {
+    let of_session = calls::table
+        .filter(calls::tenant_id.eq(tx.tenant()))
+        .filter(calls::session_id.eq(session));
+    diesel::update(of_session)
+        .set((
+            calls::from_number.eq(None::<String>),
+            calls::to_number.eq(None::<String>),
+            calls::detail.eq(None::<String>),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether a call that is not over was to go through this trunk.
+pub async fn any_live_through(tx: &mut TenantTx, trunk: TrunkId) -> Result<bool> {
+    let live = calls::table
+        .filter(calls::tenant_id.eq(tx.tenant()))
+        .filter(calls::trunk_id.eq(trunk))
+        .filter(calls::state.eq_any(["created", "dialing", "ringing", "answered"]));
+    Ok(diesel::select(diesel::dsl::exists(live))
+        .get_result(tx)
+        .await?)
+}
+
+/// Says that a process goes on waiting for the answer to a dial, if one is waited for.
+pub async fn await_until(tx: &mut TenantTx, id: CallId, until: DateTime<Utc>) -> Result<()> {
+    let awaited = calls::table
+        .find((tx.tenant(), id))
+        .filter(calls::awaited_until.is_not_null());
+    diesel::update(awaited)
+        .set(calls::awaited_until.eq(until))
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What LiveKit has, or is to have, of trunks and mappings. A lookup table: LiveKit's ids and the
+//! sweep know no tenant.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use patchbay_domain::TenantId;
+use uuid::Uuid;
+
+use crate::{Result, schema::sip_objects};
+
+/// A trunk for calls out.
+pub const TRUNK: &str = "trunk";
+/// An inbound mapping: a trunk and a rule.
+pub const MAPPING: &str = "mapping";
+
+/// How far LiveKit has come with one resource.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = sip_objects, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_null = true)]
+#[expect(missing_docs, reason = "columns")]
+pub struct SipObject {
+    pub id: Uuid,
+    pub tenant_id: TenantId,
+    pub kind: String,
+    pub trunk_sid: Option<String>,
+    pub rule_sid: Option<String>,
+    pub sync_state: String,
+    pub error: Option<String>,
+    pub attempts: i32,
+    pub synced_at: Option<DateTime<Utc>>,
+}
+
+/// Notes that LiveKit is to look at a resource anew; what is known of its objects is kept.
+pub async fn mark_pending(
+    connection: &mut AsyncPgConnection,
+    (id, tenant_id): (Uuid, TenantId),
+    kind: &str,
+) -> Result<SipObject> {
+    Ok(diesel::insert_into(sip_objects::table)
+        .values((
+            sip_objects::id.eq(id),
+            sip_objects::tenant_id.eq(tenant_id),
+            sip_objects::kind.eq(kind),
+            sip_objects::sync_state.eq("pending"),
+            sip_objects::attempts.eq(0),
+        ))
+        .on_conflict(sip_objects::id)
+        .do_update()
+        .set((
+            sip_objects::sync_state.eq("pending"),
+            sip_objects::error.eq(None::<String>),
+            sip_objects::attempts.eq(0),
+        ))
+        .returning(SipObject::as_returning())
+        .get_result(connection)
+        .await?)
+}
+
+/// One of them.
+pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<SipObject>> {
+    Ok(sip_objects::table
+        .find(id)
+        .select(SipObject::as_select())
+        .first(connection)
+        .await
+        .optional()?)
+}
+
+/// The mapping that LiveKit's rule was made for.
+pub async fn of_rule(
+    connection: &mut AsyncPgConnection,
+    rule_sid: &str,
+) -> Result<Option<SipObject>> {
+    Ok(sip_objects::table
+        .filter(sip_objects::rule_sid.eq(rule_sid))
+        .select(SipObject::as_select())
+        .first(connection)
+        .await
+        .optional()?)
+}
+
+/// Up to 500 after this id, in order. For the sweep.
+pub async fn page_after(connection: &mut AsyncPgConnection, after: Uuid) -> Result<Vec<SipObject>> {
+    Ok(sip_objects::table
+        .filter(sip_objects::id.gt(after))
+        .order(sip_objects::id)
+        .limit(500)
+        .select(SipObject::as_select())
+        .load(connection)
+        .await?)
+}
+
+/// Stores what LiveKit has.
+pub async fn update(connection: &mut AsyncPgConnection, object: &SipObject) -> Result<()> {
+    diesel::update(sip_objects::table.find(object.id))
+        .set(object)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets a resource that is gone here and there.
+pub async fn forget(connection: &mut AsyncPgConnection, id: Uuid) -> Result<()> {
+    diesel::delete(sip_objects::table.find(id))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
