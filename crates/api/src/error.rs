@@ -59,6 +59,9 @@ pub enum Code {
     CallNotAnswered,
     CallOver,
     CallLimitReached,
+    NumberMapped,
+    MappingDisabled,
+    Closed,
     Erased,
     PreconditionFailed,
     BodyTooLarge,
@@ -120,6 +123,9 @@ impl Code {
                 "The tenant has no SIP trunk",
             ),
             Self::TrunkInUse => ("trunk_in_use", 409, "A live call uses the trunk"),
+            Self::NumberMapped => ("number_mapped", 409, "The number has a mapping"),
+            Self::MappingDisabled => ("mapping_disabled", 409, "The mapping is disabled"),
+            Self::Closed => ("closed", 409, "Nobody answers at this time"),
             Self::CallNotAnswered => ("call_not_answered", 409, "Nobody has answered the call"),
             Self::CallOver => ("call_over", 409, "The call is over"),
             Self::CallLimitReached => ("call_limit_reached", 429, "Too many telephone calls"),
@@ -273,6 +279,16 @@ impl ApiError {
         self.code
     }
 
+    /// What is wrong this time.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether it is a fault of ours, or of what we depend on, rather than the caller's.
+    pub const fn is_ours(&self) -> bool {
+        self.code.status() >= 500
+    }
+
     /// Whether this is its code.
     pub fn is(&self, code: Code) -> bool {
         self.code == code
@@ -374,6 +390,9 @@ impl From<patchbay_persistence::Error> for ApiError {
                 "tenants_slug_key" => Self::new(Code::SlugTaken, "Another tenant has this slug."),
                 "agents_name_key" | "artifacts_name_key" | "sip_trunks_name_key" => {
                     Self::new(Code::NameTaken, "Another one in this tenant has this name.")
+                }
+                "inbound_mappings_number_key" => {
+                    Self::new(Code::NumberMapped, "Change the number's mapping instead.")
                 }
                 "users_email_key" => {
                     Self::new(Code::EmailTaken, "Another user has this email address.")

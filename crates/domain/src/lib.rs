@@ -9,6 +9,7 @@ pub mod call;
 pub mod clock;
 pub mod configuration;
 pub mod email;
+pub mod hours;
 pub mod id;
 pub mod invalid;
 pub mod limits;

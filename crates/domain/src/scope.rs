@@ -68,12 +68,16 @@ pub enum Scope {
     SipTrunksRead,
     /// Change SIP trunks.
     SipTrunksWrite,
+    /// Read what happens to calls in.
+    InboundMappingsRead,
+    /// Change what happens to calls in.
+    InboundMappingsWrite,
     /// Read the audit trail.
     AuditRead,
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 27] = [
+const NAMES: [(Scope, &str); 29] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -100,6 +104,8 @@ const NAMES: [(Scope, &str); 27] = [
     (Scope::CallsWrite, "calls:write"),
     (Scope::SipTrunksRead, "sip-trunks:read"),
     (Scope::SipTrunksWrite, "sip-trunks:write"),
+    (Scope::InboundMappingsRead, "inbound-mappings:read"),
+    (Scope::InboundMappingsWrite, "inbound-mappings:write"),
     (Scope::AuditRead, "audit:read"),
 ];
 

@@ -4,6 +4,7 @@
 //! Every call has a timeout and is made once: repeating is a decision of the caller, who knows
 //! whether the call is idempotent (`create_room` is, `create_dispatch` is not).
 
+mod inbound;
 mod rooms;
 mod sip;
 mod tokens;
@@ -12,6 +13,7 @@ mod webhooks;
 
 use std::time::Duration;
 
+pub use inbound::{DispatchRule, InboundTrunk};
 pub use rooms::{Dispatch, Participant, ParticipantKind, Room, RoomRequest};
 pub use sip::{Answered, Credentials, Dial, OutboundTrunk, SipObject, Transport};
 pub use tokens::{JoinToken, Role};

@@ -12,7 +12,7 @@ use crate::{
     twirp::{Error, Grants},
 };
 
-const SIP: &str = "SIP";
+pub(crate) const SIP: &str = "SIP";
 /// Objects that are listed at a time.
 const PAGE: i32 = 200;
 
@@ -212,7 +212,7 @@ impl LiveKit {
 
 /// An answer of which nothing is wanted.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
 fn outbound(trunk: &OutboundTrunk) -> proto::SipOutboundTrunkInfo {
     let (auth_username, auth_password) = plain(trunk.credentials.as_ref());
@@ -233,14 +233,14 @@ fn outbound(trunk: &OutboundTrunk) -> proto::SipOutboundTrunkInfo {
     }
 }
 
-fn plain(credentials: Option<&Credentials>) -> (String, String) {
+pub(crate) fn plain(credentials: Option<&Credentials>) -> (String, String) {
     credentials.map_or_else(Default::default, |given| {
         (given.username.clone(), given.password.clone())
     })
 }
 
 /// Adds a page to what was found; false when it was the last one.
-fn take_page(found: &mut Vec<SipObject>, page: Vec<SipObject>) -> bool {
+pub(crate) fn take_page(found: &mut Vec<SipObject>, page: Vec<SipObject>) -> bool {
     let known: BTreeMap<_, ()> = found.iter().map(|o| (o.sid.clone(), ())).collect();
     let full = page.len() >= usize::try_from(PAGE).unwrap_or_default();
     let before = found.len();
@@ -249,21 +249,21 @@ fn take_page(found: &mut Vec<SipObject>, page: Vec<SipObject>) -> bool {
     full && found.len() > before
 }
 
-fn page_after(last: Option<&SipObject>) -> Option<proto::Pagination> {
+pub(crate) fn page_after(last: Option<&SipObject>) -> Option<proto::Pagination> {
     Some(proto::Pagination {
         after_id: last.map(|object| object.sid.clone()).unwrap_or_default(),
         limit: PAGE,
     })
 }
 
-fn named(sid: String) -> Result<String, Error> {
+pub(crate) fn named(sid: String) -> Result<String, Error> {
     if sid.is_empty() {
         return Err(Error::Garbled("a SIP object without id".to_owned()));
     }
     Ok(sid)
 }
 
-fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
     match outcome {
         Err(error) if error.is_not_found() => Ok(()),
         outcome => outcome,
@@ -277,7 +277,7 @@ fn span(duration: Duration) -> pbjson_types::Duration {
     }
 }
 
-fn admin() -> Grants {
+pub(crate) fn admin() -> Grants {
     Grants {
         sip: SIPGrants {
             admin: true,

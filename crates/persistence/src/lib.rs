@@ -13,6 +13,7 @@ pub mod calls;
 mod db;
 mod error;
 pub mod idempotency;
+pub mod inbound_mappings;
 pub mod jobs;
 pub mod migrations;
 pub mod numbers;

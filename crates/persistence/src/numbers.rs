@@ -32,6 +32,29 @@ pub async fn assign(tx: &mut TenantTx, number: &Number) -> Result<Number> {
         .await?)
 }
 
+/// Whether a number is the tenant's.
+pub async fn is_assigned(tx: &mut TenantTx, number: &str) -> Result<bool> {
+    let owned = numbers::table
+        .find(number)
+        .filter(numbers::tenant_id.eq(tx.tenant()));
+    Ok(diesel::select(diesel::dsl::exists(owned))
+        .get_result(tx)
+        .await?)
+}
+
+/// Whether a number is the tenant's. Its row is held, so that it is not taken back meanwhile.
+pub async fn hold(tx: &mut TenantTx, number: &str) -> Result<bool> {
+    let found: Option<String> = numbers::table
+        .find(number)
+        .filter(numbers::tenant_id.eq(tx.tenant()))
+        .select(numbers::number)
+        .for_key_share()
+        .first(tx)
+        .await
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// Takes a number back; answers what it was.
 pub async fn release(tx: &mut TenantTx, number: &str) -> Result<Option<Number>> {
     let owned = numbers::table

@@ -307,6 +307,26 @@ diesel::table! {
 }
 
 diesel::table! {
+    inbound_mappings (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        number -> Text,
+        agent_id -> Uuid,
+        closed_agent_id -> Nullable<Uuid>,
+        worker_name -> Text,
+        variables -> Jsonb,
+        allowed_addresses -> Array<Text>,
+        username -> Nullable<Text>,
+        enabled -> Bool,
+        hours -> Nullable<Jsonb>,
+        headers -> Array<Text>,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     calls (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -410,7 +430,7 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(tenants, api_keys);
 diesel::allow_tables_to_appear_in_same_query!(webhook_events, rooms);
-diesel::allow_tables_to_appear_in_same_query!(sip_objects, sip_trunks);
+diesel::allow_tables_to_appear_in_same_query!(sip_objects, sip_trunks, inbound_mappings);
 diesel::allow_tables_to_appear_in_same_query!(agent_runs, sessions, configurations);
 diesel::allow_tables_to_appear_in_same_query!(
     bindings,

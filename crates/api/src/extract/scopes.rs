@@ -77,6 +77,10 @@ permission! {
     SipTrunksRead = SipTrunksRead;
     /// Change SIP trunks.
     SipTrunksWrite = SipTrunksWrite;
+    /// Read inbound mappings.
+    InboundMappingsRead = InboundMappingsRead;
+    /// Change inbound mappings.
+    InboundMappingsWrite = InboundMappingsWrite;
     /// Read the audit trail.
     AuditRead = AuditRead;
 }

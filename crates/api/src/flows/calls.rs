@@ -63,7 +63,7 @@ pub async fn limits(app: &App, tx: &mut TenantTx) -> Result<(TenantLimits, Lines
 }
 
 /// Longest time of a call under these limits, in seconds.
-fn cap(lines: &Lines) -> u32 {
+pub fn cap(lines: &Lines) -> u32 {
     match lines.seconds {
         0 => u32::MAX / 4,
         seconds => seconds,

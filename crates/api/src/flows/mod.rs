@@ -5,6 +5,7 @@
 //! takes the next step. Nothing external ever happens inside a transaction.
 
 pub mod calls;
+pub mod inbound;
 pub mod purge;
 pub mod record;
 pub mod room_events;

@@ -4,7 +4,10 @@ use patchbay_domain::session::SessionState;
 use patchbay_livekit::Event;
 use patchbay_persistence::{jobs, webhook_events};
 
-use super::record::{Record, Seen};
+use super::{
+    inbound,
+    record::{Record, Seen},
+};
 use crate::{app::App, error::Result, extract::Actor};
 
 /// Applies one stored event and marks it as applied, in one transaction.
@@ -20,12 +23,17 @@ pub async fn apply(app: &App, event: &Event) -> Result<()> {
         None => None,
     };
     let now = app.clock.now();
+    drop(connection);
+    let room = match room {
+        Some(room) => Some(room),
+        None => inbound::claim_by_event(app, event).await?,
+    };
     let Some(room) = room else {
         // Somebody else's room on a shared LiveKit, or an event without one.
+        let mut connection = app.db.connection().await?;
         webhook_events::mark_applied(&mut connection, &event.id, now).await?;
         return Ok(());
     };
-    drop(connection);
     let mut tx = app.db.begin(room.tenant_id).await?;
     if !webhook_events::mark_applied(&mut tx, &event.id, now).await? {
         return Ok(());

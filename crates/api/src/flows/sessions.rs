@@ -15,7 +15,7 @@ use patchbay_persistence::{
     TenantTx, agents, bindings, jobs,
     runs::{self, AgentRun},
     sessions::{self, Session, StoredConfiguration},
-    webhook_events::{self, Room},
+    webhook_events::{self, Room as RoomOwner},
 };
 
 use super::{calls, record::Record};
@@ -37,6 +37,16 @@ pub struct NewSession {
     pub metadata: Metadata,
     /// How long the call may last that it is made for, if it is.
     pub call: Option<CallTimes>,
+    /// The room, where a call in has made it already.
+    pub room: Option<Room>,
+}
+
+/// A room that LiveKit has made.
+pub struct Room {
+    /// Its name.
+    pub name: String,
+    /// LiveKit's id.
+    pub sid: String,
 }
 
 /// The times of a call, in seconds.
@@ -113,6 +123,10 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
     let longest = new.call.map_or(longest, |times| times.of_session(longest));
     let now = app.clock.now();
     let id: SessionId = app.clock.new_id();
+    let (room_name, room_sid) = match new.room {
+        Some(room) => (room.name, Some(room.sid)),
+        None => (format!("{}-s-{id}", app.settings.env), None),
+    };
     let session = Session {
         tenant_id: tx.tenant(),
         id,
@@ -124,8 +138,8 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
         end_reason: None,
         error_detail: None,
         last_error: None,
-        room_name: format!("{}-s-{id}", app.settings.env),
-        room_sid: None,
+        room_name,
+        room_sid,
         variables: serde_json::to_value(&new.variables).map_err(ApiError::internal)?,
         metadata: new.metadata,
         rendered_prompt: pinned.rendered.prompt,
@@ -142,7 +156,7 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
         room_deleted_at: None,
     };
     sessions::insert(tx, &session).await?;
-    let room = Room {
+    let room = RoomOwner {
         name: session.room_name.clone(),
         tenant_id: tx.tenant(),
         session_id: id,

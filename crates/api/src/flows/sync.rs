@@ -350,12 +350,12 @@ pub(super) fn crash_here(app: &App, point: &str) {
 
 /// Brings back into view the sessions of ours that are over and yet have a room in LiveKit.
 pub async fn sweep_rooms(app: &App) -> Result<(), SyncError> {
-    let prefix = format!("{}-s-", app.settings.env);
+    let ours = ["s", "in"].map(|kind| format!("{}-{kind}-", app.settings.env));
     let rooms = app.livekit.list_rooms(Vec::new()).await?;
     let names: Vec<_> = rooms
         .into_iter()
         .map(|room| room.name)
-        .filter(|name| name.starts_with(&prefix))
+        .filter(|name| ours.iter().any(|prefix| name.starts_with(prefix)))
         .collect();
     let mut connection = app.db.connection().await?;
     let ours = webhook_events::find_rooms(&mut connection, &names).await?;

@@ -6,7 +6,7 @@ use patchbay_domain::{
     AgentId, BindingId, Invalid, Metadata, TenantId,
     text::{Description, Name},
 };
-use patchbay_persistence::agents;
+use patchbay_persistence::{agents, inbound_mappings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -211,7 +211,7 @@ pub(super) fn routes(api: &mut Api) {
             tag,
             summary: "Change an agent",
             description: "Sessions that exist keep the configuration they were created with.",
-            errors: &[Code::NameTaken],
+            errors: &[Code::NameTaken, Code::AgentInUse],
         },
     );
     api.route(Method::DELETE, one, delete, Doc {
@@ -305,7 +305,12 @@ async fn patch(
             let mut row = found.ok_or_else(ApiError::not_found)?;
             if_match.check(row.revision)?;
             let before = Agent::from(row.clone());
+            let worker = row.worker_name.clone();
             body.apply(&caller.app, &mut row)?;
+            if worker != row.worker_name && inbound_mappings::any_names(tx, id).await? {
+                let detail = "An inbound mapping sends calls to its worker name.";
+                return Err(ApiError::new(Code::AgentInUse, detail));
+            }
             row.revision += 1;
             row.updated_at = caller.app.clock.now();
             agents::update(tx, &row).await?;
@@ -329,6 +334,10 @@ async fn delete(
             if_match.check(row.revision)?;
             if agents::has_live_session(tx, id).await? {
                 let detail = "Stop the agent's sessions first, or wait until they are over.";
+                return Err(ApiError::new(Code::AgentInUse, detail));
+            }
+            if inbound_mappings::any_names(tx, id).await? {
+                let detail = "Take the agent out of the inbound mappings first.";
                 return Err(ApiError::new(Code::AgentInUse, detail));
             }
             agents::delete(tx, id).await?;

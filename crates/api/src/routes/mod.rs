@@ -6,6 +6,7 @@ mod audit_events;
 mod bindings;
 mod calls;
 mod health;
+mod inbound_mappings;
 mod keys;
 mod numbers;
 mod prompts;
@@ -42,6 +43,7 @@ pub fn api() -> Api {
         numbers::routes,
         sip_trunks::routes,
         calls::routes,
+        inbound_mappings::routes,
         audit_events::routes,
         webhooks::routes,
     ] {

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{PhoneNumber, TenantId};
-use patchbay_persistence::{numbers, tenants};
+use patchbay_persistence::{inbound_mappings, numbers, tenants};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +15,7 @@ use crate::{
         Caller, List, NoFilter, Path,
         scopes::{NumbersRead, Operator},
     },
+    flows::inbound,
     openapi::{Api, Doc},
 };
 
@@ -82,7 +83,7 @@ pub(super) fn routes(api: &mut Api) {
             id: "releaseNumber",
             tag,
             summary: "Take a number back",
-            description: "For the operator: the number is nobody's from now on.",
+            description: "For the operator: the number is nobody's from now on, and its inbound mapping is gone.",
             errors: &[],
         },
     );
@@ -147,6 +148,10 @@ async fn release(
         .change(async |tx| {
             let released = numbers::release(tx, &number).await?;
             let row = released.ok_or_else(ApiError::not_found)?;
+            // Whoever has the number next must not find an answer of this tenant's.
+            if let Some(mapping) = inbound_mappings::of_number(tx, &number).await? {
+                inbound::forget(&caller.app, tx, mapping.id).await?;
+            }
             let event = Event::deleted("number", &*number, &Number::from(row));
             Ok(Change::one(Deleted, event))
         })

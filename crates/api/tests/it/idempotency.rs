@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::support::{Client, FakeLiveKit, Fault, Fixture, TestApp, eventually, operations};
 
 /// POSTs without a key: they create nothing, or are idempotent by ids in their body.
-const WITHOUT_KEY: [&str; 6] = [
+const WITHOUT_KEY: [&str; 8] = [
+    "claimInboundCall",
+    "resolveInboundNumber",
     "createToken",
     "receiveLivekitWebhook",
     "activateBinding",

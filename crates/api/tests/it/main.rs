@@ -17,6 +17,7 @@ mod e2e;
 mod faults;
 mod health;
 mod idempotency;
+mod inbound;
 mod mcp;
 mod numbers;
 mod rates;

@@ -105,6 +105,7 @@ async fn insert(
         variables: body.variables,
         metadata: body.metadata,
         call: None,
+        room: None,
     };
     let (session, call) = flow::create(&caller.app, tx, new, line).await?;
     // Numbers are personal: the trail has the ids.

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, AgentRunId, BindingId, Metadata, ParticipantId, SessionId,
+    AgentId, AgentRunId, BindingId, CallId, Metadata, ParticipantId, SessionId,
+    call::{AnswerDetection, Direction},
     configuration::Configuration,
     prompt::Variables,
     session::{RunState, SessionState},
     text::{Detail, Word},
 };
-use patchbay_persistence::{participants, runs, sessions};
+use patchbay_persistence::{calls, participants, runs, sessions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -384,7 +385,8 @@ impl From<participants::Participant> for Participant {
         "tools": []
     },
     "prompt": "You help callers of Acme.",
-    "greeting": null
+    "greeting": null,
+    "call": null
 }))]
 pub struct AgentRunConfig {
     /// Tenant.
@@ -406,6 +408,45 @@ pub struct AgentRunConfig {
     /// The greeting, rendered with the session's variables.
     #[schema(max_length = 262144)]
     pub greeting: Option<String>,
+    /// The telephone call that the session was made for.
+    pub call: Option<RunCall>,
+}
+
+/// What an agent should know of its call.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fb0", "direction": "outbound", "participant_identity": "sip_0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fb0",
+    "from": "+4930123456", "to": "+4930654321", "answer_detection": "off"
+}))]
+pub struct RunCall {
+    /// The call.
+    id: CallId,
+    /// Who calls whom.
+    direction: Direction,
+    /// Identity of the telephone in the room.
+    #[schema(max_length = 200)]
+    participant_identity: String,
+    /// Who calls, in E.164; null where it is hidden.
+    #[schema(max_length = 64)]
+    from: Option<String>,
+    /// Who is called, in E.164.
+    #[schema(max_length = 64)]
+    to: Option<String>,
+    /// What to do when a machine answers.
+    answer_detection: AnswerDetection,
+}
+
+impl From<calls::Call> for RunCall {
+    fn from(call: calls::Call) -> Self {
+        Self {
+            id: call.id,
+            direction: call.direction,
+            participant_identity: call.identity,
+            from: call.from_number,
+            to: call.to_number,
+            answer_detection: call.answer_detection,
+        }
+    }
 }
 
 impl Resource for AgentRunConfig {

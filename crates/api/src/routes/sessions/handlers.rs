@@ -76,6 +76,7 @@ async fn insert(
         variables: body.variables,
         metadata: body.metadata,
         call: None,
+        room: None,
     };
     let session = flow::create(&caller.app, tx, new).await?;
     let event = Event::created("session", session.id, &Session::from(session.clone()));

@@ -8,7 +8,9 @@ mod runs;
 mod tool_calls;
 mod transcript;
 
+pub(super) use dto::AgentRunConfig;
 pub(super) use handlers::{is_dispatched, is_over};
+pub(super) use runs::run_config;
 
 use actix_web::http::Method;
 

@@ -1,9 +1,9 @@
 //! What ran: agent runs and configurations.
 
 use patchbay_domain::{AgentRunId, SessionId, TenantId};
-use patchbay_persistence::{runs, sessions};
+use patchbay_persistence::{calls, runs, sessions};
 
-use super::dto::{AgentRun, AgentRunConfig, StoredConfiguration};
+use super::dto::{AgentRun, AgentRunConfig, RunCall, StoredConfiguration};
 use crate::{
     answer::{Entity, Page},
     error::{ApiError, Result},
@@ -29,6 +29,18 @@ pub(super) async fn config(
     caller: Caller<RunConfigRead>,
     Path((tenant, session_id, run_id)): Path<(TenantId, SessionId, AgentRunId)>,
 ) -> Result<Entity<AgentRunConfig>> {
+    Ok(Entity(
+        run_config(&caller, tenant, session_id, run_id).await?,
+    ))
+}
+
+/// What a run is to run.
+pub(crate) async fn run_config<P>(
+    caller: &Caller<P>,
+    tenant: TenantId,
+    session_id: SessionId,
+    run_id: AgentRunId,
+) -> Result<AgentRunConfig> {
     let mut tx = caller.read().await?;
     let run = runs::find(&mut tx, session_id, run_id).await?;
     let run = run.ok_or_else(ApiError::not_found)?;
@@ -37,13 +49,15 @@ pub(super) async fn config(
     caller.require_live_if_suspended(session.state.is_live())?;
     let stored = sessions::find_configuration(&mut tx, &run.configuration_digest).await?;
     let stored = stored.ok_or_else(|| ApiError::internal("a run without its configuration"))?;
+    let calls = calls::of_session(&mut tx, session_id).await?;
+    let call = calls.into_iter().find(|call| call.is_primary);
     tx.finish();
     // A further agent has a prompt of its own.
     let (prompt, greeting) = match run.rendered_prompt {
         Some(prompt) => (prompt, run.rendered_greeting),
         None => (session.rendered_prompt, session.rendered_greeting),
     };
-    Ok(Entity(AgentRunConfig {
+    Ok(AgentRunConfig {
         tenant_id: tenant,
         session_id,
         agent_run_id: run_id,
@@ -52,7 +66,8 @@ pub(super) async fn config(
         configuration: serde_json::from_value(stored.document).map_err(ApiError::internal)?,
         prompt,
         greeting,
-    }))
+        call: call.map(RunCall::from),
+    })
 }
 
 pub(super) async fn configuration(

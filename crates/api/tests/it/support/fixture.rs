@@ -116,6 +116,20 @@ impl Fixture {
         id(&self.admin.post(&path, &body).await.expect(201))
     }
 
+    /// A mapping of a number, which is assigned first.
+    pub async fn mapping(&self, number: &str) -> String {
+        let operator = Client::new(&self.base, Some(OPERATOR_KEY));
+        let path = self.at(&format!("numbers/{number}"));
+        let assigned = operator.send(reqwest::Method::PUT, &path, None).await;
+        assigned.expect(200);
+        let body = json!({
+            "number": number, "agent_id": self.agent, "variables": { "company": "Acme" },
+            "allowed_addresses": ["203.0.113.0/24"],
+        });
+        let path = self.at("inbound-mappings");
+        id(&self.admin.post(&path, &body).await.expect(201))
+    }
+
     /// A further binding of the agent.
     pub async fn bind(&self) -> String {
         self.bind_tools(&[&self.tool_version]).await

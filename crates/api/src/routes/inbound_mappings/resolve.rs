@@ -1,0 +1,78 @@
+//! A dry run of a call in.
+
+use chrono::{DateTime, Utc};
+use patchbay_persistence::{TenantTx, agents, inbound_mappings as mappings, numbers};
+
+use super::dto::{Resolution, ResolveNumber};
+use crate::{
+    answer::Entity,
+    error::Result,
+    extract::{Caller, Json, scopes::InboundMappingsRead},
+    flows::inbound::answering,
+};
+
+pub(super) async fn resolve(
+    caller: Caller<InboundMappingsRead>,
+    Json(body): Json<ResolveNumber>,
+) -> Result<Entity<Resolution>> {
+    let at = body.at.unwrap_or_else(|| caller.app.clock.now());
+    let mut tx = caller.read().await?;
+    let resolved = decide(&mut tx, body.number.to_string(), at).await?;
+    tx.finish();
+    Ok(Entity(resolved))
+}
+
+impl Resolution {
+    /// Nobody would answer, for this reason.
+    fn refused(self, reason: &str, detail: impl Into<String>) -> Self {
+        Self {
+            taken: false,
+            reason: Some(reason.to_owned()),
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+}
+
+async fn decide(tx: &mut TenantTx, number: String, at: DateTime<Utc>) -> Result<Resolution> {
+    let mut found = Resolution {
+        number,
+        at,
+        taken: true,
+        reason: None,
+        detail: None,
+        mapping_id: None,
+        is_open: None,
+        agent_id: None,
+        binding_id: None,
+    };
+    if !numbers::is_assigned(tx, &found.number).await? {
+        let detail = "The operator has not assigned the number to this tenant.";
+        return Ok(found.refused("number_not_assigned", detail));
+    }
+    let mapping = mappings::of_number(tx, &found.number).await?;
+    let Some(mapping) = mapping else {
+        return Ok(found.refused("no_mapping", "The number has no mapping."));
+    };
+    found.mapping_id = Some(mapping.id);
+    let answering = match answering(&mapping, at) {
+        Ok(answering) => answering,
+        Err(refusal) => {
+            found.is_open = mapping.enabled.then_some(false);
+            return Ok(found.refused(refusal.code().name(), refusal.detail()));
+        }
+    };
+    found.is_open = Some(answering.is_open);
+    found.agent_id = Some(answering.agent_id);
+    let agent = agents::find(tx, answering.agent_id, false).await?;
+    found.binding_id = agent.and_then(|agent| agent.active_binding_id);
+    if found.binding_id.is_none() {
+        return Ok(found.refused("no_active_binding", "The agent has no active binding."));
+    }
+    let synced = mappings::find(tx, mapping.id, false).await?;
+    if synced.is_some_and(|(_, object)| object.rule_sid.is_none()) {
+        let detail = "LiveKit has not got the mapping yet: look at its `sync`.";
+        return Ok(found.refused("not_synced", detail));
+    }
+    Ok(found)
+}
