@@ -8,7 +8,7 @@ import uuid
 
 import aiohttp
 
-from patchbay_worker import ConfigError, Dispatch, UsageMeter
+from patchbay_worker import ConfigError, Dispatch, Inbound, UsageMeter
 
 log = logging.getLogger("patchbay.worker")
 
@@ -20,10 +20,10 @@ MOST_TURNS = 100
 class Patchbay:
     """The api, as one run sees it."""
 
-    def __init__(self, url: str, key: str, dispatch: Dispatch):
+    def __init__(self, url: str, key: str):
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}"}
-        self._dispatch = dispatch
+        self._dispatch: Dispatch = Dispatch("", "", "")
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Patchbay:
@@ -45,9 +45,14 @@ class Patchbay:
                 raise ConfigError(f"{method} {path}: {response.status}: {(answer or {}).get('detail')}")
             return answer
 
-    async def config(self) -> dict:
-        """What the run is to run."""
-        return await self.call("GET", f"{self._dispatch.run_path}/config")
+    async def begin(self, job: Dispatch | Inbound) -> tuple[Dispatch, dict]:
+        """What the run is to run. A call in becomes a run here, which Patchbay may refuse."""
+        if isinstance(job, Dispatch):
+            self._dispatch = job
+            return job, await self.call("GET", f"{job.run_path}/config")
+        answer = await self.call("POST", job.claim_path, {"room_name": job.room_name})
+        self._dispatch = job.claimed(answer)
+        return self._dispatch, answer["config"]
 
     async def call_tool(self, function: str, arguments: dict, key: str, seconds: float) -> dict:
         """Has Patchbay call a tool. The key makes it happen once, also when this is repeated."""

@@ -15,6 +15,8 @@ AMPLITUDE = 8_000
 # Shapes of configurations that this worker understands; 1 had no tools.
 SCHEMAS = (1, 2)
 MAX_TURN_CHARACTERS = 20_000
+# Codes of the keys of a telephone (RFC 4733).
+DTMF_CODES = {key: code for code, key in enumerate("0123456789*#ABCD")}
 
 
 class ConfigError(Exception):
@@ -58,6 +60,37 @@ class Dispatch:
 
 
 @dataclass(frozen=True)
+class Inbound:
+    """The ids in the metadata of a call in, which has no session before it is claimed."""
+
+    tenant_id: str
+    mapping_id: str
+    room_name: str
+
+    @classmethod
+    def parse(cls, metadata: str, room_name: str) -> Inbound | None:
+        """The call, or None where the metadata is somebody else's."""
+        try:
+            ids = json.loads(metadata)
+            return cls(str(ids["tenant_id"]), str(ids["mapping_id"]), room_name)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """For log lines."""
+        return {"mapping_id": self.mapping_id, "room": self.room_name}
+
+    @property
+    def claim_path(self) -> str:
+        return f"/api/tenants/{self.tenant_id}/inbound-mappings/{self.mapping_id}/claim"
+
+    def claimed(self, answer: dict) -> Dispatch:
+        """The dispatch that the call has become."""
+        return Dispatch(self.tenant_id, answer["session_id"], answer["agent_run_id"])
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """What a run needs to know."""
 
@@ -68,6 +101,7 @@ class RunConfig:
     tools: list[dict]
     prompt: str
     greeting: str | None
+    call: dict | None = None
 
 
 def read_config(answer: dict) -> RunConfig:
@@ -86,6 +120,7 @@ def read_config(answer: dict) -> RunConfig:
         tools=configuration.get("tools", []),
         prompt=answer["prompt"],
         greeting=answer["greeting"],
+        call=answer.get("call"),
     )
 
 
@@ -97,6 +132,14 @@ def attributes(dispatch: Dispatch, config: RunConfig) -> dict[str, str]:
         "patchbay.configuration_digest": config.digest,
         "patchbay.kind": config.kind,
     }
+
+
+def keys(payload: str) -> str:
+    """The keys to be pressed, from the payload of `patchbay.dtmf`."""
+    digits = str(json.loads(payload)["digits"])
+    if not digits or any(digit not in DTMF_CODES and digit != "w" for digit in digits):
+        raise ValueError(f"no keys: {digits}")
+    return digits
 
 
 def tone_frames(frequency_hz: int, duration_ms: int) -> Iterator[bytes]:

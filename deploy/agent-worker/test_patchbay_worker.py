@@ -11,8 +11,10 @@ from patchbay_worker import (
     SAMPLE_RATE,
     ConfigError,
     Dispatch,
+    Inbound,
     UsageMeter,
     attributes,
+    keys,
     read_config,
     tone_frames,
     turn,
@@ -38,6 +40,22 @@ class DispatchTest(unittest.TestCase):
     def test_leaves_other_jobs_alone(self):
         for other in ("", "{}", "[]", "null", "not json", '{"tenant_id": "t"}'):
             self.assertIsNone(Dispatch.parse(other), other)
+
+
+class InboundTest(unittest.TestCase):
+    def test_a_call_in_becomes_a_run(self):
+        call = Inbound.parse('{"tenant_id": "t", "mapping_id": "m"}', "room")
+        self.assertEqual(call.claim_path, "/api/tenants/t/inbound-mappings/m/claim")
+        dispatch = call.claimed({"session_id": "s", "agent_run_id": "r"})
+        self.assertEqual(dispatch, Dispatch.parse(METADATA))
+        self.assertIsNone(Inbound.parse(METADATA, "room"))
+        self.assertIsNone(Dispatch.parse('{"tenant_id": "t", "mapping_id": "m"}'))
+
+    def test_keys_are_keys(self):
+        self.assertEqual(keys('{"digits": "1w#A"}'), "1w#A")
+        for wrong in ('{"digits": ""}', '{"digits": "x"}', "{}", "not json"):
+            with self.assertRaises((ValueError, KeyError)):
+                keys(wrong)
 
 
 class ConfigTest(unittest.TestCase):

@@ -18,14 +18,26 @@ from livekit.rtc.participant import PublishTrackError
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobRequest, cli
 
 from control_plane import Patchbay
-from patchbay_worker import FRAME_SAMPLES, SAMPLE_RATE, Dispatch, RunConfig, attributes, read_config, tone_frames
+from patchbay_worker import (
+    DTMF_CODES,
+    FRAME_SAMPLES,
+    SAMPLE_RATE,
+    ConfigError,
+    Dispatch,
+    Inbound,
+    RunConfig,
+    attributes,
+    keys,
+    read_config,
+    tone_frames,
+)
 from pipeline import Pipeline
 
 log = logging.getLogger("patchbay.worker")
 
 LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
-# The runs that this process carries out.
-RUNNING: set[str] = set()
+# The jobs that this process carries out.
+RUNNING: set[Dispatch | Inbound] = set()
 
 
 def setting(name: str, default: str | None = None) -> str:
@@ -53,31 +65,47 @@ server = AgentServer(
 )
 
 
+def job_of(metadata: str, room_name: str) -> Dispatch | Inbound | None:
+    """What LiveKit sends this worker to do, or None where it is not Patchbay's."""
+    return Dispatch.parse(metadata) or Inbound.parse(metadata, room_name)
+
+
 async def accept(request: JobRequest) -> None:
     """Joins under an identity that names the run, so that Patchbay knows whose agent it is."""
-    dispatch = Dispatch.parse(request.job.metadata)
-    if dispatch is None:
+    job = job_of(request.job.metadata, request.room.name)
+    if job is None:
         log.warning("refused a job that is not Patchbay's", extra={"room": request.room.name})
         await request.reject()
         return
-    if dispatch.agent_run_id in RUNNING:
+    if job in RUNNING:
         # LiveKit offers jobs again when it has been restarted. The agent that is here reconnects; a second one
         # under the same identity would throw it out, and be thrown out in turn.
-        log.info("refused a job that runs here already", extra=dispatch.ids)
+        log.info("refused a job that runs here already", extra=job.ids)
         await request.reject()
         return
-    await request.accept(name="agent", identity=dispatch.identity)
+    # The run of a call in is not known yet; its room has no other agent.
+    identity = job.identity if isinstance(job, Dispatch) else f"agent-{request.id}"
+    await request.accept(name="agent", identity=identity)
 
 
 @server.rtc_session(agent_name=setting("PATCHBAY_WORKER_NAME", "patchbay-agent"), on_request=accept)
 async def run(ctx: JobContext) -> None:
-    dispatch = Dispatch.parse(ctx.job.metadata)
-    assert dispatch is not None, "accept() lets only Patchbay's jobs through"
-    RUNNING.add(dispatch.agent_run_id)
-    ctx.add_shutdown_callback(lambda: forget(dispatch))
-    async with Patchbay(PATCHBAY_URL, WORKER_KEY, dispatch) as patchbay:
+    job = job_of(ctx.job.metadata, ctx.job.room.name)
+    assert job is not None, "accept() lets only Patchbay's jobs through"
+    RUNNING.add(job)
+    ctx.add_shutdown_callback(lambda: forget(job))
+    async with Patchbay(PATCHBAY_URL, WORKER_KEY) as patchbay:
         try:
-            await perform(ctx, dispatch, patchbay)
+            dispatch, answer = await patchbay.begin(job)
+        except ConfigError as refusal:
+            if isinstance(job, Dispatch):
+                raise
+            # Nobody answers this call, and Patchbay has deleted its room.
+            log.info("leaving: %s", refusal, extra=job.ids)
+            ctx.shutdown(reason="the call was refused")
+            return
+        try:
+            await perform(ctx, dispatch, answer, patchbay)
         except LIVEKIT_FAILED:
             # No fault of the agent: it leaves without a word, and Patchbay sends another one.
             log.exception("leaving: LiveKit failed", extra=dispatch.ids)
@@ -88,25 +116,45 @@ async def run(ctx: JobContext) -> None:
             ctx.shutdown(reason="the run failed")
 
 
-async def forget(dispatch: Dispatch) -> None:
-    RUNNING.discard(dispatch.agent_run_id)
+async def forget(job: Dispatch | Inbound) -> None:
+    RUNNING.discard(job)
 
 
-async def perform(ctx: JobContext, dispatch: Dispatch, patchbay: Patchbay) -> None:
-    config = read_config(await patchbay.config())
+async def perform(ctx: JobContext, dispatch: Dispatch, answer: dict, patchbay: Patchbay) -> None:
+    config = read_config(answer)
     if config.over:
         log.info("leaving: the session is over already", extra=dispatch.ids)
         ctx.shutdown(reason="the session is over")
         return
+    if config.call is not None and config.call["answer_detection"] != "off":
+        log.warning("this worker does not find out whether a machine answers", extra=dispatch.ids)
     # What cannot run is found out before anybody hears of an agent.
     pipeline = Pipeline(ctx, dispatch, config, patchbay) if config.kind == "pipeline" else None
     await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+    offer_keys(ctx.room)
     await ctx.room.local_participant.set_attributes(attributes(dispatch, config))
     if pipeline is not None:
         await pipeline.run()
     else:
         await echo(ctx, config)
         log.info("in the room, echoing", extra=dispatch.ids)
+
+
+def offer_keys(room: rtc.Room) -> None:
+    """Lets Patchbay press keys of a telephone; nobody in the room may."""
+
+    async def press(data: rtc.RpcInvocationData) -> str:
+        if data.caller_identity in room.remote_participants:
+            raise rtc.RpcError(1403, "only Patchbay presses keys")
+        for key in keys(data.payload):
+            if key == "w":
+                await asyncio.sleep(0.5)
+                continue
+            await room.local_participant.publish_dtmf(code=DTMF_CODES[key], digit=key)
+            await asyncio.sleep(0.15)
+        return "{}"
+
+    room.local_participant.register_rpc_method("patchbay.dtmf", press)
 
 
 async def echo(ctx: JobContext, config: RunConfig) -> None:

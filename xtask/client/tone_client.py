@@ -1,6 +1,6 @@
 """A real LiveKit client: joins with a token, sends a 440 Hz tone and listens for it.
 
-Arguments: server URL, token, seconds to try. Prints one JSON line for each thing that happens;
+Arguments: server URL, token, seconds to try, seconds to stay afterwards (0). Prints one JSON line for each thing that happens;
 exits with 0 once the greeting and 440 Hz have both been heard.
 """
 
@@ -59,7 +59,7 @@ async def listen(track, heard):
         samples = []
 
 
-async def main(url, token, patience):
+async def main(url, token, patience, stay=0.0):
     room = rtc.Room()
     heard = {}
     tasks = []
@@ -69,6 +69,10 @@ async def main(url, token, patience):
         say("track", identity=participant.identity, attributes=dict(participant.attributes))
         if track.kind == rtc.TrackKind.KIND_AUDIO:
             tasks.append(asyncio.create_task(listen(track, heard)))
+
+    @room.on("sip_dtmf_received")
+    def on_key(key):
+        say("key", digit=key.digit, code=key.code)
 
     @room.on("disconnected")
     def on_end(reason):
@@ -83,12 +87,13 @@ async def main(url, token, patience):
     deadline = time.time() + patience
     while time.time() < deadline and not {880, SENT_HZ} <= heard.keys():
         await asyncio.sleep(0.05)
+    ok = {880, SENT_HZ} <= heard.keys()
+    await asyncio.sleep(stay if ok else 0)
     for task in tasks:
         task.cancel()
     await room.disconnect()
-    ok = {880, SENT_HZ} <= heard.keys()
     say("done", ok=ok)
     return 0 if ok else 1
 
 
-sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]))))
+sys.exit(asyncio.run(main(*sys.argv[1:3], *map(float, sys.argv[3:]))))

@@ -26,8 +26,8 @@ use crate::{
     telemetry,
 };
 
-/// How the patterns of routes end that call a tool.
-const CALLS_TOOL: [&str; 2] = ["/tools/{function_name}", "/test"];
+/// How the patterns of routes end that wait for a tool or a telephone.
+const WAITS: [&str; 4] = ["/tools/{function_name}", "/test", "/transfer", "/dtmf"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware.
@@ -86,8 +86,8 @@ pub async fn envelope<B: MessageBody + 'static>(
 fn limit(request: &ServiceRequest) -> Duration {
     let app = request.app_data::<web::Data<App>>();
     let limit = app.map_or(Duration::MAX, |app| app.settings.request_timeout.into());
-    let calls_tool = |pattern: String| CALLS_TOOL.iter().any(|end| pattern.ends_with(end));
-    if request.match_pattern().is_some_and(calls_tool) {
+    let waits = |pattern: String| WAITS.iter().any(|end| pattern.ends_with(end));
+    if request.match_pattern().is_some_and(waits) {
         limit + Duration::from_secs(MAX_TIMEOUT_SECONDS.into())
     } else {
         limit

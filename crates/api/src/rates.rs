@@ -95,7 +95,15 @@ struct Refusal {
 
 /// The class of a route.
 pub fn class(method: &Method, pattern: &str) -> Class {
-    const STARTS: [&str; 4] = ["/sessions", "/start", "/attach", "/test"];
+    const STARTS: [&str; 7] = [
+        "/sessions",
+        "/calls",
+        "/start",
+        "/attach",
+        "/transfer",
+        "/dtmf",
+        "/test",
+    ];
     let starts = STARTS.iter().any(|end| pattern.ends_with(end));
     match *method {
         Method::GET | Method::HEAD => Class::Reads,

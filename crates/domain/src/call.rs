@@ -166,6 +166,8 @@ pub mod reason {
     pub const TRUNK_AUTH: &str = "trunk_auth";
     /// The carrier failed, or the trunk cannot be used.
     pub const TRUNK_FAILURE: &str = "trunk_failure";
+    /// Handed over to somebody else.
+    pub const TRANSFERRED: &str = "transferred";
     /// LiveKit or its SIP node could not be reached, or what became of the call is not known.
     pub const LIVEKIT_UNAVAILABLE: &str = super::session::reason::LIVEKIT_UNAVAILABLE;
 }

@@ -146,6 +146,34 @@ impl LiveKit {
         Ok(())
     }
 
+    /// Calls a method that a participant offers; answers what it answered. NOT idempotent.
+    #[instrument(skip(self, payload), err)]
+    pub async fn perform_rpc(
+        &self,
+        (room, identity): (&str, &str),
+        method: &str,
+        payload: &str,
+        timeout: Duration,
+    ) -> Result<String, Error> {
+        let body = proto::PerformRpcRequest {
+            room: room.to_owned(),
+            destination_identity: identity.to_owned(),
+            method: method.to_owned(),
+            payload: payload.to_owned(),
+            response_timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+        };
+        let grants = VideoGrants {
+            room_admin: true,
+            room: room.to_owned(),
+            ..VideoGrants::default()
+        };
+        let limit = timeout + self.settings.timeout;
+        let answer: proto::PerformRpcResponse = self
+            .call_within(limit, "RoomService", "PerformRpc", grants, &body)
+            .await?;
+        Ok(answer.payload)
+    }
+
     /// All trunks for calls out.
     #[instrument(skip(self), err)]
     pub async fn list_outbound_trunks(&self) -> Result<Vec<SipObject>, Error> {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The call with the record of its session, locked.
-async fn locked_call<P>(
+pub(super) async fn locked_call<P>(
     caller: &Caller<P>,
     tx: &mut TenantTx,
     id: CallId,
@@ -35,7 +35,7 @@ async fn locked_call<P>(
     Ok((current.unwrap_or(call), record))
 }
 
-async fn read<P>(caller: &Caller<P>, id: CallId) -> Result<Call> {
+pub(super) async fn read<P>(caller: &Caller<P>, id: CallId) -> Result<Call> {
     let mut tx = caller.read().await?;
     let found = calls::find(&mut tx, id).await?;
     tx.finish();
@@ -122,7 +122,7 @@ async fn insert(
 }
 
 /// Stores the record; answers the call as it is now.
-async fn saved<P>(
+pub(super) async fn saved<P>(
     caller: &Caller<P>,
     tx: &mut TenantTx,
     record: Record,

@@ -1,5 +1,6 @@
 //! Telephone calls.
 
+mod actions;
 pub(super) mod dto;
 mod handlers;
 
@@ -63,5 +64,19 @@ pub(super) fn routes(api: &mut Api) {
         description: "Before the answer the call is `canceled`, and a telephone that rings is silent; afterwards it is `ended`. The session \
             that was made for it ends with it. A second stop answers the same.",
         errors: &[],
+    });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/calls/{call_id}/transfer", actions::transfer, Doc {
+        id: "transferCall",
+        tag,
+        summary: "Transfer a call",
+        description: "Asks the carrier to connect the telephone with another number or SIP address; the call here is over then. A transfer that             fails is an answer too: look at `status`; the call goes on. Transfers are never repeated: after a crash in between, the same             Idempotency-Key is answered 409 `outcome_unknown`.",
+        errors: &[Code::CallNotAnswered, Code::OutcomeUnknown],
+    });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/calls/{call_id}/dtmf", actions::dtmf, Doc {
+        id: "sendDtmf",
+        tag,
+        summary: "Press keys",
+        description: "Has the session's agent send the tones of these keys to the telephone, as for a menu. Keys that could not be sent are an             answer too: look at `status`.",
+        errors: &[Code::CallNotAnswered, Code::OutcomeUnknown],
     });
 }

@@ -1,6 +1,7 @@
 //! End to end: a LiveKit of its own, the binary, the real worker and a real client. Run one after
 //! the other, after everything else.
 
+mod phone;
 mod talk;
 
 use std::{
@@ -28,6 +29,7 @@ struct World {
     _api: Process,
     worker: Process,
     base: String,
+    schema: String,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
             _api: api,
             worker,
             base,
+            schema,
         }
     }
 }

@@ -1,0 +1,236 @@
+//! What can be done to a call that was answered.
+
+use std::time::Duration;
+
+use actix_web::rt;
+use patchbay_domain::{
+    CallId, Invalid, TenantId,
+    call::{CallEvent, CallState, reason},
+    session::RunState,
+    sip::TransferTarget,
+    text::Text,
+};
+use patchbay_livekit::Error as LiveKitError;
+use patchbay_persistence::TenantTx;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::{
+    dto::{Call, ring},
+    handlers::{locked_call, read, saved},
+};
+use crate::{
+    answer::{Entity, Resource},
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{Caller, IdempotencyKey, Json, Path, scopes::CallsAct},
+    flows::{calls as flow, record::Record},
+    once::{Once, Pending},
+    timeline::CallStatus,
+};
+
+/// The method that the worker offers for keys.
+const DTMF: &str = "patchbay.dtmf";
+/// How long the worker takes for one key at most.
+const KEY: Duration = Duration::from_millis(500);
+
+/// Whom the call goes to.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"to": "+49 30 654321"}))]
+pub struct TransferCall {
+    /// A number, or `sip:user@host`. The host must be on the internet, or in a network that the operator allows.
+    to: Text<1, 320>,
+    /// Seconds that it may ring there; 45 by default.
+    #[schema(minimum = 5, maximum = 300)]
+    ring_timeout_seconds: Option<u32>,
+}
+
+/// Which keys.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"digits": "1234#"}))]
+pub struct SendDtmf {
+    /// Keys of `0` to `9`, `*`, `#` and `A` to `D`; `w` waits half a second.
+    digits: Text<1, 64>,
+}
+
+/// How it went.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "failed", "sip_status": 603, "detail": "Decline",
+    "call": {
+        "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fb0", "session_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f60",
+        "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "direction": "outbound", "is_primary": true, "state": "answered",
+        "reason": null, "hangup_by": null, "sip_status": null, "detail": null, "from": "+4930123456", "to": "+4930654321",
+        "trunk_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fa0", "mapping_id": null, "sip_call_id": "SCL_abc",
+        "ring_timeout_seconds": 45, "max_duration_seconds": 600, "answer_detection": "off", "ring_seconds": 4.2,
+        "talk_seconds": null, "revision": 4, "created_at": "2026-11-23T20:00:00Z", "dialing_at": "2026-11-23T20:00:00Z",
+        "ringing_at": "2026-11-23T20:00:02Z", "answered_at": "2026-11-23T20:00:06Z", "ended_at": null
+    }
+}))]
+pub struct CallAction {
+    /// Whether it was done.
+    status: CallStatus,
+    /// Status that the carrier refused it with.
+    #[schema(minimum = 300, maximum = 699)]
+    sip_status: Option<u16>,
+    /// Words of the carrier, of LiveKit or of the worker for what went wrong.
+    #[schema(max_length = 1000)]
+    detail: Option<String>,
+    /// The call as it is now.
+    call: Call,
+}
+
+impl Resource for CallAction {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Where the telephone is, and who speaks with it.
+struct Target {
+    call: CallId,
+    room: String,
+    telephone: String,
+    agent: Option<String>,
+}
+
+/// An answered call, and that this was asked of it.
+async fn ask(
+    caller: &Caller<CallsAct>,
+    tx: &mut TenantTx,
+    id: CallId,
+    what: &str,
+) -> Result<Change<Target>> {
+    let (call, record) = locked_call(caller, tx, id).await?;
+    caller.require_live_if_suspended(record.session.state.is_live())?;
+    if call.state != CallState::Answered {
+        let detail = format!("It is `{}`; `answered` is needed.", call.state.as_str());
+        return Err(ApiError::new(Code::CallNotAnswered, detail));
+    }
+    let event = Event::of(what, "call", id, None::<&()>, None::<&()>);
+    Ok(Change::one(target(id, call.identity, record), event))
+}
+
+fn target(call: CallId, telephone: String, record: Record) -> Target {
+    let speaks = |run: &&patchbay_persistence::runs::AgentRun| {
+        run.is_primary && run.state == RunState::Joined
+    };
+    let run = record.runs.iter().find(speaks);
+    Target {
+        call,
+        agent: run.and_then(|run| run.participant_identity.clone()),
+        room: record.session.room_name,
+        telephone,
+    }
+}
+
+/// Records how it went. A call that was handed over is over.
+async fn finish(
+    caller: &Caller<CallsAct>,
+    tx: &mut TenantTx,
+    id: CallId,
+    outcome: std::result::Result<(), LiveKitError>,
+    over: Option<CallEvent>,
+) -> Result<Change<Entity<CallAction>>> {
+    let (call, mut record) = locked_call(caller, tx, id).await?;
+    if let (Ok(()), Some(event)) = (&outcome, over) {
+        record.tell_call(id, &event, caller.app.clock.now());
+        crate::flows::sessions::enqueue(&caller.app, tx, record.session.id).await?;
+    }
+    let call = Call::from(saved(caller, tx, record, call).await?);
+    let (status, sip_status, detail) = match outcome {
+        Ok(()) => (CallStatus::Succeeded, None, None),
+        Err(LiveKitError::Refused { sip: Some(sip), .. }) => {
+            (CallStatus::Failed, Some(sip.code), Some(sip.words))
+        }
+        Err(LiveKitError::Refused { message, .. }) => (CallStatus::Failed, None, Some(message)),
+        Err(error) => (CallStatus::Failed, None, Some(error.summary())),
+    };
+    Ok(Change::none(Entity(CallAction {
+        status,
+        sip_status,
+        detail,
+        call,
+    })))
+}
+
+/// Reads whom the call goes to, and checks that it may.
+async fn checked_target(caller: &Caller<CallsAct>, to: &str) -> Result<TransferTarget> {
+    let wrong = |invalid: Invalid| ApiError::invalid_at("/to", invalid);
+    let target: TransferTarget = to.parse().map_err(wrong)?;
+    match &target {
+        TransferTarget::Number(number) => {
+            let mut tx = caller.read().await?;
+            let (limits, _) = flow::limits(&caller.app, &mut tx).await?;
+            tx.finish();
+            limits.check_number(number).map_err(wrong)?;
+        }
+        TransferTarget::Sip { address, .. } => {
+            let checked = caller.app.outbound.check_host(&address.host).await;
+            checked.map_err(|error| wrong(Invalid::new("address_refused", error.to_string())))?;
+        }
+    }
+    Ok(target)
+}
+
+pub(super) async fn transfer(
+    caller: Caller<CallsAct>,
+    Path((_, id)): Path<(TenantId, CallId)>,
+    Json(body): Json<TransferCall>,
+    key: IdempotencyKey,
+) -> Result<Once<Entity<CallAction>>> {
+    let ring = Duration::from_secs(ring(body.ring_timeout_seconds)?.into());
+    read(&caller, id).await?;
+    let to = checked_target(&caller, &body.to).await?.to_string();
+    let prepare = async |tx: &mut TenantTx| ask(&caller, tx, id, "transfer_asked").await;
+    let target = match caller.pend(&key, |_| ring, prepare).await? {
+        Pending::Prepared(target) => target,
+        Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
+    };
+    // The caller may hang up; what was begun is seen through and recorded.
+    let seen_through = rt::spawn(async move {
+        let at = (&*target.room, &*target.telephone);
+        let outcome = caller.app.livekit.transfer(at, &to, ring).await;
+        let over = Some(CallEvent::HangUp(reason::TRANSFERRED));
+        let done = async |tx: &mut TenantTx| finish(&caller, tx, target.call, outcome, over).await;
+        caller.settle(&key, done).await
+    });
+    seen_through.await.map_err(ApiError::internal)?
+}
+
+pub(super) async fn dtmf(
+    caller: Caller<CallsAct>,
+    Path((_, id)): Path<(TenantId, CallId)>,
+    Json(body): Json<SendDtmf>,
+    key: IdempotencyKey,
+) -> Result<Once<Entity<CallAction>>> {
+    let known = |c: char| c.is_ascii_digit() || "*#ABCDw".contains(c);
+    if !body.digits.chars().all(known) {
+        let invalid = Invalid::new(
+            "invalid_digits",
+            "0 to 9, `*`, `#`, A to D and `w` are keys",
+        );
+        return Err(ApiError::invalid_at("/digits", invalid));
+    }
+    let longest = KEY * u32::try_from(body.digits.len()).unwrap_or(u32::MAX);
+    let prepare = async |tx: &mut TenantTx| ask(&caller, tx, id, "dtmf_asked").await;
+    let target = match caller.pend(&key, |_| longest, prepare).await? {
+        Pending::Prepared(target) => target,
+        Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
+    };
+    let seen_through = rt::spawn(async move {
+        let payload = json!({ "digits": &*body.digits }).to_string();
+        let agent = target.agent.unwrap_or_default();
+        let at = (&*target.room, &*agent);
+        let livekit = &caller.app.livekit;
+        let pressed = livekit.perform_rpc(at, DTMF, &payload, longest + KEY).await;
+        let outcome = pressed.map(drop);
+        let done = async |tx: &mut TenantTx| finish(&caller, tx, target.call, outcome, None).await;
+        caller.settle(&key, done).await
+    });
+    seen_through.await.map_err(ApiError::internal)?
+}
