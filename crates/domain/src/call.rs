@@ -277,7 +277,11 @@ impl Progress {
             }
             CallEvent::Abandoned => self.awaited = false,
             CallEvent::Lost if self.state != CallState::Created && !self.awaited => {
-                return self.stopped(reason::LIVEKIT_UNAVAILABLE, true);
+                // The room is in sight and the telephone is not: one that was answered has hung up.
+                return match self.state {
+                    CallState::Answered => self.over(CallState::Ended, reason::COMPLETED, None),
+                    _ => self.over(CallState::Failed, reason::LIVEKIT_UNAVAILABLE, None),
+                };
             }
             CallEvent::SessionOver(reason, failed) => return self.stopped(reason, *failed),
             CallEvent::HangUp(reason) => return self.stopped(reason, false),
@@ -429,12 +433,7 @@ mod tests {
                 Some("callee_hangup"),
             ),
             (Answered, left("ROOM_DELETED"), Ended, Some("completed")),
-            (
-                Answered,
-                CallEvent::Lost,
-                Ended,
-                Some("livekit_unavailable"),
-            ),
+            (Answered, CallEvent::Lost, Ended, Some("completed")),
             (Answered, over("stopped", false), Ended, Some("completed")),
             (
                 Answered,

@@ -108,14 +108,11 @@ async fn a_call_is_dialled_once_answered_and_hung_up() {
     assert!(dials[0].wait_until_answered && !dials[0].sip_trunk_id.is_empty());
     fake.exchange().leaves(&identity(&made));
     let ended = becomes(&fixture, &made, "ended").await;
-    assert_eq!(
-        ended["reason"], "livekit_unavailable",
-        "nobody said why it left"
-    );
+    assert_eq!(ended["reason"], "completed", "nobody said why it left");
     assert!(ended["talk_seconds"].as_f64().unwrap() > 0.0);
     assert_eq!(
         session_ends(&fixture, &made).await["end_reason"],
-        "livekit_unavailable"
+        "completed"
     );
     assert_eq!(fake.exchange().dials().len(), 1, "never again");
 }
@@ -423,4 +420,76 @@ async fn an_erased_session_leaves_its_call_without_numbers() {
         .get(&fixture.at("calls?number=%2B4930123456"))
         .await;
     assert!(calls.expect(200)["data"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_handed_over_once() {
+    let (fake, _app, fixture) = world(&[]).await;
+    let made = call(&fixture).await;
+    let at = |what: &str| fixture.at(&format!("calls/{}/{what}", id(&made)));
+    becomes(&fixture, &made, "answered").await;
+    for (to, code) in [
+        ("sip:a@127.0.0.2:99x", "invalid_address"),
+        ("sip:a@10.0.0.1", "address_refused"),
+        ("030 123456", "invalid_number"),
+    ] {
+        let refused = fixture
+            .admin
+            .post(&at("transfer"), &json!({ "to": to }))
+            .await;
+        assert_eq!(refused.violations(), [("/to".into(), code.into())], "{to}");
+    }
+    fake.exchange()
+        .set("sip:desk@127.0.0.1", Callee::Refuses(603));
+    let to = json!({ "to": "sip:desk@127.0.0.1" });
+    let declined = fixture.admin.post(&at("transfer"), &to).await.expect(200);
+    assert_eq!(
+        (&declined["status"], &declined["sip_status"]),
+        (&json!("failed"), &json!(603))
+    );
+    assert_eq!(declined["call"]["state"], "answered", "the call goes on");
+    let keyed = fixture.admin.with_header("idempotency-key", "t");
+    let to = json!({ "to": "+49 30 654321" });
+    let done = keyed.post(&at("transfer"), &to).await.expect(200);
+    assert_eq!(done["status"], "succeeded");
+    assert_eq!(
+        (&done["call"]["state"], &done["call"]["reason"]),
+        (&json!("ended"), &json!("transferred"))
+    );
+    let again = keyed.post(&at("transfer"), &to).await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(
+        fake.exchange().transfers(),
+        ["sip:desk@127.0.0.1", "tel:+4930654321"]
+    );
+    let late = fixture.admin.post(&at("transfer"), &to).await;
+    late.expect_error(409, "call_not_answered");
+    session_ends(&fixture, &made).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_pressed_by_the_agent() {
+    let (fake, _app, fixture) = world(&[]).await;
+    let made = call(&fixture).await;
+    let path = fixture.at(&format!("calls/{}/dtmf", id(&made)));
+    becomes(&fixture, &made, "answered").await;
+    let refused = fixture.admin.post(&path, &json!({ "digits": "12x" })).await;
+    assert_eq!(
+        refused.violations(),
+        [("/digits".into(), "invalid_digits".into())]
+    );
+    let pressed = fixture
+        .admin
+        .post(&path, &json!({ "digits": "12w#" }))
+        .await
+        .expect(200);
+    assert_eq!(pressed["status"], "succeeded");
+    assert_eq!(fake.exchange().pressed(), [r#"{"digits":"12w#"}"#]);
+    fake.set("PerformRpc", super::support::Fault::Broken);
+    let failed = fixture
+        .admin
+        .post(&path, &json!({ "digits": "1" }))
+        .await
+        .expect(200);
+    assert_eq!(failed["status"], "failed");
 }

@@ -121,7 +121,7 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
         let expected = if webhooks {
             "caller_hangup"
         } else {
-            "livekit_unavailable"
+            "completed"
         };
         assert_eq!(reason, expected, "{ended}");
     }

@@ -36,6 +36,8 @@ pub struct Exchange {
     dials: Mutex<Vec<proto::CreateSipParticipantRequest>>,
     present: Mutex<Vec<(String, proto::ParticipantInfo)>>,
     agents: Mutex<bool>,
+    transfers: Mutex<Vec<String>>,
+    pressed: Mutex<Vec<String>>,
 }
 
 impl Exchange {
@@ -90,8 +92,15 @@ impl Exchange {
 
     /// The answer to a call of the SIP service that this exchange carries out.
     pub(super) async fn answer(&self, method: &str, body: &[u8]) -> Option<HttpResponse> {
-        if method != "CreateSIPParticipant" {
-            return None;
+        match method {
+            "CreateSIPParticipant" => {}
+            "TransferSIPParticipant" => return Some(self.transfer(body)),
+            "PerformRpc" => {
+                let request = proto::PerformRpcRequest::decode(body).unwrap();
+                self.pressed.lock().unwrap().push(request.payload);
+                return Some(HttpResponse::Ok().finish());
+            }
+            _ => return None,
         }
         let request = proto::CreateSipParticipantRequest::decode(body).unwrap();
         self.dials.lock().unwrap().push(request.clone());
@@ -99,6 +108,27 @@ impl Exchange {
         let callee = callees.get(&request.sip_call_to).copied();
         let callee = callee.unwrap_or(Callee::Answers);
         Some(self.dial(&request, callee).await)
+    }
+
+    /// Whom calls were to be handed over to.
+    pub fn transfers(&self) -> Vec<String> {
+        self.transfers.lock().unwrap().clone()
+    }
+
+    /// What participants were asked by RPC.
+    pub fn pressed(&self) -> Vec<String> {
+        self.pressed.lock().unwrap().clone()
+    }
+
+    fn transfer(&self, body: &[u8]) -> HttpResponse {
+        let request = proto::TransferSipParticipantRequest::decode(body).unwrap();
+        let to = request.transfer_to;
+        self.transfers.lock().unwrap().push(to.clone());
+        if let Some(Callee::Refuses(status)) = self.callees.lock().unwrap().get(&to) {
+            return twirp(403, Some(*status));
+        }
+        self.leaves(&request.participant_identity);
+        HttpResponse::Ok().finish()
     }
 
     async fn dial(
