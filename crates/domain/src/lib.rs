@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod artifact;
+pub mod buckets;
 pub mod call;
 pub mod clock;
 pub mod configuration;

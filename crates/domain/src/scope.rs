@@ -72,12 +72,14 @@ pub enum Scope {
     InboundMappingsRead,
     /// Change what happens to calls in.
     InboundMappingsWrite,
+    /// Read what happened, in figures.
+    MetricsRead,
     /// Read the audit trail.
     AuditRead,
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 29] = [
+const NAMES: [(Scope, &str); 30] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -106,6 +108,7 @@ const NAMES: [(Scope, &str); 29] = [
     (Scope::SipTrunksWrite, "sip-trunks:write"),
     (Scope::InboundMappingsRead, "inbound-mappings:read"),
     (Scope::InboundMappingsWrite, "inbound-mappings:write"),
+    (Scope::MetricsRead, "metrics:read"),
     (Scope::AuditRead, "audit:read"),
 ];
 

@@ -15,6 +15,7 @@ mod error;
 pub mod idempotency;
 pub mod inbound_mappings;
 pub mod jobs;
+pub mod metrics;
 pub mod migrations;
 pub mod numbers;
 pub mod participants;

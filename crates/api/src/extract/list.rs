@@ -40,6 +40,55 @@ impl<F: DeserializeOwned> FromRequest for List<F> {
     }
 }
 
+/// Query parameters without a window.
+pub struct Query<F>(pub F);
+
+impl<F: DeserializeOwned> FromRequest for Query<F> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let mut rest = Map::new();
+        let mut violations = Vec::new();
+        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+            keep(&mut rest, &mut violations, &name, value.into_owned());
+        }
+        ready(filter(rest, violations).map(Self))
+    }
+}
+
+impl<F: ToSchema> Describe for Query<F> {
+    fn describe(operation: &mut Operation) {
+        operation.filters::<F>();
+        operation.error(Code::ValidationFailed);
+    }
+}
+
+/// Keeps a parameter, once.
+fn keep(rest: &mut Map<String, Value>, found: &mut Vec<Violation>, name: &str, value: String) {
+    if rest.contains_key(name) {
+        found.push(wrong(&format!("/{name}"), "given twice"));
+    } else {
+        rest.insert(name.to_owned(), Value::String(value));
+    }
+}
+
+fn filter<F: DeserializeOwned>(rest: Map<String, Value>, found: Vec<Violation>) -> Result<F> {
+    if !found.is_empty() {
+        return Err(ApiError::invalid(found));
+    }
+    serde_path_to_error::deserialize(Value::Object(rest)).map_err(|error| {
+        let at = format!("/{}", error.path());
+        let message = error.into_inner().to_string();
+        let code = if message.starts_with("unknown field") {
+            "unknown_parameter"
+        } else {
+            "invalid_value"
+        };
+        ApiError::invalid_at(&at, Invalid::new(code, message))
+    })
+}
+
 fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
     let mut rest = Map::new();
     let mut window = Window {
@@ -57,27 +106,10 @@ fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
                 Ok(cursor) => window.before = Some(cursor),
                 Err(_) => violations.push(wrong("/cursor", "not a cursor of this service")),
             },
-            _ if rest.contains_key(&*name) => {
-                violations.push(wrong(&format!("/{name}"), "given twice"));
-            }
-            _ => {
-                rest.insert(name.into_owned(), Value::String(value.into_owned()));
-            }
+            _ => keep(&mut rest, &mut violations, &name, value.into_owned()),
         }
     }
-    if !violations.is_empty() {
-        return Err(ApiError::invalid(violations));
-    }
-    let filter = serde_path_to_error::deserialize(Value::Object(rest)).map_err(|error| {
-        let at = format!("/{}", error.path());
-        let message = error.into_inner().to_string();
-        let code = if message.starts_with("unknown field") {
-            "unknown_parameter"
-        } else {
-            "invalid_value"
-        };
-        ApiError::invalid_at(&at, Invalid::new(code, message))
-    })?;
+    let filter = filter(rest, violations)?;
     Ok(List { window, filter })
 }
 

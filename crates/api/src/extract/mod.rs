@@ -15,6 +15,6 @@ pub use idempotency::{BodyDigest, IDEMPOTENCY_KEY, IdempotencyKey};
 pub use if_match::IfMatch;
 pub use in_order::InOrder;
 pub use json::{Json, OptionalJson, Patch, read as read_body};
-pub use list::{List, NoFilter};
+pub use list::{List, NoFilter, Query};
 pub use path::Path;
 pub use request::RequestMeta;

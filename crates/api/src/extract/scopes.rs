@@ -81,6 +81,8 @@ permission! {
     InboundMappingsRead = InboundMappingsRead;
     /// Change inbound mappings.
     InboundMappingsWrite = InboundMappingsWrite;
+    /// Read metrics.
+    MetricsRead = MetricsRead;
     /// Read the audit trail.
     AuditRead = AuditRead;
 }

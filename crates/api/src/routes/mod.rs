@@ -8,6 +8,7 @@ mod calls;
 mod health;
 mod inbound_mappings;
 mod keys;
+mod metrics;
 mod numbers;
 mod prompts;
 mod runtime_configs;
@@ -44,6 +45,7 @@ pub fn api() -> Api {
         sip_trunks::routes,
         calls::routes,
         inbound_mappings::routes,
+        metrics::routes,
         audit_events::routes,
         webhooks::routes,
     ] {

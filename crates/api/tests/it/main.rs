@@ -19,6 +19,7 @@ mod health;
 mod idempotency;
 mod inbound;
 mod mcp;
+mod metrics;
 mod numbers;
 mod rates;
 mod rls;

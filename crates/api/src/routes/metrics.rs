@@ -1,0 +1,384 @@
+//! What happened in a tenant, in figures.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::Method;
+use chrono::{DateTime, TimeDelta, Utc};
+use patchbay_domain::{
+    Invalid, TenantId,
+    buckets::{self, Bucket, MOST},
+};
+use patchbay_persistence::metrics::{self, Key, Span};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Entity, Resource},
+    app::App,
+    error::{ApiError, Result},
+    extract::{Caller, Query, scopes::MetricsRead},
+    openapi::{Api, Doc},
+};
+
+/// By what calls are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupBy {
+    /// The agent that spoke.
+    Agent,
+    /// Who called whom.
+    Direction,
+    /// How it came out.
+    Outcome,
+    /// Why it was over.
+    Reason,
+}
+
+/// Which figures are wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsQuery {
+    /// From this time on; 30 days before `to` by default, or a day where the buckets are hours.
+    from: Option<DateTime<Utc>>,
+    /// Before this time; now by default.
+    to: Option<DateTime<Utc>>,
+    /// How long a bucket is; a day by default.
+    #[serde(default)]
+    #[schema(inline)]
+    bucket: Bucket,
+    /// By what the calls of a bucket are told apart besides.
+    #[schema(inline)]
+    group_by: Option<GroupBy>,
+    /// Time zone of the IANA database that days and hours are those of; `UTC` by default.
+    #[schema(max_length = 64)]
+    time_zone: Option<String>,
+}
+
+/// A spread of times, in seconds.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(example = json!({"sum": 61.5, "p50": 12.0, "p95": 40.1}))]
+pub struct Spread {
+    /// All of them together.
+    sum: f64,
+    /// Half of them were at most this long; null where there were none.
+    p50: Option<f64>,
+    /// 95 of 100 were at most this long; null where there were none.
+    p95: Option<f64>,
+}
+
+impl Spread {
+    fn of(sum: f64, percentiles: Option<Vec<f64>>) -> Self {
+        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+        let at = |index: usize| percentiles.as_ref().and_then(|p| p.get(index).copied());
+        Self {
+            sum: rounded(sum),
+            p50: at(0).map(rounded),
+            p95: at(1).map(rounded),
+        }
+    }
+}
+
+/// Calls, counted.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(example = json!({
+    "calls": 4, "answered": 3, "answer_rate": 0.75, "ring_seconds": {"sum": 16.0, "p50": 4.0, "p95": 6.0},
+    "setup_seconds": {"sum": 18.0, "p50": 6.0, "p95": 7.5}, "talk_seconds": {"sum": 190.0, "p50": 61.0, "p95": 80.0}
+}))]
+pub struct CallFigures {
+    /// Calls that were created.
+    #[schema(minimum = 0)]
+    calls: i64,
+    /// Those of them that were answered.
+    #[schema(minimum = 0)]
+    answered: i64,
+    /// Answered ones of all; null where there were none.
+    #[schema(minimum = 0, maximum = 1)]
+    answer_rate: Option<f64>,
+    /// From the first ring to the answer, or the end.
+    ring_seconds: Spread,
+    /// From the start to the answer.
+    setup_seconds: Spread,
+    /// From the answer to the end.
+    talk_seconds: Spread,
+}
+
+impl From<metrics::Calls> for CallFigures {
+    fn from(row: metrics::Calls) -> Self {
+        let rate = row.answered as f64 / row.calls as f64;
+        Self {
+            calls: row.calls,
+            answered: row.answered,
+            answer_rate: (row.calls > 0).then(|| (rate * 10_000.0).round() / 10_000.0),
+            ring_seconds: Spread::of(row.ring_sum, row.ring),
+            setup_seconds: Spread::of(row.setup_sum, row.setup),
+            talk_seconds: Spread::of(row.talk_sum, row.talk),
+        }
+    }
+}
+
+/// Calls of one group.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"key": "outbound", "figures": {
+    "calls": 1, "answered": 0, "answer_rate": 0.0, "ring_seconds": {"sum": 0.0, "p50": null, "p95": null},
+    "setup_seconds": {"sum": 0.0, "p50": null, "p95": null}, "talk_seconds": {"sum": 0.0, "p50": null, "p95": null}
+}}))]
+pub struct Group {
+    /// Id of the agent, or name of the direction, outcome or reason; empty for calls that are not over.
+    #[schema(max_length = 64)]
+    key: String,
+    /// Its figures.
+    figures: CallFigures,
+}
+
+/// What happened in one span.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(example = json!({
+    "start": "2026-11-23T00:00:00Z", "sessions": 5, "agent_join_seconds": {"sum": 3.2, "p50": 0.6, "p95": 0.9},
+    "calls": {
+        "calls": 4, "answered": 3, "answer_rate": 0.75, "ring_seconds": {"sum": 16.0, "p50": 4.0, "p95": 6.0},
+        "setup_seconds": {"sum": 18.0, "p50": 6.0, "p95": 7.5}, "talk_seconds": {"sum": 190.0, "p50": 61.0, "p95": 80.0}
+    },
+    "by_direction": {"outbound": 4}, "by_outcome": {"answered": 3, "failed": 1}, "by_reason": {"callee_hangup": 3, "busy": 1},
+    "groups": [], "concurrent_peak": 2, "input_tokens": 1200, "output_tokens": 400, "audio_seconds": 88.5, "characters": 900,
+    "tool_calls": 2, "tool_failures": 0
+}))]
+pub struct MetricsBucket {
+    /// When it begins.
+    start: DateTime<Utc>,
+    /// Sessions that were created, and are not erased.
+    #[schema(minimum = 0)]
+    sessions: i64,
+    /// How long the agents of these sessions took to join.
+    agent_join_seconds: Spread,
+    /// Telephone calls that were created.
+    calls: CallFigures,
+    /// Calls by direction.
+    by_direction: BTreeMap<String, i64>,
+    /// Calls by outcome: `answered`, `failed`, `canceled`, or `open` where it is not known yet.
+    by_outcome: BTreeMap<String, i64>,
+    /// Calls that are over by reason.
+    by_reason: BTreeMap<String, i64>,
+    /// The same figures for each group, where `group_by` was given; in the order of their keys.
+    #[schema(max_items = 1000)]
+    groups: Vec<Group>,
+    /// The most calls at a time, of those that were created between `from` and `to`; where none began, 0.
+    #[schema(minimum = 0)]
+    concurrent_peak: i64,
+    /// Tokens that went into models, as reported by workers.
+    #[schema(minimum = 0)]
+    input_tokens: i64,
+    /// Tokens that came out of models.
+    #[schema(minimum = 0)]
+    output_tokens: i64,
+    /// Seconds of audio that models heard or spoke.
+    #[schema(minimum = 0)]
+    audio_seconds: f64,
+    /// Characters that were spoken.
+    #[schema(minimum = 0)]
+    characters: i64,
+    /// Tool calls that have ended.
+    #[schema(minimum = 0)]
+    tool_calls: i64,
+    /// Those of them that failed.
+    #[schema(minimum = 0)]
+    tool_failures: i64,
+}
+
+/// What happened, bucket by bucket.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "from": "2026-11-23T00:00:00Z", "to": "2026-11-24T00:00:00Z", "bucket": "day", "time_zone": "UTC", "group_by": null, "buckets": []
+}))]
+pub struct Metrics {
+    /// From this time on.
+    from: DateTime<Utc>,
+    /// Before this time.
+    to: DateTime<Utc>,
+    /// How long a bucket is.
+    bucket: Bucket,
+    /// The time zone that days and hours are those of.
+    #[schema(max_length = 64)]
+    time_zone: String,
+    /// By what calls are told apart.
+    group_by: Option<GroupBy>,
+    /// Every bucket, also where nothing happened, oldest first.
+    #[schema(max_items = 1000)]
+    buckets: Vec<MetricsBucket>,
+}
+
+impl Resource for Metrics {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+pub(super) fn routes(api: &mut Api) {
+    api.route(Method::GET, "/api/tenants/{tenant_id}/metrics", get, Doc {
+        id: "getMetrics",
+        tag: "Metrics",
+        summary: "What happened?",
+        description: "Sessions, calls, usage and tool calls, counted in hours or days of a time zone by when they began. At most 1,000 buckets.",
+        errors: &[],
+    });
+}
+
+async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<Entity<Metrics>> {
+    let Query(query) = query;
+    let zone = query.time_zone.unwrap_or_else(|| "UTC".to_owned());
+    let to = query.to.unwrap_or_else(|| caller.app.clock.now());
+    let usual = match query.bucket {
+        Bucket::Hour => TimeDelta::days(1),
+        Bucket::Day => TimeDelta::days(30),
+    };
+    let from = query.from.unwrap_or(to - usual);
+    let span = span((from, to), query.bucket, &zone)?;
+    let buckets = count(&caller.app, caller.tenant()?, &span, query.group_by).await?;
+    Ok(Entity(Metrics {
+        from,
+        to,
+        bucket: query.bucket,
+        time_zone: zone,
+        group_by: query.group_by,
+        buckets,
+    }))
+}
+
+fn span((from, to): (DateTime<Utc>, DateTime<Utc>), bucket: Bucket, zone: &str) -> Result<Span> {
+    let zone = zone.parse().map_err(|_| {
+        let message = "no time zone of the IANA database, such as `Europe/Berlin`";
+        ApiError::invalid_at("/time_zone", Invalid::new("unknown_time_zone", message))
+    })?;
+    if from >= to {
+        let invalid = Invalid::new("out_of_range", "`from` must be before `to`");
+        return Err(ApiError::invalid_at("/from", invalid));
+    }
+    let starts = buckets::starts((from, to), bucket, zone).ok_or_else(|| {
+        let message = format!("more than {MOST} buckets: ask for a shorter span or longer buckets");
+        ApiError::invalid_at("/from", Invalid::new("too_many_buckets", message))
+    })?;
+    Ok(Span { from, to, starts })
+}
+
+/// Counts, kind by kind; two connections share the work.
+async fn count(
+    app: &App,
+    tenant: TenantId,
+    span: &Span,
+    group_by: Option<GroupBy>,
+) -> Result<Vec<MetricsBucket>> {
+    let key = match group_by {
+        None => Key::None,
+        Some(GroupBy::Agent) => Key::Agent,
+        Some(GroupBy::Direction) => Key::Direction,
+        Some(GroupBy::Outcome) => Key::Outcome,
+        Some(GroupBy::Reason) => Key::Reason,
+    };
+    let calls = async {
+        let mut tx = app.db.begin(tenant).await?;
+        let counted = metrics::calls(&mut tx, span, key).await?;
+        tx.finish();
+        Ok::<_, ApiError>(counted)
+    };
+    let rest = async {
+        let mut tx = app.db.begin(tenant).await?;
+        let mut buckets = Buckets::of(span);
+        buckets.add_kinds(metrics::kinds(&mut tx, span).await?);
+        buckets.add_peaks(metrics::peaks(&mut tx, span).await?);
+        buckets.add_sessions(metrics::sessions(&mut tx, span).await?);
+        buckets.add_usage(metrics::usage(&mut tx, span).await?);
+        buckets.add_tool_calls(metrics::tool_calls(&mut tx, span).await?);
+        tx.finish();
+        Ok(buckets)
+    };
+    let (calls, mut buckets) = futures_util::future::try_join(calls, rest).await?;
+    buckets.add_calls(calls, key);
+    Ok(buckets.0)
+}
+
+struct Buckets(Vec<MetricsBucket>);
+
+impl Buckets {
+    fn of(span: &Span) -> Self {
+        let empty = |start: &DateTime<Utc>| MetricsBucket {
+            start: *start,
+            ..MetricsBucket::default()
+        };
+        Self(span.starts.iter().map(empty).collect())
+    }
+
+    /// The bucket with this number, counted from 1 as PostgreSQL does.
+    fn at(&mut self, number: i32) -> Option<&mut MetricsBucket> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.0.get_mut(index)
+    }
+
+    fn add_calls(&mut self, rows: Vec<metrics::Calls>, key: Key) {
+        for mut row in rows {
+            let Some(bucket) = self.at(row.bucket) else {
+                continue;
+            };
+            let is_whole = key == Key::None || row.is_whole == 1;
+            match (is_whole, row.key.take()) {
+                (true, _) => bucket.calls = row.into(),
+                (false, key) => bucket.groups.push(Group {
+                    key: key.unwrap_or_default(),
+                    figures: row.into(),
+                }),
+            }
+        }
+        for bucket in &mut self.0 {
+            bucket.groups.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+    }
+
+    fn add_kinds(&mut self, rows: Vec<metrics::Kinds>) {
+        for row in rows {
+            let Some(bucket) = self.at(row.bucket) else {
+                continue;
+            };
+            *bucket.by_direction.entry(row.direction).or_default() += row.calls;
+            *bucket.by_outcome.entry(row.outcome).or_default() += row.calls;
+            if let Some(reason) = row.reason {
+                *bucket.by_reason.entry(reason).or_default() += row.calls;
+            }
+        }
+    }
+
+    fn add_peaks(&mut self, rows: Vec<metrics::Peak>) {
+        for row in rows {
+            if let Some(bucket) = self.at(row.bucket) {
+                bucket.concurrent_peak = row.peak;
+            }
+        }
+    }
+
+    fn add_sessions(&mut self, rows: Vec<metrics::Sessions>) {
+        for row in rows {
+            if let Some(bucket) = self.at(row.bucket) {
+                bucket.sessions = row.sessions;
+                bucket.agent_join_seconds = Spread::of(row.join_sum, row.join);
+            }
+        }
+    }
+
+    fn add_usage(&mut self, rows: Vec<metrics::Usage>) {
+        for row in rows {
+            if let Some(bucket) = self.at(row.bucket) {
+                bucket.input_tokens = row.input_tokens;
+                bucket.output_tokens = row.output_tokens;
+                bucket.audio_seconds = row.audio_seconds;
+                bucket.characters = row.characters;
+            }
+        }
+    }
+
+    fn add_tool_calls(&mut self, rows: Vec<metrics::ToolCalls>) {
+        for row in rows {
+            if let Some(bucket) = self.at(row.bucket) {
+                bucket.tool_calls = row.calls;
+                bucket.tool_failures = row.failures;
+            }
+        }
+    }
+}
