@@ -40,8 +40,11 @@ enum Command {
         /// Only tests whose names contain this; checks are left out.
         filter: Option<String>,
     },
-    /// Measure what requests cost: reads beside pgbench, new sessions, tool calls, a tenant that floods.
-    Bench,
+    /// Measure what requests cost: `read`s beside pgbench, `writes`, `tools`, `tenants` of which one floods, `metrics`.
+    Bench {
+        /// Only this one.
+        only: Option<String>,
+    },
     /// Break things on purpose, for minutes: kill the api under writes, restart PostgreSQL and LiveKit.
     Soak {
         /// How often the api is killed.
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
         Command::Dev { fresh } => dev::run(fresh),
         Command::Demo => demo::run(),
         Command::Test { filter } => test::all(filter.as_deref()),
-        Command::Bench => bench::run(),
+        Command::Bench { only } => bench::run(only.as_deref()),
         Command::Soak { kills, sessions } => soak::run(kills, sessions),
         Command::Check => check::all(),
         Command::Openapi { check: false } => check::write_document(),

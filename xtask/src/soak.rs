@@ -184,7 +184,7 @@ fn kill_the_api(
         .into_inner()
         .expect("writers do not panic");
     let sql = checks(&seeded.tenant);
-    let rows = psql(tools, &running.stack.database_owner_url, &sql)?;
+    let rows = tools.psql(&running.stack.database_owner_url, &sql)?;
     let half: Vec<_> = rows
         .lines()
         .filter(|line| line.starts_with("half"))
@@ -235,26 +235,6 @@ fn checks(tenant: &str) -> String {
         "SELECT 'session', metadata->>'number', id FROM sessions WHERE metadata ? 'number';".to_owned(),
     ]
     .join("\n")
-}
-
-fn psql(tools: &Tools, url: &str, sql: &str) -> Result<String> {
-    let output = Command::new(tools.postgres.join("psql"))
-        .args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            url,
-            "-c",
-            sql,
-        ])
-        .output()?;
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "psql: {words}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn restart_postgres(running: &mut dev::Running, seeded: &Seeded) -> Result<()> {

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
     cache,
@@ -31,6 +31,19 @@ pub struct Tools {
     pub livekit: PathBuf,
     /// Python with `livekit-agents`.
     pub python: PathBuf,
+}
+
+impl Tools {
+    /// Has PostgreSQL at `url` do `sql`; what it answers, unaligned.
+    pub fn psql(&self, url: &str, sql: &str) -> Result<String> {
+        let output = Command::new(self.postgres.join("psql"))
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url])
+            .args(["-c", sql])
+            .output()?;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "psql: {words}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
 }
 
 /// Fetches what is missing, all at once, beside `meanwhile`.

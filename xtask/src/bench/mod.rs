@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what requests cost, measured from outside on a stack of its own.
 
 mod load;
+mod metrics;
 mod read;
 mod tenants;
 mod tools;
@@ -8,7 +9,7 @@ mod writes;
 
 use std::{fs, path::Path};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{
     cache, dev,
@@ -29,20 +30,32 @@ pub struct Bench<'a> {
     seeded: &'a Seeded,
 }
 
+/// What can be measured, in order.
+const ALL: [(&str, fn(&Bench<'_>) -> Result<()>); 5] = [
+    ("read", read::measure),
+    ("writes", writes::measure),
+    ("tools", tools::measure),
+    ("tenants", tenants::measure),
+    ("metrics", metrics::measure),
+];
+
 /// The command.
-pub fn run() -> Result<()> {
+pub fn run(only: Option<&str>) -> Result<()> {
+    let known = |name: &str| ALL.iter().any(|(other, _)| *other == name);
+    let names = ALL.map(|(name, _)| name).join(", ");
+    ensure!(only.is_none_or(known), "what can be measured: {names}");
     catch_signals()?;
     let tools = crate::tools::ensure(|| {
         let build = ["build", "--release", "--package", "patchbay-api"];
         process::run("building the release", &mut process::cargo(&build))
     })?;
     let folder = cache::directory()?.join(format!("bench-{}", std::process::id()));
-    let outcome = measure(&tools, &folder);
+    let outcome = measure(&tools, &folder, only);
     fs::remove_dir_all(&folder)?;
     outcome
 }
 
-fn measure(tools: &Tools, folder: &Path) -> Result<()> {
+fn measure(tools: &Tools, folder: &Path, only: Option<&str>) -> Result<()> {
     let ports = Ports {
         postgres: 0,
         livekit: 0,
@@ -61,8 +74,10 @@ fn measure(tools: &Tools, folder: &Path) -> Result<()> {
         running: &running,
         seeded: &seeded,
     };
-    read::measure(&bench)?;
-    writes::measure(&bench)?;
-    tools::measure(&bench)?;
-    tenants::measure(&bench)
+    for (name, measure) in ALL {
+        if only.is_none_or(|only| only == name) {
+            measure(&bench)?;
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,57 @@
+//! A month of metrics by day, of a tenant with a million calls in a year, beside the plan of its
+//! heaviest statement.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Bench, load::Request};
+const CALLS: u32 = 1_000_000;
+const DURATION: Duration = Duration::from_secs(10);
+
+/// Measures it.
+pub fn measure(bench: &Bench<'_>) -> Result<()> {
+    let (running, seeded) = (bench.running, bench.seeded);
+    let url = &running.stack.database_owner_url;
+    let tenant = &seeded.tenant;
+    let set = format!("SET app.tenant_id = '{tenant}';");
+    bench
+        .tools
+        .psql(url, &format!("{set} {}", seed(tenant, &seeded.agent)))?;
+    bench.tools.psql(url, "VACUUM ANALYZE calls")?;
+    println!("\nmetrics of a month by day, {CALLS} calls of one tenant in a year:");
+    for more in ["", "&group_by=reason"] {
+        let span = "from=2026-05-01T00:00:00Z&to=2026-06-01T00:00:00Z";
+        let path = format!("/api/tenants/{tenant}/metrics?bucket=day&{span}{more}");
+        let request = Request::new(&running.base, &seeded.key, &path, None);
+        request.load(1, Duration::from_secs(2))?;
+        let outcome = request.load(1, DURATION)?;
+        let (p50, p95) = (outcome.at(0.5), outcome.at(0.95));
+        println!("  by day{more:<18} p50 {p50:.1} ms   p95 {p95:.1} ms");
+    }
+    let plan = format!(
+        "{set} EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) SELECT count(*), count(answered_at) FROM calls
+         WHERE tenant_id = '{tenant}' AND created_at >= '2026-05-01' AND created_at < '2026-06-01'"
+    );
+    for line in bench.tools.psql(url, &plan)?.lines() {
+        println!("  {line}");
+    }
+    Ok(())
+}
+
+fn seed(tenant: &str, agent: &str) -> String {
+    format!(
+        "INSERT INTO calls (tenant_id, id, session_id, agent_id, direction, is_primary, state, reason, identity,
+             ring_timeout_seconds, max_duration_seconds, answer_detection, revision, created_at, dialing_at, ringing_at,
+             answered_at, ended_at)
+         SELECT '{tenant}', gen_random_uuid(), gen_random_uuid(), '{agent}',
+                CASE WHEN n % 3 = 0 THEN 'inbound' ELSE 'outbound' END, true,
+                CASE WHEN n % 4 = 0 THEN 'failed' ELSE 'ended' END,
+                CASE WHEN n % 4 = 0 THEN (ARRAY['busy', 'no_answer', 'declined'])[1 + n % 3] ELSE 'callee_hangup' END,
+                'x', 45, 600, 'off', 5, at, at + interval '1 second', at + interval '3 seconds',
+                CASE WHEN n % 4 > 0 THEN at + interval '5 seconds' + interval '20 seconds' * random() END,
+                at + interval '30 seconds' + interval '5 minutes' * random()
+         FROM (SELECT n, '2026-01-01T00:00:00Z'::timestamptz + interval '365 days' * n / {CALLS} AS at
+               FROM generate_series(1, {CALLS}) AS n) AS spread"
+    )
+}
