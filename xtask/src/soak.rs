@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},

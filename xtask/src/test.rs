@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cache, check, clients,
-    process::{cargo, catch_signals, run},
+    process::{cargo, catch_signals, has, run},
     stack::{Ports, Stack},
     tools::{self, Tools},
 };
@@ -107,8 +107,30 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
         "--test-threads=1",
         name,
     ]);
+    let telephone = telephone();
+    if telephone.is_ok() {
+        end_to_end.arg("--include-ignored");
+    }
     run(
         "end-to-end tests, one after the other",
         end_to_end.envs(environment),
-    )
+    )?;
+    match telephone {
+        Ok(()) => println!("· the telephone (livekit-sip and sipp): RUN"),
+        Err(missing) => println!("· the telephone: NOT RUN, {missing}"),
+    }
+    Ok(())
+}
+
+/// What keeps the real telephone from being tested, if anything.
+fn telephone() -> Result<(), String> {
+    for (program, how) in [
+        ("livekit-sip", "build github.com/livekit/sip"),
+        ("sipp", "Debian's package sip-tester"),
+    ] {
+        if !has(program) {
+            return Err(format!("{program} is not on PATH ({how})"));
+        }
+    }
+    Ok(())
 }

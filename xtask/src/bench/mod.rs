@@ -30,8 +30,10 @@ pub struct Bench<'a> {
     seeded: &'a Seeded,
 }
 
+type Measure = fn(&Bench<'_>) -> Result<()>;
+
 /// What can be measured, in order.
-const ALL: [(&str, fn(&Bench<'_>) -> Result<()>); 5] = [
+const ALL: [(&str, Measure); 5] = [
     ("read", read::measure),
     ("writes", writes::measure),
     ("tools", tools::measure),

@@ -2,6 +2,7 @@
 //! the other, after everything else.
 
 mod phone;
+mod sip;
 mod talk;
 
 use std::{
@@ -23,6 +24,7 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// Everything that a session needs, as real processes.
 struct World {
     livekit_port: u16,
+    valkey_port: u16,
     config: PathBuf,
     livekit: Process,
     _valkey: Process,
@@ -71,6 +73,7 @@ impl World {
         let worker = start_worker(livekit_port, &base);
         Self {
             livekit_port,
+            valkey_port,
             config,
             livekit,
             _valkey: valkey,
