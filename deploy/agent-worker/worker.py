@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
@@ -36,6 +37,8 @@ from pipeline import Pipeline
 log = logging.getLogger("patchbay.worker")
 
 LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
+# The SDK's native part loses an event now and then when two rooms are entered at the same moment, and ends the process.
+ENTERING = threading.Lock()
 # The jobs that this process carries out.
 RUNNING: set[Dispatch | Inbound] = set()
 
@@ -130,7 +133,7 @@ async def perform(ctx: JobContext, dispatch: Dispatch, answer: dict, patchbay: P
         log.warning("this worker does not find out whether a machine answers", extra=dispatch.ids)
     # What cannot run is found out before anybody hears of an agent.
     pipeline = Pipeline(ctx, dispatch, config, patchbay) if config.kind == "pipeline" else None
-    await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+    await enter(ctx)
     offer_keys(ctx.room)
     await ctx.room.local_participant.set_attributes(attributes(dispatch, config))
     if pipeline is not None:
@@ -138,6 +141,15 @@ async def perform(ctx: JobContext, dispatch: Dispatch, answer: dict, patchbay: P
     else:
         await echo(ctx, config)
         log.info("in the room, echoing", extra=dispatch.ids)
+
+
+async def enter(ctx: JobContext) -> None:
+    """Joins the room, one job of this process at a time."""
+    await asyncio.to_thread(ENTERING.acquire)
+    try:
+        await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+    finally:
+        ENTERING.release()
 
 
 def offer_keys(room: rtc.Room) -> None:
@@ -164,7 +176,10 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
     track = rtc.LocalAudioTrack.create_audio_track("echo", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     greeted = asyncio.Event()
+    # The source takes one frame at a time, and several people may be heard.
+    turn = asyncio.Lock()
     tasks: set[asyncio.Task] = set()
+    returned: set[str] = set()
 
     def spawn(work) -> None:
         task = asyncio.create_task(work)
@@ -180,7 +195,8 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
         stream = rtc.AudioStream(heard, sample_rate=SAMPLE_RATE, num_channels=1)
         async for event in stream:
             if greeted.is_set():
-                await source.capture_frame(event.frame)
+                async with turn:
+                    await source.capture_frame(event.frame)
 
     async def greet() -> None:
         # A tone that nobody hears greets nobody.
@@ -191,7 +207,9 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
 
     @ctx.room.on("track_subscribed")
     def on_track(heard: rtc.Track, *_: object) -> None:
-        if heard.kind == rtc.TrackKind.KIND_AUDIO:
+        # One who was here first is both told of and found.
+        if heard.kind == rtc.TrackKind.KIND_AUDIO and heard.sid not in returned:
+            returned.add(heard.sid)
             spawn(return_audio(heard))
 
     await ctx.room.local_participant.publish_track(track, options)

@@ -250,11 +250,12 @@ fn share(samples: &[f64], frequency: f64) -> f64 {
     power * 2.0 / (total * samples.len() as f64)
 }
 
-/// Talks to whoever sends: a tone of 440 Hz; answers once it has come back.
+/// Talks to whoever sends: a tone of 400 Hz, of which a packet holds eight whole waves; answers once
+/// it has come back.
 async fn hears_itself(media: UdpSocket) {
     let mut tone = [0; 160];
     for (n, byte) in tone.iter_mut().enumerate() {
-        *byte = mulaw(8000.0 * (n as f64 * std::f64::consts::TAU * 440.0 / 8000.0).sin());
+        *byte = mulaw(8000.0 * (n as f64 * std::f64::consts::TAU * 400.0 / 8000.0).sin());
     }
     let (mut peer, mut heard): (Option<SocketAddr>, Vec<f64>) = (None, Vec::new());
     let (mut packet, mut sequence) = ([0; 2048], 0u16);
@@ -268,7 +269,7 @@ async fn hears_itself(media: UdpSocket) {
                     heard.extend(packet[12..length].iter().map(|byte| linear(*byte)));
                 }
                 if heard.len() >= 1600 {
-                    if share(&heard, 440.0) > 0.4 {
+                    if share(&heard, 400.0) > 0.4 {
                         return;
                     }
                     heard.clear();
