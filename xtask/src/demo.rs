@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    cache, dev,
+    cache, dev, phone,
     process::catch_signals,
     seed::{self, Client, Seeded, text},
     stack::Ports,
@@ -31,15 +31,23 @@ impl Story {
 }
 
 /// The command: on the running dev stack, or on one of its own.
-pub fn run() -> Result<()> {
+pub fn run(call: bool) -> Result<()> {
     catch_signals()?;
+    if let Some(missing) = phone::missing().filter(|_| call) {
+        bail!("no telephone can ring here: {missing}");
+    }
     let folder = cache::directory()?.join("dev");
     if let Ok(state) = fs::read_to_string(folder.join("running.json")) {
         let state: Value = serde_json::from_str(&state)?;
         let (base, key) = (text(&state, "/base")?, text(&state, "/operator_key")?);
         if Client::new(base, "").get("/health").is_ok() {
             let tools = tools::ensure(|| Ok(()))?;
-            return story(&tools, base, key, text(&state, "/scripted_url")?);
+            let port = state["telephone_port"].as_u64();
+            return match port.and_then(|port| u16::try_from(port).ok()) {
+                Some(port) if call => call_story(base, key, port),
+                _ if call => bail!("the running `dev` has no telephone: start it anew"),
+                _ => story(&tools, base, key, text(&state, "/scripted_url")?),
+            };
         }
     }
     let tools = tools::ensure(dev::build)?;
@@ -55,10 +63,60 @@ pub fn run() -> Result<()> {
     );
     let told = running.and_then(|running| {
         let (base, scripted) = (&running.base, &running.scripted_url);
+        if let Some(port) = running.telephone_port().filter(|_| call) {
+            return call_story(base, &running.operator_key, port);
+        }
         story(&tools, base, &running.operator_key, scripted)
     });
     let _ = fs::remove_dir_all(&folder);
     told
+}
+
+/// A call out to a telephone that answers.
+fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
+    let story = Story(Instant::now());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let seeded = seed::seed(base, operator_key, &format!("call-{}", now.as_millis()))?;
+    let trunk = phone::trunk(base, &seeded, port)?;
+    story.tell("tenant with an agent; a trunk that LiveKit has");
+    let client = Client::new(base, &seeded.key);
+    let calls = format!("/api/tenants/{}/calls", seeded.tenant);
+    let wish = json!({
+        "agent_id": seeded.agent, "to": "+49 30 654321", "trunk_id": trunk, "start": true,
+        "variables": { "company": "Acme" },
+    });
+    let call = client.post(&calls, &wish)?;
+    let path = format!("{calls}/{}", text(&call, "/id")?);
+    story.tell(&format!(
+        "call {}: {}",
+        text(&call, "/id")?,
+        text(&call, "/state")?
+    ));
+    wait_for_state(&client, &path, "answered")?;
+    story.tell("the agent is in the room, the number was dialled, the telephone answered");
+    thread::sleep(Duration::from_secs(3));
+    let ended = client.post(&format!("{path}/stop"), &json!({}))?;
+    let reason = text(&ended, "/reason")?;
+    ensure!(
+        reason == "completed",
+        "the call did not end as it should: {ended}"
+    );
+    story.tell(&format!(
+        "hung up by us: ended({reason}), talked {} s",
+        ended["talk_seconds"]
+    ));
+    let events = format!("sessions/{}/events?limit=100", text(&call, "/session_id")?);
+    let events = client.get(&format!("/api/tenants/{}/{events}", seeded.tenant))?;
+    println!("\nThe timeline:");
+    for event in events["data"].as_array().into_iter().flatten().rev() {
+        let reason = event["reason"].as_str().unwrap_or_default();
+        println!(
+            "  {}  {:<22} {reason}",
+            text(event, "/at")?,
+            text(event, "/kind")?
+        );
+    }
+    Ok(())
 }
 
 fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -> Result<()> {

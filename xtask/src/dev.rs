@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::{
     cache,
+    phone::{self, Phone},
     process::{self, Server, bound, catch_signals, free_port, interrupted, run_quiet, wait_for},
     seed::{self, Client, Seeded, text},
     stack::{Ports, Secrets, Stack},
@@ -21,6 +22,7 @@ use crate::{
 
 /// Everything of a running development stack. Fields end in their order.
 pub struct Running {
+    telephone: Option<Phone>,
     worker: Server,
     api: Server,
     scripted: Server,
@@ -45,6 +47,11 @@ impl Running {
         wait_for("the api", patience, &log, &mut self.api, || {
             client.get("/health/ready").is_ok()
         })
+    }
+
+    /// Where the telephone is that answers, if there is one.
+    pub fn telephone_port(&self) -> Option<u16> {
+        self.telephone.as_ref().map(|phone| phone.peer_port)
     }
 
     /// Process id of the api.
@@ -112,7 +119,9 @@ pub fn start_binary(
         client.get("/health/ready").is_ok()
     })?;
     let worker = start_worker(tools, &stack, &secrets, folder, &base)?;
+    let telephone = phone::start(&stack, folder, if ports.api == 0 { 0 } else { 5060 })?;
     Ok(Running {
+        telephone,
         worker,
         api,
         scripted,
@@ -188,11 +197,13 @@ pub fn run(fresh: bool) -> Result<()> {
     };
     let mut running = start(&tools, &folder, &ports)?;
     let demo = demo_tenant(&running, &folder)?;
+    let telephone = telephone(&running, &demo)?;
     let state = json!({
         "base": running.base, "operator_key": running.operator_key, "scripted_url": running.scripted_url,
+        "telephone_port": running.telephone_port(),
     });
     fs::write(folder.join("running.json"), state.to_string())?;
-    print_welcome(&running, &demo, started.elapsed());
+    print_welcome(&running, &demo, &telephone, started.elapsed());
     let ended = watch(&mut running);
     println!("\n· ending");
     fs::remove_file(folder.join("running.json"))?;
@@ -214,6 +225,7 @@ fn watch(running: &mut Running) -> Option<&'static str> {
             &mut running.worker,
             &mut running.scripted,
         ]);
+        let servers = servers.chain(running.telephone.iter_mut().flat_map(|p| &mut p.servers));
         let ended = servers.filter_map(Server::ended).next();
         if ended.is_some() {
             return ended;
@@ -248,7 +260,20 @@ fn demo_tenant(running: &Running, folder: &Path) -> Result<Seeded> {
     Ok(seeded)
 }
 
-fn print_welcome(running: &Running, demo: &Seeded, took: Duration) {
+/// One line on the telephone; the demo tenant's trunk to it.
+fn telephone(running: &Running, demo: &Seeded) -> Result<String> {
+    Ok(match (&running.telephone, phone::missing()) {
+        (Some(phone), _) => {
+            let trunk = phone::trunk(&running.base, demo, phone.peer_port)?;
+            let Phone { sip_port, .. } = phone;
+            format!("sip:127.0.0.1:{sip_port}; trunk {trunk} leads to a telephone that answers")
+        }
+        (None, Some(missing)) => format!("none rings: {missing}"),
+        (None, None) => "none: LiveKit is your own".to_owned(),
+    })
+}
+
+fn print_welcome(running: &Running, demo: &Seeded, telephone: &str, took: Duration) {
     let Running {
         base,
         scripted_url,
@@ -265,6 +290,7 @@ Patchbay is up after {:.1} s.
   Documentation  {base}/docs/
   LiveKit        {}
   Shop           {scripted_url}/shop (for tools to call; {scripted_url}/v1 are providers that follow a script)
+  Telephone      {telephone}
   Logs           {}
   Operator key   {operator_key}
   Demo tenant    {tenant}

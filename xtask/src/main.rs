@@ -6,6 +6,7 @@ mod check;
 mod clients;
 mod demo;
 mod dev;
+mod phone;
 mod process;
 mod seed;
 mod soak;
@@ -34,7 +35,11 @@ enum Command {
         fresh: bool,
     },
     /// Tell the main job as a story: a real session, from nothing to its audit trail.
-    Demo,
+    Demo {
+        /// Tell of a telephone call out instead, where livekit-sip and sipp are installed.
+        #[arg(long)]
+        call: bool,
+    },
     /// Bring up what the tests need, and run everything.
     Test {
         /// Only tests whose names contain this; checks are left out.
@@ -67,7 +72,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dev { fresh } => dev::run(fresh),
-        Command::Demo => demo::run(),
+        Command::Demo { call } => demo::run(call),
         Command::Test { filter } => test::all(filter.as_deref()),
         Command::Bench { only } => bench::run(only.as_deref()),
         Command::Soak { kills, sessions } => soak::run(kills, sessions),

@@ -44,6 +44,8 @@ pub struct Stack {
     pub livekit_key: String,
     /// API secret of LiveKit.
     pub livekit_secret: String,
+    /// Port of the Valkey below LiveKit, where both are ours.
+    pub valkey_port: Option<u16>,
     /// Port for the api; LiveKit sends its webhooks there.
     pub api_port: u16,
     /// Folder of data and logs.
@@ -92,7 +94,8 @@ fn random() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn restrict(file: &Path) -> Result<()> {
+/// Lets nobody else read a file.
+pub fn restrict(file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     Ok(fs::set_permissions(
         file,
@@ -113,6 +116,7 @@ impl Stack {
             livekit_key: variable("LIVEKIT_API_KEY").unwrap_or_else(|| LIVEKIT_KEY.to_owned()),
             livekit_secret: variable("LIVEKIT_API_SECRET")
                 .unwrap_or_else(|| secrets.get("livekit").to_owned()),
+            valkey_port: None,
             api_port: free_port("the api", ports.api)?,
             folder: folder.to_owned(),
             servers: Vec::new(),
@@ -249,6 +253,7 @@ impl Stack {
         wait_for("LiveKit", PATIENCE, &log, &mut livekit, || listens(port))?;
         self.servers.push(livekit);
         self.livekit_url = format!("ws://127.0.0.1:{port}");
+        self.valkey_port = Some(valkey_port);
         Ok(())
     }
 }

@@ -43,9 +43,8 @@ pub struct MetricsQuery {
     /// Before this time; now by default.
     to: Option<DateTime<Utc>>,
     /// How long a bucket is; a day by default.
-    #[serde(default)]
     #[schema(inline)]
-    bucket: Bucket,
+    bucket: Option<Bucket>,
     /// By what the calls of a bucket are told apart besides.
     #[schema(inline)]
     group_by: Option<GroupBy>,
@@ -227,17 +226,18 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
     let Query(query) = query;
     let zone = query.time_zone.unwrap_or_else(|| "UTC".to_owned());
     let to = query.to.unwrap_or_else(|| caller.app.clock.now());
-    let usual = match query.bucket {
+    let bucket = query.bucket.unwrap_or_default();
+    let usual = match bucket {
         Bucket::Hour => TimeDelta::days(1),
         Bucket::Day => TimeDelta::days(30),
     };
     let from = query.from.unwrap_or(to - usual);
-    let span = span((from, to), query.bucket, &zone)?;
+    let span = span((from, to), bucket, &zone)?;
     let buckets = count(&caller.app, caller.tenant()?, &span, query.group_by).await?;
     Ok(Entity(Metrics {
         from,
         to,
-        bucket: query.bucket,
+        bucket,
         time_zone: zone,
         group_by: query.group_by,
         buckets,

@@ -284,32 +284,21 @@ fn missing(name: &str, message: &str) -> Violation {
     Invalid::new("missing_field", message).at(format!("/{name}"))
 }
 
-async fn create(
-    caller: Caller<SipTrunksWrite>,
-    Json(body): Json<CreateSipTrunk>,
-    key: IdempotencyKey,
-) -> Result<Once<Created<SipTrunk>>> {
-    let tenant = caller.tenant()?;
-    check_address(&caller.app, &body.address)?;
-    match (&body.username, &body.password) {
-        (Some(_), None) => {
-            return Err(ApiError::invalid(vec![missing(
-                "password",
-                "a user name needs one",
-            )]));
-        }
-        (None, Some(_)) => {
-            return Err(ApiError::invalid(vec![missing(
-                "username",
-                "a password needs one",
-            )]));
-        }
-        _ => {}
+/// The row, if it makes sense.
+fn row(app: &App, tenant: TenantId, body: CreateSipTrunk) -> Result<sip_trunks::SipTrunk> {
+    check_address(app, &body.address)?;
+    let wrong = match (&body.username, &body.password) {
+        (Some(_), None) => Some(missing("password", "a user name needs one")),
+        (None, Some(_)) => Some(missing("username", "a password needs one")),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(ApiError::invalid(vec![wrong]));
     }
-    let now = caller.app.clock.now();
-    let row = sip_trunks::SipTrunk {
+    let now = app.clock.now();
+    Ok(sip_trunks::SipTrunk {
         tenant_id: tenant,
-        id: caller.app.clock.new_id(),
+        id: app.clock.new_id(),
         name: body.name.into_inner(),
         address: body.address.to_string(),
         transport: body.transport.as_str().to_owned(),
@@ -318,11 +307,21 @@ async fn create(
         revision: 1,
         created_at: now,
         updated_at: now,
-    };
+    })
+}
+
+async fn create(
+    caller: Caller<SipTrunksWrite>,
+    Json(body): Json<CreateSipTrunk>,
+    key: IdempotencyKey,
+) -> Result<Once<Created<SipTrunk>>> {
+    let tenant = caller.tenant()?;
+    let password = body.password.clone();
+    let row = row(&caller.app, tenant, body)?;
     let created = caller
         .once(&key, async |tx| {
             sip_trunks::insert(tx, &row).await?;
-            if let Some(password) = &body.password {
+            if let Some(password) = &password {
                 keep_owned(&caller.app, tx, row.id.uuid(), password).await?;
             }
             let value = told(&caller.app, tx, row).await?;

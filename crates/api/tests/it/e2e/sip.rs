@@ -30,17 +30,18 @@ impl Exchange {
             "redis": { "address": format!("127.0.0.1:{}", world.valkey_port) },
             "sip_port": sip_port,
             "rtp_port": format!("{rtp_port}-{}", rtp_port + 400),
+            "listen_ip": "127.0.0.1",
             "local_net": "127.0.0.0/8",
             "nat_1_to_1_ip": "127.0.0.1",
             "max_cpu_utilization": 1.0,
-            "logging": { "level": "debug" },
+            "logging": { "level": "info" },
         });
         let file = PathBuf::from(environment("FOLDER")).join(format!("sip-{sip_port}.json"));
         std::fs::write(&file, config.to_string()).unwrap();
         let mut sip = Process::start("livekit-sip", "livekit-sip", |command| {
             command.arg("--config").arg(&file);
         });
-        sip.wait_for("service ready", Duration::from_secs(20));
+        sip.wait_for("signaling listening", Duration::from_secs(20));
         Self {
             world,
             sip_port,
