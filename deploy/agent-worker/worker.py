@@ -39,6 +39,7 @@ log = logging.getLogger("patchbay.worker")
 LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
 # The SDK's native part loses an event now and then when two rooms are entered at the same moment, and ends the process.
 ENTERING = threading.Lock()
+AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 # The jobs that this process carries out.
 RUNNING: set[Dispatch | Inbound] = set()
 
@@ -206,9 +207,11 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
         greeted.set()
 
     @ctx.room.on("track_subscribed")
-    def on_track(heard: rtc.Track, *_: object) -> None:
+    def on_track(heard: rtc.Track, _: object, speaker: rtc.RemoteParticipant) -> None:
+        # Two agents would only echo each other.
+        is_voice = heard.kind == rtc.TrackKind.KIND_AUDIO and speaker.kind != AGENT
         # One who was here first is both told of and found.
-        if heard.kind == rtc.TrackKind.KIND_AUDIO and heard.sid not in returned:
+        if is_voice and heard.sid not in returned:
             returned.add(heard.sid)
             spawn(return_audio(heard))
 
@@ -216,7 +219,7 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
     for participant in ctx.room.remote_participants.values():
         for publication in participant.track_publications.values():
             if publication.track is not None:
-                on_track(publication.track)
+                on_track(publication.track, publication, participant)
     spawn(greet())
 
     async def cancel() -> None:

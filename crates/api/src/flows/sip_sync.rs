@@ -281,19 +281,19 @@ async fn delete_rules(app: &App, found: Vec<Found>, but: Option<&str>) -> Told<(
 
 /// Finds what LiveKit has lost, and what it has of ours and should not have.
 pub async fn sweep(app: &App) -> Result<(), SyncError> {
+    if page_after(app, Uuid::nil()).await?.is_empty() {
+        // No telephone, and none that is being forgotten: LiveKit is left in peace.
+        return Ok(());
+    }
     let outbound = app.livekit.list_outbound_trunks().await?;
     let inbound = app.livekit.list_inbound_trunks().await?;
     let rules = app.livekit.list_dispatch_rules().await?;
     let all = || outbound.iter().chain(&inbound).chain(&rules);
     let present: HashSet<&str> = all().map(|found| &*found.sid).collect();
     let mut strays: HashSet<Uuid> = all().filter_map(|found| owner(app, found)).collect();
-    let mut after = Uuid::nil();
-    loop {
-        let mut connection = app.db.connection().await?;
-        let page = sip_objects::page_after(&mut connection, after).await?;
-        drop(connection);
-        let Some(last) = page.last() else { break };
-        after = last.id;
+    // After LiveKit's lists, so that whatever is listed has its row by now.
+    let mut page = page_after(app, Uuid::nil()).await?;
+    while let Some(last) = page.last().map(|object| object.id) {
         for object in page {
             strays.remove(&object.id);
             let sids = [&object.trunk_sid, &object.rule_sid];
@@ -307,6 +307,7 @@ pub async fn sweep(app: &App) -> Result<(), SyncError> {
                 tx.commit().await?;
             }
         }
+        page = page_after(app, last).await?;
     }
     let is_stray = |found: &&Found| owner(app, found).is_some_and(|id| strays.contains(&id));
     // What is nobody's of ours any more: rules before their trunks.
@@ -316,6 +317,11 @@ pub async fn sweep(app: &App) -> Result<(), SyncError> {
     delete_trunks(app, of(&outbound), None).await?;
     app.job_due.notify_one();
     Ok(())
+}
+
+async fn page_after(app: &App, id: Uuid) -> Result<Vec<SipObject>, SyncError> {
+    let mut connection = app.db.connection().await?;
+    Ok(sip_objects::page_after(&mut connection, id).await?)
 }
 
 /// Which of our resources an object of LiveKit's says it belongs to.
