@@ -68,6 +68,11 @@ impl From<Span> for Duration {
 }
 
 impl Span {
+    /// In whole seconds, as LiveKit has it.
+    pub fn seconds(self) -> u32 {
+        u32::try_from(self.0.as_secs()).unwrap_or(u32::MAX)
+    }
+
     /// As chrono has it.
     pub fn delta(self) -> TimeDelta {
         TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)

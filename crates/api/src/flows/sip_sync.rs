@@ -168,9 +168,6 @@ fn inbound(
     mapping: Mapping,
     credentials: Option<Credentials>,
 ) -> (InboundTrunk, DispatchRule) {
-    let seconds = |span: crate::settings::Span| {
-        u32::try_from(std::time::Duration::from(span).as_secs()).unwrap_or(u32::MAX)
-    };
     let name = format!("{prefix}{}", mapping.revision);
     let rule = DispatchRule {
         name: name.clone(),
@@ -178,8 +175,8 @@ fn inbound(
         room_prefix: room_prefix(app, mapping.id),
         agent_name: mapping.worker_name,
         metadata: json!({ "tenant_id": mapping.tenant_id, "mapping_id": mapping.id }).to_string(),
-        empty_timeout: seconds(app.settings.room_empty_timeout),
-        departure_timeout: seconds(app.settings.room_departure_timeout),
+        empty_timeout: app.settings.room_empty_timeout.seconds(),
+        departure_timeout: app.settings.room_departure_timeout.seconds(),
         max_participants: app.settings.max_participants,
     };
     let headers = mapping.headers.into_iter();

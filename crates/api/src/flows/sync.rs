@@ -195,13 +195,10 @@ async fn enter(
 
 /// One idempotent call makes the room and dispatches the agent.
 async fn create_room(app: &App, session: &Session, run: AgentRunId) -> Result<(), SyncError> {
-    let seconds = |span: crate::settings::Span| {
-        u32::try_from(std::time::Duration::from(span).as_secs()).unwrap_or(u32::MAX)
-    };
     let request = RoomRequest {
         name: session.room_name.clone(),
-        empty_timeout: seconds(app.settings.room_empty_timeout),
-        departure_timeout: seconds(app.settings.room_departure_timeout),
+        empty_timeout: app.settings.room_empty_timeout.seconds(),
+        departure_timeout: app.settings.room_departure_timeout.seconds(),
         max_participants: app.settings.max_participants,
         agent_name: session.worker_name.clone(),
         dispatch_metadata: dispatch_metadata(session, run),

@@ -24,7 +24,6 @@ impl Record {
             direction: call.direction,
             state: call.state,
             is_primary: call.is_primary,
-            dialing_at: call.dialing_at,
             sent_at: call.sent_at,
             awaited_until: call.awaited_until,
             answered_at: call.answered_at,

@@ -19,8 +19,6 @@ pub struct CallView {
     pub state: CallState,
     /// Whether the session ends with it.
     pub is_primary: bool,
-    /// When it was started.
-    pub dialing_at: Option<DateTime<Utc>>,
     /// When LiveKit was asked to dial.
     pub sent_at: Option<DateTime<Utc>>,
     /// Until when a process waits for LiveKit's answer, unless it says that it goes on waiting.
@@ -118,7 +116,6 @@ mod tests {
             direction: Direction::Outbound,
             state,
             is_primary: true,
-            dialing_at: Some(at(0)),
             sent_at: None,
             awaited_until: None,
             answered_at: None,
