@@ -39,6 +39,8 @@ log = logging.getLogger("patchbay.worker")
 LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
 # The SDK's native part loses an event now and then when two rooms are entered at the same moment, and ends the process.
 ENTERING = threading.Lock()
+# How long keys wait for the telephone to hear the agent; Patchbay allows for it.
+LISTENED_TO_SECONDS = 3
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 # The jobs that this process carries out.
 RUNNING: set[Dispatch | Inbound] = set()
@@ -155,11 +157,22 @@ async def enter(ctx: JobContext) -> None:
 
 def offer_keys(room: rtc.Room) -> None:
     """Lets Patchbay press keys of a telephone; nobody in the room may."""
+    listened_to = asyncio.Event()
+
+    @room.on("local_track_subscribed")
+    def on_listener(_: object) -> None:
+        listened_to.set()
 
     async def press(data: rtc.RpcInvocationData) -> str:
         if data.caller_identity in room.remote_participants:
             raise rtc.RpcError(1403, "only Patchbay presses keys")
-        for key in keys(data.payload):
+        digits = keys(data.payload)
+        # A key that comes before the telephone has learned of this agent is lost without a word.
+        try:
+            await asyncio.wait_for(listened_to.wait(), LISTENED_TO_SECONDS)
+        except asyncio.TimeoutError:
+            raise rtc.RpcError(1503, "nobody listens to the agent yet") from None
+        for key in digits:
             if key == "w":
                 await asyncio.sleep(0.5)
                 continue

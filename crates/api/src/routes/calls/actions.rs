@@ -34,6 +34,8 @@ use crate::{
 const DTMF: &str = "patchbay.dtmf";
 /// How long the worker takes for one key at most.
 const KEY: Duration = Duration::from_millis(500);
+/// How long the worker waits for the telephone to hear the agent, and the way there and back.
+const BEFORE_KEYS: Duration = Duration::from_secs(4);
 
 /// Whom the call goes to.
 #[derive(Deserialize, ToSchema)]
@@ -54,6 +56,20 @@ pub struct TransferCall {
 pub struct SendDtmf {
     /// Keys of `0` to `9`, `*`, `#` and `A` to `D`; `w` waits half a second.
     digits: Text<1, 64>,
+}
+
+impl SendDtmf {
+    /// How long the worker may take to press them.
+    fn longest(&self) -> Result<Duration> {
+        let known = |c: char| c.is_ascii_digit() || "*#ABCDw".contains(c);
+        if !self.digits.chars().all(known) {
+            let words = "0 to 9, `*`, `#`, A to D and `w` are keys";
+            let invalid = Invalid::new("invalid_digits", words);
+            return Err(ApiError::invalid_at("/digits", invalid));
+        }
+        let count = u32::try_from(self.digits.len()).unwrap_or(u32::MAX);
+        Ok(BEFORE_KEYS + KEY * count)
+    }
 }
 
 /// How it went.
@@ -208,15 +224,7 @@ pub(super) async fn dtmf(
     Json(body): Json<SendDtmf>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<CallAction>>> {
-    let known = |c: char| c.is_ascii_digit() || "*#ABCDw".contains(c);
-    if !body.digits.chars().all(known) {
-        let invalid = Invalid::new(
-            "invalid_digits",
-            "0 to 9, `*`, `#`, A to D and `w` are keys",
-        );
-        return Err(ApiError::invalid_at("/digits", invalid));
-    }
-    let longest = KEY * u32::try_from(body.digits.len()).unwrap_or(u32::MAX);
+    let longest = body.longest()?;
     let prepare = async |tx: &mut TenantTx| ask(&caller, tx, id, "dtmf_asked").await;
     let target = match caller.pend(&key, |_| longest, prepare).await? {
         Pending::Prepared(target) => target,
@@ -227,7 +235,7 @@ pub(super) async fn dtmf(
         let agent = target.agent.unwrap_or_default();
         let at = (&*target.room, &*agent);
         let livekit = &caller.app.livekit;
-        let pressed = livekit.perform_rpc(at, DTMF, &payload, longest + KEY).await;
+        let pressed = livekit.perform_rpc(at, DTMF, &payload, longest).await;
         let outcome = pressed.map(drop);
         let done = async |tx: &mut TenantTx| finish(&caller, tx, target.call, outcome, None).await;
         caller.settle(&key, done).await
