@@ -144,12 +144,29 @@ fn target(call: CallId, telephone: String, record: Record) -> Target {
     }
 }
 
+/// Why it was not done.
+struct Refusal {
+    sip_status: Option<u16>,
+    detail: String,
+}
+
+impl From<LiveKitError> for Refusal {
+    fn from(error: LiveKitError) -> Self {
+        let (sip_status, detail) = match error {
+            LiveKitError::Refused { sip: Some(sip), .. } => (Some(sip.code), sip.words),
+            LiveKitError::Refused { message, .. } => (None, message),
+            error => (None, error.summary()),
+        };
+        Self { sip_status, detail }
+    }
+}
+
 /// Records how it went. A call that was handed over is over.
 async fn finish(
     caller: &Caller<CallsAct>,
     tx: &mut TenantTx,
     id: CallId,
-    outcome: std::result::Result<(), LiveKitError>,
+    outcome: std::result::Result<(), Refusal>,
     over: Option<CallEvent>,
 ) -> Result<Change<Entity<CallAction>>> {
     let (call, mut record) = locked_call(caller, tx, id).await?;
@@ -160,11 +177,7 @@ async fn finish(
     let call = Call::from(saved(caller, tx, record, call).await?);
     let (status, sip_status, detail) = match outcome {
         Ok(()) => (CallStatus::Succeeded, None, None),
-        Err(LiveKitError::Refused { sip: Some(sip), .. }) => {
-            (CallStatus::Failed, Some(sip.code), Some(sip.words))
-        }
-        Err(LiveKitError::Refused { message, .. }) => (CallStatus::Failed, None, Some(message)),
-        Err(error) => (CallStatus::Failed, None, Some(error.summary())),
+        Err(refusal) => (CallStatus::Failed, refusal.sip_status, Some(refusal.detail)),
     };
     Ok(Change::none(Entity(CallAction {
         status,
@@ -211,6 +224,7 @@ pub(super) async fn transfer(
     let seen_through = rt::spawn(async move {
         let at = (&*target.room, &*target.telephone);
         let outcome = caller.app.livekit.transfer(at, &to, ring).await;
+        let outcome = outcome.map_err(Refusal::from);
         let over = Some(CallEvent::HangUp(reason::TRANSFERRED));
         let done = async |tx: &mut TenantTx| finish(&caller, tx, target.call, outcome, over).await;
         caller.settle(&key, done).await
@@ -231,14 +245,27 @@ pub(super) async fn dtmf(
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
     };
     let seen_through = rt::spawn(async move {
-        let payload = json!({ "digits": &*body.digits }).to_string();
-        let agent = target.agent.unwrap_or_default();
-        let at = (&*target.room, &*agent);
-        let livekit = &caller.app.livekit;
-        let pressed = livekit.perform_rpc(at, DTMF, &payload, longest).await;
-        let outcome = pressed.map(drop);
+        let outcome = press(&caller, &target, &body.digits, longest).await;
         let done = async |tx: &mut TenantTx| finish(&caller, tx, target.call, outcome, None).await;
         caller.settle(&key, done).await
     });
     seen_through.await.map_err(ApiError::internal)?
+}
+
+/// Asks the agent to press the keys.
+async fn press(
+    caller: &Caller<CallsAct>,
+    target: &Target,
+    digits: &str,
+    longest: Duration,
+) -> std::result::Result<(), Refusal> {
+    let agent = target.agent.as_deref().ok_or_else(|| Refusal {
+        sip_status: None,
+        detail: "no agent has joined yet".to_owned(),
+    })?;
+    let payload = json!({ "digits": digits }).to_string();
+    let at = (&*target.room, agent);
+    let livekit = &caller.app.livekit;
+    livekit.perform_rpc(at, DTMF, &payload, longest).await?;
+    Ok(())
 }

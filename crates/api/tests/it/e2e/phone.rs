@@ -95,10 +95,11 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
         let keys = json!({ "digits": "1#" });
         let pressed = eventually(
             "the agent presses keys",
-            Duration::from_secs(15),
+            Duration::from_secs(30),
             async || {
                 let answer = fixture.admin.post(&format!("{path}/dtmf"), &keys).await;
                 let answer = answer.expect(200);
+                eprintln!("keys: {} {}", answer["status"], answer["detail"]);
                 (answer["status"] == "succeeded").then_some(answer)
             },
         )
