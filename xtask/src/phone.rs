@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::{
@@ -90,9 +90,9 @@ pub fn trunk(base: &str, seeded: &Seeded, peer_port: u16) -> Result<String> {
     for _ in 0..100 {
         let trunk = client.get(&format!("{path}/{id}"))?;
         if text(&trunk, "/sync/state")? == "synced" {
-            break;
+            return Ok(id);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    Ok(id)
+    bail!("LiveKit did not take the trunk {id} within 10 s")
 }

@@ -233,7 +233,7 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
     };
     let from = query.from.unwrap_or(to - usual);
     let span = span((from, to), bucket, &zone)?;
-    let buckets = count(&caller.app, caller.tenant()?, &span, query.group_by).await?;
+    let buckets = count(&caller.app, caller.tenant()?, &span, key(query.group_by)).await?;
     Ok(Entity(Metrics {
         from,
         to,
@@ -260,20 +260,18 @@ fn span((from, to): (DateTime<Utc>, DateTime<Utc>), bucket: Bucket, zone: &str) 
     Ok(Span { from, to, starts })
 }
 
-/// Counts, kind by kind; two connections share the work.
-async fn count(
-    app: &App,
-    tenant: TenantId,
-    span: &Span,
-    group_by: Option<GroupBy>,
-) -> Result<Vec<MetricsBucket>> {
-    let key = match group_by {
+fn key(group_by: Option<GroupBy>) -> Key {
+    match group_by {
         None => Key::None,
         Some(GroupBy::Agent) => Key::Agent,
         Some(GroupBy::Direction) => Key::Direction,
         Some(GroupBy::Outcome) => Key::Outcome,
         Some(GroupBy::Reason) => Key::Reason,
-    };
+    }
+}
+
+/// Counts, kind by kind; two connections share the work.
+async fn count(app: &App, tenant: TenantId, span: &Span, key: Key) -> Result<Vec<MetricsBucket>> {
     let calls = async {
         let mut tx = app.db.begin(tenant).await?;
         let counted = metrics::calls(&mut tx, span, key).await?;
