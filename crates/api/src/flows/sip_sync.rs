@@ -20,7 +20,10 @@ use patchbay_persistence::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{secrets, sync::SyncError};
+use super::{
+    secrets,
+    sync::{SyncError, crash_here},
+};
 use crate::{app::App, error::ApiError};
 
 /// What telling LiveKit comes to.
@@ -240,12 +243,14 @@ async fn apply(app: &App, object: &SipObject, wanted: Wanted) -> Told<Sids> {
         Some(known) => known.sid.clone(),
         None => livekit.put_inbound_trunk(first(&trunks), &trunk).await?,
     };
+    crash_here(app, "after_inbound_trunk");
     rule.trunk_sid.clone_from(&trunk_sid);
     let is_right = |known: &&Found| known.name == rule.name && known.trunk_sids == [&*trunk_sid];
     let rule_sid = match rules.first().filter(is_right) {
         Some(known) => known.sid.clone(),
         None => livekit.put_dispatch_rule(first(&rules), &rule).await?,
     };
+    crash_here(app, "after_dispatch_rule");
     delete_rules(app, rules, Some(&rule_sid)).await?;
     delete_trunks(app, trunks, Some(&trunk_sid)).await?;
     Ok((Some(trunk_sid), Some(rule_sid)))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use patchbay_livekit::{LiveKit, SipObject};
 use serde_json::{Value, json};
 
 use super::{
@@ -49,15 +50,19 @@ async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool
     .await
 }
 
-/// The dispatches that LiveKit has for the session.
-async fn dispatches(session: &Value) -> usize {
+fn livekit() -> LiveKit {
     let settings = patchbay_livekit::Settings {
         url: super::support::environment("LIVEKIT_URL"),
         api_key: super::support::environment("LIVEKIT_KEY"),
         api_secret: super::support::environment("LIVEKIT_SECRET"),
         timeout: Duration::from_secs(5),
     };
-    let livekit = patchbay_livekit::LiveKit::new(settings).unwrap();
+    LiveKit::new(settings).unwrap()
+}
+
+/// The dispatches that LiveKit has for the session.
+async fn dispatches(session: &Value) -> usize {
+    let livekit = livekit();
     let room = session["room_name"].as_str().unwrap();
     if livekit
         .list_rooms(vec![room.to_owned()])
@@ -349,4 +354,43 @@ async fn two_processes_dial_each_number_once() {
     identities.sort();
     identities.dedup();
     assert_eq!((dials.len(), identities.len()), (12, 12));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
+    let cases = [
+        ("after_inbound_trunk", (1, 0), "+4930188001"),
+        ("after_dispatch_rule", (1, 1), "+4930188002"),
+    ];
+    for (point, half, number) in cases {
+        let crashing = Crashing::new().await;
+        let mut api = crashing.start(Some(point), &[]);
+        let fixture = Fixture::make(&crashing.base(), "acme").await;
+        let livekit = livekit();
+        let mapping = fixture.mapping(number).await;
+        assert!(!api.wait(Duration::from_secs(10)).success());
+        let ours = async || {
+            let is_ours = |found: &&SipObject| found.name.contains(&mapping);
+            let trunks = livekit.list_inbound_trunks().await.unwrap();
+            let rules = livekit.list_dispatch_rules().await.unwrap();
+            (
+                trunks.iter().filter(is_ours).count(),
+                rules.iter().filter(is_ours).count(),
+            )
+        };
+        assert_eq!(ours().await, half, "{point}");
+        let _api = crashing.start(None, &[]);
+        let path = fixture.at(&format!("inbound-mappings/{mapping}"));
+        eventually("it is synced", Duration::from_secs(20), async || {
+            let mapping = fixture.admin.get(&path).await.expect(200);
+            (mapping["sync"]["state"] == "synced").then_some(())
+        })
+        .await;
+        assert_eq!(ours().await, (1, 1), "{point}");
+        fixture.admin.delete(&path).await.expect(204);
+        eventually("it is gone", Duration::from_secs(10), async || {
+            (ours().await == (0, 0)).then_some(())
+        })
+        .await;
+    }
 }

@@ -27,7 +27,7 @@ struct World {
     valkey_port: u16,
     config: PathBuf,
     livekit: Process,
-    _valkey: Process,
+    valkey: Process,
     _api: Process,
     worker: Process,
     base: String,
@@ -41,17 +41,7 @@ impl World {
 
     async fn start_with(webhooks: bool, settings: &[&str]) -> Self {
         let (valkey_port, livekit_port, api_port) = (free_port(), free_port(), free_port());
-        let mut valkey = Process::start("valkey", environment("VALKEY_SERVER"), |command| {
-            command.args([
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--port",
-                &valkey_port.to_string(),
-            ]);
-        });
-        valkey.wait_for_port(valkey_port);
+        let valkey = start_valkey(valkey_port);
         let config = write_config(livekit_port, valkey_port, webhooks.then_some(api_port));
         let livekit = start_livekit(&config, livekit_port);
         let schema = make_schema().await;
@@ -76,13 +66,24 @@ impl World {
             valkey_port,
             config,
             livekit,
-            _valkey: valkey,
+            valkey,
             _api: api,
             worker,
             base,
             schema,
         }
     }
+}
+
+/// A Valkey that remembers nothing of an earlier one.
+fn start_valkey(port: u16) -> Process {
+    let mut valkey = Process::start("valkey", environment("VALKEY_SERVER"), |command| {
+        command
+            .args(["--bind", "127.0.0.1", "--save", ""])
+            .args(["--port", &port.to_string()]);
+    });
+    valkey.wait_for_port(port);
+    valkey
 }
 
 fn write_config(port: u16, valkey_port: u16, webhooks: Option<u16>) -> PathBuf {

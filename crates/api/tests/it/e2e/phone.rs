@@ -1,13 +1,18 @@
 //! A call in from the room's side: a real client comes as livekit-sip would bring a caller (its kind,
 //! its attributes, the rule's dispatch in its token), the real worker claims the call and answers.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
 use livekit_api::access_token::{AccessToken, VideoGrants};
 use livekit_protocol as proto;
+use patchbay_livekit::{LiveKit, SipObject};
 use serde_json::{Value, json};
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{REPOSITORY, World};
+use super::{REPOSITORY, World, start_livekit, start_valkey};
 use crate::support::{Fixture, environment, eventually, id};
 
 /// The token that livekit-sip would join with.
@@ -41,23 +46,55 @@ fn token(mapping: &Value, rule: &str, room: &str) -> String {
         .unwrap()
 }
 
-/// The id of the one rule that LiveKit has.
-async fn rule(world: &World) -> String {
-    let livekit = patchbay_livekit::LiveKit::new(patchbay_livekit::Settings {
+fn livekit(world: &World) -> LiveKit {
+    let settings = patchbay_livekit::Settings {
         url: format!("ws://127.0.0.1:{}", world.livekit_port),
         api_key: environment("LIVEKIT_KEY"),
         api_secret: environment("LIVEKIT_SECRET"),
         timeout: Duration::from_secs(5),
-    });
-    let livekit = livekit.unwrap();
+    };
+    LiveKit::new(settings).unwrap()
+}
+
+/// The one rule that LiveKit has.
+async fn rule(world: &World) -> SipObject {
+    let livekit = livekit(world);
     eventually(
         "the rule is in LiveKit",
-        Duration::from_secs(10),
+        Duration::from_secs(30),
         async || {
-            let rules = livekit.list_dispatch_rules().await.unwrap();
-            rules.into_iter().next().map(|rule| rule.sid)
+            let rules = livekit.list_dispatch_rules().await.ok()?;
+            rules.into_iter().next()
         },
     )
+    .await
+}
+
+/// A caller of the mapping, who hears the agent and then stays for some seconds.
+async fn caller(world: &World, fixture: &Fixture, mapping: &str, stays: u16) -> JoinHandle<Output> {
+    let rule = rule(world).await.sid;
+    let room = format!("{}-in-{mapping}_+4930777777_x", world.schema);
+    let ids = json!({ "tenant": fixture.tenant, "id": mapping });
+    let token = token(&ids, &rule, &room);
+    let url = format!("ws://127.0.0.1:{}", world.livekit_port);
+    spawn_blocking(move || {
+        Command::new(environment("PYTHON"))
+            .args(["-B", &format!("{REPOSITORY}/xtask/client/tone_client.py")])
+            .args([&*url, &token, "30", &stays.to_string()])
+            .output()
+            .unwrap()
+    })
+}
+
+/// The one call, once somebody has answered it.
+async fn answered(fixture: &Fixture) -> Value {
+    let calls = fixture.at("calls");
+    eventually("the call", Duration::from_secs(30), async || {
+        let page = fixture.admin.get(&calls).await.expect(200);
+        let all = page["data"].as_array().unwrap().clone();
+        assert!(all.len() < 2, "{all:?}");
+        all.into_iter().find(|call| call["state"] == "answered")
+    })
     .await
 }
 
@@ -67,29 +104,8 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
         let world = World::start(webhooks).await;
         let fixture = Fixture::make(&world.base, "acme").await;
         let mapping = fixture.mapping("+4930123456").await;
-        let rule = rule(&world).await;
-        let room = format!("{}-in-{mapping}_+4930777777_x", world.schema);
-        let token = token(
-            &json!({ "tenant": fixture.tenant, "id": mapping }),
-            &rule,
-            &room,
-        );
-        let url = format!("ws://127.0.0.1:{}", world.livekit_port);
-        let caller = tokio::task::spawn_blocking(move || {
-            Command::new(environment("PYTHON"))
-                .args(["-B", &format!("{REPOSITORY}/xtask/client/tone_client.py")])
-                .args([&*url, &token, "30", "6"])
-                .output()
-                .unwrap()
-        });
-        let calls = fixture.at("calls");
-        let answered = eventually("the call", Duration::from_secs(30), async || {
-            let page = fixture.admin.get(&calls).await.expect(200);
-            let all = page["data"].as_array().unwrap().clone();
-            assert!(all.len() < 2, "{all:?}");
-            all.into_iter().find(|call| call["state"] == "answered")
-        })
-        .await;
+        let caller = caller(&world, &fixture, &mapping, 6).await;
+        let answered = answered(&fixture).await;
         assert_eq!(answered["from"], "+4930777777");
         let path = fixture.at(&format!("calls/{}", id(&answered)));
         let keys = json!({ "digits": "1#" });
@@ -126,4 +142,53 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
         };
         assert_eq!(reason, expected, "{ended}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_and_its_number_live_through_restarts_of_livekit() {
+    let mut world = World::start_with(true, &["--reconcile-interval=1s"]).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    let mapping = fixture.mapping("+4930123456").await;
+    let caller = caller(&world, &fixture, &mapping, 60).await;
+    let call = answered(&fixture).await;
+    let runs = fixture.at(&format!(
+        "sessions/{}/agent-runs",
+        call["session_id"].as_str().unwrap()
+    ));
+    // This caller counts as answered from the first moment: the agent may still be on its way.
+    eventually("the agent is there", Duration::from_secs(30), async || {
+        let all = fixture.admin.get(&runs).await.expect(200);
+        (all["data"][0]["state"] == "joined").then_some(())
+    })
+    .await;
+    world.livekit.kill();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.livekit = start_livekit(&world.config, world.livekit_port);
+    // The grace is 10 s: who would be called lost or dispatched again has been by then.
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    assert_eq!(answered(&fixture).await["id"], call["id"]);
+    let path = fixture.at(&format!("calls/{}", id(&call)));
+    let runs = fixture.admin.get(&runs).await.expect(200);
+    assert_eq!(runs["data"].as_array().unwrap().len(), 1, "{runs}");
+    let ended = fixture.admin.act(&format!("{path}/stop")).await.expect(200);
+    assert_eq!(
+        (&ended["state"], &ended["hangup_by"]),
+        (&json!("ended"), &json!("us"))
+    );
+    caller.abort();
+
+    let before = rule(&world).await;
+    world.valkey.kill();
+    world.valkey = start_valkey(world.valkey_port);
+    let livekit = livekit(&world);
+    eventually("all is back", Duration::from_secs(30), async || {
+        let rules = livekit.list_dispatch_rules().await.ok()?;
+        let trunks = livekit.list_inbound_trunks().await.ok()?;
+        let ([rule], [trunk]) = (&*rules, &*trunks) else {
+            return None;
+        };
+        assert_ne!(rule.sid, before.sid);
+        (rule.name == before.name && rule.trunk_sids == [&*trunk.sid]).then_some(())
+    })
+    .await;
 }
