@@ -5,6 +5,7 @@ mod artifacts;
 mod audit_events;
 mod bindings;
 mod calls;
+mod credentials;
 mod health;
 mod inbound_mappings;
 mod keys;

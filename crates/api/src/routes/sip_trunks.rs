@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Invalid, PhoneNumber, TenantId, TrunkId, Violation,
+    Invalid, PhoneNumber, TenantId, TrunkId,
     sip::{SipAddress, Transport},
     text::{Name, Text},
 };
@@ -23,6 +23,7 @@ use crate::{
     flows::{secrets::keep_owned, sip_sync},
     once::Once,
     openapi::{Api, Doc},
+    routes::credentials,
 };
 
 /// Most numbers of one trunk.
@@ -280,21 +281,10 @@ fn checked_numbers(numbers: Vec<PhoneNumber>) -> Result<Vec<String>> {
     Ok(kept)
 }
 
-fn missing(name: &str, message: &str) -> Violation {
-    Invalid::new("missing_field", message).at(format!("/{name}"))
-}
-
 /// The row, if it makes sense.
 fn row(app: &App, tenant: TenantId, body: CreateSipTrunk) -> Result<sip_trunks::SipTrunk> {
     check_address(app, &body.address)?;
-    let wrong = match (&body.username, &body.password) {
-        (Some(_), None) => Some(missing("password", "a user name needs one")),
-        (None, Some(_)) => Some(missing("username", "a password needs one")),
-        _ => None,
-    };
-    if let Some(wrong) = wrong {
-        return Err(ApiError::invalid(vec![wrong]));
-    }
+    credentials::require_both(body.username.is_some(), body.password.is_some())?;
     let now = app.clock.now();
     Ok(sip_trunks::SipTrunk {
         tenant_id: tenant,
@@ -376,24 +366,7 @@ impl PatchSipTrunk {
         if let Patch::To(numbers) = self.numbers {
             row.numbers = checked_numbers(numbers)?;
         }
-        let had = row.username.is_some();
-        self.username
-            .apply(&mut row.username, |name| name.map(Text::into_inner));
-        let password = match self.password {
-            Patch::To(password) => Some(password),
-            Patch::Absent => None,
-        };
-        match (&row.username, &password) {
-            (None, Some(_)) => Err(ApiError::invalid(vec![missing(
-                "username",
-                "a password needs one",
-            )])),
-            (Some(_), None) if !had => Err(ApiError::invalid(vec![missing(
-                "password",
-                "a user name needs one",
-            )])),
-            _ => Ok(password),
-        }
+        credentials::apply(self.username, self.password, &mut row.username)
     }
 }
 
@@ -413,12 +386,8 @@ async fn patch(
             row.revision += 1;
             row.updated_at = caller.app.clock.now();
             sip_trunks::update(tx, &row).await?;
-            if let Some(password) = password {
-                keep_owned(&caller.app, tx, id.uuid(), &password).await?;
-            }
-            if row.username.is_none() {
-                secrets::delete_owned(tx, id.uuid()).await?;
-            }
+            let username = row.username.as_deref();
+            credentials::store(&caller.app, tx, id.uuid(), username, password).await?;
             let after = told(&caller.app, tx, row).await?;
             let event = Event::updated("sip_trunk", id, &before, &after);
             Ok(Change::one(after, event))

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, AgentRunId, BindingId, CallId, Invalid, MappingId, PhoneNumber, SessionId, Violation,
+    AgentId, AgentRunId, BindingId, CallId, Invalid, MappingId, PhoneNumber, SessionId, clock,
     hours::OpeningHours, prompt::Variables, text::Text,
 };
 use patchbay_persistence::{inbound_mappings, sip_objects};
@@ -14,7 +14,7 @@ use crate::{
     answer::Resource,
     error::{ApiError, Result},
     extract::Patch,
-    routes::{sessions::AgentRunConfig, sip_trunks::Sync},
+    routes::{credentials, sessions::AgentRunConfig, sip_trunks::Sync},
 };
 
 /// Most addresses, and most headers.
@@ -209,9 +209,7 @@ impl PatchInboundMapping {
         if let Patch::To(addresses) = self.allowed_addresses {
             row.allowed_addresses = checked_addresses(addresses)?;
         }
-        let had = row.username.is_some();
-        self.username
-            .apply(&mut row.username, |name| name.map(Text::into_inner));
+        let password = credentials::apply(self.username, self.password, &mut row.username)?;
         self.enabled.apply(&mut row.enabled, |enabled| enabled);
         if let Patch::To(hours) = self.hours {
             row.hours = checked_hours(hours)?;
@@ -219,12 +217,7 @@ impl PatchInboundMapping {
         if let Patch::To(headers) = self.headers {
             row.headers = checked_headers(headers)?;
         }
-        let password = match self.password {
-            Patch::To(password) => Some(password),
-            Patch::Absent => None,
-        };
-        let has_one = password.is_some() || (had && row.username.is_some());
-        require_origin(&row.allowed_addresses, row.username.is_some(), has_one)?;
+        require_origin(&row.allowed_addresses, row.username.is_some())?;
         Ok(password)
     }
 }
@@ -280,21 +273,14 @@ pub fn checked_headers(headers: Vec<Text<3, 64>>) -> Result<Vec<String>> {
 }
 
 /// Callers must be known by something.
-pub fn require_origin(addresses: &[String], username: bool, password: bool) -> Result<()> {
-    let wrong = |name: &str, message: &str| -> Violation {
-        Invalid::new("missing_field", message).at(format!("/{name}"))
-    };
-    let found = match (username, password) {
-        (true, false) => wrong("password", "a user name needs one"),
-        (false, true) => wrong("username", "a password needs one"),
-        (false, false) if addresses.is_empty() => {
-            let message =
-                "addresses, or a user name and password, are needed; anybody could call otherwise";
-            wrong("allowed_addresses", message)
-        }
-        _ => return Ok(()),
-    };
-    Err(ApiError::invalid(vec![found]))
+pub fn require_origin(addresses: &[String], username: bool) -> Result<()> {
+    if username || !addresses.is_empty() {
+        return Ok(());
+    }
+    let message =
+        "addresses, or a user name and password, are needed; anybody could call otherwise";
+    let invalid = Invalid::new("missing_field", message);
+    Err(ApiError::invalid_at("/allowed_addresses", invalid))
 }
 
 /// Which mappings are wanted.
@@ -369,6 +355,7 @@ pub struct ResolveNumber {
     /// The number that is called.
     pub number: PhoneNumber,
     /// When; now by default.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     pub at: Option<DateTime<Utc>>,
 }
 

@@ -1,7 +1,7 @@
 //! Create, read, change, delete and claim.
 
 use patchbay_domain::{Invalid, MappingId, TenantId, text::Text};
-use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers, secrets, sip_objects};
+use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers, sip_objects};
 
 use super::dto::{
     Claim, ClaimCall, CreateInboundMapping, InboundMapping, InboundMappingFilter,
@@ -18,15 +18,15 @@ use crate::{
     },
     flows::{inbound, secrets::keep_owned, sip_sync},
     once::Once,
-    routes::sessions::run_config,
+    routes::{credentials, sessions::run_config},
 };
 
 /// The row, without the worker name, which its agents tell.
 fn row(app: &App, tenant: TenantId, body: CreateInboundMapping) -> Result<mappings::Mapping> {
     let now = app.clock.now();
     let allowed_addresses = checked_addresses(body.allowed_addresses)?;
-    let (username, password) = (body.username.is_some(), body.password.is_some());
-    require_origin(&allowed_addresses, username, password)?;
+    credentials::require_both(body.username.is_some(), body.password.is_some())?;
+    require_origin(&allowed_addresses, body.username.is_some())?;
     Ok(mappings::Mapping {
         tenant_id: tenant,
         id: app.clock.new_id(),
@@ -139,12 +139,8 @@ pub(super) async fn patch(
             row.revision += 1;
             row.updated_at = caller.app.clock.now();
             mappings::update(tx, &row).await?;
-            if let Some(password) = password {
-                keep_owned(&caller.app, tx, id.uuid(), &password).await?;
-            }
-            if row.username.is_none() {
-                secrets::delete_owned(tx, id.uuid()).await?;
-            }
+            let username = row.username.as_deref();
+            credentials::store(&caller.app, tx, id.uuid(), username, password).await?;
             let after = told(&caller.app, tx, row).await?;
             let event = Event::updated("inbound_mapping", id, &before, &after);
             Ok(Change::one(after, event))

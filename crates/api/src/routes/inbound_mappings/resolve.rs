@@ -1,7 +1,11 @@
 //! A dry run of a call in.
 
 use chrono::{DateTime, Utc};
-use patchbay_persistence::{TenantTx, agents, inbound_mappings as mappings, numbers};
+use patchbay_persistence::{
+    TenantTx, agents,
+    inbound_mappings::{self as mappings, Mapping},
+    numbers,
+};
 
 use super::dto::{Resolution, ResolveNumber};
 use crate::{
@@ -35,7 +39,7 @@ impl Resolution {
 }
 
 async fn decide(tx: &mut TenantTx, number: String, at: DateTime<Utc>) -> Result<Resolution> {
-    let mut found = Resolution {
+    let found = Resolution {
         number,
         at,
         taken: true,
@@ -50,12 +54,19 @@ async fn decide(tx: &mut TenantTx, number: String, at: DateTime<Utc>) -> Result<
         let detail = "The operator has not assigned the number to this tenant.";
         return Ok(found.refused("number_not_assigned", detail));
     }
-    let mapping = mappings::of_number(tx, &found.number).await?;
-    let Some(mapping) = mapping else {
-        return Ok(found.refused("no_mapping", "The number has no mapping."));
-    };
+    match mappings::of_number(tx, &found.number).await? {
+        Some(mapping) => who_answers(tx, found, mapping).await,
+        None => Ok(found.refused("no_mapping", "The number has no mapping.")),
+    }
+}
+
+async fn who_answers(
+    tx: &mut TenantTx,
+    mut found: Resolution,
+    mapping: Mapping,
+) -> Result<Resolution> {
     found.mapping_id = Some(mapping.id);
-    let answering = match answering(&mapping, at) {
+    let answering = match answering(&mapping, found.at) {
         Ok(answering) => answering,
         Err(refusal) => {
             found.is_open = mapping.enabled.then_some(false);
