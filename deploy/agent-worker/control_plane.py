@@ -8,13 +8,15 @@ import uuid
 
 import aiohttp
 
-from patchbay_worker import ConfigError, Dispatch, Inbound, UsageMeter
+from patchbay_worker import ConfigError, Dispatch, Inbound, Unavailable, UsageMeter
 
 log = logging.getLogger("patchbay.worker")
 
 TIMEOUT = 10
 REPORT_EVERY = 1.0
 MOST_TURNS = 100
+# Between tries to learn what to run; a caller hears it ring meanwhile.
+PAUSES = (0.25, 0.5, 1, 2)
 
 
 class Patchbay:
@@ -35,22 +37,34 @@ class Patchbay:
             await self._http.close()
 
     async def call(self, method: str, path: str, body: dict | None = None, key: str | None = None, timeout: float = TIMEOUT) -> dict:
-        """One request; an answer of 400 or more is a ConfigError with its words."""
+        """One request; an answer of 400 or more is a ConfigError with its words, of 500 or more Unavailable."""
         assert self._http is not None, "used outside of `async with`"
         headers = {"Idempotency-Key": key} if key else None
         limit = aiohttp.ClientTimeout(total=timeout)
         async with self._http.request(method, f"{self._url}{path}", json=body, headers=headers, timeout=limit) as response:
+            if response.status >= 500:
+                raise Unavailable(f"{method} {path}: {response.status}")
             answer = await response.json(content_type=None)
             if response.status >= 400:
                 raise ConfigError(f"{method} {path}: {response.status}: {(answer or {}).get('detail')}")
             return answer
 
+    async def insist(self, method: str, path: str, body: dict | None = None) -> dict:
+        """A request that may be repeated, for some seconds while Patchbay cannot be reached."""
+        for pause in PAUSES:
+            try:
+                return await self.call(method, path, body)
+            except (aiohttp.ClientError, asyncio.TimeoutError, Unavailable) as error:
+                log.warning("asking Patchbay again: %s", error)
+                await asyncio.sleep(pause)
+        return await self.call(method, path, body)
+
     async def begin(self, job: Dispatch | Inbound) -> tuple[Dispatch, dict]:
         """What the run is to run. A call in becomes a run here, which Patchbay may refuse."""
         if isinstance(job, Dispatch):
             self._dispatch = job
-            return job, await self.call("GET", f"{job.run_path}/config")
-        answer = await self.call("POST", job.claim_path, {"room_name": job.room_name})
+            return job, await self.insist("GET", f"{job.run_path}/config")
+        answer = await self.insist("POST", job.claim_path, {"room_name": job.room_name})
         self._dispatch = job.claimed(answer)
         return self._dispatch, answer["config"]
 

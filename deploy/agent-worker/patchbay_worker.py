@@ -23,6 +23,10 @@ class ConfigError(Exception):
     """What this worker was told to run is not something that it can run."""
 
 
+class Unavailable(ConfigError):
+    """Patchbay cannot say at the moment."""
+
+
 @dataclass(frozen=True)
 class Dispatch:
     """The ids in a dispatch's metadata."""

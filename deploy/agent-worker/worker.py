@@ -27,6 +27,7 @@ from patchbay_worker import (
     Dispatch,
     Inbound,
     RunConfig,
+    Unavailable,
     attributes,
     keys,
     read_config,
@@ -104,7 +105,7 @@ async def run(ctx: JobContext) -> None:
         try:
             dispatch, answer = await patchbay.begin(job)
         except ConfigError as refusal:
-            if isinstance(job, Dispatch):
+            if isinstance(job, Dispatch) or isinstance(refusal, Unavailable):
                 raise
             # Nobody answers this call, and Patchbay has deleted its room.
             log.info("leaving: %s", refusal, extra=job.ids)

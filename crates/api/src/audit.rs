@@ -12,12 +12,14 @@ use crate::{
 };
 
 /// Fields whose values never enter the trail.
-const PERSONAL: [&str; 5] = [
+const PERSONAL: [&str; 6] = [
     "variables",
     "metadata",
     "email",
     "display_name",
     "transcript",
+    // LiveKit names the room of a call in after who calls.
+    "room_name",
 ];
 
 /// The outcome of a change, and what the trail says of it.

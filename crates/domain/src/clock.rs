@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize as _, Deserializer, de::Error as _};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::Id;
@@ -86,4 +87,23 @@ fn system_now() -> DateTime<Utc> {
 )]
 fn system_uuid() -> Uuid {
     Uuid::now_v7()
+}
+/// Reads a time of the years that RFC 3339 has: others can be counted with neither here nor in the
+/// database.
+pub fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    let time = DateTime::<Utc>::deserialize(deserializer)?;
+    match time.year() {
+        1..=9999 => Ok(time),
+        _ => Err(D::Error::custom("a time of the years 1 to 9999 is needed")),
+    }
+}
+
+/// The same where it may be left out.
+pub fn read_optional_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    #[derive(serde::Deserialize)]
+    struct Time(#[serde(deserialize_with = "read_time")] DateTime<Utc>);
+    let time = Option::<Time>::deserialize(deserializer)?;
+    Ok(time.map(|Time(time)| time))
 }

@@ -44,6 +44,28 @@ impl FromStr for PhoneNumber {
     }
 }
 
+impl PhoneNumber {
+    /// Who calls `called`, from what the carrier tells: some leave the `+` out, or the country code where
+    /// it is the same.
+    pub fn of_caller(told: &str, called: &Self) -> Option<Self> {
+        let told: String = told.chars().filter(|c| !" -.()".contains(*c)).collect();
+        if let Some(rest) = told.strip_prefix("00") {
+            return format!("+{rest}").parse().ok();
+        }
+        let digits = told.strip_prefix('+').unwrap_or(&told);
+        if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
+            return None;
+        }
+        let national = || {
+            let country = phonenumber::parse(None, &**called).ok()?.country().id();
+            let number = phonenumber::parse(country, &told).ok()?;
+            let valid = phonenumber::is_valid(&number);
+            valid.then(|| Self(phonenumber::format(&number).mode(Mode::E164).to_string()))
+        };
+        format!("+{digits}").parse().ok().or_else(national)
+    }
+}
+
 impl Deref for PhoneNumber {
     type Target = str;
     fn deref(&self) -> &str {
@@ -111,6 +133,24 @@ mod tests {
                 "invalid_number",
                 "{wrong}"
             );
+        }
+    }
+
+    #[test]
+    fn callers_are_known_however_the_carrier_writes_them() {
+        let called: PhoneNumber = "+4930123456".parse().unwrap();
+        let caller = |told| PhoneNumber::of_caller(told, &called).map(|number| number.0);
+        for told in [
+            "+4930654321",
+            "4930654321",
+            "004930654321",
+            "030 654321",
+            "030-654321",
+        ] {
+            assert_eq!(caller(told).as_deref(), Some("+4930654321"), "{told}");
+        }
+        for told in ["", "anonymous", "alice", "+1", "0"] {
+            assert_eq!(caller(told), None, "{told}");
         }
     }
 }

@@ -125,6 +125,25 @@ pub enum TransferTarget {
     },
 }
 
+impl TransferTarget {
+    /// What a telephone would dial for it, without separators; none where the user is a name.
+    pub fn digits(&self) -> Option<String> {
+        let user = match self {
+            Self::Number(number) => return Some(number.to_string()),
+            Self::Sip { user, .. } => user,
+        };
+        if user.contains(|c: char| c.is_ascii_alphabetic()) {
+            return None;
+        }
+        let digits: String = user.chars().filter(char::is_ascii_digit).collect();
+        Some(match (user.starts_with('+'), digits.strip_prefix("00")) {
+            (true, _) => format!("+{digits}"),
+            (false, Some(rest)) => format!("+{rest}"),
+            (false, None) => digits,
+        })
+    }
+}
+
 impl FromStr for TransferTarget {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {

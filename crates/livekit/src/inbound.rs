@@ -1,13 +1,13 @@
 //! Calls in: one trunk that says who may call a number, and one rule that says who answers.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use livekit_protocol as proto;
 use tracing::instrument;
 
 use crate::{
     Credentials, Error, LiveKit, SipObject,
-    sip::{Nothing, SIP, admin, gone, named, page_after, plain, take_page},
+    sip::{Nothing, SIP, admin, gone, named, page_after, plain, span, take_page},
 };
 
 /// Who may call a number.
@@ -19,6 +19,8 @@ pub struct InboundTrunk {
     pub number: String,
     /// Addresses and networks that calls may come from; from anywhere where there are none.
     pub allowed_addresses: Vec<String>,
+    /// How long a caller may hear it ring.
+    pub ring: Duration,
     /// What callers must know.
     pub credentials: Option<Credentials>,
     /// Which SIP header becomes which attribute of the telephone.
@@ -85,6 +87,7 @@ impl LiveKit {
             allowed_addresses: trunk.allowed_addresses.clone(),
             auth_username,
             auth_password,
+            ringing_timeout: Some(span(trunk.ring)),
             headers_to_attributes: trunk.headers_to_attributes.clone(),
             ..proto::SipInboundTrunkInfo::default()
         };

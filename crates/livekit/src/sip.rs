@@ -298,7 +298,7 @@ pub(crate) fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-fn span(duration: Duration) -> pbjson_types::Duration {
+pub(crate) fn span(duration: Duration) -> pbjson_types::Duration {
     pbjson_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         nanos: 0,

@@ -84,7 +84,6 @@ pub async fn insert(tx: &mut TenantTx, call: &Call) -> Result<()> {
                 calls::mapping_id.eq(call.mapping_id),
                 calls::identity.eq(&call.identity),
                 calls::ring_timeout_seconds.eq(call.ring_timeout_seconds),
-                calls::max_duration_seconds.eq(call.max_duration_seconds),
                 calls::answer_detection.eq(call.answer_detection.as_str()),
                 calls::created_at.eq(call.created_at),
             ),
@@ -114,6 +113,7 @@ struct Columns<'a> {
     sip_status: Option<i32>,
     detail: Option<&'a str>,
     sip_call_id: Option<&'a str>,
+    max_duration_seconds: i32,
     revision: i64,
     dialing_at: Option<DateTime<Utc>>,
     sent_at: Option<DateTime<Utc>>,
@@ -133,6 +133,7 @@ fn columns(call: &Call) -> Columns<'_> {
         sip_status: call.sip_status,
         detail: call.detail.as_deref(),
         sip_call_id: call.sip_call_id.as_deref(),
+        max_duration_seconds: call.max_duration_seconds,
         revision: call.revision,
         dialing_at: call.dialing_at,
         sent_at: call.sent_at,
@@ -236,7 +237,7 @@ pub async fn occupancy(
     Ok((lines, begun))
 }
 
-/// Erases whose numbers they were from the calls of a session.
+/// Erases whose numbers they were from the calls of a session. LiveKit calls a telephone by its number.
 pub async fn erase_numbers(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     let of_session = calls::table
         .filter(calls::tenant_id.eq(tx.tenant()))
@@ -246,6 +247,8 @@ pub async fn erase_numbers(tx: &mut TenantTx, session: SessionId) -> Result<()> 
             calls::from_number.eq(None::<String>),
             calls::to_number.eq(None::<String>),
             calls::detail.eq(None::<String>),
+            calls::sip_call_id.eq(None::<String>),
+            calls::identity.eq(""),
         ))
         .execute(tx)
         .await?;

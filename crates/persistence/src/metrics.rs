@@ -91,7 +91,7 @@ pub async fn calls(tx: &mut TenantTx, span: &Span, key: Key) -> Result<Vec<Calls
              percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY {name}) AS {name}"
         )
     };
-    let seconds = |from: &str, to: &str| format!("EXTRACT(EPOCH FROM {to} - {from})::float8");
+    let seconds = |from: &str, to: &str| format!("date_part('epoch', {to} - {from})");
     let query = format!(
         "SELECT bucket, key, grouping(key) AS is_whole, count(*) AS calls, count(answered_at) AS answered,
                 {}, {}, {}
@@ -180,9 +180,9 @@ pub struct Sessions {
 /// Sessions, and how long their agents took to join.
 pub async fn sessions(tx: &mut TenantTx, span: &Span) -> Result<Vec<Sessions>> {
     let query = "SELECT width_bucket(created_at, $4) AS bucket, count(*) AS sessions,
-                coalesce(sum(EXTRACT(EPOCH FROM running_at - starting_at)::float8), 0) AS join_sum,
+                coalesce(sum(date_part('epoch', running_at - starting_at)), 0) AS join_sum,
                 percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP
-                    (ORDER BY EXTRACT(EPOCH FROM running_at - starting_at)::float8) AS join
+                    (ORDER BY date_part('epoch', running_at - starting_at)) AS join
          FROM sessions WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 GROUP BY 1";
     counted(tx, query, span).await
 }

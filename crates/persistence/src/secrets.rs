@@ -29,10 +29,11 @@ pub struct Secret {
     pub owner_id: Option<Uuid>,
 }
 
-/// One secret, locked if `lock`.
+/// One secret that the tenant keeps itself, locked if `lock`.
 pub async fn find(tx: &mut TenantTx, name: &str, lock: bool) -> Result<Option<Secret>> {
     let query = secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::owner_id.is_null())
         .filter(secrets::name.eq(name))
         .select(Secret::as_select());
     let found = if lock {
@@ -41,6 +42,17 @@ pub async fn find(tx: &mut TenantTx, name: &str, lock: bool) -> Result<Option<Se
         query.first(tx).await
     };
     Ok(found.optional()?)
+}
+
+/// The secret that belongs to this resource.
+pub async fn find_owned(tx: &mut TenantTx, owner: Uuid) -> Result<Option<Secret>> {
+    Ok(secrets::table
+        .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::owner_id.eq(owner))
+        .select(Secret::as_select())
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// Those of these names that exist.

@@ -31,6 +31,13 @@ pub struct SipObject {
     pub synced_at: Option<DateTime<Utc>>,
 }
 
+impl SipObject {
+    /// Whether LiveKit is about to be told of a change.
+    pub fn is_pending(&self) -> bool {
+        self.sync_state == "pending"
+    }
+}
+
 /// Notes that LiveKit is to look at a resource anew; what is known of its objects is kept.
 pub async fn mark_pending(
     connection: &mut AsyncPgConnection,

@@ -8,7 +8,7 @@ use patchbay_domain::{SessionId, TenantId};
 use serde_json::Value;
 
 use crate::{
-    Result,
+    Result, TenantTx,
     schema::{rooms, webhook_events},
 };
 
@@ -28,6 +28,15 @@ pub async fn insert_room(connection: &mut AsyncPgConnection, room: &Room) -> Res
         .values(room)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Forgets the rooms of a session, whose names may tell who called.
+pub async fn forget_rooms(tx: &mut TenantTx, session: SessionId) -> Result<()> {
+    let of_session = rooms::table
+        .filter(rooms::tenant_id.eq(tx.tenant()))
+        .filter(rooms::session_id.eq(session));
+    diesel::delete(of_session).execute(tx).await?;
     Ok(())
 }
 

@@ -218,16 +218,26 @@ pub async fn begin_primary(app: &App, tx: &mut TenantTx, record: &mut Record) ->
     }
 }
 
+/// What was allowed when the call was created may not be any more.
 async fn begin(app: &App, tx: &mut TenantTx, record: &mut Record, id: CallId) -> Result<()> {
-    require_line(app, tx).await?;
+    let (limits, lines) = require_line(app, tx).await?;
+    let to = record.call(id).and_then(|call| call.to_number.clone());
+    if let Some(number) = to {
+        let checked = number.parse().and_then(|to| limits.check_number(&to));
+        checked.map_err(|invalid| ApiError::invalid_at("/to", invalid))?;
+    }
+    let most = i32::try_from(cap(&lines)).unwrap_or(i32::MAX);
+    record.note_call(id, |call| {
+        call.max_duration_seconds = call.max_duration_seconds.min(most);
+    });
     record.tell_call(id, &CallEvent::Started, app.clock.now());
     Ok(())
 }
 
 /// Whether the tenant may have one more call now. Whoever asks holds the answer until its
 /// transaction ends.
-pub async fn require_line(app: &App, tx: &mut TenantTx) -> Result<()> {
-    let (_, lines) = limits(app, tx).await?;
+pub async fn require_line(app: &App, tx: &mut TenantTx) -> Result<(TenantLimits, Lines)> {
+    let (limits, lines) = limits(app, tx).await?;
     let now = app.clock.now();
     let (live, begun) = calls::occupancy(tx, now, now - TimeDelta::minutes(1)).await?;
     let reached = |limit: u32, count: i64| limit != 0 && count >= i64::from(limit);
@@ -242,7 +252,7 @@ pub async fn require_line(app: &App, tx: &mut TenantTx) -> Result<()> {
         let detail = format!("`calls_per_minute`: {} are allowed.", lines.per_minute);
         return Err(ApiError::call_limit(detail, 60));
     }
-    Ok(())
+    Ok((limits, lines))
 }
 
 /// Dials, if nobody has yet, and leaves a task to wait for the answer.
@@ -259,6 +269,14 @@ pub async fn dial(
     };
     tx.finish();
     let Some(call) = call else { return Ok(()) };
+    if trunk
+        .as_ref()
+        .is_some_and(|(_, object)| object.is_pending())
+    {
+        // What LiveKit has of it may be about something else; the job comes back in a moment.
+        let detail = "LiveKit is being told of the trunk.";
+        return Err(ApiError::new(Code::Unavailable, detail).into());
+    }
     let trunk_sid = match usable(app, trunk).await {
         Ok(sid) => sid,
         Err(why) => {
@@ -307,10 +325,13 @@ async fn usable(
     let address: SipAddress = trunk.address.parse().map_err(|e: Invalid| e.message)?;
     let checked = app.outbound.check_host(&address.host).await;
     checked.map_err(|error| format!("the trunk's address: {error}"))?;
-    object.trunk_sid.ok_or_else(|| {
-        let why = object.error.as_deref().unwrap_or("not yet");
-        format!("LiveKit has not got the trunk: {why}")
-    })
+    match (&*object.sync_state, object.trunk_sid) {
+        ("synced", Some(sid)) => Ok(sid),
+        _ => {
+            let why = object.error.as_deref().unwrap_or("not yet");
+            Err(format!("LiveKit has not got the trunk as it is: {why}"))
+        }
+    }
 }
 
 /// Waits for the answer to a dial, for as long as it rings.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, AgentRunId, CallId, MappingId, Metadata, SessionId, TenantId,
+    AgentId, AgentRunId, CallId, MappingId, Metadata, PhoneNumber, SessionId, TenantId,
     call::{AnswerDetection, CallState, Direction},
     hours::OpeningHours,
     prompt::Variables,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How long a caller may hear it ring, in seconds.
-const RING: u32 = 60;
+pub(super) const RING: u32 = 60;
 /// How long a claim waits for the caller to be in the room.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -90,11 +90,15 @@ pub async fn claim(app: &App, tenant: TenantId, mapping: MappingId, room: &str) 
     let object = sip_objects::find(&mut connection, mapping.uuid()).await?;
     drop(connection);
     let object = object.filter(|object| object.tenant_id == tenant);
-    let rule = object.and_then(|object| object.rule_sid);
-    let rule = rule.ok_or_else(ApiError::not_found)?;
+    let object = object.ok_or_else(ApiError::not_found)?;
     if !room.starts_with(&format!("{}_", room_prefix(app, mapping))) {
         return Err(ApiError::not_found());
     }
+    let Some(rule) = object.rule_sid else {
+        // The mapping was taken away just now: nobody will answer.
+        app.livekit.delete_room(room).await?;
+        return Err(ApiError::not_found());
+    };
     let caller = find_caller(app, room, &rule).await?;
     let caller = caller.ok_or_else(ApiError::not_found)?;
     settle(app, tenant, mapping, caller).await
@@ -295,7 +299,7 @@ fn inbound_call(
         hangup_by: None,
         sip_status: None,
         detail: None,
-        from_number: told("sip.phoneNumber"),
+        from_number: told("sip.phoneNumber").and_then(|from| shown(&from, &mapping.number)),
         to_number: Some(mapping.number.clone()),
         trunk_id: None,
         mapping_id: Some(mapping.id),
@@ -315,6 +319,17 @@ fn inbound_call(
         left_reason: None,
         missing_since: None,
     }
+}
+
+/// Who calls: in E.164 where it is a number, and else as the carrier tells it; nobody who hides.
+fn shown(told: &str, called: &str) -> Option<String> {
+    const HIDDEN: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"];
+    let called: PhoneNumber = called.parse().ok()?;
+    if let Some(number) = PhoneNumber::of_caller(told, &called) {
+        return Some(number.to_string());
+    }
+    let hides = HIDDEN.contains(&&*told.to_ascii_lowercase());
+    (!hides).then(|| told.chars().take(64).collect())
 }
 
 /// The ids of what a call in has become.

@@ -37,8 +37,7 @@ pub async fn keep_owned(app: &App, tx: &mut TenantTx, owner: Uuid, value: &str) 
 
 /// The secret that belongs to a resource, if it has one.
 pub async fn owned(app: &App, tx: &mut TenantTx, owner: Uuid) -> Result<Option<String>> {
-    let name = owned_name(owner);
-    let Some(row) = secrets::find(tx, &name, false).await? else {
+    let Some(row) = secrets::find_owned(tx, owner).await? else {
         return Ok(None);
     };
     let sealed = Sealed {
@@ -46,7 +45,7 @@ pub async fn owned(app: &App, tx: &mut TenantTx, owner: Uuid) -> Result<Option<S
         nonce: row.nonce,
         sealed: row.sealed,
     };
-    Ok(Some(app.keyring.open(tx.tenant(), &name, &sealed)?))
+    Ok(Some(app.keyring.open(tx.tenant(), &row.name, &sealed)?))
 }
 
 /// Seals everything with the first key of the ring; answers how much that was. May be interrupted

@@ -4,9 +4,12 @@
 //! name, which ends in the revision that it was made from: what is there in this revision is right,
 //! what is there in another is replaced, and what is there twice goes.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use patchbay_domain::{MappingId, TenantId, TrunkId, sip::Transport};
+use patchbay_domain::{
+    MappingId, TenantId, TrunkId,
+    sip::{SipAddress, Transport},
+};
 use patchbay_livekit::{
     Credentials, DispatchRule, InboundTrunk, OutboundTrunk, SipObject as Found,
 };
@@ -21,6 +24,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    inbound::RING,
     secrets,
     sync::{SyncError, crash_here},
 };
@@ -116,18 +120,18 @@ async fn wanted(
     object: &SipObject,
 ) -> Result<(Wanted, bool), SyncError> {
     let password = secrets::owned(app, tx, object.id).await?;
-    let credentials = |username: Option<String>| {
-        username.map(|username| Credentials {
-            username,
-            password: password.unwrap_or_default(),
-        })
+    let credentials = |username: Option<String>| match (username, password) {
+        (Some(username), Some(password)) => Ok(Some(Credentials { username, password })),
+        (None, _) => Ok(None),
+        // Without its password LiveKit would let anybody in.
+        (Some(_), None) => Err(ApiError::internal("a user name without its password")),
     };
     let prefix = prefix(app, object);
     if object.kind == sip_objects::TRUNK {
         let found = sip_trunks::find(tx, TrunkId::new(object.id), false).await?;
         return Ok(match found {
             Some((mut trunk, _)) => {
-                let credentials = credentials(trunk.username.take());
+                let credentials = credentials(trunk.username.take())?;
                 (Wanted::Trunk(outbound(&prefix, trunk, credentials)), false)
             }
             None => (Wanted::Nothing, true),
@@ -136,7 +140,7 @@ async fn wanted(
     let found = inbound_mappings::find(tx, MappingId::new(object.id), false).await?;
     Ok(match found {
         Some((mut mapping, _)) if mapping.enabled => {
-            let credentials = credentials(mapping.username.take());
+            let credentials = credentials(mapping.username.take())?;
             let (trunk, rule) = inbound(app, &prefix, mapping, credentials);
             (Wanted::Mapping(trunk, rule), false)
         }
@@ -148,7 +152,7 @@ async fn wanted(
 fn outbound(prefix: &str, trunk: SipTrunk, credentials: Option<Credentials>) -> OutboundTrunk {
     OutboundTrunk {
         name: format!("{prefix}{}", trunk.revision),
-        address: trunk.address,
+        address: with_port(&trunk),
         transport: match trunk.transport.try_into().unwrap_or_default() {
             Transport::Auto => patchbay_livekit::Transport::Auto,
             Transport::Udp => patchbay_livekit::Transport::Udp,
@@ -157,6 +161,19 @@ fn outbound(prefix: &str, trunk: SipTrunk, credentials: Option<Credentials>) -> 
         },
         numbers: trunk.numbers,
         credentials,
+    }
+}
+
+/// The address with its port: without one LiveKit would follow the SRV records of a name, which nobody
+/// has checked.
+fn with_port(trunk: &SipTrunk) -> String {
+    let usual = match &*trunk.transport {
+        "tls" => 5061,
+        _ => 5060,
+    };
+    match trunk.address.parse::<SipAddress>() {
+        Ok(SipAddress { host, port }) => format!("{host}:{}", port.unwrap_or(usual)),
+        Err(_) => trunk.address.clone(),
     }
 }
 
@@ -187,6 +204,7 @@ fn inbound(
         name,
         number: mapping.number,
         allowed_addresses: mapping.allowed_addresses,
+        ring: Duration::from_secs(RING.into()),
         credentials,
         headers_to_attributes: headers
             .map(|header| (header.clone(), attribute_of(&header)))

@@ -157,6 +157,12 @@ impl Record {
 
 /// Keeps what is known after an event.
 fn keep(call: &mut Call, after: &Progress, event: &CallEvent, at: DateTime<Utc>) {
+    // Webhooks tell whole seconds; what comes later must not look earlier.
+    let known = [call.dialing_at, call.ringing_at, call.answered_at];
+    let at = known
+        .into_iter()
+        .flatten()
+        .fold(at.max(call.created_at), Ord::max);
     call.left_reason.clone_from(&after.left);
     if !after.awaited {
         call.awaited_until = None;

@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
-use patchbay_domain::AuditEventId;
+use patchbay_domain::{AuditEventId, clock};
 use patchbay_persistence::audit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -119,8 +119,10 @@ pub struct AuditFilter {
     #[schema(max_length = 200)]
     resource_id: Option<String>,
     /// Only changes at or after this time.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     from: Option<DateTime<Utc>>,
     /// Only changes before this time.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     to: Option<DateTime<Utc>>,
 }
 

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    ApiKeyId, Clock, Invalid, Scope, TenantId, api_key, scope::Preset, text::Name,
+    ApiKeyId, Clock, Invalid, Scope, TenantId, api_key, clock, scope::Preset, text::Name,
 };
 use patchbay_persistence::{api_keys, tenants};
 use rand::TryRngCore as _;
@@ -125,6 +125,7 @@ pub struct CreateApiKey {
     /// A named set of scopes, added to `scopes`.
     preset: Option<Preset>,
     /// From when on it is refused.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
 

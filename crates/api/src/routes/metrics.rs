@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
     Invalid, TenantId,
     buckets::{self, Bucket, MOST},
+    clock,
 };
 use patchbay_persistence::metrics::{self, Key, Span};
 use serde::{Deserialize, Serialize};
@@ -39,8 +40,10 @@ pub enum GroupBy {
 #[serde(deny_unknown_fields)]
 pub struct MetricsQuery {
     /// From this time on; 30 days before `to` by default, or a day where the buckets are hours.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     from: Option<DateTime<Utc>>,
     /// Before this time; now by default.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     to: Option<DateTime<Utc>>,
     /// How long a bucket is; a day by default.
     #[schema(inline)]

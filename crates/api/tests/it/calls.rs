@@ -327,6 +327,25 @@ async fn limits_are_named_and_free_again() {
         [("/max_duration_seconds".into(), "too_long".into())]
     );
 
+    // What was created while it was allowed is looked at again when it starts.
+    let mut later = body(&fixture);
+    later["start"] = json!(false);
+    let waiting = fixture.admin.post(&path, &later).await.expect(201);
+    let start = fixture.at(&format!("calls/{}/start", id(&waiting)));
+    limit(json!({ "denied_prefixes": ["+4930"] })).await;
+    let refused = fixture.admin.act(&start).await;
+    assert_eq!(
+        refused.violations(),
+        [("/to".into(), "denied_prefix".into())]
+    );
+    limit(json!({ "denied_prefixes": null, "max_call_seconds": 50 })).await;
+    let begun = fixture.admin.act(&start).await.expect(200);
+    assert_eq!(begun["max_duration_seconds"], 50);
+    becomes(&fixture, &waiting, "answered").await;
+    let stop = fixture.at(&format!("calls/{}/stop", id(&waiting)));
+    fixture.admin.act(&stop).await.expect(200);
+    limit(json!({ "max_call_seconds": 60 })).await;
+
     let made = call(&fixture).await;
     assert_eq!(
         made["max_duration_seconds"], 60,
@@ -344,7 +363,7 @@ async fn limits_are_named_and_free_again() {
     );
     let stop = fixture.at(&format!("calls/{}/stop", id(&made)));
     fixture.admin.act(&stop).await.expect(200);
-    limit(json!({ "calls_per_minute": 2 })).await;
+    limit(json!({ "calls_per_minute": 3 })).await;
     call(&fixture).await;
     limit(json!({ "concurrent_calls": null })).await;
     let refused = fixture.admin.post(&path, &body(&fixture)).await;
@@ -420,11 +439,19 @@ async fn an_erased_session_leaves_its_call_without_numbers() {
         .get(&fixture.at("calls?number=%2B4930123456"))
         .await;
     assert!(calls.expect(200)["data"].as_array().unwrap().is_empty());
+    let again = fixture.admin.act(&stop).await.expect(200);
+    assert_eq!(again["state"], "ended", "it is over all the same");
+    let start = fixture.at(&format!("calls/{}/start", id(&made)));
+    fixture
+        .admin
+        .act(&start)
+        .await
+        .expect_error(409, "call_over");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_handed_over_once() {
-    let (fake, _app, fixture) = world(&[]).await;
+    let (fake, app, fixture) = world(&[]).await;
     let made = call(&fixture).await;
     let at = |what: &str| fixture.at(&format!("calls/{}/{what}", id(&made)));
     becomes(&fixture, &made, "answered").await;
@@ -439,6 +466,15 @@ async fn a_call_is_handed_over_once() {
             .await;
         assert_eq!(refused.violations(), [("/to".into(), code.into())], "{to}");
     }
+    let tenant = format!("/api/tenants/{}", fixture.tenant);
+    let denied = json!({ "limits": { "denied_prefixes": ["+882"] } });
+    app.operator().patch(&tenant, &denied).await.expect(200);
+    let to = json!({ "to": "sip:0088213123456@127.0.0.1" });
+    let refused = fixture.admin.post(&at("transfer"), &to).await;
+    assert_eq!(
+        refused.violations(),
+        [("/to".into(), "denied_prefix".into())]
+    );
     fake.exchange()
         .set("sip:desk@127.0.0.1", Callee::Refuses(603));
     let to = json!({ "to": "sip:desk@127.0.0.1" });
@@ -492,4 +528,28 @@ async fn keys_are_pressed_by_the_agent() {
         .await
         .expect(200);
     assert_eq!(failed["status"], "failed");
+    let attach = fixture.at(&format!(
+        "sessions/{}/attach",
+        made["session_id"].as_str().unwrap()
+    ));
+    let another = json!({ "type": "phone", "number": "+49 30 654322" });
+    let attached = fixture.admin.post(&attach, &another).await.expect(201);
+    let keys = json!({ "digits": "1" });
+    let refused = fixture.admin.post(&path, &keys).await.expect(200);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("another telephone"), "{refused}");
+    let stop = fixture.at(&format!(
+        "calls/{}/stop",
+        attached["call"]["id"].as_str().unwrap()
+    ));
+    fixture.admin.act(&stop).await.expect(200);
+    let session = session_of(&fixture, &made).await;
+    let room = session["room_name"].as_str().unwrap();
+    fake.exchange().leaves(&format!("agent-of-{room}"));
+    eventually("nobody is there", Duration::from_secs(8), async || {
+        let keys = json!({ "digits": "1" });
+        let refused = fixture.admin.post(&path, &keys).await.expect(200);
+        (refused["detail"] == "no agent has joined yet").then_some(())
+    })
+    .await;
 }

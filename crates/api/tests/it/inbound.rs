@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 use livekit_protocol as proto;
 use patchbay_livekit::{DispatchRule, RoomRequest};
@@ -300,7 +301,21 @@ async fn a_call_in_is_answered_and_hung_up_by_the_caller() {
             (session["state"] == "ended").then_some(())
         })
         .await;
+        fixture.admin.delete(&path).await.expect(204);
     }
+    let mut connection = app.connect("DATABASE_OWNER_URL").await;
+    let look = format!(
+        "SET app.tenant_id = '{}';
+         DO $$ BEGIN
+             IF EXISTS (SELECT FROM rooms WHERE name LIKE '%{CALLER}%')
+                OR EXISTS (SELECT FROM calls WHERE calls::text LIKE '%{CALLER}%')
+                OR EXISTS (SELECT FROM audit_events WHERE audit_events::text LIKE '%{CALLER}%')
+             THEN RAISE EXCEPTION 'the number of a caller was left behind';
+             END IF;
+         END $$",
+        fixture.tenant
+    );
+    connection.batch_execute(&look).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -211,6 +211,11 @@ async fn empty_buckets_are_there_and_wrong_spans_are_refused() {
             "too_many_buckets",
         ),
         (
+            "to=%2B262142-12-31T00:00:00Z".to_owned(),
+            "/to",
+            "invalid_value",
+        ),
+        (
             "time_zone=Mars".to_owned(),
             "/time_zone",
             "unknown_time_zone",

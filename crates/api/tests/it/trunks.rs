@@ -71,6 +71,17 @@ async fn a_trunk_is_in_livekit_once_as_it_is_here() {
         json!([]),
         "its password is no secret of the tenant's own"
     );
+    let sealed = fixture.at(&format!("secrets/of%2F{}", id(&trunk)));
+    fixture
+        .admin
+        .get(&sealed)
+        .await
+        .expect_error(404, "not_found");
+    fixture
+        .admin
+        .delete(&sealed)
+        .await
+        .expect_error(404, "not_found");
     fixture.admin.delete(&path).await.expect(204);
     eventually("LiveKit forgets it", Duration::from_secs(5), async || {
         in_livekit(&app).await.is_empty().then_some(())

@@ -221,7 +221,7 @@ pub struct Progress {
     pub hangup_by: Option<&'static str>,
     /// LiveKit's word for the leaving of the telephone.
     pub left: Option<String>,
-    /// Whether a process waits for the answer to the dial.
+    /// Whether a process waits for the answer to the dial, or for the outcome of a transfer.
     pub awaited: bool,
 }
 
@@ -238,7 +238,7 @@ pub enum CallEvent {
     Refused(&'static str),
     /// The telephone left the room; LiveKit's word for why.
     Left(String),
-    /// Nobody waits for the answer to the dial any more.
+    /// Nobody waits for the answer to the dial, or the outcome of a transfer, any more.
     Abandoned,
     /// The telephone is out of sight for good.
     Lost,
@@ -262,7 +262,10 @@ impl Progress {
             CallEvent::Ringing if self.state == CallState::Dialing => {
                 self.state = CallState::Ringing;
             }
-            CallEvent::Answered if self.state.is_live() => {
+            // Again, it is no news: what is awaited by then is the outcome of a transfer.
+            CallEvent::Answered
+                if matches!(self.state, CallState::Dialing | CallState::Ringing) =>
+            {
                 self.state = CallState::Answered;
                 self.awaited = false;
             }
@@ -280,9 +283,16 @@ impl Progress {
             }
             CallEvent::Abandoned => self.awaited = false,
             CallEvent::Lost if self.state != CallState::Created && !self.awaited => {
-                // The room is in sight and the telephone is not: one that was answered has hung up.
-                return match self.state {
-                    CallState::Answered => self.over(CallState::Ended, reason::COMPLETED, None),
+                // The room is in sight and the telephone is not: one that was answered has hung up, and one
+                // that called in has given up.
+                return match (self.state, self.direction) {
+                    _ if self.left.is_some() => self.concluded(),
+                    (CallState::Answered, _) => {
+                        self.over(CallState::Ended, reason::COMPLETED, None)
+                    }
+                    (_, Direction::Inbound) => {
+                        self.over(CallState::Canceled, reason::CANCELED, None)
+                    }
                     _ => self.over(CallState::Failed, reason::LIVEKIT_UNAVAILABLE, None),
                 };
             }
@@ -302,13 +312,16 @@ impl Progress {
             Direction::Outbound => (hangup_by::CALLEE, reason::CALLEE_HANGUP),
             Direction::Inbound => (hangup_by::CALLER, reason::CALLER_HANGUP),
         };
+        let on_purpose = left == "CLIENT_INITIATED" || left == "USER_REJECTED";
         match (self.state, self.direction) {
-            (CallState::Answered, _) if left == "CLIENT_INITIATED" || left == "USER_REJECTED" => {
-                self.over(CallState::Ended, why, Some(who))
-            }
-            (CallState::Answered, _) => self.over(CallState::Ended, reason::COMPLETED, None),
-            (_, Direction::Inbound) => self.over(CallState::Canceled, why, Some(who)),
             _ if self.awaited => self,
+            (CallState::Answered, _) if on_purpose => self.over(CallState::Ended, why, Some(who)),
+            (CallState::Answered, _) => self.over(CallState::Ended, reason::COMPLETED, None),
+            (_, Direction::Inbound) if on_purpose => self.over(CallState::Canceled, why, Some(who)),
+            (_, Direction::Inbound) if left == "USER_UNAVAILABLE" => {
+                self.over(CallState::Failed, reason::NO_ANSWER, None)
+            }
+            (_, Direction::Inbound) => self.over(CallState::Canceled, reason::CANCELED, None),
             _ => {
                 let reason = match &*left {
                     "USER_UNAVAILABLE" => reason::NO_ANSWER,
@@ -322,10 +335,11 @@ impl Progress {
 
     /// Ended from this side.
     fn stopped(self, why: &str, failed: bool) -> Self {
-        let by = if why == reason::AGENT_HANGUP {
-            hangup_by::AGENT
-        } else {
-            hangup_by::US
+        let by = match why {
+            reason::AGENT_HANGUP => Some(hangup_by::AGENT),
+            // The room closed by itself: nobody can tell.
+            session::reason::COMPLETED | session::reason::ABANDONED => None,
+            _ => Some(hangup_by::US),
         };
         match self.state {
             CallState::Answered => {
@@ -335,10 +349,10 @@ impl Progress {
                 } else {
                     why
                 };
-                self.over(CallState::Ended, why, Some(by))
+                self.over(CallState::Ended, why, by)
             }
             _ if failed => self.over(CallState::Failed, why, None),
-            _ => self.over(CallState::Canceled, reason::CANCELED, Some(by)),
+            _ => self.over(CallState::Canceled, reason::CANCELED, by),
         }
     }
 

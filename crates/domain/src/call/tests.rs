@@ -126,6 +126,49 @@ fn who_hung_up_is_known() {
 }
 
 #[test]
+fn what_nobody_can_tell_is_not_told() {
+    let answered = call(Direction::Inbound, CallState::Answered, false);
+    let closed = answered.after(&over("completed", false));
+    assert_eq!((closed.state, closed.hangup_by), (CallState::Ended, None));
+    let ringing = || call(Direction::Inbound, CallState::Ringing, false);
+    for (event, state, reason) in [
+        (CallEvent::Lost, CallState::Canceled, "canceled"),
+        (left("CONNECTION_TIMEOUT"), CallState::Canceled, "canceled"),
+        (left("USER_UNAVAILABLE"), CallState::Failed, "no_answer"),
+    ] {
+        let over = ringing().after(&event);
+        let told = (over.state, over.reason.as_deref(), over.hangup_by);
+        assert_eq!(told, (state, Some(reason), None), "{event:?}");
+    }
+}
+
+/// While a transfer is under way, whoever is handed over leaves; its outcome says why.
+#[test]
+fn a_transfer_says_why_a_telephone_has_left() {
+    let handed_over = CallEvent::HangUp(reason::TRANSFERRED);
+    for (then, reason) in [
+        (handed_over, "transferred"),
+        (CallEvent::Abandoned, "callee_hangup"),
+    ] {
+        let asked = call(Direction::Outbound, CallState::Answered, true);
+        let left = asked
+            .after(&CallEvent::Answered)
+            .after(&left("CLIENT_INITIATED"));
+        assert_eq!(
+            left.clone().after(&CallEvent::Lost).state,
+            CallState::Answered
+        );
+        assert_eq!(left.after(&then).reason.as_deref(), Some(reason));
+    }
+    // Whoever asked for it is gone, and the telephone too.
+    let mut asked =
+        call(Direction::Outbound, CallState::Answered, true).after(&left("CLIENT_INITIATED"));
+    asked.awaited = false;
+    let over = asked.after(&CallEvent::Lost);
+    assert_eq!(over.reason.as_deref(), Some("callee_hangup"));
+}
+
+#[test]
 fn a_sip_status_has_one_reason() {
     for (statuses, reason) in [
         (&[486, 600][..], "busy"),

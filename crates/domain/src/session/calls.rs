@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{SessionState, Step, Timings, View, reason};
+use super::{RunState, RunView, SessionState, Step, Timings, View, reason};
 use crate::{
     CallId,
     call::{CallState, Direction},
@@ -38,8 +38,11 @@ pub(super) fn next(
     now: DateTime<Utc>,
     mut wake: DateTime<Utc>,
 ) -> Step {
+    // The agent is there, and was not seen to go: nobody's telephone rings for nobody.
+    let here = |run: &RunView| run.state == RunState::Joined && run.missing_since.is_none();
+    let ready = view.state == SessionState::Running && view.runs.iter().any(here);
     for call in &view.calls {
-        match step(call, view.state, timings, now) {
+        match step(call, ready, timings, now) {
             Some(Step::Wait(until)) => wake = wake.min(until),
             Some(step) => return step,
             None => {}
@@ -48,14 +51,8 @@ pub(super) fn next(
     Step::Wait(wake)
 }
 
-fn step(
-    call: &CallView,
-    session: SessionState,
-    timings: &Timings,
-    now: DateTime<Utc>,
-) -> Option<Step> {
-    // The agent is not there yet; nobody's telephone rings for nobody.
-    let ready = session == SessionState::Running;
+fn step(call: &CallView, ready: bool, timings: &Timings, now: DateTime<Utc>) -> Option<Step> {
+    let awaited = call.awaited_until.is_some_and(|until| now < until);
     let soon = Step::Wait(now + timings.call_poll);
     let gone = |since: DateTime<Utc>| match since + timings.grace {
         end if now >= end => Step::LoseCall(call.id),
@@ -65,13 +62,10 @@ fn step(
         CallState::Dialing if call.sent_at.is_none() && call.direction == Direction::Outbound => {
             ready.then_some(Step::Dial(call.id))
         }
-        CallState::Dialing | CallState::Ringing => {
-            let awaited = call.awaited_until.is_some_and(|until| now < until);
-            Some(match call.missing_since {
-                Some(since) if !awaited => gone(since),
-                _ => soon,
-            })
-        }
+        CallState::Dialing | CallState::Ringing => Some(match call.missing_since {
+            Some(since) if !awaited => gone(since),
+            _ => soon,
+        }),
         CallState::Answered => {
             let end = call.answered_at.unwrap_or(now) + call.max_duration;
             if now >= end && call.is_primary {
@@ -80,7 +74,8 @@ fn step(
             if now >= end {
                 return Some(Step::HangUp(call.id, reason::MAX_DURATION));
             }
-            match call.missing_since.map(gone) {
+            // While it is handed over it leaves, and whoever does that will say so.
+            match call.missing_since.filter(|_| !awaited).map(gone) {
                 Some(Step::Wait(until)) => Some(Step::Wait(until.min(end))),
                 Some(step) => Some(step),
                 None => Some(Step::Wait(end)),
@@ -124,19 +119,19 @@ mod tests {
         }
     }
 
-    fn next(call: &CallView, session: SessionState, second: i64) -> Option<Step> {
-        step(call, session, &timings(), at(second))
+    fn next(call: &CallView, ready: bool, second: i64) -> Option<Step> {
+        step(call, ready, &timings(), at(second))
     }
 
     #[test]
     fn the_dial_waits_for_the_agent_and_is_made_once() {
         let mut call = call(CallState::Dialing);
-        assert_eq!(next(&call, SessionState::Starting, 1), None);
+        assert_eq!(next(&call, false, 1), None);
         let dial = Some(Step::Dial(call.id));
-        assert_eq!(next(&call, SessionState::Running, 1), dial);
+        assert_eq!(next(&call, true, 1), dial);
         call.sent_at = Some(at(1));
         let wait = Some(Step::Wait(at(3)));
-        assert_eq!(next(&call, SessionState::Running, 2), wait);
+        assert_eq!(next(&call, true, 2), wait);
     }
 
     #[test]
@@ -147,13 +142,23 @@ mod tests {
             call.missing_since = Some(at(1));
             call.awaited_until = Some(at(20));
             let wait = Some(Step::Wait(at(16)));
-            assert_eq!(next(&call, SessionState::Running, 15), wait);
+            assert_eq!(next(&call, true, 15), wait);
             let lost = Some(Step::LoseCall(call.id));
-            assert_eq!(next(&call, SessionState::Running, 20), lost);
+            assert_eq!(next(&call, true, 20), lost);
             call.missing_since = Some(at(15));
             let wait = Some(Step::Wait(at(21)));
-            assert_eq!(next(&call, SessionState::Running, 20), wait);
+            assert_eq!(next(&call, true, 20), wait);
         }
+    }
+
+    #[test]
+    fn a_call_that_is_handed_over_is_not_looked_for() {
+        let mut call = call(CallState::Answered);
+        call.answered_at = Some(at(0));
+        call.missing_since = Some(at(1));
+        call.awaited_until = Some(at(60));
+        assert_eq!(next(&call, true, 20), Some(Step::Wait(at(300))));
+        assert_eq!(next(&call, true, 60), Some(Step::LoseCall(call.id)));
     }
 
     #[test]
@@ -161,14 +166,14 @@ mod tests {
         let mut call = call(CallState::Answered);
         call.answered_at = Some(at(10));
         let wait = Some(Step::Wait(at(310)));
-        assert_eq!(next(&call, SessionState::Running, 20), wait);
+        assert_eq!(next(&call, true, 20), wait);
         let stop = Some(Step::Stop(reason::MAX_DURATION));
-        assert_eq!(next(&call, SessionState::Running, 310), stop);
+        assert_eq!(next(&call, true, 310), stop);
         call.is_primary = false;
         let hang_up = Some(Step::HangUp(call.id, reason::MAX_DURATION));
-        assert_eq!(next(&call, SessionState::Running, 310), hang_up);
+        assert_eq!(next(&call, true, 310), hang_up);
         call.missing_since = Some(at(20));
         let lost = Some(Step::LoseCall(call.id));
-        assert_eq!(next(&call, SessionState::Running, 30), lost);
+        assert_eq!(next(&call, true, 30), lost);
     }
 }

@@ -162,6 +162,40 @@ fn a_further_agent_comes_and_goes_without_the_session() {
 }
 
 #[test]
+fn nobody_is_called_while_the_agent_is_out_of_sight() {
+    let call = CallView {
+        id: Clock::system().new_id(),
+        direction: crate::call::Direction::Outbound,
+        state: crate::call::CallState::Dialing,
+        is_primary: false,
+        sent_at: None,
+        awaited_until: None,
+        answered_at: None,
+        missing_since: None,
+        max_duration: TimeDelta::seconds(60),
+    };
+    let mut agent = run(RunState::Joined, 0);
+    let view = |agent| View {
+        calls: vec![call],
+        ..running(vec![agent])
+    };
+    assert_eq!(
+        next_step(&view(agent), &timings(), at(6)),
+        Step::Dial(call.id)
+    );
+    agent.missing_since = Some(at(5));
+    assert_eq!(
+        next_step(&view(agent), &timings(), at(6)),
+        Step::Wait(at(15))
+    );
+    let coming = run(RunState::Dispatched, 5);
+    assert_eq!(
+        next_step(&view(coming), &timings(), at(6)),
+        Step::Wait(at(8))
+    );
+}
+
+#[test]
 fn the_maximum_duration_counts_from_running() {
     let view = running(vec![run(RunState::Joined, 0)]);
     assert_eq!(next_step(&view, &timings(), at(590)), Step::Wait(at(601)));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::rt;
+use chrono::{DateTime, Utc};
 use patchbay_domain::{
     CallId, Invalid, TenantId,
     call::{CallEvent, CallState, reason},
@@ -45,7 +46,7 @@ pub struct TransferCall {
     /// A number, or `sip:user@host`. The host must be on the internet, or in a network that the operator allows.
     to: Text<1, 320>,
     /// Seconds that it may ring there; 45 by default.
-    #[schema(minimum = 5, maximum = 300)]
+    #[schema(minimum = 5, maximum = 75)]
     ring_timeout_seconds: Option<u32>,
 }
 
@@ -112,35 +113,45 @@ struct Target {
     room: String,
     telephone: String,
     agent: Option<String>,
+    /// Whether keys would be heard by other telephones too.
+    has_others: bool,
 }
 
-/// An answered call, and that this was asked of it.
+/// An answered call, and that this was asked of it. Until `held`, what is told of its end waits for
+/// the outcome, which says more.
 async fn ask(
     caller: &Caller<CallsAct>,
     tx: &mut TenantTx,
     id: CallId,
-    what: &str,
+    (what, held): (&str, Option<DateTime<Utc>>),
 ) -> Result<Change<Target>> {
-    let (call, record) = locked_call(caller, tx, id).await?;
+    let (call, mut record) = locked_call(caller, tx, id).await?;
     caller.require_live_if_suspended(record.session.state.is_live())?;
     if call.state != CallState::Answered {
         let detail = format!("It is `{}`; `answered` is needed.", call.state.as_str());
         return Err(ApiError::new(Code::CallNotAnswered, detail));
     }
     let event = Event::of(what, "call", id, None::<&()>, None::<&()>);
-    Ok(Change::one(target(id, call.identity, record), event))
+    let target = target(id, call.identity.clone(), &record);
+    if held.is_some() {
+        record.note_call(id, |call| call.awaited_until = held);
+        saved(caller, tx, record, call).await?;
+    }
+    Ok(Change::one(target, event))
 }
 
-fn target(call: CallId, telephone: String, record: Record) -> Target {
+fn target(call: CallId, telephone: String, record: &Record) -> Target {
     let speaks = |run: &&patchbay_persistence::runs::AgentRun| {
         run.is_primary && run.state == RunState::Joined
     };
     let run = record.runs.iter().find(speaks);
+    let others = record.calls.iter().filter(|other| other.id != call);
     Target {
         call,
         agent: run.and_then(|run| run.participant_identity.clone()),
-        room: record.session.room_name,
+        room: record.session.room_name.clone(),
         telephone,
+        has_others: others.into_iter().any(|other| other.state.is_live()),
     }
 }
 
@@ -170,7 +181,9 @@ async fn finish(
     over: Option<CallEvent>,
 ) -> Result<Change<Entity<CallAction>>> {
     let (call, mut record) = locked_call(caller, tx, id).await?;
-    if let (Ok(()), Some(event)) = (&outcome, over) {
+    if let Some(over) = over {
+        // Refused, it is as it was, or has ended otherwise meanwhile.
+        let event = outcome.as_ref().map_or(CallEvent::Abandoned, |()| over);
         record.tell_call(id, &event, caller.app.clock.now());
         crate::flows::sessions::enqueue(&caller.app, tx, record.session.id).await?;
     }
@@ -191,17 +204,13 @@ async fn finish(
 async fn checked_target(caller: &Caller<CallsAct>, to: &str) -> Result<TransferTarget> {
     let wrong = |invalid: Invalid| ApiError::invalid_at("/to", invalid);
     let target: TransferTarget = to.parse().map_err(wrong)?;
-    match &target {
-        TransferTarget::Number(number) => {
-            let mut tx = caller.read().await?;
-            let (limits, _) = flow::limits(&caller.app, &mut tx).await?;
-            tx.finish();
-            limits.check_number(number).map_err(wrong)?;
-        }
-        TransferTarget::Sip { address, .. } => {
-            let checked = caller.app.outbound.check_host(&address.host).await;
-            checked.map_err(|error| wrong(Invalid::new("address_refused", error.to_string())))?;
-        }
+    let mut tx = caller.read().await?;
+    let (limits, _) = flow::limits(&caller.app, &mut tx).await?;
+    tx.finish();
+    limits.check_target(&target).map_err(wrong)?;
+    if let TransferTarget::Sip { address, .. } = &target {
+        let checked = caller.app.outbound.check_host(&address.host).await;
+        checked.map_err(|error| wrong(Invalid::new("address_refused", error.to_string())))?;
     }
     Ok(target)
 }
@@ -215,7 +224,10 @@ pub(super) async fn transfer(
     let ring = Duration::from_secs(ring(body.ring_timeout_seconds)?.into());
     read(&caller, id).await?;
     let to = checked_target(&caller, &body.to).await?.to_string();
-    let prepare = async |tx: &mut TenantTx| ask(&caller, tx, id, "transfer_asked").await;
+    let longest = ring + Duration::from(caller.app.settings.livekit_timeout);
+    let held = caller.app.clock.now() + longest;
+    let asked = ("transfer_asked", Some(held));
+    let prepare = async |tx: &mut TenantTx| ask(&caller, tx, id, asked).await;
     let target = match caller.pend(&key, |_| ring, prepare).await? {
         Pending::Prepared(target) => target,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
@@ -239,7 +251,7 @@ pub(super) async fn dtmf(
     key: IdempotencyKey,
 ) -> Result<Once<Entity<CallAction>>> {
     let longest = body.longest()?;
-    let prepare = async |tx: &mut TenantTx| ask(&caller, tx, id, "dtmf_asked").await;
+    let prepare = async |tx: &mut TenantTx| ask(&caller, tx, id, ("dtmf_asked", None)).await;
     let target = match caller.pend(&key, |_| longest, prepare).await? {
         Pending::Prepared(target) => target,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
@@ -259,10 +271,17 @@ async fn press(
     digits: &str,
     longest: Duration,
 ) -> std::result::Result<(), Refusal> {
-    let agent = target.agent.as_deref().ok_or_else(|| Refusal {
+    let refused = |why: &str| Refusal {
         sip_status: None,
-        detail: "no agent has joined yet".to_owned(),
-    })?;
+        detail: why.to_owned(),
+    };
+    if target.has_others {
+        return Err(refused(
+            "another telephone in the room would hear the keys too",
+        ));
+    }
+    let agent = target.agent.as_deref();
+    let agent = agent.ok_or_else(|| refused("no agent has joined yet"))?;
     let payload = json!({ "digits": digits }).to_string();
     let at = (&*target.room, agent);
     let livekit = &caller.app.livekit;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, BindingId, CallId, Invalid, MappingId, Metadata, PhoneNumber, SessionId, TrunkId,
     call::{AnswerDetection, CallState, Direction},
+    clock,
     prompt::Variables,
 };
 use patchbay_persistence::calls;
@@ -18,6 +19,8 @@ use crate::{
 
 /// Seconds that a telephone rings unless something else is said.
 const RING: u32 = 45;
+/// LiveKit gives up 80 s after it was asked, whatever it is asked for.
+const LONGEST_RING: u32 = 75;
 
 /// A telephone call.
 #[derive(Clone, Serialize, ToSchema)]
@@ -76,7 +79,7 @@ pub struct Call {
     /// Words of the carrier, or of LiveKit, for what went wrong.
     #[schema(max_length = 1000)]
     detail: Option<String>,
-    /// Who called, in E.164; null where it is hidden or was erased.
+    /// Who called, in E.164, or as the carrier tells it where that is no number; null where it is hidden or was erased.
     #[schema(max_length = 64)]
     from: Option<String>,
     /// Who was called, in E.164; null where it was erased.
@@ -232,7 +235,7 @@ pub struct CreateCall {
     #[serde(default)]
     pub start: bool,
     /// Seconds that it may ring; 45 by default.
-    #[schema(minimum = 5, maximum = 300)]
+    #[schema(minimum = 5, maximum = 75)]
     pub ring_timeout_seconds: Option<u32>,
     /// Seconds that it may last from the answer on; as the runtime config says by default, and never longer than the tenant's
     /// calls may.
@@ -259,7 +262,8 @@ impl CreateCall {
 
 /// How long it rings.
 pub fn ring(seconds: Option<u32>) -> Result<u32> {
-    between(seconds, (5, 300), "/ring_timeout_seconds").map(|seconds| seconds.unwrap_or(RING))
+    between(seconds, (5, LONGEST_RING), "/ring_timeout_seconds")
+        .map(|seconds| seconds.unwrap_or(RING))
 }
 
 /// How long it lasts.
@@ -298,8 +302,10 @@ pub struct CallFilter {
     /// Only calls from or to this number.
     pub number: Option<PhoneNumber>,
     /// Only calls created at or after this time.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     pub from: Option<DateTime<Utc>>,
     /// Only calls created before this time.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     pub to: Option<DateTime<Utc>>,
 }
 

@@ -29,7 +29,9 @@ pub(super) async fn locked_call<P>(
 ) -> Result<(calls::Call, Record)> {
     let call = calls::find(tx, id).await?;
     let call = call.ok_or_else(ApiError::not_found)?;
-    let record = locked(caller, tx, call.session_id).await?;
+    let record = Record::load(tx, &caller.app.clock, call.session_id).await?;
+    // Calls outlive their session, which is erased when it is over.
+    let record = record.ok_or_else(|| ApiError::new(Code::CallOver, "Its session is erased."))?;
     // It may have changed before the lock was there.
     let current = record.call(id).cloned();
     Ok((current.unwrap_or(call), record))
@@ -157,6 +159,13 @@ fn pending(call: calls::Call) -> Change<Settled<Call>> {
     })
 }
 
+/// The call of a session that is erased: over, and nothing is left to be done.
+async fn erased(tx: &mut TenantTx, id: CallId) -> Result<Change<Settled<Call>>> {
+    let call = calls::find(tx, id).await?;
+    let value = call.ok_or_else(ApiError::not_found)?.into();
+    Ok(Change::none(Settled { value, done: true }))
+}
+
 pub(super) async fn start(
     caller: Caller<CallsWrite>,
     Path((tenant, id)): Path<(TenantId, CallId)>,
@@ -187,12 +196,15 @@ pub(super) async fn stop(
         .once_then(
             &key,
             async |tx| {
-                let (call, mut record) = locked_call(&caller, tx, id).await?;
+                let (call, mut record) = match locked_call(&caller, tx, id).await {
+                    Err(error) if error.is(Code::CallOver) => return erased(tx, id).await,
+                    found => found?,
+                };
                 caller.require_live_if_suspended(record.session.state.is_live())?;
                 hang_up(&caller, tx, &mut record, &call).await?;
                 Ok(pending(saved(&caller, tx, record, call).await?))
             },
-            async |stopped| match stopped.value.ends_alone() {
+            async |stopped| match stopped.done || stopped.value.ends_alone() {
                 true => Ok(Settled {
                     done: true,
                     ..stopped

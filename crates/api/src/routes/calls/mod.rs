@@ -55,7 +55,7 @@ pub(super) fn routes(api: &mut Api) {
         description: "Creates the room, dispatches the agent, and dials when the agent has joined: where no agent comes, nobody's telephone \
             rings. Answers 200 once LiveKit has confirmed the room, and 202 when it has not yet. A number is dialled once and never again, \
             whatever happens; a second start answers the same.",
-        errors: &[Code::CallOver, Code::SessionOver, Code::CallLimitReached],
+        errors: &[Code::CallOver, Code::SessionOver, Code::CallLimitReached, Code::ValidationFailed],
     });
     api.route(Method::POST, "/api/tenants/{tenant_id}/calls/{call_id}/stop", handlers::stop, Doc {
         id: "stopCall",
@@ -70,13 +70,13 @@ pub(super) fn routes(api: &mut Api) {
         tag,
         summary: "Transfer a call",
         description: "Asks the carrier to connect the telephone with another number or SIP address; the call here is over then. A transfer that             fails is an answer too: look at `status`; the call goes on. Transfers are never repeated: after a crash in between, the same             Idempotency-Key is answered 409 `outcome_unknown`.",
-        errors: &[Code::CallNotAnswered, Code::OutcomeUnknown],
+        errors: &[Code::CallNotAnswered, Code::CallOver, Code::OutcomeUnknown],
     });
     api.route(Method::POST, "/api/tenants/{tenant_id}/calls/{call_id}/dtmf", actions::dtmf, Doc {
         id: "sendDtmf",
         tag,
         summary: "Press keys",
         description: "Has the session's agent send the tones of these keys to the telephone, as for a menu. Keys that could not be sent are an             answer too: look at `status`.",
-        errors: &[Code::CallNotAnswered, Code::OutcomeUnknown],
+        errors: &[Code::CallNotAnswered, Code::CallOver, Code::OutcomeUnknown],
     });
 }

@@ -80,7 +80,7 @@ pub struct Attach {
     /// `phone`: the trunk; the tenant's only one, or the only one with the number `from`, by default.
     trunk_id: Option<TrunkId>,
     /// `phone`: seconds that it may ring; 45 by default.
-    #[schema(minimum = 5, maximum = 300)]
+    #[schema(minimum = 5, maximum = 75)]
     ring_timeout_seconds: Option<u32>,
 }
 

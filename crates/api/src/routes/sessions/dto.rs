@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, AgentRunId, BindingId, CallId, Metadata, ParticipantId, SessionId,
     call::{AnswerDetection, Direction},
+    clock,
     configuration::Configuration,
     prompt::Variables,
     session::{RunState, SessionState},
@@ -204,8 +205,10 @@ pub struct SessionFilter {
     #[schema(max_length = 64)]
     pub end_reason: Option<String>,
     /// Only sessions created at or after this time.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     pub from: Option<DateTime<Utc>>,
     /// Only sessions created before this time.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     pub to: Option<DateTime<Utc>>,
 }
 

@@ -2,10 +2,11 @@
 
 use patchbay_domain::{
     SessionId, TenantId,
+    call::Direction,
     session::SessionState,
     text::{Detail, Word},
 };
-use patchbay_persistence::{TenantTx, calls, idempotency, participants, sessions};
+use patchbay_persistence::{TenantTx, calls, idempotency, participants, sessions, webhook_events};
 
 use super::{
     dto::{CreateSession, Participant, Session, SessionFilter, StopSession},
@@ -140,10 +141,17 @@ pub(super) async fn delete(
                 let detail = "Stop the session first.";
                 return Err(ApiError::new(Code::SessionLive, detail));
             }
+            let calls = calls::of_session(tx, id).await?;
+            if calls
+                .iter()
+                .any(|call| call.direction == Direction::Inbound)
+            {
+                webhook_events::forget_rooms(tx, id).await?;
+            }
             calls::erase_numbers(tx, id).await?;
             sessions::delete(tx, id).await?;
             idempotency::erase(tx, &format!("/api/tenants/{tenant}/sessions/{id}")).await?;
-            for call in calls::of_session(tx, id).await? {
+            for call in calls {
                 let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
                 idempotency::erase(tx, &path).await?;
             }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Invalid, SessionId, TenantId,
+    Invalid, SessionId, TenantId, clock,
     text::{Name, Text, Word},
 };
 use patchbay_persistence::{TenantTx, sessions, transcripts, usage};
@@ -67,8 +67,10 @@ pub struct Turn {
     /// What was said.
     text: Text<0, 20_000>,
     /// When it began.
+    #[serde(deserialize_with = "clock::read_time")]
     started_at: DateTime<Utc>,
     /// When it ended.
+    #[serde(default, deserialize_with = "clock::read_optional_time")]
     ended_at: Option<DateTime<Utc>>,
     /// Whether it was cut short by the other side.
     #[serde(default)]

@@ -1,0 +1,2 @@
+DROP INDEX rooms_session;
+REVOKE DELETE ON rooms FROM patchbay_app;
