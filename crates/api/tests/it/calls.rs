@@ -159,6 +159,17 @@ async fn nobody_answers_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_that_takes_its_time_is_waited_for() {
+    let (fake, _app, fixture) = world(&["--agent-grace=500ms"]).await;
+    fake.exchange().set(CALLEE, Callee::Slow);
+    let made = call(&fixture).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    // Nothing is seen of it for longer than anybody may be out of sight; but somebody waits.
+    assert_eq!(read(&fixture, &made).await["state"], "dialing");
+    becomes(&fixture, &made, "answered").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_lost_is_found_in_the_room() {
     let (fake, _app, fixture) = world(&[]).await;
     fake.exchange().set(CALLEE, Callee::Garbled);

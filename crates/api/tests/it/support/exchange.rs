@@ -26,6 +26,8 @@ pub enum Callee {
     Fails(u16),
     /// It rings, and LiveKit's answer cannot be read.
     Garbled,
+    /// Somebody answers, and before that nothing is seen of it for three seconds.
+    Slow,
     /// LiveKit never hears of it, and its answer cannot be read.
     Vanishes,
 }
@@ -141,10 +143,12 @@ impl Exchange {
             Callee::Refuses(status) => return twirp(429, Some(status)),
             Callee::Fails(status) => return twirp(status, None),
             Callee::Vanishes => return HttpResponse::Ok().body(vec![0xff; 40]),
-            _ => self.enters(&request.room_name, telephone(identity)),
+            Callee::Slow => tokio::time::sleep(Duration::from_secs(3)).await,
+            _ => {}
         }
+        self.enters(&request.room_name, telephone(identity));
         match callee {
-            Callee::Answers => {
+            Callee::Answers | Callee::Slow => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 self.becomes(identity, "active");
             }
