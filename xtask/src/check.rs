@@ -10,10 +10,13 @@ use crate::{
 };
 
 /// Crates in the middle: they never see each other.
-const MIDDLE: [&str; 3] = [
+const MIDDLE: [&str; 6] = [
     "patchbay-persistence",
     "patchbay-livekit",
     "patchbay-outbound",
+    "patchbay-documents",
+    "patchbay-storage",
+    "patchbay-vectors",
 ];
 /// What the domain must not pull in.
 const NOT_IN_DOMAIN: [&str; 4] = ["tokio", "actix-web", "diesel", "reqwest"];

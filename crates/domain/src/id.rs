@@ -41,9 +41,13 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Call {}
     #[derive(Debug)]
+    pub enum File {}
+    #[derive(Debug)]
     pub enum Mapping {}
     #[derive(Debug)]
     pub enum Number {}
+    #[derive(Debug)]
+    pub enum Object {}
     #[derive(Debug)]
     pub enum Participant {}
     #[derive(Debug)]
@@ -84,10 +88,14 @@ pub type AuditEventId = Id<kind::AuditEvent>;
 pub type BindingId = Id<kind::Binding>;
 /// A telephone call.
 pub type CallId = Id<kind::Call>;
+/// A file of a tenant.
+pub type FileId = Id<kind::File>;
 /// What happens to calls to a number.
 pub type MappingId = Id<kind::Mapping>;
 /// A telephone number's assignment.
 pub type NumberId = Id<kind::Number>;
+/// Bytes in the object store.
+pub type ObjectId = Id<kind::Object>;
 /// A participant's record.
 pub type ParticipantId = Id<kind::Participant>;
 /// A sealed value.

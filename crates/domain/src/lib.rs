@@ -13,6 +13,7 @@ pub mod email;
 pub mod hours;
 pub mod id;
 pub mod invalid;
+pub mod knowledge;
 pub mod limits;
 pub mod metadata;
 pub mod phone;
@@ -26,9 +27,9 @@ pub mod tool;
 
 pub use clock::Clock;
 pub use id::{
-    ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, CallId, Id,
-    MappingId, NumberId, ParticipantId, SecretId, SessionEventId, SessionId, TenantId, ToolCallId,
-    TrunkId, TurnId, UsageId, UserId, VersionId,
+    ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, CallId,
+    FileId, Id, MappingId, NumberId, ObjectId, ParticipantId, SecretId, SessionEventId, SessionId,
+    TenantId, ToolCallId, TrunkId, TurnId, UsageId, UserId, VersionId,
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;

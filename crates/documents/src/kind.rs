@@ -1,0 +1,138 @@
+//! What a file is, told from its content and, where that says nothing, from its name.
+
+use file_format::FileFormat;
+
+/// The kinds of documents that have text for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Text,
+    Markdown,
+    Html,
+    Pdf,
+    Docx,
+    Pptx,
+    Xlsx,
+    Csv,
+    Json,
+    Srt,
+    Vtt,
+    Eml,
+}
+
+/// Each kind with its media type and its endings of names.
+const KINDS: [(Kind, &str, &[&str]); 12] = [
+    (Kind::Text, "text/plain", &["txt", "text", "log"]),
+    (Kind::Markdown, "text/markdown", &["md", "markdown"]),
+    (Kind::Html, "text/html", &["html", "htm", "xhtml"]),
+    (Kind::Pdf, "application/pdf", &["pdf"]),
+    (
+        Kind::Docx,
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        &["docx"],
+    ),
+    (
+        Kind::Pptx,
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        &["pptx"],
+    ),
+    (
+        Kind::Xlsx,
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        &["xlsx"],
+    ),
+    (Kind::Csv, "text/csv", &["csv", "tsv"]),
+    (Kind::Json, "application/json", &["json"]),
+    (Kind::Srt, "application/x-subrip", &["srt"]),
+    (Kind::Vtt, "text/vtt", &["vtt"]),
+    (Kind::Eml, "message/rfc822", &["eml"]),
+];
+
+impl Kind {
+    /// The media type.
+    pub fn media_type(self) -> &'static str {
+        let row = KINDS.iter().find(|(kind, _, _)| *kind == self);
+        row.map_or("", |(_, media, _)| media)
+    }
+
+    /// The kind of this media type.
+    pub fn of_media_type(media: &str) -> Option<Self> {
+        let mut rows = KINDS.iter();
+        rows.find(|(_, known, _)| *known == media).map(|row| row.0)
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        let ending = name.rsplit_once('.')?.1.to_ascii_lowercase();
+        let mut rows = KINDS.iter();
+        let row = rows.find(|(_, _, endings)| endings.contains(&&*ending));
+        row.map(|row| row.0)
+    }
+
+    const fn is_text(self) -> bool {
+        !matches!(self, Self::Pdf | Self::Docx | Self::Pptx | Self::Xlsx)
+    }
+}
+
+/// The media type of a file, from its first bytes and its name.
+pub fn media_type(head: &[u8], name: &str) -> String {
+    let named = Kind::of_name(name);
+    if let Some(kind) = magic(head) {
+        return kind.media_type().to_owned();
+    }
+    if head.starts_with(b"PK\x03\x04") {
+        // Which of them it is stands at the end of the file; extraction looks there.
+        let office = [Kind::Docx, Kind::Pptx, Kind::Xlsx];
+        let named = named.filter(|kind| office.contains(kind));
+        return named.map_or("application/zip", Kind::media_type).to_owned();
+    }
+    let binary = FileFormat::from_bytes(head);
+    let texts = [
+        FileFormat::PlainText,
+        FileFormat::ArbitraryBinaryData,
+        FileFormat::Empty,
+    ];
+    if !texts.contains(&binary) && !binary.media_type().starts_with("text/") {
+        return binary.media_type().to_owned();
+    }
+    if looks_binary(head) {
+        return "application/octet-stream".to_owned();
+    }
+    let kind = named.filter(|kind| kind.is_text()).unwrap_or(Kind::Text);
+    kind.media_type().to_owned()
+}
+
+/// What the content says beyond doubt.
+fn magic(head: &[u8]) -> Option<Kind> {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let start: Vec<u8> = text
+        .iter()
+        .copied()
+        .skip_while(u8::is_ascii_whitespace)
+        .take(16)
+        .map(|byte| byte.to_ascii_lowercase())
+        .collect();
+    match &*start {
+        start if start.starts_with(b"%pdf-") => Some(Kind::Pdf),
+        start if start.starts_with(b"<!doctype html") || start.starts_with(b"<html") => {
+            Some(Kind::Html)
+        }
+        start if start.starts_with(b"webvtt") => Some(Kind::Vtt),
+        _ => None,
+    }
+}
+
+/// Text has no NUL, unless it is UTF-16 and says so.
+fn looks_binary(head: &[u8]) -> bool {
+    let is_wide = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
+    !is_wide && head.contains(&0)
+}
+
+/// What the whole file is, where that differs from what its beginning said.
+pub(crate) fn of_whole(bytes: &[u8], media: &str) -> Option<Kind> {
+    match FileFormat::from_bytes(bytes) {
+        FileFormat::OfficeOpenXmlDocument => Some(Kind::Docx),
+        FileFormat::OfficeOpenXmlPresentation => Some(Kind::Pptx),
+        FileFormat::OfficeOpenXmlSpreadsheet => Some(Kind::Xlsx),
+        _ => Kind::of_media_type(media),
+    }
+}

@@ -1,0 +1,156 @@
+//! Tables: every row is a line of its own that names its columns, so that a chunk of a table is
+//! understood without its head.
+
+use std::io::Cursor;
+
+use calamine::{Data, DataRef, Reader as _, Xlsx, XlsxError};
+
+use crate::{Failure, Part, Progress, plain};
+
+/// Cells of a workbook at most.
+const MOST_CELLS: usize = 2_000_000;
+
+/// A table that is being read: the first row names the columns.
+#[derive(Default)]
+struct Table {
+    names: Option<Vec<String>>,
+    text: String,
+}
+
+impl Table {
+    fn add(&mut self, row: Vec<String>) {
+        if row.iter().all(|cell| cell.trim().is_empty()) {
+            return;
+        }
+        let Some(names) = &self.names else {
+            self.names = Some(row);
+            return;
+        };
+        let cells = row.iter().enumerate().filter_map(|(index, cell)| {
+            let (cell, name) = (cell.trim(), names.get(index).map_or("", |name| name.trim()));
+            match (cell, name) {
+                ("", _) => None,
+                (cell, "") => Some(cell.to_owned()),
+                (cell, name) => Some(format!("{name}: {cell}")),
+            }
+        });
+        let cells: Vec<String> = cells.collect();
+        self.text.push_str(&cells.join("; "));
+        self.text.push('\n');
+    }
+
+    fn into_text(self) -> String {
+        match self.names {
+            // A head without a body is all there is.
+            Some(names) if self.text.is_empty() => names.join("; "),
+            _ => self.text,
+        }
+    }
+}
+
+/// A workbook, sheet by sheet.
+pub fn workbook(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failure> {
+    let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(failure)?;
+    let sheets = book.sheet_names();
+    let count = u32::try_from(sheets.len()).unwrap_or(u32::MAX);
+    let (mut parts, mut cells) = (Vec::new(), 0);
+    for (number, name) in (1..).zip(&sheets) {
+        let table = match sheet(&mut book, name, &mut cells) {
+            // A sheet that is a chart.
+            Err(Failure {
+                code: "no_sheet", ..
+            }) => continue,
+            table => table?,
+        };
+        let text = table.into_text();
+        if !text.is_empty() {
+            parts.push(Part {
+                page: Some(number),
+                text: format!("# {name}\n\n{text}"),
+                is_markdown: true,
+            });
+        }
+        progress(number, count);
+    }
+    Ok(parts)
+}
+
+fn sheet(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, cells: &mut usize) -> Result<Table, Failure> {
+    // Cell by cell: a sheet may name a last cell that is millions of columns away.
+    let mut reader = match book.worksheet_cells_reader(name) {
+        Err(XlsxError::NotAWorksheet(_)) => return Err(Failure::new("no_sheet", "")),
+        reader => reader.map_err(failure)?,
+    };
+    let (mut table, mut row, mut at) = (Table::default(), Vec::new(), 0);
+    while let Some(cell) = reader.next_cell().map_err(failure)? {
+        *cells += 1;
+        if *cells > MOST_CELLS {
+            let detail = format!("More than {MOST_CELLS} cells are not read.");
+            return Err(Failure::new("too_large", detail));
+        }
+        let (line, column) = cell.get_position();
+        if line != at {
+            table.add(std::mem::take(&mut row));
+            at = line;
+        }
+        let text = match cell.get_value() {
+            DataRef::Empty => continue,
+            DataRef::SharedString(text) => (*text).to_owned(),
+            value => Data::from(value.clone()).to_string(),
+        };
+        // Columns that far out are no table.
+        let column = usize::try_from(column).unwrap_or(usize::MAX).min(1000);
+        if row.len() <= column {
+            row.resize(column + 1, String::new());
+        }
+        row[column] = text;
+    }
+    table.add(row);
+    Ok(table)
+}
+
+fn failure(error: XlsxError) -> Failure {
+    match error {
+        XlsxError::Password => {
+            let detail = "The workbook is protected with a password: save it without one.";
+            Failure::new("encrypted", detail)
+        }
+        error => Failure::damaged(error),
+    }
+}
+
+/// A file of separated values.
+pub fn csv(text: &str) -> Result<Vec<Part>, Failure> {
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter(text))
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(text.as_bytes());
+    let mut table = Table::default();
+    for record in reader.records() {
+        let record = record.map_err(Failure::damaged)?;
+        table.add(record.iter().map(str::to_owned).collect());
+    }
+    Ok(vec![plain::part(table.into_text(), false)])
+}
+
+/// What parts the first lines into the same number of fields, and into the most.
+fn delimiter(text: &str) -> u8 {
+    let fields = |delimiter: u8| {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .flexible(true)
+            .has_headers(false)
+            .from_reader(text.as_bytes());
+        let counts = reader.records().take(20).filter_map(Result::ok);
+        let counts: Vec<usize> = counts.map(|record| record.len()).collect();
+        let first = counts.first().copied().unwrap_or_default();
+        let even = counts.iter().filter(|count| **count == first).count();
+        if first > 1 { first * even } else { 0 }
+    };
+    let best = [b',', b';', b'\t', b'|']
+        .into_iter()
+        .rev()
+        .max_by_key(|d| fields(*d));
+    best.filter(|best| fields(*best) > 0).unwrap_or(b',')
+}

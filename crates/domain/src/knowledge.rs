@@ -1,0 +1,188 @@
+//! What agents know: how files become searchable, and how they are searched.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{FileId, Invalid, Violation};
+
+/// Most hits of a search.
+pub const MOST_HITS: u32 = 100;
+/// Most files that one search or binding may name.
+pub const MOST_FILES: usize = 1000;
+
+/// How far an ingest has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IngestState {
+    /// It waits for its turn.
+    Pending,
+    /// It is being worked on.
+    Running,
+    /// Searches see it.
+    Done,
+    /// It ended without a result; the error says why.
+    Failed,
+}
+
+/// One part of the work of an ingest, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// From bytes to text; counted in pages.
+    Extract,
+    /// From text to chunks.
+    Chunk,
+    /// From chunks to embeddings.
+    Embed,
+    /// From the old chunks to the new ones, at once.
+    Index,
+}
+
+impl IngestState {
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing comes after it.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Done | Self::Failed)
+    }
+}
+
+impl Stage {
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Extract => "extract",
+            Self::Chunk => "chunk",
+            Self::Embed => "embed",
+            Self::Index => "index",
+        }
+    }
+}
+
+/// How a search compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchMode {
+    /// By words and by meaning, put together by their ranks.
+    #[default]
+    Hybrid,
+    /// By meaning: the distance of embeddings.
+    Semantic,
+    /// By words.
+    Keyword,
+}
+
+/// How an agent uses the files that are attached to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"mode": "hybrid", "top_k": 5, "min_score": null, "file_ids": null}))]
+pub struct KnowledgeSettings {
+    /// How it is searched.
+    #[serde(default)]
+    pub mode: SearchMode,
+    /// Most passages that the model is given; 5 by default.
+    #[serde(default = "usual_top_k")]
+    #[schema(minimum = 1, maximum = 50)]
+    pub top_k: u32,
+    /// Lowest score that a passage needs.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    pub min_score: Option<f64>,
+    /// Only these of the agent's files; all that are attached at the time where it is null.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub file_ids: Option<Vec<FileId>>,
+}
+
+fn usual_top_k() -> u32 {
+    5
+}
+
+impl KnowledgeSettings {
+    /// Checks what the types of the fields cannot.
+    pub fn check(&self) -> Result<(), Vec<Violation>> {
+        let mut found = Vec::new();
+        if !(1..=50).contains(&self.top_k) {
+            found.push(Invalid::new("out_of_range", "1 to 50 is allowed").at("/top_k"));
+        }
+        if let Some(invalid) = self.min_score.and_then(|score| check_score(score).err()) {
+            found.push(invalid.at("/min_score"));
+        }
+        if self
+            .file_ids
+            .as_ref()
+            .is_some_and(|ids| ids.len() > MOST_FILES)
+        {
+            let message = format!("at most {MOST_FILES} files are allowed");
+            found.push(Invalid::new("too_many", message).at("/file_ids"));
+        }
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    }
+}
+
+/// Scores are between 0 and 1.
+pub fn check_score(score: f64) -> Result<(), Invalid> {
+    if (0.0..=1.0).contains(&score) {
+        return Ok(());
+    }
+    Err(Invalid::new("out_of_range", "0 to 1 is allowed"))
+}
+
+/// The meaning of a text: a vector of length 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding(pub Vec<f32>);
+
+/// Languages of keyword search, as PostgreSQL names them; `simple` for all others.
+pub const LANGUAGES: [&str; 30] = [
+    "simple",
+    "arabic",
+    "armenian",
+    "basque",
+    "catalan",
+    "danish",
+    "dutch",
+    "english",
+    "estonian",
+    "finnish",
+    "french",
+    "german",
+    "greek",
+    "hindi",
+    "hungarian",
+    "indonesian",
+    "irish",
+    "italian",
+    "lithuanian",
+    "nepali",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "serbian",
+    "spanish",
+    "swedish",
+    "tamil",
+    "turkish",
+    "yiddish",
+];
+
+/// The language that a tenant's settings name under `search_language`; `english` by default.
+pub fn language(settings: &serde_json::Value) -> Result<&'static str, Invalid> {
+    let named = match settings.get("search_language") {
+        None | Some(serde_json::Value::Null) => return Ok("english"),
+        Some(named) => named.as_str().unwrap_or_default(),
+    };
+    let known = LANGUAGES.iter().find(|known| **known == named);
+    known.copied().ok_or_else(|| {
+        let message = format!("one of these is needed: {}", LANGUAGES.join(", "));
+        Invalid::new("unknown_language", message)
+    })
+}

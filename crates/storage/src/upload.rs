@@ -1,0 +1,136 @@
+//! Bytes on their way into the store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::{
+    MultipartUpload, ObjectStoreExt as _, PutPayload, PutPayloadMut,
+    aws::AmazonS3,
+    multipart::{MultipartStore as _, PartId},
+    path::Path,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Kind, Result, Store};
+
+/// Bytes of one part; S3 wants 5 MiB at least.
+const PART: usize = 8 << 20;
+/// Bytes that are kept from the beginning, to tell what it is.
+const HEAD: usize = 8 << 10;
+
+/// An upload under way. Dropped, it leaves nothing in a directory, and in a bucket what
+/// [`Store::abandon`] cleans up.
+pub struct Upload {
+    store: Store,
+    key: Path,
+    part: PutPayloadMut,
+    parts: Parts,
+    size: u64,
+    hash: Sha256,
+    head: Vec<u8>,
+}
+
+enum Parts {
+    /// It may still fit into one.
+    None,
+    Staged(Box<dyn MultipartUpload>),
+    S3(Arc<AmazonS3>, String, Vec<PartId>),
+}
+
+/// What has been stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256.
+    pub sha256: [u8; 32],
+    /// The first bytes.
+    pub head: Vec<u8>,
+}
+
+impl Upload {
+    pub(crate) fn new(store: Store, key: Path) -> Self {
+        Self {
+            store,
+            key,
+            part: PutPayloadMut::new(),
+            parts: Parts::None,
+            size: 0,
+            hash: Sha256::new(),
+            head: Vec::new(),
+        }
+    }
+
+    /// How many bytes have come.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes the next bytes. Answers the id of an upload in parts that has just begun: keep it for
+    /// [`Store::abandon`] before more is written.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<Option<String>> {
+        self.size += bytes.len() as u64;
+        self.hash.update(&bytes);
+        let missing = HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend(bytes.iter().take(missing));
+        let mut begun = None;
+        if self.part.content_length() + bytes.len() > PART {
+            if matches!(self.parts, Parts::None) {
+                begun = self.begin().await?;
+            } else {
+                self.flush().await?;
+            }
+        }
+        self.part.push(bytes);
+        Ok(begun)
+    }
+
+    async fn begin(&mut self) -> Result<Option<String>> {
+        match &self.store.kind {
+            Kind::Directory(_) => {
+                let staged = self.store.objects.put_multipart(&self.key).await?;
+                self.parts = Parts::Staged(staged);
+                Ok(None)
+            }
+            Kind::S3(s3) => {
+                let id = s3.create_multipart(&self.key).await?;
+                self.parts = Parts::S3(Arc::clone(s3), id.clone(), Vec::new());
+                Ok(Some(id))
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let part: PutPayload = std::mem::take(&mut self.part).freeze();
+        match &mut self.parts {
+            Parts::None => {
+                self.store.objects.put(&self.key, part).await?;
+            }
+            Parts::Staged(staged) => staged.put_part(part).await?,
+            Parts::S3(s3, id, done) => {
+                let part = s3.put_part(&self.key, id, done.len(), part).await?;
+                done.push(part);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the object be there.
+    pub async fn finish(mut self) -> Result<Stored> {
+        self.flush().await?;
+        match self.parts {
+            Parts::None => {}
+            Parts::Staged(mut staged) => {
+                staged.complete().await?;
+            }
+            Parts::S3(s3, id, done) => {
+                s3.complete_multipart(&self.key, &id, done).await?;
+            }
+        }
+        Ok(Stored {
+            size: self.size,
+            sha256: self.hash.finalize().into(),
+            head: self.head,
+        })
+    }
+}

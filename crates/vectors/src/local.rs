@@ -1,0 +1,201 @@
+//! A model of the BERT family from a directory (`model.safetensors`, `tokenizer.json`, `config.json`),
+//! on threads of its own.
+//!
+//! Queries have a thread to themselves; documents have others, of low priority, so that what is
+//! searched is not kept waiting by what is read.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use candle_core::{D, DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::bert::{BertModel, Config};
+use futures_util::future::BoxFuture;
+use patchbay_domain::knowledge::Embedding;
+use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{Embedder, Error, Model, Purpose, Result, unit};
+
+/// Texts that are embedded at once.
+const BATCH: usize = 8;
+/// Tokens of a text; the rest is cut off. The chunks of this project are shorter.
+const LONGEST: usize = 256;
+/// Requests of each kind that may wait.
+const WAITING: usize = 64;
+/// How much lower the priority of documents is.
+const NICE: i32 = 10;
+
+/// The local provider.
+pub struct Local {
+    model: Model,
+    queries: Queue,
+    documents: Queue,
+}
+
+struct Job {
+    texts: Vec<String>,
+    answer: oneshot::Sender<Result<Vec<Embedding>>>,
+}
+
+struct Queue {
+    jobs: mpsc::Sender<Job>,
+    room: Semaphore,
+}
+
+/// Loaded weights with their tokenizer.
+struct Weights {
+    bert: BertModel,
+    tokenizer: Tokenizer,
+}
+
+pub(crate) fn tokenizer(folder: &Path) -> Result<Tokenizer> {
+    let file = folder.join("tokenizer.json");
+    let read = Tokenizer::from_file(&file);
+    read.map_err(|error| Error::Refused(format!("{}: {error}", file.display())))
+}
+
+impl Local {
+    /// Loads the model in `folder`; documents are read by this many threads.
+    pub fn load(folder: &Path, threads: usize) -> Result<Self> {
+        let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let weights = Arc::new(Weights::load(folder)?);
+        let dimensions = weights.embed(&[String::new()]).map_err(unusable)?;
+        let dimensions = dimensions.first().map_or(0, |embedding| embedding.0.len());
+        Ok(Self {
+            model: Model {
+                name: format!("local/{folder_name}/{dimensions}"),
+                batch: BATCH,
+            },
+            queries: Queue::start(&weights, 1, 0),
+            documents: Queue::start(&weights, threads.max(1), NICE),
+        })
+    }
+}
+
+impl Embedder for Local {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn embed(&self, texts: Vec<String>, purpose: Purpose) -> BoxFuture<'_, Result<Vec<Embedding>>> {
+        let queue = match purpose {
+            Purpose::Query => &self.queries,
+            Purpose::Document => &self.documents,
+        };
+        Box::pin(async move {
+            let ended = |_| Error::Unavailable("the model's thread has ended".to_owned());
+            // Whoever searches is told at once; files can wait.
+            let room = match purpose {
+                Purpose::Query => queue.room.try_acquire().map_err(|_| Error::Busy)?,
+                Purpose::Document => queue.room.acquire().await.map_err(|_| Error::Busy)?,
+            };
+            let (answer, answered) = oneshot::channel();
+            let sent = queue.jobs.send(Job { texts, answer });
+            sent.map_err(|_| Error::Unavailable("the model's threads have ended".to_owned()))?;
+            let outcome = answered.await.map_err(ended)?;
+            drop(room);
+            outcome
+        })
+    }
+}
+
+impl Queue {
+    fn start(weights: &Arc<Weights>, threads: usize, nice: i32) -> Self {
+        let (jobs, waiting) = mpsc::channel::<Job>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..threads {
+            let (weights, waiting) = (Arc::clone(weights), Arc::clone(&waiting));
+            thread::spawn(move || work(&weights, &waiting, nice));
+        }
+        Self {
+            jobs,
+            room: Semaphore::new(WAITING),
+        }
+    }
+}
+
+fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, nice: i32) {
+    // A pool of one thread, or the matrices would be multiplied by all cores at once.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .start_handler(move |_| {
+            // On Linux this is of the thread alone.
+            let _ = rustix::process::nice(nice);
+        })
+        .build();
+    let Ok(pool) = pool else { return };
+    loop {
+        let next = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        let Ok(job) = next else { return };
+        // Nobody waits any more.
+        if job.answer.is_closed() {
+            continue;
+        }
+        let embed = || {
+            let batches = job.texts.chunks(BATCH).map(|batch| weights.embed(batch));
+            let batches: std::result::Result<Vec<_>, _> = batches.collect();
+            batches.map(|batches| batches.into_iter().flatten().collect())
+        };
+        let outcome = pool.install(embed).map_err(unusable);
+        let _ = job.answer.send(outcome);
+    }
+}
+
+fn unusable(error: candle_core::Error) -> Error {
+    Error::Refused(error.to_string())
+}
+
+impl Weights {
+    fn load(folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let file = folder.join(name);
+            let bytes = fs::read(&file);
+            bytes.map_err(|error| Error::Refused(format!("{}: {error}", file.display())))
+        };
+        let config: Config = serde_json::from_slice(&read("config.json")?)
+            .map_err(|error| Error::Refused(format!("config.json: {error}")))?;
+        let mut tokenizer = tokenizer(folder)?;
+        tokenizer.with_padding(Some(PaddingParams::default()));
+        let cut = TruncationParams {
+            max_length: LONGEST.min(config.max_position_embeddings),
+            ..TruncationParams::default()
+        };
+        let cut = tokenizer.with_truncation(Some(cut));
+        cut.map_err(|error| Error::Refused(error.to_string()))?;
+        let weights = read("model.safetensors")?;
+        let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu);
+        let bert = BertModel::load(weights.map_err(unusable)?, &config).map_err(unusable)?;
+        Ok(Self { bert, tokenizer })
+    }
+
+    /// The mean of the tokens' states, without the filling.
+    fn embed(&self, texts: &[String]) -> candle_core::Result<Vec<Embedding>> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let encoded = self.tokenizer.encode_batch_fast(texts, true);
+        let encoded = encoded.map_err(candle_core::Error::wrap)?;
+        let count = encoded.len();
+        let length = encoded.first().map_or(0, tokenizers::Encoding::len);
+        let flat = |part: fn(&tokenizers::Encoding) -> &[u32]| {
+            let all: Vec<u32> = encoded
+                .iter()
+                .flat_map(|e| part(e).iter().copied())
+                .collect();
+            Tensor::from_vec(all, (count, length), &Device::Cpu)
+        };
+        let ids = flat(tokenizers::Encoding::get_ids)?;
+        let mask = flat(tokenizers::Encoding::get_attention_mask)?;
+        let states = self.bert.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
+        let weight = mask.to_dtype(DType::F32)?.unsqueeze(D::Minus1)?;
+        let sum = states.broadcast_mul(&weight)?.sum(1)?;
+        let mean = sum.broadcast_div(&weight.sum(1)?)?;
+        Ok(mean.to_vec2()?.into_iter().map(unit).collect())
+    }
+}

@@ -1,0 +1,160 @@
+//! Any endpoint that speaks OpenAI's `/embeddings`.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use patchbay_domain::knowledge::Embedding;
+use reqwest::{StatusCode, header::RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{Embedder, Error, Model, Purpose, Result, unit};
+
+/// Texts of one request.
+const BATCH: usize = 64;
+/// How often a request is made.
+const TRIES: u32 = 4;
+/// Longest pause between two tries, whatever the provider asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// The provider.
+pub struct OpenAi {
+    model: Model,
+    name: String,
+    url: String,
+    key: Option<String>,
+    client: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    index: usize,
+    embedding: Vec<f32>,
+}
+
+impl OpenAi {
+    /// The model of this name at `base_url`, such as `https://api.openai.com/v1`. `timeout` is that of
+    /// one request.
+    pub fn new(base_url: &str, name: &str, key: Option<String>, timeout: Duration) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(timeout)
+            .build()
+            .map_err(|error| Error::Refused(error.to_string()))?;
+        Ok(Self {
+            model: Model {
+                name: format!("openai/{name}"),
+                batch: BATCH,
+            },
+            name: name.to_owned(),
+            url: format!("{}/embeddings", base_url.trim_end_matches('/')),
+            key,
+            client,
+        })
+    }
+
+    async fn ask(&self, texts: &[String]) -> std::result::Result<Vec<Embedding>, Failure> {
+        let body = json!({ "model": self.name, "input": texts, "encoding_format": "float" });
+        let mut request = self.client.post(&self.url).json(&body);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let response = request.send().await.map_err(|error| {
+            let why = error.without_url().to_string();
+            Failure::again(Error::Unavailable(why))
+        })?;
+        let status = response.status();
+        let pause = response.headers().get(RETRY_AFTER);
+        let pause = pause.and_then(|value| value.to_str().ok()?.parse().ok());
+        if !status.is_success() {
+            let words: String = response.text().await.unwrap_or_default();
+            let words: String = words.chars().take(300).collect();
+            let why = format!("{status}: {words}");
+            return Err(match status {
+                StatusCode::TOO_MANY_REQUESTS => Failure {
+                    error: Error::Unavailable(why),
+                    pause: Some(Duration::from_secs(pause.unwrap_or(1))),
+                },
+                status if status.is_server_error() => Failure::again(Error::Unavailable(why)),
+                _ => Failure::end(Error::Refused(why)),
+            });
+        }
+        let answer: Answer = response
+            .json()
+            .await
+            .map_err(|error| Failure::again(Error::Unavailable(error.to_string())))?;
+        in_order(answer.data, texts.len()).map_err(Failure::end)
+    }
+}
+
+/// The embeddings in the order of their texts.
+fn in_order(mut items: Vec<Item>, count: usize) -> Result<Vec<Embedding>> {
+    items.sort_by_key(|item| item.index);
+    let dimensions = items.first().map_or(0, |item| item.embedding.len());
+    let whole = items.len() == count
+        && dimensions > 0
+        && items
+            .iter()
+            .enumerate()
+            .all(|(index, item)| item.index == index && item.embedding.len() == dimensions);
+    if !whole {
+        return Err(Error::Refused("not one embedding for each text".to_owned()));
+    }
+    Ok(items.into_iter().map(|item| unit(item.embedding)).collect())
+}
+
+/// Why a try failed, and when the next one is worth it.
+struct Failure {
+    error: Error,
+    pause: Option<Duration>,
+}
+
+impl Failure {
+    fn again(error: Error) -> Self {
+        Self {
+            error,
+            pause: Some(Duration::ZERO),
+        }
+    }
+
+    fn end(error: Error) -> Self {
+        Self { error, pause: None }
+    }
+}
+
+impl Embedder for OpenAi {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn embed(&self, texts: Vec<String>, purpose: Purpose) -> BoxFuture<'_, Result<Vec<Embedding>>> {
+        // Whoever searches does not wait for long.
+        let tries = if purpose == Purpose::Query { 1 } else { TRIES };
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(texts.len());
+            for batch in texts.chunks(BATCH) {
+                let mut attempt = 1;
+                all.extend(loop {
+                    match self.ask(batch).await {
+                        Ok(embeddings) => break embeddings,
+                        Err(Failure { error, pause }) => {
+                            let Some(pause) = pause.filter(|_| attempt < tries) else {
+                                return Err(error);
+                            };
+                            tracing::warn!(%error, attempt, "embedding again");
+                            let usual = Duration::from_millis(250) * 2_u32.pow(attempt);
+                            tokio::time::sleep(pause.max(usual).min(LONGEST_PAUSE)).await;
+                            attempt += 1;
+                        }
+                    }
+                });
+            }
+            Ok(all)
+        })
+    }
+}
