@@ -73,6 +73,10 @@ class Patchbay:
         path = f"{self._dispatch.run_path}/tools/{function}"
         return await self.call("POST", path, {"arguments": arguments}, key=key, timeout=seconds + TIMEOUT)
 
+    async def search(self, query: str) -> dict:
+        """Looks something up in the agent's files."""
+        return await self.call("POST", f"{self._dispatch.run_path}/search", {"query": query})
+
     async def report_tool(self, report: dict, key: str) -> None:
         """Puts a call that a participant has carried out onto the timeline."""
         await self.call("POST", f"{self._dispatch.run_path}/tool-calls", report, key=key)

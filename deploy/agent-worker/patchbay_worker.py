@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 SAMPLE_RATE = 48_000
 FRAME_SAMPLES = SAMPLE_RATE // 100
 AMPLITUDE = 8_000
-# Shapes of configurations that this worker understands; 1 had no tools.
-SCHEMAS = (1, 2)
+# Shapes of configurations that this worker understands; 1 had no tools, 2 no knowledge.
+SCHEMAS = (1, 2, 3)
 MAX_TURN_CHARACTERS = 20_000
 # Codes of the keys of a telephone (RFC 4733).
 DTMF_CODES = {key: code for code, key in enumerate("0123456789*#ABCD")}
@@ -106,6 +106,7 @@ class RunConfig:
     prompt: str
     greeting: str | None
     call: dict | None = None
+    knowledge: dict | None = None
 
 
 def read_config(answer: dict) -> RunConfig:
@@ -125,7 +126,14 @@ def read_config(answer: dict) -> RunConfig:
         prompt=answer["prompt"],
         greeting=answer["greeting"],
         call=answer.get("call"),
+        knowledge=configuration.get("knowledge"),
     )
+
+
+def passages(found: dict) -> str:
+    """What a search has found, as the model is told."""
+    hits = [{"text": hit["text"], "file": hit["file_name"], "page": hit["page"], "under": hit["headings"]} for hit in found["data"]]
+    return json.dumps(hits or "Nothing was found.", ensure_ascii=False)
 
 
 def attributes(dispatch: Dispatch, config: RunConfig) -> dict[str, str]:

@@ -13,7 +13,7 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 
 import providers
 from control_plane import Patchbay, Reporter
-from patchbay_worker import Dispatch, RunConfig, UsageMeter, turn
+from patchbay_worker import Dispatch, RunConfig, UsageMeter, passages, turn
 
 log = logging.getLogger("patchbay.worker")
 
@@ -21,6 +21,19 @@ log = logging.getLogger("patchbay.worker")
 PATIENCE = APIConnectOptions(max_retry=1, retry_interval=0.5, timeout=10.0)
 # Seconds that LiveKit takes off an RPC's time for the way there and back.
 ROUND_TRIP = 1.0
+
+
+# How a model asks for what its agent knows.
+SEARCH = {
+    "name": "search_knowledge",
+    "description": "Looks something up in the documents that you have been given. Ask in a full sentence.",
+    "parameters": {
+        "type": "object",
+        "properties": {"query": {"type": "string", "description": "The question."}},
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+}
 
 
 class Pipeline:
@@ -79,7 +92,7 @@ class Pipeline:
         self._listen()
         self._person = await self._ctx.wait_for_participant()
         await self._session.start(
-            agent=Agent(instructions=self._config.prompt, tools=[self._tool(spec) for spec in self._config.tools]),
+            agent=Agent(instructions=self._config.prompt, tools=self._tools()),
             room=self._ctx.room,
             record=False,
             # One who drops out may come back; the room's departure timeout decides.
@@ -136,6 +149,19 @@ class Pipeline:
         @self._ctx.room.on("disconnected")
         def on_disconnected(_: object) -> None:
             self._finish(None)
+
+    def _tools(self) -> list:
+        tools = [self._tool(spec) for spec in self._config.tools]
+        if self._config.knowledge is not None:
+            tools.append(function_tool(self._search, raw_schema=SEARCH))
+        return tools
+
+    async def _search(self, raw_arguments: dict[str, object], context: RunContext) -> str:
+        try:
+            return passages(await self._patchbay.search(str(raw_arguments.get("query", ""))[:2000]))
+        except Exception as error:
+            log.warning("nothing could be looked up: %s", error, extra=self._dispatch.ids)
+            raise ToolError("Nothing can be looked up at the moment.") from error
 
     def _tool(self, spec: dict):
         """A function of the model's: Patchbay calls it, or the person's client does."""

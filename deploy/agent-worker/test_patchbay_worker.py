@@ -15,6 +15,7 @@ from patchbay_worker import (
     UsageMeter,
     attributes,
     keys,
+    passages,
     read_config,
     tone_frames,
     turn,
@@ -73,7 +74,7 @@ class ConfigTest(unittest.TestCase):
         with self.assertRaises(ConfigError):
             read_config(answer(runtime={"kind": "realtime"}))
         newer = answer()
-        newer["configuration"]["schema"] = 3
+        newer["configuration"]["schema"] = 4
         with self.assertRaises(ConfigError):
             read_config(newer)
 
@@ -136,6 +137,19 @@ class ToneTest(unittest.TestCase):
     def test_no_length_is_silence(self):
         self.assertEqual(list(tone_frames(880, 0)), [])
 
+
+class KnowledgeTest(unittest.TestCase):
+    def test_the_model_is_told_what_was_found_and_where(self):
+        hit = {"text": "Nine to six.", "file_name": "a.pdf", "page": 2, "headings": ["Hours"], "score": 1.0}
+        told = json.loads(passages({"data": [hit]}))
+        self.assertEqual(told, [{"text": "Nine to six.", "file": "a.pdf", "page": 2, "under": ["Hours"]}])
+        self.assertIn("Nothing", passages({"data": []}))
+
+    def test_knowledge_is_read_where_there_is_some(self):
+        known = answer()
+        self.assertIsNone(read_config(known).knowledge)
+        known["configuration"] |= {"schema": 3, "knowledge": {"top_k": 5}}
+        self.assertEqual(read_config(known).knowledge, {"top_k": 5})
 
 if __name__ == "__main__":
     unittest.main()

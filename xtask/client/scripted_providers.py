@@ -18,7 +18,11 @@ import wave
 from aiohttp import web
 
 HEARD = "Where is my order A-17?"
-ARGUMENTS = {"find_order": {"number": "A-17"}, "open_page": {"page": "orders/A-17"}}
+ARGUMENTS = {
+    "find_order": {"number": "A-17"},
+    "open_page": {"page": "orders/A-17"},
+    "search_knowledge": {"query": "How are parcels shipped?"},
+}
 VOICE_HZ = 660
 RATE = 24_000
 LOUD = 200

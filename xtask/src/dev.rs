@@ -112,6 +112,8 @@ pub fn start_binary(
         .env("PATCHBAY_ALLOW_RLS_BYPASS", "true")
         .env("PATCHBAY_PROVIDER_URLS", format!("{scripted_url}/v1"))
         .env("PATCHBAY_OUTBOUND_ALLOW", "127.0.0.0/8")
+        .env("PATCHBAY_STORAGE_DIRECTORY", folder.join("objects"))
+        .env("PATCHBAY_EMBEDDING_DIRECTORY", &tools.model)
         .envs(settings.iter().copied());
     let mut api = Server::start("the api", &mut command, &log)?;
     let client = Client::new(&base, "");

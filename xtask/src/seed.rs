@@ -81,6 +81,17 @@ impl Client {
         read(path, response)
     }
 
+    /// POSTs a file as it is.
+    pub fn upload(&self, path: &str, bytes: &[u8]) -> Result<Value> {
+        let response = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/octet-stream")
+            .send(bytes)?;
+        read(path, response)
+    }
+
     /// GETs JSON.
     pub fn get(&self, path: &str) -> Result<Value> {
         let response = self
@@ -134,17 +145,19 @@ pub fn seed(base: &str, operator_key: &str, slug: &str) -> Result<Seeded> {
         "greeting_tone": { "frequency_hz": 880, "duration_ms": 400 },
         "limits": { "max_duration_seconds": 600 },
     });
-    let agent = agent(&client, &tenant, "reception", &runtime, &[])?;
+    let agent = agent(&client, &tenant, "reception", &runtime, &[], &Value::Null)?;
     Ok(Seeded { tenant, key, agent })
 }
 
-/// An agent with a prompt, this runtime config and these versions of tools, its binding active.
+/// An agent with a prompt, this runtime config, these versions of tools and these settings of knowledge,
+/// its binding active.
 pub fn agent(
     client: &Client,
     tenant: &str,
     name: &str,
     runtime: &Value,
     tools: &[&str],
+    knowledge: &Value,
 ) -> Result<String> {
     let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
     let prompt = json!({
@@ -158,6 +171,7 @@ pub fn agent(
     let agent = text(&agent, "/id")?.to_owned();
     let binding = json!({
         "prompt_version_id": prompt, "runtime_config_version_id": config, "tool_version_ids": tools,
+        "knowledge": knowledge,
     });
     let path = at(&format!("agents/{agent}/bindings"));
     let binding = client.post(&path, &binding)?;

@@ -38,7 +38,9 @@ pub fn tell(talk: &Talk<'_>) -> Result<()> {
         "concierge",
         &pipeline(talk.scripted),
         &[&tool],
+        &json!({ "top_k": 1 }),
     )?;
+    knows(talk, &agent)?;
     let session = json!({ "agent_id": agent, "variables": { "company": "Acme" }, "start": true });
     let session = client.post(&at("sessions"), &session)?;
     let path = at(&format!("sessions/{}", text(&session, "/id")?));
@@ -49,6 +51,32 @@ pub fn tell(talk: &Talk<'_>) -> Result<()> {
     client.post(&format!("{path}/stop"), &json!({ "reason": "demo_over" }))?;
     print_transcript(&list(client, &format!("{path}/transcript"))?)?;
     print_timeline(&list(client, &format!("{path}/events?limit=100"))?)
+}
+
+/// A handbook that the agent knows from here on.
+fn knows(talk: &Talk<'_>, agent: &str) -> Result<()> {
+    const HANDBOOK: &str = "# Shipping\n\nParcels travel by rail and arrive within two working days.\n\n\
+        # Opening hours\n\nThe shop opens at nine, from Tuesday to Saturday.\n";
+    let (story, client) = (talk.story, talk.client);
+    let at = |rest: &str| format!("/api/tenants/{}/{rest}", talk.tenant);
+    let path = at("files?name=handbook.md&ingest=true");
+    let file = client.upload(&path, HANDBOOK.as_bytes())?;
+    let file = text(&file, "/id")?;
+    wait_for_state(client, &at(&format!("files/{file}/status")), "done")?;
+    client.post(
+        &at(&format!("agents/{agent}/files")),
+        &json!({ "file_ids": [file] }),
+    )?;
+    let question = json!({ "query": "When can I come by?", "agent_id": agent, "limit": 1 });
+    let found = client.post(&at("search"), &question)?;
+    let passage = text(&found, "/data/0/text")?;
+    ensure!(
+        passage.contains("at nine"),
+        "the handbook does not answer: {found}"
+    );
+    story.tell("a handbook is read and attached; asked \"When can I come by?\", it answers:");
+    story.tell(&format!("  {}", passage.replace('\n', " ")));
+    Ok(())
 }
 
 fn find_order(scripted: &str) -> Value {
@@ -104,6 +132,10 @@ fn print_timeline(events: &[Value]) -> Result<()> {
         let more = match (call["function_name"].as_str(), call["status"].as_str()) {
             (Some(name), Some(status)) => format!("{name} {status} in {} ms", call["duration_ms"]),
             (Some(name), None) => name.to_owned(),
+            _ if event["search"].is_object() => format!(
+                "{} passages",
+                event["search"]["chunk_ids"].as_array().map_or(0, Vec::len)
+            ),
             _ => event["participant"]
                 .as_str()
                 .or(event["reason"].as_str())
@@ -122,6 +154,12 @@ fn print_timeline(events: &[Value]) -> Result<()> {
     ensure!(
         events.iter().any(|event| finished(&event)),
         "the tool call is not on the timeline"
+    );
+    ensure!(
+        events
+            .iter()
+            .any(|event| event["kind"] == "knowledge.searched"),
+        "what was looked up is not on the timeline"
     );
     Ok(())
 }

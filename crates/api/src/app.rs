@@ -1,15 +1,17 @@
 //! What every request and every loop shares.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use patchbay_domain::{ApiKeyId, Clock, session::Timings};
+use patchbay_domain::{ApiKeyId, Clock, TenantId, session::Timings};
 use patchbay_livekit::LiveKit;
 use patchbay_outbound::{Network, Policy};
 use patchbay_persistence::{Db, PoolSettings};
+use patchbay_storage::Store;
+use patchbay_vectors::Embedder;
 use tokio::sync::Notify;
 
 use crate::{keyring::KeyRing, rates::RateLimits, settings::Settings};
@@ -32,10 +34,16 @@ pub struct App {
     pub policy: Policy,
     /// Calls of tools.
     pub outbound: patchbay_outbound::Client,
+    /// Where files are kept, if anywhere.
+    pub store: Option<Store>,
+    /// What embeds texts, if anything.
+    pub embedder: Option<Arc<dyn Embedder>>,
     /// Rate limits of this process.
     pub rates: RateLimits,
     /// Told when a job may be due.
     pub job_due: Notify,
+    /// Told when an ingest may be due.
+    pub ingest_due: Notify,
     /// Told when a webhook event is stored.
     pub event_stored: Notify,
     /// When the process started.
@@ -43,11 +51,31 @@ pub struct App {
     /// Set when the process is asked to end: readiness fails from then on.
     pub draining: std::sync::atomic::AtomicBool,
     used_keys: Mutex<HashSet<ApiKeyId>>,
+    searched: Mutex<HashMap<TenantId, Searched>>,
+}
+
+/// What was searched and embedded since it was last written down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Searched {
+    /// Searches.
+    pub searches: i64,
+    /// Seconds that the model worked.
+    pub embedding_seconds: f64,
 }
 
 impl App {
-    /// The state for these settings. Connects to nothing yet.
+    /// The state for these settings. Connects to nothing yet, but loads a local model.
     pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let embedder = settings.knowledge.embedder()?;
+        Self::with_embedder(settings, clock, embedder)
+    }
+
+    /// The same with a model that is loaded already.
+    pub fn with_embedder(
+        settings: Settings,
+        clock: Clock,
+        embedder: Option<Arc<dyn Embedder>>,
+    ) -> anyhow::Result<Self> {
         let db = Db::new(
             &settings.database_url,
             &PoolSettings {
@@ -69,6 +97,8 @@ impl App {
             policy,
             timings: settings.timings(),
             keyring: settings.keyring()?,
+            store: settings.knowledge.store()?,
+            embedder,
             rates: RateLimits::new(
                 settings.key_limits,
                 settings.tenant_limits,
@@ -80,10 +110,12 @@ impl App {
             livekit,
             clock,
             job_due: Notify::new(),
+            ingest_due: Notify::new(),
             event_stored: Notify::new(),
             started: Instant::now(),
             draining: false.into(),
             used_keys: Mutex::default(),
+            searched: Mutex::default(),
         })
     }
 
@@ -93,6 +125,19 @@ impl App {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id);
+    }
+
+    /// Counts searches, and seconds that the model worked; written in batches.
+    pub fn note_searched(&self, tenant: TenantId, searches: i64, embedding_seconds: f64) {
+        let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = searched.entry(tenant).or_default();
+        entry.searches += searches;
+        entry.embedding_seconds += embedding_seconds;
+    }
+
+    /// What was searched since the last call.
+    pub fn take_searched(&self) -> HashMap<TenantId, Searched> {
+        std::mem::take(&mut *self.searched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The keys used since the last call.

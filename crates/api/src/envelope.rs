@@ -86,8 +86,16 @@ pub async fn envelope<B: MessageBody + 'static>(
 fn limit(request: &ServiceRequest) -> Duration {
     let app = request.app_data::<web::Data<App>>();
     let limit = app.map_or(Duration::MAX, |app| app.settings.request_timeout.into());
+    let pattern = request.match_pattern().unwrap_or_default();
+    if request.method() == actix_web::http::Method::POST && pattern.ends_with("/{tenant_id}/files")
+    {
+        let upload = app.map_or(Duration::MAX, |app| {
+            app.settings.knowledge.upload_timeout.into()
+        });
+        return limit.saturating_add(upload);
+    }
     let waits = |pattern: String| WAITS.iter().any(|end| pattern.ends_with(end));
-    if request.match_pattern().is_some_and(waits) {
+    if waits(pattern) {
         limit + Duration::from_secs(MAX_TIMEOUT_SECONDS.into())
     } else {
         limit

@@ -61,6 +61,10 @@ pub enum Code {
     CallLimitReached,
     NumberMapped,
     MappingDisabled,
+    StorageNotConfigured,
+    EmbeddingsNotConfigured,
+    IngestRunning,
+    RangeNotSatisfiable,
     Closed,
     Erased,
     PreconditionFailed,
@@ -125,6 +129,20 @@ impl Code {
             Self::TrunkInUse => ("trunk_in_use", 409, "A live call uses the trunk"),
             Self::NumberMapped => ("number_mapped", 409, "The number has a mapping"),
             Self::MappingDisabled => ("mapping_disabled", 409, "The mapping is disabled"),
+            Self::StorageNotConfigured => (
+                "storage_not_configured",
+                409,
+                "The installation keeps no files",
+            ),
+            Self::EmbeddingsNotConfigured => (
+                "embeddings_not_configured",
+                409,
+                "The installation has no embedding model",
+            ),
+            Self::IngestRunning => ("ingest_running", 409, "The file is being ingested"),
+            Self::RangeNotSatisfiable => {
+                ("range_not_satisfiable", 416, "The range is not in the file")
+            }
             Self::Closed => ("closed", 409, "Nobody answers at this time"),
             Self::CallNotAnswered => ("call_not_answered", 409, "Nobody has answered the call"),
             Self::CallOver => ("call_over", 409, "The call is over"),
@@ -412,6 +430,26 @@ impl From<patchbay_persistence::Error> for ApiError {
             },
             Error::Other(cause) => Self::internal(cause),
         }
+    }
+}
+
+impl From<patchbay_storage::Error> for ApiError {
+    fn from(error: patchbay_storage::Error) -> Self {
+        tracing::warn!(%error, "the object store failed");
+        Self::new(
+            Code::Unavailable,
+            "The object store is unreachable or refuses.",
+        )
+    }
+}
+
+impl From<patchbay_vectors::Error> for ApiError {
+    fn from(error: patchbay_vectors::Error) -> Self {
+        tracing::warn!(%error, "no embedding");
+        Self::new(
+            Code::Unavailable,
+            "The embedding model is busy, unreachable or refuses.",
+        )
     }
 }
 

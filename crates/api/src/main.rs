@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use patchbay_api::{
     app::App,
+    flows::extraction,
     routes,
     server::Server,
     settings::{OwnerSettings, Settings},
@@ -33,6 +34,9 @@ enum Command {
     CheckConfig(Box<Settings>),
     /// Seal all secrets anew with the first of PATCHBAY_SECRET_KEYS.
     RotateSecrets(Box<Settings>),
+    /// Get the text out of a file: from standard input to standard output, within limits.
+    #[command(hide = true)]
+    Extract(extraction::Task),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -40,11 +44,21 @@ enum Command {
 /// A setting is wrong.
 const WRONG_SETTING: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command {
+    // It has neither runtime nor network: it reads what strangers have made.
+    if let Command::Extract(task) = cli.command {
+        return ended(extraction::work(task));
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Err(error) => ended(Err(error.into())),
+    }
+}
+
+async fn run(command: Command) -> ExitCode {
+    let outcome = match command {
         Command::Serve(settings) => match settings.check() {
             Ok(()) => serve(*settings).await,
             Err(fault) => return wrong_setting(&fault),
@@ -58,8 +72,13 @@ async fn main() -> ExitCode {
             Err(fault) => return wrong_setting(&fault),
         },
         Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
+        Command::Extract(task) => extraction::work(task),
         Command::Openapi => print_document(),
     };
+    ended(outcome)
+}
+
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -110,7 +129,10 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
     );
     let probe = vec!["readiness-probe".to_owned()];
     app.livekit.list_rooms(probe).await.context("LIVEKIT_URL")?;
-    println!("The settings are good, and PostgreSQL and LiveKit answer.");
+    if let Some(store) = &app.store {
+        store.ping().await.context("the object store")?;
+    }
+    println!("The settings are good, and what they point at answers.");
     Ok(())
 }
 

@@ -143,6 +143,9 @@ fn cors(settings: &Settings) -> Cors {
             "ratelimit",
             "ratelimit-policy",
             "idempotency-replayed",
+            "content-disposition",
+            "content-range",
+            "accept-ranges",
         ])
         .block_on_origin_mismatch(false)
         .max_age(600);

@@ -1,7 +1,9 @@
 //! What a session's timeline says: kinds of events, and the facts of each.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{AgentRunId, CallId, Clock, SessionId, ToolCallId};
+use patchbay_domain::{
+    AgentRunId, CallId, Clock, SessionId, ToolCallId, knowledge::SearchMode, text::Text,
+};
 use patchbay_persistence::{TenantTx, timeline};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,6 +29,23 @@ pub struct Facts {
     /// The tool call that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call: Option<ToolCallFacts>,
+    /// The search that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchFacts>,
+}
+
+/// What is told of a search in an agent's files: never the question or the texts.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"mode": "hybrid", "chunk_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0:1:4"], "duration_ms": 11}))]
+pub struct SearchFacts {
+    /// How it was searched.
+    pub mode: SearchMode,
+    /// What the model was given, best first: file, generation and place of each chunk.
+    #[schema(max_items = 100, value_type = Vec<Text<1, 64>>)]
+    pub chunk_ids: Vec<String>,
+    /// Milliseconds it took.
+    #[schema(minimum = 0, maximum = 600_000)]
+    pub duration_ms: u32,
 }
 
 /// How a tool call ended.

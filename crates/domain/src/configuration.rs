@@ -5,17 +5,21 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use crate::{Invalid, api_key::hex, prompt::PromptSpec, runtime::RuntimeSpec, tool::ToolSpec};
+use crate::{
+    Invalid, api_key::hex, knowledge::KnowledgeSettings, prompt::PromptSpec, runtime::RuntimeSpec,
+    tool::ToolSpec,
+};
 
-/// The schema number of [`Configuration`]; a change of its shape gets the next one. 1 had no tools.
-pub const SCHEMA: u32 = 2;
+/// The schema number of [`Configuration`]; a change of its shape gets the next one. 1 had no tools, 2 no
+/// knowledge.
+pub const SCHEMA: u32 = 3;
 
 /// Everything a worker needs to act as the agent, but what belongs to one session alone
 /// (variables and the rendered prompt). Equal content has an equal digest.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Configuration {
-    /// Shape of this document; 2 today, and 1 in those from before there were tools.
-    #[schema(example = 2, minimum = 1, maximum = 1000)]
+    /// Shape of this document; 3 today, 2 in those from before there was knowledge, and 1 before there were tools.
+    #[schema(example = 3, minimum = 1, maximum = 1000)]
     pub schema: u32,
     /// LiveKit agent name that the job is dispatched to.
     #[schema(example = "patchbay-agent", max_length = 200)]
@@ -28,6 +32,10 @@ pub struct Configuration {
     #[serde(default)]
     #[schema(max_items = 50)]
     pub tools: Vec<ToolSpec>,
+    /// How the agent's files are searched; null where they are not.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub knowledge: Option<KnowledgeSettings>,
 }
 
 impl Configuration {

@@ -72,6 +72,12 @@ pub enum Scope {
     InboundMappingsRead,
     /// Change what happens to calls in.
     InboundMappingsWrite,
+    /// Read files, what is known of them and which agents have them.
+    FilesRead,
+    /// Upload, change, ingest, attach and delete files.
+    FilesWrite,
+    /// Search in files.
+    SearchRead,
     /// Read what happened, in figures.
     MetricsRead,
     /// Read the audit trail.
@@ -79,7 +85,7 @@ pub enum Scope {
 }
 
 /// Every scope with its name on the wire.
-const NAMES: [(Scope, &str); 30] = [
+const NAMES: [(Scope, &str); 33] = [
     (Scope::Operator, "operator"),
     (Scope::Worker, "worker"),
     (Scope::TenantRead, "tenant:read"),
@@ -108,6 +114,9 @@ const NAMES: [(Scope, &str); 30] = [
     (Scope::SipTrunksWrite, "sip-trunks:write"),
     (Scope::InboundMappingsRead, "inbound-mappings:read"),
     (Scope::InboundMappingsWrite, "inbound-mappings:write"),
+    (Scope::FilesRead, "files:read"),
+    (Scope::FilesWrite, "files:write"),
+    (Scope::SearchRead, "search:read"),
     (Scope::MetricsRead, "metrics:read"),
     (Scope::AuditRead, "audit:read"),
 ];

@@ -27,6 +27,7 @@ pub struct Binding {
     pub note: String,
     pub author: String,
     pub created_at: DateTime<Utc>,
+    pub knowledge: Option<Value>,
 }
 
 /// One entry of the history: from `activated_at` on, this binding was the active one.

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use patchbay_domain::TenantId;
@@ -22,6 +22,12 @@ pub const ROOM_SWEEP: &str = "room_sweep";
 pub const SIP_OBJECT: &str = "sip_object";
 /// Look for SIP objects that LiveKit has lost, and for some of ours that it should not have.
 pub const SIP_SWEEP: &str = "sip_sweep";
+/// Make a file searchable.
+pub const INGEST: &str = "ingest";
+/// Settle what is in the object store under an id.
+pub const OBJECT: &str = "object";
+/// Compare the object store with what is recorded.
+pub const OBJECT_SWEEP: &str = "object_sweep";
 /// Delete what has aged out.
 pub const PURGE: &str = "purge";
 
@@ -91,17 +97,17 @@ pub async fn seed(
     Ok(())
 }
 
-/// Claims up to `limit` due jobs until `lease`.
+/// Claims up to `limit` due jobs until `lease`: ingests, which take long, or all others.
 pub async fn claim(
     connection: &mut AsyncPgConnection,
-    now: DateTime<Utc>,
-    lease: DateTime<Utc>,
+    (now, lease): (DateTime<Utc>, DateTime<Utc>),
     limit: i64,
+    ingests: bool,
 ) -> Result<Vec<Job>> {
     Ok(diesel::sql_query(
         "WITH due AS (
              SELECT kind, subject_id FROM jobs
-             WHERE run_at <= $1 AND dead_at IS NULL
+             WHERE run_at <= $1 AND dead_at IS NULL AND (kind = 'ingest') = $4
                AND (claimed_until IS NULL OR claimed_until < $1)
              ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED
          )
@@ -113,6 +119,7 @@ pub async fn claim(
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease)
     .bind::<BigInt, _>(limit)
+    .bind::<Bool, _>(ingests)
     .load(connection)
     .await?)
 }
@@ -173,13 +180,15 @@ pub async fn release(
     Ok(())
 }
 
-/// When the next job is due that nobody has claimed.
+/// When the next job is due that nobody has claimed: an ingest, or any other.
 pub async fn next_due(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
+    ingests: bool,
 ) -> Result<Option<DateTime<Utc>>> {
     Ok(jobs::table
         .filter(jobs::dead_at.is_null())
+        .filter(jobs::kind.eq(INGEST).eq(ingests))
         .filter(
             jobs::claimed_until
                 .is_null()

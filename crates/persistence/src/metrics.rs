@@ -233,6 +233,41 @@ pub async fn tool_calls(tx: &mut TenantTx, span: &Span) -> Result<Vec<ToolCalls>
     counted(tx, query, span).await
 }
 
+/// What was uploaded, made searchable and looked for in one bucket.
+#[derive(Clone, Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Knowledge {
+    #[diesel(sql_type = Integer)]
+    pub bucket: i32,
+    #[diesel(sql_type = BigInt)]
+    pub files: i64,
+    #[diesel(sql_type = BigInt)]
+    pub bytes: i64,
+    #[diesel(sql_type = BigInt)]
+    pub chunks: i64,
+    #[diesel(sql_type = BigInt)]
+    pub searches: i64,
+    #[diesel(sql_type = Double)]
+    pub embedding_seconds: f64,
+}
+
+/// Files by when they were uploaded, chunks by when their ingest ended, searches by their time.
+pub async fn knowledge(tx: &mut TenantTx, span: &Span) -> Result<Vec<Knowledge>> {
+    let query = "SELECT width_bucket(at, $4) AS bucket, sum(files)::bigint AS files, sum(bytes)::bigint AS bytes,
+                sum(chunks)::bigint AS chunks, sum(searches)::bigint AS searches, sum(seconds) AS embedding_seconds
+         FROM (
+             SELECT created_at AS at, 1 AS files, size AS bytes, 0 AS chunks, 0 AS searches, 0::float8 AS seconds
+             FROM files WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3
+             UNION ALL
+             SELECT finished_at, 0, 0, chunks, 0, 0
+             FROM ingests WHERE tenant_id = $1 AND finished_at >= $2 AND finished_at < $3 AND state = 'done'
+             UNION ALL
+             SELECT at, 0, 0, 0, searches, embedding_seconds
+             FROM knowledge_usage WHERE tenant_id = $1 AND at >= $2 AND at < $3
+         ) AS told GROUP BY 1";
+    counted(tx, query, span).await
+}
+
 /// The rows of a statement that has the tenant, the span and its buckets as $1 to $4.
 async fn counted<T>(tx: &mut TenantTx, query: impl Into<String>, span: &Span) -> Result<Vec<T>>
 where

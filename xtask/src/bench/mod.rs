@@ -3,6 +3,7 @@
 mod load;
 mod metrics;
 mod read;
+mod search;
 mod tenants;
 mod tools;
 mod writes;
@@ -33,12 +34,13 @@ pub struct Bench<'a> {
 type Measure = fn(&Bench<'_>) -> Result<()>;
 
 /// What can be measured, in order.
-const ALL: [(&str, Measure); 5] = [
+const ALL: [(&str, Measure); 6] = [
     ("read", read::measure),
     ("writes", writes::measure),
     ("tools", tools::measure),
     ("tenants", tenants::measure),
     ("metrics", metrics::measure),
+    ("search", search::measure),
 ];
 
 /// The command.

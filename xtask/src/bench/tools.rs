@@ -27,7 +27,14 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     });
     let tool = seed::version(&client, &at("tools"), "find order", &tool)?;
     let runtime = json!({ "kind": "echo" });
-    let agent = seed::agent(&client, &seeded.tenant, "with a tool", &runtime, &[&tool])?;
+    let agent = seed::agent(
+        &client,
+        &seeded.tenant,
+        "with a tool",
+        &runtime,
+        &[&tool],
+        &serde_json::Value::Null,
+    )?;
     let body = json!({ "agent_id": agent, "variables": { "company": "Acme" }, "start": true });
     let session = client.post(&at("sessions"), &body)?;
     let runs = at(&format!("sessions/{}/agent-runs", text(&session, "/id")?));

@@ -10,7 +10,7 @@ use super::Shutdown;
 use crate::{
     app::App,
     error::ApiError,
-    flows::{purge, sip_sync, sync},
+    flows::{ingest, objects, purge, sip_sync, sync},
 };
 
 /// Jobs that run at a time.
@@ -18,13 +18,37 @@ const PARALLEL: usize = 32;
 /// Longest pause between two tries.
 const MAX_BACKOFF: TimeDelta = TimeDelta::seconds(15);
 
-/// The loop: claim what is due, run it, wait for a notification or the poll.
-pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
-    let slots = Arc::new(Semaphore::new(PARALLEL));
-    let mut seeded = false;
+/// Which jobs a loop runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// Ingests, which take long and must not keep others waiting.
+    Ingests,
+    /// All others.
+    Others,
+}
+
+/// The loop of all jobs but ingests.
+pub async fn run(app: Arc<App>, shutdown: Shutdown) {
+    work_off(app, shutdown, Lane::Others, PARALLEL).await;
+}
+
+/// The loop of ingests.
+pub async fn run_ingests(app: Arc<App>, shutdown: Shutdown) {
+    let parallel = app.settings.knowledge.ingest_parallel.max(1);
+    work_off(app, shutdown, Lane::Ingests, parallel).await;
+}
+
+/// Claims what is due, runs it, waits for a notification or the poll.
+async fn work_off(app: Arc<App>, mut shutdown: Shutdown, lane: Lane, parallel: usize) {
+    let slots = Arc::new(Semaphore::new(parallel));
+    let due = match lane {
+        Lane::Ingests => &app.ingest_due,
+        Lane::Others => &app.job_due,
+    };
+    let mut seeded = lane == Lane::Ingests;
     while !*shutdown.borrow() {
         seeded = seeded || seed(&app).await;
-        match claim(&app, slots.available_permits()).await {
+        match claim(&app, lane, slots.available_permits()).await {
             Ok(claimed) if !claimed.is_empty() => {
                 for job in claimed {
                     let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -44,23 +68,32 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
         // With every slot taken there is nothing to ask for until one is given back.
         let pause = match slots.available_permits() {
             0 => app.settings.job_poll.into(),
-            _ => pause(&app).await,
+            _ => pause(&app, lane).await,
         };
         tokio::select! {
-            () = app.job_due.notified() => {}
+            () = due.notified() => {}
             () = tokio::time::sleep(pause) => {}
             _ = shutdown.changed() => {}
         }
     }
     // What runs is left to finish; what does not is claimed anew when its lease ends.
-    let _ = timeout(Duration::from_secs(10), slots.acquire_many(PARALLEL as u32)).await;
+    let _ = timeout(
+        Duration::from_secs(10),
+        slots.acquire_many(u32::try_from(parallel).unwrap_or(1)),
+    )
+    .await;
 }
 
 /// Makes sure of the periodic jobs; false where the database could not be asked.
 async fn seed(app: &App) -> bool {
     let seeded = async {
         let mut connection = app.db.connection().await?;
-        for kind in [jobs::ROOM_SWEEP, jobs::SIP_SWEEP, jobs::PURGE] {
+        for kind in [
+            jobs::ROOM_SWEEP,
+            jobs::SIP_SWEEP,
+            jobs::OBJECT_SWEEP,
+            jobs::PURGE,
+        ] {
             jobs::seed(&mut connection, kind, app.clock.now()).await?;
         }
         Ok::<_, patchbay_persistence::Error>(())
@@ -73,11 +106,11 @@ async fn seed(app: &App) -> bool {
 }
 
 /// Until the next job is due, but never longer than the poll.
-async fn pause(app: &App) -> Duration {
+async fn pause(app: &App, lane: Lane) -> Duration {
     let poll = app.settings.job_poll.into();
     let due = async {
         let mut connection = app.db.connection().await?;
-        jobs::next_due(&mut connection, app.clock.now()).await
+        jobs::next_due(&mut connection, app.clock.now(), lane == Lane::Ingests).await
     };
     match due.await {
         Ok(Some(due)) => {
@@ -93,10 +126,11 @@ fn lease(app: &App) -> DateTime<Utc> {
     app.clock.now() + Duration::from(app.settings.job_lease)
 }
 
-async fn claim(app: &App, free: usize) -> patchbay_persistence::Result<Vec<Job>> {
+async fn claim(app: &App, lane: Lane, free: usize) -> patchbay_persistence::Result<Vec<Job>> {
     let limit = i64::try_from(free.min(16)).unwrap_or_default();
+    let times = (app.clock.now(), lease(app));
     let mut connection = app.db.connection().await?;
-    jobs::claim(&mut connection, app.clock.now(), lease(app), limit).await
+    jobs::claim(&mut connection, times, limit, lane == Lane::Ingests).await
 }
 
 async fn run_one(app: &Arc<App>, mut job: Job) {
@@ -127,6 +161,7 @@ async fn run_one(app: &Arc<App>, mut job: Job) {
         tracing::warn!(%error, "a job could not be given back; its lease will end");
     }
     app.job_due.notify_one();
+    app.ingest_due.notify_one();
 }
 
 /// 0.25 s, doubled with every attempt.
@@ -164,6 +199,22 @@ async fn work(app: &Arc<App>, job: &Job) -> Result<Option<DateTime<Utc>>, String
             sip_sync::sweep(app).await.map_err(|e| e.to_string())?;
             Ok(Some(app.clock.now() + app.timings.reconcile))
         }
+        (jobs::INGEST, Some(tenant)) => {
+            let id = patchbay_domain::FileId::new(job.subject_id);
+            let done = ingest::run(app, tenant, id).await;
+            done.map_err(|e| e.to_string())?;
+            Ok(None)
+        }
+        (jobs::OBJECT, Some(tenant)) => {
+            let id = patchbay_domain::ObjectId::new(job.subject_id);
+            objects::settle(app, tenant, id)
+                .await
+                .map_err(|e| e.to_string())
+        }
+        (jobs::OBJECT_SWEEP, _) => {
+            objects::sweep(app).await.map_err(|e| e.to_string())?;
+            Ok(Some(app.clock.now() + app.settings.purge_interval.delta()))
+        }
         (jobs::PURGE, _) => {
             purge::purge(app).await.map_err(|e| e.to_string())?;
             Ok(Some(app.clock.now() + app.settings.purge_interval.delta()))
@@ -182,6 +233,7 @@ pub async fn listen(app: Arc<App>, mut shutdown: Shutdown) {
                 Ok(mut listener) => {
                     while listener.next().await.is_some() {
                         app.job_due.notify_one();
+                        app.ingest_due.notify_one();
                     }
                 }
                 Err(error) => tracing::debug!(%error, "not listening; jobs are polled for"),

@@ -1,8 +1,10 @@
-//! Notes when API keys were last used, in batches, and forgets rate limits that nobody is near.
+//! Notes when API keys were last used and what was searched, in batches, and forgets rate limits that
+//! nobody is near.
 
 use std::{sync::Arc, time::Duration};
 
-use patchbay_persistence::api_keys;
+use chrono::{DurationRound as _, TimeDelta};
+use patchbay_persistence::{api_keys, knowledge_usage};
 
 use super::Shutdown;
 use crate::app::App;
@@ -29,8 +31,26 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
                 tracing::warn!(%error, "the use of keys was not noted");
             }
         }
+        note_searched(&app).await;
         if *shutdown.borrow() {
             return;
+        }
+    }
+}
+
+async fn note_searched(app: &App) {
+    let now = app.clock.now();
+    let at = now.duration_trunc(TimeDelta::minutes(15)).unwrap_or(now);
+    for (tenant, searched) in app.take_searched() {
+        let noted = async {
+            let mut tx = app.db.begin(tenant).await?;
+            let amount = (searched.searches, searched.embedding_seconds);
+            knowledge_usage::add(&mut tx, at, amount).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "searches were not counted; they are counted later");
+            app.note_searched(tenant, searched.searches, searched.embedding_seconds);
         }
     }
 }

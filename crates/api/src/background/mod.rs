@@ -17,6 +17,7 @@ pub type Shutdown = watch::Receiver<bool>;
 pub fn start(app: &Arc<App>, shutdown: &Shutdown) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     loops.spawn(jobs::run(Arc::clone(app), shutdown.clone()));
+    loops.spawn(jobs::run_ingests(Arc::clone(app), shutdown.clone()));
     loops.spawn(jobs::listen(Arc::clone(app), shutdown.clone()));
     loops.spawn(webhooks::run(Arc::clone(app), shutdown.clone()));
     loops.spawn(keys::run(Arc::clone(app), shutdown.clone()));

@@ -34,6 +34,15 @@ struct Keyed {
 }
 
 impl IdempotencyKey {
+    /// The same for a body that is known by its digest only after it was streamed.
+    pub fn over(mut self, digest: &[u8; 32]) -> Self {
+        if let Some(keyed) = &mut self.0 {
+            let fingerprint = Sha256::new_with_prefix(&keyed.path).chain_update(digest);
+            keyed.fingerprint = fingerprint.finalize().to_vec();
+        }
+        self
+    }
+
     /// What the key stands for when this actor sends it.
     pub fn claim(&self, actor: &Actor) -> Option<Claim> {
         self.0.as_ref().map(|keyed| Claim {

@@ -9,6 +9,7 @@ mod list;
 mod path;
 mod request;
 pub mod scopes;
+mod upload;
 
 pub use caller::{Actor, Caller};
 pub use idempotency::{BodyDigest, IDEMPOTENCY_KEY, IdempotencyKey};
@@ -18,3 +19,4 @@ pub use json::{Json, OptionalJson, Patch, read as read_body};
 pub use list::{List, NoFilter, Query};
 pub use path::Path;
 pub use request::RequestMeta;
+pub use upload::{Upload, UploadQuery, digest as upload_digest};

@@ -81,6 +81,12 @@ permission! {
     InboundMappingsRead = InboundMappingsRead;
     /// Change inbound mappings.
     InboundMappingsWrite = InboundMappingsWrite;
+    /// Read files.
+    FilesRead = FilesRead;
+    /// Upload, change and delete files.
+    FilesWrite = FilesWrite;
+    /// Search in files.
+    SearchRead = SearchRead;
     /// Read metrics.
     MetricsRead = MetricsRead;
     /// Read the audit trail.

@@ -5,10 +5,15 @@
 //! takes the next step. Nothing external ever happens inside a transaction.
 
 pub mod calls;
+pub mod extraction;
+pub mod files;
 pub mod inbound;
+pub mod ingest;
+pub mod objects;
 pub mod purge;
 pub mod record;
 pub mod room_events;
+pub mod search;
 pub mod secrets;
 pub mod sessions;
 pub mod sip_sync;

@@ -185,6 +185,8 @@ async fn resolve(
         .collect::<std::result::Result<_, _>>()
         .map_err(ApiError::internal)?;
     tools.sort_by(|a, b| a.function_name.cmp(&b.function_name));
+    let knowledge = binding.knowledge.map(serde_json::from_value).transpose();
+    let knowledge = knowledge.map_err(ApiError::internal)?;
     let rendered = prompt.render(variables);
     let rendered = rendered.map_err(|found| ApiError::invalid_within("/variables", found))?;
     let configuration = Configuration {
@@ -193,6 +195,7 @@ async fn resolve(
         prompt,
         runtime,
         tools,
+        knowledge,
     };
     Ok((configuration, rendered))
 }

@@ -148,6 +148,15 @@ impl Operation {
         }
     }
 
+    /// Says that an answer is bytes.
+    pub fn binary(&mut self, status: u16) {
+        let schema = json!({ "type": "string", "format": "binary", "description": "Bytes." });
+        let content = json!({ "application/octet-stream": { "schema": schema } });
+        if let Some(responses) = self.value.get_mut("responses") {
+            responses[status.to_string()]["content"] = content;
+        }
+    }
+
     /// An answer that stands although an error has the same status.
     pub fn answer_last(&mut self, status: u16, description: &str, content: Option<Value>) {
         self.taken.push(status);
@@ -379,6 +388,8 @@ fn tag_description(tag: &str) -> &'static str {
         "Secrets" => "Values that tools may send to named hosts, and that nobody reads back.",
         "Users" => "The people of a tenant.",
         "Tokens" => "What people join a session with.",
+        "Files" => "Documents, and how far they have come on their way into the search.",
+        "Knowledge" => "What agents know, and how it is found.",
         "Audit" => "Who changed what.",
         _ => "The service itself.",
     }
@@ -399,6 +410,9 @@ fn headers() -> Value {
         "X-Request-Id": header("Id of the request: the caller's, if well-formed, or a new one.", "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"),
         "ETag": header("The revision in quotes; send it as If-Match to change only what you saw.", "\"1\""),
         "Location": header("Path of what was created.", "/api/tenants/0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10"),
+        "Accept-Ranges": header("That ranges of bytes can be asked for.", "bytes"),
+        "Content-Disposition": header("That it is to be saved, and under which name.", "attachment; filename*=UTF-8''prices%2Epdf"),
+        "Content-Range": header("Which bytes of how many these are.", "bytes 0-1023/48213"),
         "WWW-Authenticate": header("The scheme to authenticate with.", "Bearer realm=\"patchbay\""),
         "Retry-After": header("Seconds to wait before the next try.", "1"),
     })

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    ActivationId, AgentId, BindingId, Invalid, TenantId, VersionId, artifact::ArtifactKind,
-    text::Note, tool::ToolSpec,
+    ActivationId, AgentId, BindingId, FileId, Invalid, TenantId, VersionId, artifact::ArtifactKind,
+    knowledge::KnowledgeSettings, text::Note, tool::ToolSpec,
 };
 use patchbay_persistence::{TenantTx, agents, artifacts, bindings};
 use serde::{Deserialize, Serialize};
@@ -22,10 +22,13 @@ use crate::{
     },
     once::Once,
     openapi::{Api, Doc},
+    routes::files::require_files,
 };
 
 /// Most tools of one binding.
 const MOST_TOOLS: usize = 50;
+/// The function by which a model searches what its agent knows.
+const SEARCH_TOOL: &str = "search_knowledge";
 
 /// An immutable binding.
 #[derive(Clone, Serialize, ToSchema)]
@@ -36,6 +39,7 @@ const MOST_TOOLS: usize = 50;
     "prompt_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31",
     "runtime_config_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f32",
     "tool_version_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f33"],
+    "knowledge": {"mode": "hybrid", "top_k": 5, "min_score": null, "file_ids": null},
     "active": true,
     "note": "first release",
     "author": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
@@ -56,6 +60,8 @@ pub struct Binding {
     /// Versions of tools.
     #[schema(max_items = 50)]
     tool_version_ids: Vec<VersionId>,
+    /// How the agent's files are searched; null where they are not.
+    knowledge: Option<KnowledgeSettings>,
     /// Whether new sessions run it.
     active: bool,
     /// Why it was made.
@@ -76,7 +82,11 @@ impl Resource for Binding {
 }
 
 impl Binding {
-    fn new(row: bindings::Binding, tools: Vec<VersionId>, active: Option<BindingId>) -> Self {
+    fn new(
+        row: bindings::Binding,
+        tools: Vec<VersionId>,
+        active: Option<BindingId>,
+    ) -> Result<Self> {
         let bindings::Binding {
             tenant_id: _,
             id,
@@ -87,19 +97,22 @@ impl Binding {
             note,
             author,
             created_at,
+            knowledge,
         } = row;
-        Self {
+        let knowledge = knowledge.map(serde_json::from_value).transpose();
+        Ok(Self {
             id,
             agent_id,
             number,
             prompt_version_id,
             runtime_config_version_id,
             tool_version_ids: tools,
+            knowledge: knowledge.map_err(ApiError::internal)?,
             active: active == Some(id),
             note,
             author,
             created_at,
-        }
+        })
     }
 }
 
@@ -121,6 +134,8 @@ pub struct CreateBinding {
     #[serde(default)]
     #[schema(max_items = 50)]
     tool_version_ids: Vec<VersionId>,
+    /// Lets the model search the files that are attached to the agent, with a tool `search_knowledge`.
+    knowledge: Option<KnowledgeSettings>,
     /// Why it is made.
     #[serde(default)]
     note: Note,
@@ -256,18 +271,20 @@ async fn create(
     Json(body): Json<CreateBinding>,
     key: IdempotencyKey,
 ) -> Result<Once<Created<Binding>>> {
-    let (mut row, mut tools) = rows(&caller, (tenant, agent_id), body);
+    let files = checked_knowledge(body.knowledge.as_ref())?;
+    let (mut row, mut tools) = rows(&caller, (tenant, agent_id), body)?;
     let path = format!("/api/tenants/{tenant}/agents/{agent_id}/bindings");
     let bind = async |tx: &mut TenantTx| {
         let mut agent = agent(tx, agent_id, true).await?;
         require_versions(tx, &row).await?;
-        require_tools(tx, &tools).await?;
+        require_tools(tx, &tools, row.knowledge.is_some()).await?;
+        require_files(tx, &files).await?;
         agent.last_binding += 1;
         agents::update(tx, &agent).await?;
         row.number = agent.last_binding;
         bindings::insert(tx, &row, &tools).await?;
         tools.sort_by_key(|version| version.uuid());
-        let value = Binding::new(row, tools, None);
+        let value = Binding::new(row, tools, None)?;
         let event = Event::created("binding", value.id, &value);
         let location = format!("{path}/{}", value.id);
         Ok(Change::one(Created { location, value }, event))
@@ -280,7 +297,8 @@ fn rows(
     caller: &Caller<AgentsWrite>,
     (tenant_id, agent_id): (TenantId, AgentId),
     body: CreateBinding,
-) -> (bindings::Binding, Vec<VersionId>) {
+) -> Result<(bindings::Binding, Vec<VersionId>)> {
+    let knowledge = body.knowledge.map(serde_json::to_value).transpose();
     let row = bindings::Binding {
         tenant_id,
         id: caller.app.clock.new_id(),
@@ -291,8 +309,19 @@ fn rows(
         note: body.note.into_inner(),
         author: caller.actor.id(),
         created_at: caller.app.clock.now(),
+        knowledge: knowledge.map_err(ApiError::internal)?,
     };
-    (row, body.tool_version_ids)
+    Ok((row, body.tool_version_ids))
+}
+
+/// The files that settings name, if the settings are possible.
+fn checked_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<FileId>> {
+    let Some(settings) = settings else {
+        return Ok(Vec::new());
+    };
+    let checked = settings.check();
+    checked.map_err(|found| ApiError::invalid_within("/knowledge", found))?;
+    Ok(settings.file_ids.clone().unwrap_or_default())
 }
 
 /// Every version that the binding names exists in this tenant.
@@ -311,7 +340,7 @@ async fn require_versions(tx: &mut TenantTx, binding: &bindings::Binding) -> Res
 }
 
 /// The tools exist in this tenant, and a model can tell them apart.
-async fn require_tools(tx: &mut TenantTx, tools: &[VersionId]) -> Result<()> {
+async fn require_tools(tx: &mut TenantTx, tools: &[VersionId], knows: bool) -> Result<()> {
     if tools.is_empty() {
         return Ok(());
     }
@@ -324,6 +353,9 @@ async fn require_tools(tx: &mut TenantTx, tools: &[VersionId]) -> Result<()> {
     }
     let found = artifacts::find_versions(tx, ArtifactKind::Tool, tools).await?;
     let mut names = HashSet::new();
+    if knows {
+        names.insert(SEARCH_TOOL.to_owned());
+    }
     for (index, id) in tools.iter().enumerate() {
         let version = found.iter().find(|version| version.id == *id);
         let spec = version.ok_or_else(ApiError::not_found)?.spec.clone();
@@ -356,7 +388,7 @@ async fn list(
         let tools = tools.get(&row.id).cloned().unwrap_or_default();
         Binding::new(row, tools, active)
     };
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), map))
+    Page::try_new(&list, rows, |row| row.id.uuid(), map)
 }
 
 /// One binding as it is told.
@@ -365,7 +397,7 @@ async fn told(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result
     let row = found.ok_or_else(ApiError::not_found)?;
     let tools = bindings::tools(tx, &[id]).await?.remove(&id);
     let tools = tools.unwrap_or_default();
-    Ok(Binding::new(row, tools, agent.active_binding_id))
+    Binding::new(row, tools, agent.active_binding_id)
 }
 
 async fn get(

@@ -73,7 +73,7 @@ pub struct Readiness {
     /// `ok`, or `down` when a check is down or the process is ending.
     #[schema(max_length = 20)]
     status: String,
-    /// One entry for each of `postgresql`, `migrations` and `livekit`.
+    /// One entry for each of `postgresql`, `migrations`, `livekit` and, where one is set, `object_store`.
     #[schema(max_items = 10)]
     checks: Vec<Check>,
 }
@@ -133,7 +133,7 @@ pub(super) fn routes(api: &mut Api) {
         id: "getReadiness",
         tag,
         summary: "Can the service do its work?",
-        description: "Checks PostgreSQL, migrations and LiveKit. Fails as soon as the process is asked to end.",
+        description: "Checks PostgreSQL, migrations, LiveKit and the object store. Fails as soon as the process is asked to end.",
         errors: &[],
     });
 }
@@ -147,7 +147,7 @@ async fn live(State(app): State) -> Result<Entity<Health>> {
 }
 
 async fn ready(State(app): State) -> Result<Readiness> {
-    let (postgresql, migrations, livekit) = futures_util::join!(
+    let (postgresql, migrations, livekit, store) = futures_util::join!(
         check("postgresql", async {
             app.db.ping().await.map_err(|e| hide(&e))
         }),
@@ -166,8 +166,15 @@ async fn ready(State(app): State) -> Result<Readiness> {
                 .map(|_| ())
                 .map_err(|e| hide(&e))
         }),
+        check("object_store", async {
+            match &app.store {
+                Some(store) => store.ping().await.map_err(|e| hide(&e)),
+                None => Ok(()),
+            }
+        }),
     );
-    let checks = vec![postgresql, migrations, livekit];
+    let mut checks = vec![postgresql, migrations, livekit];
+    checks.extend(app.store.is_some().then_some(store));
     let draining = app.draining.load(Ordering::Relaxed);
     let ok = !draining && checks.iter().all(|check| check.status == "ok");
     Ok(Readiness {

@@ -142,7 +142,7 @@ pub struct Group {
     },
     "by_direction": {"outbound": 4}, "by_outcome": {"answered": 3, "failed": 1}, "by_reason": {"callee_hangup": 3, "busy": 1},
     "groups": [], "concurrent_peak": 2, "input_tokens": 1200, "output_tokens": 400, "audio_seconds": 88.5, "characters": 900,
-    "tool_calls": 2, "tool_failures": 0
+    "tool_calls": 2, "tool_failures": 0, "files": 1, "file_bytes": 48213, "chunks": 120, "searches": 7, "embedding_seconds": 9.5
 }))]
 pub struct MetricsBucket {
     /// When it begins.
@@ -184,6 +184,21 @@ pub struct MetricsBucket {
     /// Those of them that failed.
     #[schema(minimum = 0)]
     tool_failures: i64,
+    /// Files that were uploaded, and are not deleted.
+    #[schema(minimum = 0)]
+    files: i64,
+    /// Their bytes.
+    #[schema(minimum = 0)]
+    file_bytes: i64,
+    /// Chunks that were made searchable.
+    #[schema(minimum = 0)]
+    chunks: i64,
+    /// Searches, by keys and by agents; counted within seconds.
+    #[schema(minimum = 0)]
+    searches: i64,
+    /// Seconds that the embedding model worked for searches and ingests.
+    #[schema(minimum = 0)]
+    embedding_seconds: f64,
 }
 
 /// What happened, bucket by bucket.
@@ -220,7 +235,7 @@ pub(super) fn routes(api: &mut Api) {
         id: "getMetrics",
         tag: "Metrics",
         summary: "What happened?",
-        description: "Sessions, calls, usage and tool calls, counted in hours or days of a time zone by when they began. At most 1,000 buckets.",
+        description: "Sessions, calls, usage, tool calls, files and searches, counted in hours or days of a time zone by when they began. At most 1,000 buckets.",
         errors: &[],
     });
 }
@@ -289,6 +304,7 @@ async fn count(app: &App, tenant: TenantId, span: &Span, key: Key) -> Result<Vec
         buckets.add_sessions(metrics::sessions(&mut tx, span).await?);
         buckets.add_usage(metrics::usage(&mut tx, span).await?);
         buckets.add_tool_calls(metrics::tool_calls(&mut tx, span).await?);
+        buckets.add_knowledge(metrics::knowledge(&mut tx, span).await?);
         tx.finish();
         Ok(buckets)
     };
@@ -370,6 +386,18 @@ impl Buckets {
                 bucket.output_tokens = row.output_tokens;
                 bucket.audio_seconds = row.audio_seconds;
                 bucket.characters = row.characters;
+            }
+        }
+    }
+
+    fn add_knowledge(&mut self, rows: Vec<metrics::Knowledge>) {
+        for row in rows {
+            if let Some(bucket) = self.at(row.bucket) {
+                bucket.files = row.files;
+                bucket.file_bytes = row.bytes;
+                bucket.chunks = row.chunks;
+                bucket.searches = row.searches;
+                bucket.embedding_seconds = (row.embedding_seconds * 1000.0).round() / 1000.0;
             }
         }
     }

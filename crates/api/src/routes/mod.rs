@@ -6,6 +6,7 @@ mod audit_events;
 mod bindings;
 mod calls;
 mod credentials;
+mod files;
 mod health;
 mod inbound_mappings;
 mod keys;
@@ -13,6 +14,7 @@ mod metrics;
 mod numbers;
 mod prompts;
 mod runtime_configs;
+mod search;
 mod secrets;
 mod sessions;
 mod sip_trunks;
@@ -46,6 +48,8 @@ pub fn api() -> Api {
         sip_trunks::routes,
         calls::routes,
         inbound_mappings::routes,
+        files::routes,
+        search::routes,
         metrics::routes,
         audit_events::routes,
         webhooks::routes,

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Invalid, Metadata, TenantId,
+    Invalid, Metadata, TenantId, knowledge,
     limits::{TenantLimits, is_prefix},
     scope::Preset,
     text::{Name, Slug, Text},
@@ -302,6 +302,14 @@ impl PatchLimits {
     }
 }
 
+/// Settings that something here reads must be right; the others are the tenant's own.
+fn checked_settings(settings: Metadata) -> Result<Value> {
+    let settings = settings.into_value();
+    let language = knowledge::language(&settings);
+    language.map_err(|invalid| ApiError::invalid_at("/settings/search_language", invalid))?;
+    Ok(settings)
+}
+
 impl PatchTenant {
     fn apply(self, row: &mut tenants::Tenant) -> Result<()> {
         self.name.apply(&mut row.name, Name::into_inner);
@@ -309,7 +317,7 @@ impl PatchTenant {
             .apply(&mut row.status, |status| status.as_str().to_owned());
         if let Patch::To(patch) = self.settings {
             let current = Metadata::try_from(std::mem::take(&mut row.settings))?;
-            row.settings = current.merged(patch)?.into_value();
+            row.settings = checked_settings(current.merged(patch)?)?;
         }
         if let Patch::To(patch) = self.limits {
             let current = TenantLimits::from_stored(std::mem::take(&mut row.limits));
@@ -393,7 +401,7 @@ async fn create(
         slug: body.slug.to_string(),
         name: body.name.into_inner(),
         status: "active".to_owned(),
-        settings: body.settings.into_value(),
+        settings: checked_settings(body.settings)?,
         limits: body.limits.apply(TenantLimits::default())?,
         revision: 1,
         created_at: now,

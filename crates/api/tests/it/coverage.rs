@@ -50,6 +50,11 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
     });
     let path = fixture.at("calls");
     let call = fixture.admin.post(&path, &call).await.expect(201);
+    let path = fixture.at("files?name=notes.txt");
+    let file = fixture.admin.upload(&path, b"Notes.").await.expect(201);
+    let attach = fixture.at(&format!("agents/{}/files", fixture.agent));
+    let body = json!({ "file_ids": [file["id"]] });
+    fixture.admin.post(&attach, &body).await.expect(200);
     let map = json!({
         "tenant_id": fixture.tenant,
         "number": number,
@@ -63,6 +68,8 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
         "session_id": session_id,
         "agent_run_id": runs["data"][0]["id"],
         "user_id": user["id"],
+        "file_id": file["id"],
+        "file_ids": [file["id"]],
         "name": "TOKEN",
         "digest": session["configuration_digest"],
         "key_id": key["key"]["id"],

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{
     calls::{CALLEE, becomes, call, identity, trunk},
     support::{
-        Callee, FakeLiveKit, Fixture, Process, arguments, eventually, free_port, id, make_schema,
+        Callee, FakeLiveKit, Fixture, Process, arguments, environment, eventually, free_port, id,
+        make_schema,
     },
 };
 
@@ -52,9 +53,9 @@ async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool
 
 fn livekit() -> LiveKit {
     let settings = patchbay_livekit::Settings {
-        url: super::support::environment("LIVEKIT_URL"),
-        api_key: super::support::environment("LIVEKIT_KEY"),
-        api_secret: super::support::environment("LIVEKIT_SECRET"),
+        url: environment("LIVEKIT_URL"),
+        api_key: environment("LIVEKIT_KEY"),
+        api_secret: environment("LIVEKIT_SECRET"),
         timeout: Duration::from_secs(5),
     };
     LiveKit::new(settings).unwrap()
@@ -165,7 +166,7 @@ async fn what_was_acknowledged_survives_kill_and_sigterm_ends_in_order() {
     let log = std::fs::read_to_string(&api.log).unwrap();
     for secret in [
         super::support::OPERATOR_KEY,
-        &super::support::environment("LIVEKIT_SECRET"),
+        &environment("LIVEKIT_SECRET"),
         &fixture.key,
     ] {
         assert!(!log.contains(secret), "a secret is in the log");
@@ -367,10 +368,14 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
         let mut api = crashing.start(Some(point), &[]);
         let fixture = Fixture::make(&crashing.base(), "acme").await;
         let livekit = livekit();
-        let mapping = fixture.mapping(number).await;
+        // Whether it is answered depends on how soon it dies.
+        let fixture = std::sync::Arc::new(fixture);
+        let asking = std::sync::Arc::clone(&fixture);
+        drop(tokio::spawn(async move { asking.mapping(number).await }).await);
         assert!(!api.wait(Duration::from_secs(10)).success());
+        let prefix = format!("{}-mapping-", crashing.schema);
         let ours = async || {
-            let is_ours = |found: &&SipObject| found.name.contains(&mapping);
+            let is_ours = |found: &&SipObject| found.name.starts_with(&prefix);
             let trunks = livekit.list_inbound_trunks().await.unwrap();
             let rules = livekit.list_dispatch_rules().await.unwrap();
             (
@@ -380,7 +385,9 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
         };
         assert_eq!(ours().await, half, "{point}");
         let _api = crashing.start(None, &[]);
-        let path = fixture.at(&format!("inbound-mappings/{mapping}"));
+        let all = fixture.at("inbound-mappings");
+        let all = fixture.admin.get(&all).await.expect(200);
+        let path = fixture.at(&format!("inbound-mappings/{}", id(&all["data"][0])));
         eventually("it is synced", Duration::from_secs(20), async || {
             let mapping = fixture.admin.get(&path).await.expect(200);
             (mapping["sync"]["state"] == "synced").then_some(())
@@ -393,4 +400,101 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
+    let model = format!("--embedding-directory={}", environment("MODEL"));
+    let text = "Wheels turn and the road goes on for a while. ".repeat(150);
+    for point in ["after_extract", "after_embed"] {
+        let crashing = Crashing::new().await;
+        let mut api = crashing.start(Some(point), &[&model]);
+        let fixture = Fixture::make(&crashing.base(), "acme").await;
+        let path = fixture.at("files?name=a.txt");
+        let file = fixture
+            .admin
+            .upload(&path, text.as_bytes())
+            .await
+            .expect(201);
+        let path = fixture.at(&format!("files/{}", id(&file)));
+        let (admin, ask) = (fixture.admin.clone(), format!("{path}/ingest"));
+        // Whether it is answered depends on how soon it dies.
+        drop(tokio::spawn(async move { admin.act(&ask).await }).await);
+        assert!(!api.wait(Duration::from_secs(20)).success(), "{point}");
+        let _api = crashing.start(None, &[&model]);
+        let status = eventually("it ends", Duration::from_secs(30), async || {
+            let status = fixture
+                .admin
+                .get(&format!("{path}/status"))
+                .await
+                .expect(200);
+            status["finished_at"].is_string().then_some(status)
+        })
+        .await;
+        let attempts = status["attempts"].as_i64().unwrap();
+        assert!(status["state"] == "done" && attempts > 1, "{status}");
+        let chunks = fixture
+            .admin
+            .get(&format!("{path}/chunks?limit=100"))
+            .await
+            .expect(200);
+        let ordinals: Vec<_> = chunks["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["ordinal"].as_i64().unwrap())
+            .collect();
+        let all: Vec<i64> = (0..status["chunks"].as_i64().unwrap()).collect();
+        assert!(all.len() > 5 && ordinals == all, "{ordinals:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_or_a_deletion_that_a_kill_interrupts_leaves_nothing() {
+    let crashing = Crashing::new().await;
+    let short = ["--upload-timeout=500ms"];
+    let mut api = crashing.start(Some("after_upload"), &short);
+    let fixture = Fixture::make(&crashing.base(), "acme").await;
+    let folder = format!(
+        "{}/{}-objects/{}",
+        environment("FOLDER"),
+        crashing.schema,
+        fixture.tenant
+    );
+    let there = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    let (admin, path) = (fixture.admin.clone(), fixture.at("files?name=a.bin"));
+    let bytes = vec![7; 9_000_000];
+    drop(tokio::spawn(async move { admin.upload(&path, &bytes).await }).await);
+    assert!(!api.wait(Duration::from_secs(20)).success());
+    assert_eq!(there(), 1, "the bytes are there, and nobody's");
+    let gone = async || {
+        eventually("nothing is left", Duration::from_secs(15), async || {
+            (there() == 0).then_some(())
+        })
+        .await;
+    };
+    let mut api = crashing.start(Some("after_object_deleted"), &short);
+    let files = fixture.admin.get(&fixture.at("files")).await.expect(200);
+    assert_eq!(files["data"], json!([]));
+    assert!(
+        !api.wait(Duration::from_secs(20)).success(),
+        "it dies after it has cleaned up"
+    );
+    gone().await;
+    let mut api = crashing.start(None, &short);
+    let file = fixture
+        .admin
+        .upload(&fixture.at("files?name=b.txt"), b"b")
+        .await
+        .expect(201);
+    api.kill();
+    let mut api = crashing.start(Some("after_object_deleted"), &short);
+    let path = fixture.at(&format!("files/{}", id(&file)));
+    let admin = fixture.admin.clone();
+    drop(tokio::spawn(async move { admin.delete(&path).await }).await);
+    assert!(!api.wait(Duration::from_secs(20)).success());
+    let _api = crashing.start(None, &short);
+    gone().await;
+    let files = fixture.admin.get(&fixture.at("files")).await.expect(200);
+    assert_eq!(files["data"], json!([]));
 }

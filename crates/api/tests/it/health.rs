@@ -16,7 +16,10 @@ async fn is_alive_and_ready() {
         .iter()
         .map(|c| &c["name"])
         .collect();
-    assert_eq!(names, ["postgresql", "migrations", "livekit"]);
+    assert_eq!(
+        names,
+        ["postgresql", "migrations", "livekit", "object_store"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::support::{Client, FakeLiveKit, Fault, Fixture, TestApp, eventually, operations};
 
 /// POSTs without a key: they create nothing, or are idempotent by ids in their body.
-const WITHOUT_KEY: [&str; 8] = [
+const WITHOUT_KEY: [&str; 10] = [
     "claimInboundCall",
     "resolveInboundNumber",
     "createToken",
@@ -17,6 +17,8 @@ const WITHOUT_KEY: [&str; 8] = [
     "appendTranscript",
     "appendUsage",
     "renderPrompt",
+    "searchFiles",
+    "searchKnowledge",
 ];
 
 fn keyed(client: &Client, key: &str) -> Client {

@@ -381,7 +381,7 @@ impl From<participants::Participant> for Participant {
     "state": "starting",
     "digest": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "configuration": {
-        "schema": 2,
+        "schema": 3, "knowledge": null,
         "worker_name": "patchbay-agent",
         "prompt": {"template": "You help callers of {{ company }}.", "variables": [{"name": "company", "required": true}]},
         "runtime": {"kind": "echo", "greeting_tone": {"frequency_hz": 880, "duration_ms": 400}, "limits": {"max_duration_seconds": 600}},
@@ -464,7 +464,7 @@ impl Resource for AgentRunConfig {
 #[schema(example = json!({
     "digest": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "configuration": {
-        "schema": 2,
+        "schema": 3, "knowledge": null,
         "worker_name": "patchbay-agent",
         "prompt": {"template": "You help callers.", "variables": []},
         "runtime": {"kind": "echo", "greeting_tone": {"frequency_hz": 880, "duration_ms": 400}, "limits": {"max_duration_seconds": 600}},

@@ -10,7 +10,7 @@ use crate::{
     answer::Page,
     error::{ApiError, Result},
     extract::{Caller, List, Path, scopes::SessionsRead},
-    timeline::{Facts, ToolCallFacts},
+    timeline::{Facts, SearchFacts, ToolCallFacts},
 };
 
 /// One thing that happened in a session.
@@ -26,7 +26,8 @@ use crate::{
     "tool_call": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "kind": "http",
         "status": "succeeded", "error_code": null, "http_status": 200, "duration_ms": 84, "size_bytes": 512
-    }
+    },
+    "search": null
 }))]
 pub struct SessionEvent {
     /// Id.
@@ -35,7 +36,7 @@ pub struct SessionEvent {
     at: DateTime<Utc>,
     /// What happened: `session.created`, `.starting`, `.running`, `.stopping`, `.ended`, `.failed`; `run.pending`, `.dispatched`,
     /// `.joined`, `.finished`, `.lost`, `.no_show`; `participant.invited`, `.joined`, `.returned`, `.left`;
-    /// `call.created`, `.dialing`, `.ringing`, `.answered`, `.ended`, `.failed`, `.canceled`; `tool_call.started`, `.finished`. New ones may appear.
+    /// `call.created`, `.dialing`, `.ringing`, `.answered`, `.ended`, `.failed`, `.canceled`; `tool_call.started`, `.finished`; `knowledge.searched`. New ones may appear.
     #[schema(max_length = 64)]
     kind: String,
     /// End reason of the session or call, or LiveKit's word for why a participant left.
@@ -50,6 +51,8 @@ pub struct SessionEvent {
     call_id: Option<CallId>,
     /// The tool call that it is about.
     tool_call: Option<ToolCallFacts>,
+    /// The search that it is about.
+    search: Option<SearchFacts>,
 }
 
 impl TryFrom<timeline::SessionEvent> for SessionEvent {
@@ -69,6 +72,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
             participant,
             call_id,
             tool_call,
+            search,
         } = serde_json::from_value(facts).map_err(ApiError::internal)?;
         Ok(Self {
             id,
@@ -79,6 +83,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
             participant,
             call_id,
             tool_call,
+            search,
         })
     }
 }

@@ -4,6 +4,7 @@ mod attach;
 mod dto;
 mod events;
 mod handlers;
+mod knowledge;
 mod runs;
 mod tool_calls;
 mod transcript;
@@ -214,6 +215,14 @@ pub(super) fn routes(api: &mut Api) {
         summary: "Report a tool call",
         description: "For the worker: puts a call that a participant's client has carried out onto the timeline.",
         errors: &[],
+    });
+    api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/search", knowledge::search, Doc {
+        id: "searchKnowledge",
+        tag,
+        summary: "Look something up",
+        description: "For the worker: searches the files that are attached to the run's agent, as the run's configuration pins it, and puts \
+            onto the timeline what was found. Not there where the binding has no knowledge.",
+        errors: &[Code::SessionOver, Code::EmbeddingsNotConfigured],
     });
     api.route(Method::GET, "/api/tenants/{tenant_id}/configurations/{digest}", runs::configuration, Doc {
         id: "getConfiguration",

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -13,6 +13,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnectio
 use patchbay_api::{app::App, server::Server, settings::Settings};
 use patchbay_domain::Clock;
 use patchbay_persistence::migrations;
+use patchbay_vectors::{Embedder, Local};
 use serde_json::json;
 
 use super::{Client, Fixture};
@@ -144,8 +145,25 @@ impl TestApp {
 
 fn serve(schema: &str, more: &[&str]) -> Server {
     let settings = Cli::parse_from(arguments(schema, more)).settings;
-    let app = App::new(settings, Clock::system()).unwrap();
+    let embedder = match settings.knowledge.embedding_url {
+        Some(_) => settings.knowledge.embedder().unwrap(),
+        None => settings
+            .knowledge
+            .embedding_directory
+            .as_ref()
+            .map(|_| model()),
+    };
+    let app = App::with_embedder(settings, Clock::system(), embedder).unwrap();
     Server::start(Arc::new(app)).unwrap()
+}
+
+/// The real model, loaded once for all tests.
+fn model() -> Arc<dyn Embedder> {
+    static MODEL: LazyLock<Arc<Local>> = LazyLock::new(|| {
+        let folder = environment("MODEL");
+        Arc::new(Local::load(folder.as_ref(), 1).unwrap())
+    });
+    Arc::<Local>::clone(&MODEL)
 }
 
 /// Arguments of the service in tests, with short times; `more` replaces some of them.
@@ -179,11 +197,22 @@ pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
         "--start-wait=2s".to_owned(),
         "--livekit-timeout=1s".to_owned(),
         "--room-empty-timeout=2m".to_owned(),
+        format!(
+            "--storage-directory={}/{schema}-objects",
+            environment("FOLDER")
+        ),
+        format!("--extractor={}", env!("CARGO_BIN_EXE_patchbay-api")),
     ];
     for argument in more {
         let name = argument.split('=').next().unwrap();
         arguments.retain(|known| known.split('=').next() != Some(name));
         arguments.push((*argument).to_owned());
+    }
+    if more
+        .iter()
+        .any(|argument| argument.starts_with("--s3-bucket"))
+    {
+        arguments.retain(|known| !known.starts_with("--storage-directory"));
     }
     arguments
 }

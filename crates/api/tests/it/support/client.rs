@@ -93,7 +93,13 @@ impl Client {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let is_binary = headers
+            .get("content-type")
+            .is_some_and(|t| t == "application/octet-stream");
+        let body = match is_binary {
+            true => String::from_utf8_lossy(&bytes).into(),
+            false => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        };
         assert!(
             !headers.get("x-request-id").is_none_or(|id| id.is_empty()),
             "{method} {path}"
@@ -118,6 +124,12 @@ impl Client {
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PUT, path, Some(body.to_string().into()))
             .await
+    }
+
+    /// A file as it is.
+    pub async fn upload(&self, path: &str, bytes: &[u8]) -> Answer {
+        let typed = self.with_header("content-type", "application/octet-stream");
+        typed.send(Method::POST, path, Some(bytes.to_vec())).await
     }
 
     /// A POST without a body.

@@ -7,6 +7,7 @@ mod exchange;
 mod fake_livekit;
 mod fixture;
 mod process;
+mod s3;
 mod signed;
 mod upstream;
 
@@ -17,6 +18,7 @@ pub use exchange::Callee;
 pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::{Fixture, id};
 pub use process::{Process, free_port};
+pub use s3::{S3, Weather};
 pub use signed::{deliver, event, now, sign, sign_with};
 pub use upstream::Upstream;
 

@@ -1,5 +1,7 @@
 //! Settings: every one is a flag and an environment variable with a documented default.
 
+mod knowledge;
+
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
@@ -8,6 +10,8 @@ use patchbay_domain::{
     limits::{Lines, Rates},
     session::Timings,
 };
+
+pub use knowledge::KnowledgeSettings;
 
 use crate::keyring::KeyRing;
 
@@ -265,6 +269,10 @@ pub struct Settings {
     #[arg(long, env = "PATCHBAY_START_WAIT", default_value = "10s")]
     pub start_wait: Span,
 
+    /// Files and search.
+    #[command(flatten)]
+    pub knowledge: KnowledgeSettings,
+
     /// Log filter, such as `info` or `patchbay_api=debug,info`.
     #[arg(long, env = "PATCHBAY_LOG", default_value = "info")]
     pub log: String,
@@ -360,6 +368,7 @@ impl Settings {
             }
         }
         self.keyring().map_err(|fault| fault.to_string())?;
+        self.knowledge.check()?;
         if self.worker_names.iter().any(|name| name.trim().is_empty()) {
             return Err("PATCHBAY_WORKER_NAMES: a name is empty".to_owned());
         }

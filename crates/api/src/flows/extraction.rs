@@ -1,0 +1,277 @@
+//! Getting the text out of a file: in a process of its own, which may die of it.
+//!
+//! The process is this very program (`patchbay-api extract`). It limits its own memory and time before
+//! it looks at the file, reads the file from its standard input and writes one line of JSON for
+//! everything that there is to tell. What it was doing when it died is what is wrong with the file.
+
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use futures_util::TryStreamExt as _;
+use patchbay_documents::{Chunk, Failure, Sizing};
+use patchbay_domain::knowledge::Stage;
+use patchbay_storage::Download;
+use patchbay_vectors::TokenCounter;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, ChildStdin, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::app::App;
+
+/// Bytes of text, with what is told of it, that come out of one file at most.
+const MOST_OUTPUT: u64 = 256 << 20;
+/// Stack of the thread that reads: some formats nest.
+const STACK: usize = 64 << 20;
+
+/// What `extract` is to do.
+#[derive(Args, Clone, Debug)]
+pub struct Task {
+    /// What the file's beginning looks like.
+    #[arg(long)]
+    pub media: String,
+    /// Most tokens of a chunk.
+    #[arg(long)]
+    pub tokens: usize,
+    /// Tokens shared with the chunk before.
+    #[arg(long)]
+    pub overlap: usize,
+    /// Most bytes of memory.
+    #[arg(long)]
+    pub memory: u64,
+    /// Most seconds of work.
+    #[arg(long)]
+    pub seconds: u64,
+    /// Directory of the model whose tokens are counted.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+}
+
+/// One line of the process.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// So many of so many pages of a stage are done.
+    Progress(Stage, u32, u32),
+    /// A chunk, in order.
+    Chunk(Chunk),
+    /// All chunks have been told; so many pages there are.
+    End(u32),
+    /// The file has no text for us: a code, and words.
+    Failure(String, String),
+}
+
+/// Does the work, as the process of its own. Answers when all is told.
+pub fn work(task: Task) -> anyhow::Result<()> {
+    limit(Resource::As, task.memory)?;
+    limit(Resource::Cpu, task.seconds)?;
+    limit(Resource::Core, 0)?;
+    limit(Resource::Fsize, 0)?;
+    let reader = std::thread::Builder::new().stack_size(STACK);
+    let done = reader.spawn(move || tell(&task))?.join();
+    done.map_err(|_| anyhow::anyhow!("the reader panicked"))?
+}
+
+fn limit(resource: Resource, most: u64) -> anyhow::Result<()> {
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    setrlimit(resource, limit).context("a limit could not be set")
+}
+
+fn tell(task: &Task) -> anyhow::Result<()> {
+    let counter = match &task.model {
+        Some(folder) => TokenCounter::of_model(folder)?,
+        None => TokenCounter::Rough,
+    };
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes)?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut say = |line: &Line| -> anyhow::Result<()> {
+        serde_json::to_writer(&mut out, line)?;
+        out.write_all(b"\n")?;
+        // Progress is worth something only while it is new.
+        Ok(out.flush()?)
+    };
+    let mut progress = |stage, done, all| {
+        let _ = say(&Line::Progress(stage, done, all));
+    };
+    let parts = patchbay_documents::extract(&bytes, &task.media, &mut |done, all| {
+        progress(Stage::Extract, done, all);
+    });
+    drop(bytes);
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(Failure { code, detail }) => return say(&Line::Failure(code.to_owned(), detail)),
+    };
+    let pages = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    progress(Stage::Extract, pages, pages);
+    let sizing = Sizing {
+        most: task.tokens,
+        overlap: task.overlap,
+        count: &|text| counter.count(text),
+    };
+    let chunks = patchbay_documents::chunk(&parts, &sizing, &mut |done, all| {
+        progress(Stage::Chunk, done, all);
+    });
+    for chunk in chunks {
+        say(&Line::Chunk(chunk))?;
+    }
+    say(&Line::End(pages))
+}
+
+/// How many pages of how many of a stage are done.
+pub type Progress = (Stage, u32, u32);
+
+/// What came out of a file.
+pub struct Extracted {
+    /// Pages, slides or sheets; 1 where there are none.
+    pub pages: u32,
+    /// The chunks, in order.
+    pub chunks: Vec<Chunk>,
+}
+
+/// Why nothing came out.
+#[derive(Debug)]
+pub enum Fault {
+    /// It is the file's own fault: a code, and words.
+    File(String, String),
+    /// It is ours; worth another try.
+    Ours(String),
+}
+
+impl Fault {
+    fn file(code: &str, detail: impl Into<String>) -> Self {
+        Self::File(code.to_owned(), detail.into())
+    }
+}
+
+/// Has the text of a file got out, and tells how far it is.
+pub async fn extract(
+    app: &App,
+    media: &str,
+    bytes: Download,
+    progress: &watch::Sender<Progress>,
+) -> Result<Extracted, Fault> {
+    let ours = |error: std::io::Error| Fault::Ours(error.to_string());
+    let longest = std::time::Duration::from(app.settings.knowledge.extract_timeout);
+    let mut child = command(app, media).map_err(ours)?.spawn().map_err(ours)?;
+    let input = child.stdin.take();
+    let read = async {
+        let (sent, read) = futures_util::join!(feed(input, bytes), listen(&mut child, progress));
+        match (read?, sent) {
+            (Some(extracted), _) => Ok(Some(extracted)),
+            (None, Err(error)) => Err(Fault::Ours(error)),
+            (None, Ok(())) => Ok(None),
+        }
+    };
+    let outcome = timeout(longest, read).await;
+    let Ok(outcome) = outcome else {
+        let _ = child.kill().await;
+        return Err(too_long());
+    };
+    let status = child.wait().await.map_err(ours)?;
+    outcome?.ok_or_else(|| died(status))
+}
+
+fn command(app: &App, media: &str) -> std::io::Result<Command> {
+    let settings = &app.settings.knowledge;
+    let program = match &settings.extractor {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?,
+    };
+    let mut command = Command::new(program);
+    let seconds = u64::from(settings.extract_timeout.seconds()).max(1);
+    command
+        .env_clear()
+        .args(["extract", "--media", media])
+        .args(["--tokens", &settings.chunk_tokens.to_string()])
+        .args(["--overlap", &settings.chunk_overlap.to_string()])
+        .args(["--memory", &settings.extract_memory.to_string()])
+        .args(["--seconds", &seconds.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    if let Some(folder) = &settings.embedding_directory {
+        command.arg("--model").arg(folder);
+    }
+    Ok(command)
+}
+
+async fn feed(input: Option<ChildStdin>, mut bytes: Download) -> Result<(), String> {
+    let Some(mut input) = input else {
+        return Ok(());
+    };
+    while let Some(block) = bytes.try_next().await.map_err(|error| error.to_string())? {
+        // A process that has died says so by its end.
+        if input.write_all(&block).await.is_err() {
+            return Ok(());
+        }
+    }
+    let _ = input.shutdown().await;
+    Ok(())
+}
+
+/// Reads what the process tells; none where it ends before the end.
+async fn listen(
+    child: &mut Child,
+    progress: &watch::Sender<Progress>,
+) -> Result<Option<Extracted>, Fault> {
+    let Some(output) = child.stdout.take() else {
+        return Ok(None);
+    };
+    let mut lines = BufReader::new(output.take(MOST_OUTPUT)).lines();
+    let mut chunks = Vec::new();
+    loop {
+        let line = lines.next_line().await;
+        let Some(line) = line.map_err(|error| Fault::Ours(error.to_string()))? else {
+            return Ok(None);
+        };
+        match serde_json::from_str(&line) {
+            Ok(Line::Progress(stage, done, all)) => {
+                progress.send_replace((stage, done, all));
+            }
+            Ok(Line::Chunk(chunk)) => chunks.push(chunk),
+            Ok(Line::End(pages)) => return Ok(Some(Extracted { pages, chunks })),
+            Ok(Line::Failure(code, detail)) => return Err(Fault::File(code, detail)),
+            // Half a line: it died, or there is too much of it.
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+fn too_long() -> Fault {
+    let detail = "It took too long to get the text out. Split the file, or save it anew.";
+    Fault::file("timed_out", detail)
+}
+
+/// What it means that the process ended without an end.
+fn died(status: ExitStatus) -> Fault {
+    const XCPU: i32 = 24;
+    const KILL: i32 = 9;
+    const ABORT: i32 = 6;
+    match status.signal() {
+        Some(XCPU | KILL) => too_long(),
+        Some(ABORT) => {
+            let detail = "Getting the text out took more memory than is allowed. Split the file, or save it anew.";
+            Fault::file("too_much_memory", detail)
+        }
+        _ => {
+            let detail =
+                "The file could not be read: it is damaged, or made in a way that nobody expects.";
+            Fault::file("damaged", detail)
+        }
+    }
+}

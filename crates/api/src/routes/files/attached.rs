@@ -1,0 +1,135 @@
+//! Which agents have which files.
+
+use patchbay_domain::{AgentId, FileId, Invalid, TenantId, knowledge::MOST_FILES};
+use patchbay_persistence::{TenantTx, agents, files};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::dto::File;
+use crate::{
+    answer::{Deleted, Entity, Page, Resource},
+    audit::{Change, Event},
+    error::{ApiError, Result},
+    extract::{
+        Caller, IdempotencyKey, Json, List, NoFilter, Path,
+        scopes::{AgentsRead, AgentsWrite},
+    },
+    once::Once,
+};
+
+/// Files for an agent.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"file_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0"]}))]
+pub struct AttachFiles {
+    /// Files of this tenant.
+    #[schema(min_items = 1, max_items = 1000)]
+    file_ids: Vec<FileId>,
+}
+
+/// What was attached.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({"agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "file_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0"]}))]
+pub struct AttachedFiles {
+    /// The agent.
+    agent_id: AgentId,
+    /// The files that were named, each once; all of them are attached now.
+    #[schema(max_items = 1000)]
+    file_ids: Vec<FileId>,
+}
+
+impl Resource for AttachedFiles {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Files that a body names exist in this tenant.
+pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
+    let found = files::existing(tx, ids).await?;
+    match ids.iter().all(|id| found.contains(id)) {
+        true => Ok(()),
+        false => Err(ApiError::not_found()),
+    }
+}
+
+pub(super) async fn attach(
+    caller: Caller<AgentsWrite>,
+    Path((_, agent_id)): Path<(TenantId, AgentId)>,
+    Json(body): Json<AttachFiles>,
+    key: IdempotencyKey,
+) -> Result<Once<Entity<AttachedFiles>>> {
+    let mut file_ids = body.file_ids;
+    file_ids.sort_by_key(|id| id.uuid());
+    file_ids.dedup();
+    if file_ids.is_empty() || file_ids.len() > MOST_FILES {
+        let invalid = Invalid::new(
+            "out_of_range",
+            format!("1 to {MOST_FILES} files are needed"),
+        );
+        return Err(ApiError::invalid_at("/file_ids", invalid));
+    }
+    let now = caller.app.clock.now();
+    caller
+        .once(&key, async |tx| {
+            let agent = agents::hold(tx, agent_id).await?;
+            agent.ok_or_else(ApiError::not_found)?;
+            require_files(tx, &file_ids).await?;
+            let new = files::attach(tx, agent_id, &file_ids, now).await?;
+            let after = json!({ "file_ids": new });
+            let value = Entity(AttachedFiles { agent_id, file_ids });
+            if new.is_empty() {
+                return Ok(Change::none(value));
+            }
+            let event = Event::of(
+                "files_attached",
+                "agent",
+                agent_id,
+                None::<&()>,
+                Some(&after),
+            );
+            Ok(Change::one(value, event))
+        })
+        .await
+}
+
+pub(super) async fn list(
+    caller: Caller<AgentsRead>,
+    Path((_, agent_id)): Path<(TenantId, AgentId)>,
+    list: List<NoFilter>,
+) -> Result<Page<File>> {
+    let mut tx = caller.read().await?;
+    let agent = agents::find(&mut tx, agent_id, false).await?;
+    agent.ok_or_else(ApiError::not_found)?;
+    let filter = files::Filter {
+        agent_id: Some(agent_id),
+        ..files::Filter::default()
+    };
+    let rows = files::list(&mut tx, list.window, filter).await?;
+    tx.finish();
+    Page::try_new(&list, rows, |(row, _)| row.id.uuid(), File::try_from)
+}
+
+pub(super) async fn detach(
+    caller: Caller<AgentsWrite>,
+    Path((_, agent_id, id)): Path<(TenantId, AgentId, FileId)>,
+) -> Result<Deleted> {
+    caller
+        .change(async |tx| {
+            if !files::detach(tx, agent_id, id).await? {
+                return Err(ApiError::not_found());
+            }
+            let before = json!({ "file_ids": [id] });
+            let event = Event::of(
+                "file_detached",
+                "agent",
+                agent_id,
+                Some(&before),
+                None::<&()>,
+            );
+            Ok(Change::one(Deleted, event))
+        })
+        .await
+}

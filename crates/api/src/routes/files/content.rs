@@ -1,0 +1,217 @@
+//! The bytes of a file.
+
+use std::future::{Ready, ready};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, Responder,
+    body::BoxBody,
+    dev::Payload,
+    http::{StatusCode, header},
+};
+use patchbay_domain::{FileId, TenantId, api_key::hex};
+use patchbay_persistence::files;
+use patchbay_storage::Download;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
+
+use crate::{
+    error::{ApiError, Code, Result},
+    extract::{Caller, Path, scopes::FilesRead},
+    flows::objects::{key, store},
+    openapi::{Describe, Operation},
+};
+
+/// A file on its way out.
+pub struct Content {
+    name: String,
+    sha256: String,
+    size: u64,
+    /// The first byte and the number of bytes, where only some were asked for.
+    range: Option<(u64, u64)>,
+    /// None where the client has the file already.
+    bytes: Option<Download>,
+}
+
+/// Which bytes are wanted, and which the client has.
+pub struct Wanted {
+    range: Option<String>,
+    if_range: Option<String>,
+    known: Option<String>,
+}
+
+impl FromRequest for Wanted {
+    type Error = ApiError;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let header = |name: header::HeaderName| {
+            let value = request.headers().get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        ready(Ok(Self {
+            range: header(header::RANGE),
+            if_range: header(header::IF_RANGE),
+            known: header(header::IF_NONE_MATCH),
+        }))
+    }
+}
+
+impl Describe for Wanted {
+    fn describe(operation: &mut Operation) {
+        for (name, description, example) in [
+            (
+                "Range",
+                "One range of bytes. Anything else is answered with the whole file.",
+                "bytes=0-1023",
+            ),
+            (
+                "If-None-Match",
+                "ETag of what you have: 304 where that is still the file.",
+                "\"44136fa3\"",
+            ),
+        ] {
+            operation.parameter(json!({
+                "name": name, "in": "header", "required": false, "description": description,
+                "schema": { "type": "string", "maxLength": 200 }, "example": example,
+            }));
+        }
+    }
+}
+
+/// The range of a header `bytes=…`: none where it is another unit or several, which may be left out of
+/// account; an error where it lies outside.
+fn range(header: &str, size: u64) -> Result<Option<(u64, u64)>> {
+    let Some((from, to)) = header
+        .strip_prefix("bytes=")
+        .and_then(|r| r.split_once('-'))
+    else {
+        return Ok(None);
+    };
+    let (from, to) = (from.trim(), to.trim());
+    let last = size.saturating_sub(1);
+    let (from, to) = match (from.parse::<u64>(), to.parse::<u64>()) {
+        (Ok(from), Ok(to)) if from <= to => (from, to.min(last)),
+        (Ok(from), Err(_)) if to.is_empty() => (from, last),
+        (Err(_), Ok(count)) if from.is_empty() => (size.saturating_sub(count.max(1)), last),
+        _ => return Ok(None),
+    };
+    if from >= size {
+        let detail = format!("The file has {size} bytes.");
+        return Err(ApiError::new(Code::RangeNotSatisfiable, detail));
+    }
+    Ok(Some((from, to - from + 1)))
+}
+
+pub(super) async fn get(
+    caller: Caller<FilesRead>,
+    Path((tenant, id)): Path<(TenantId, FileId)>,
+    wanted: Wanted,
+) -> Result<Content> {
+    let mut tx = caller.read().await?;
+    let found = files::find(&mut tx, id).await?;
+    tx.finish();
+    let (file, _) = found.ok_or_else(ApiError::not_found)?;
+    let size = u64::try_from(file.size).map_err(ApiError::internal)?;
+    let sha256 = hex(&file.sha256);
+    let etag = format!("\"{sha256}\"");
+    let is_current = wanted.if_range.is_none_or(|seen| seen == etag);
+    let range = match wanted.range.filter(|_| is_current) {
+        Some(header) => range(&header, size)?,
+        None => None,
+    };
+    let (from, length) = range.unwrap_or((0, size));
+    let bytes = match wanted.known.is_some_and(|known| known.contains(&etag)) {
+        true => None,
+        false => {
+            let key = key(tenant, file.object_id);
+            Some(store(&caller.app)?.download(&key, from, length).await?)
+        }
+    };
+    Ok(Content {
+        name: file.name,
+        sha256,
+        size,
+        range,
+        bytes,
+    })
+}
+
+impl Responder for Content {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let mut response = HttpResponse::build(match (&self.bytes, self.range) {
+            (None, _) => StatusCode::NOT_MODIFIED,
+            (Some(_), None) => StatusCode::OK,
+            (Some(_), Some(_)) => StatusCode::PARTIAL_CONTENT,
+        });
+        response
+            .insert_header((header::ETAG, format!("\"{}\"", self.sha256)))
+            .insert_header((header::ACCEPT_RANGES, "bytes"));
+        let Some(bytes) = self.bytes else {
+            return response.finish();
+        };
+        let (from, length) = self.range.unwrap_or((0, self.size));
+        if self.range.is_some() {
+            let range = format!("bytes {from}-{}/{}", from + length - 1, self.size);
+            response.insert_header((header::CONTENT_RANGE, range));
+        }
+        // Never shown as a page, whatever it is.
+        let name = utf8_percent_encode(&self.name, NON_ALPHANUMERIC);
+        let disposition = format!("attachment; filename*=UTF-8''{name}");
+        response
+            .insert_header((header::CONTENT_DISPOSITION, disposition))
+            .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
+            // Compressed, a range would be of something else.
+            .insert_header((header::CONTENT_ENCODING, "identity"))
+            .no_chunking(length)
+            .streaming(bytes)
+    }
+}
+
+impl Describe for Content {
+    fn describe(operation: &mut Operation) {
+        let headers = ["ETag", "Accept-Ranges", "Content-Disposition"];
+        let partial = [
+            "ETag",
+            "Accept-Ranges",
+            "Content-Disposition",
+            "Content-Range",
+        ];
+        operation.answer(200, "The whole file.", &headers, None);
+        operation.answer(206, "The range that was asked for.", &partial, None);
+        operation.answer(
+            304,
+            "It is what you have.",
+            &["ETag", "Accept-Ranges"],
+            None,
+        );
+        for status in [200, 206] {
+            operation.binary(status);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_http_has_them() {
+        for (header, expected) in [
+            ("bytes=0-9", Some((0, 10))),
+            ("bytes=90-", Some((90, 10))),
+            ("bytes=90-500", Some((90, 10))),
+            ("bytes=-5", Some((95, 5))),
+            ("bytes=-500", Some((0, 100))),
+            ("bytes=5-4", None),
+            ("bytes=0-1,5-6", None),
+            ("lines=0-1", None),
+            ("bytes=a-b", None),
+        ] {
+            assert_eq!(range(header, 100).unwrap(), expected, "{header}");
+        }
+        for (header, size) in [("bytes=100-", 100), ("bytes=0-", 0)] {
+            assert!(range(header, size).is_err(), "{header} of {size}");
+        }
+    }
+}

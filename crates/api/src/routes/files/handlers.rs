@@ -1,0 +1,168 @@
+//! Upload, read, change, delete and ingest.
+
+use patchbay_domain::{FileId, TenantId, text::Name};
+use patchbay_persistence::{TenantTx, chunks, files};
+use uuid::Uuid;
+
+use super::dto::{Chunk, File, FileFilter, FileStatus, PatchFile};
+use crate::{
+    answer::{Created, Deleted, Entity, Page, Settled},
+    audit::{Change, Event},
+    error::{ApiError, Code, Result},
+    extract::{
+        Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Patch, Path, Query, Upload,
+        UploadQuery,
+        scopes::{FilesRead, FilesWrite},
+        upload_digest,
+    },
+    flows::{files as flow, ingest, objects},
+    once::Once,
+};
+
+pub(super) async fn create(
+    caller: Caller<FilesWrite>,
+    Query(said): Query<UploadQuery>,
+    body: Upload,
+    key: IdempotencyKey,
+) -> Result<Once<Created<File>>> {
+    let (app, tenant) = (&caller.app, caller.tenant()?);
+    let (received, new) = body.receive(app, tenant, said).await?;
+    let key = key.over(&upload_digest(&received, &new));
+    let created = caller
+        .once(&key, async |tx| {
+            let value = File::try_from(flow::create(app, tx, &received, new).await?)?;
+            let event = Event::created("file", value.id, &value);
+            let location = format!("/api/tenants/{tenant}/files/{}", value.id);
+            Ok(Change::one(Created { location, value }, event))
+        })
+        .await;
+    if !matches!(created, Ok(Once::Fresh(_))) {
+        flow::give_up(app, tenant, received.object).await;
+    }
+    app.job_due.notify_one();
+    app.ingest_due.notify_one();
+    created
+}
+
+async fn find(tx: &mut TenantTx, id: FileId) -> Result<files::WithIngest> {
+    let found = files::find(tx, id).await?;
+    found.ok_or_else(ApiError::not_found)
+}
+
+/// The file as it is told; its row is locked.
+async fn locked(tx: &mut TenantTx, id: FileId) -> Result<(files::File, File)> {
+    let row = files::lock(tx, id).await?;
+    let row = row.ok_or_else(ApiError::not_found)?;
+    Ok((row, find(tx, id).await?.try_into()?))
+}
+
+pub(super) async fn list(caller: Caller<FilesRead>, list: List<FileFilter>) -> Result<Page<File>> {
+    let mut tx = caller.read().await?;
+    let rows = files::list(&mut tx, list.window, list.filter.stored()).await?;
+    tx.finish();
+    Page::try_new(&list, rows, |(row, _)| row.id.uuid(), File::try_from)
+}
+
+pub(super) async fn get(
+    caller: Caller<FilesRead>,
+    Path((_, id)): Path<(TenantId, FileId)>,
+) -> Result<Entity<File>> {
+    let mut tx = caller.read().await?;
+    let found = find(&mut tx, id).await?;
+    tx.finish();
+    Ok(Entity(found.try_into()?))
+}
+
+pub(super) async fn patch(
+    caller: Caller<FilesWrite>,
+    Path((_, id)): Path<(TenantId, FileId)>,
+    if_match: IfMatch,
+    Json(body): Json<PatchFile>,
+) -> Result<Entity<File>> {
+    let file = caller
+        .change(async |tx| {
+            let (mut row, before) = locked(tx, id).await?;
+            if_match.check(row.revision)?;
+            body.name.apply(&mut row.name, Name::into_inner);
+            if let Patch::To(patch) = body.metadata {
+                row.metadata = row.metadata.merged(patch)?;
+            }
+            row.revision += 1;
+            row.updated_at = caller.app.clock.now();
+            files::update(tx, &row).await?;
+            let after = File::try_from(find(tx, id).await?)?;
+            let event = Event::updated("file", id, &before, &after);
+            Ok(Change::one(after, event))
+        })
+        .await?;
+    Ok(Entity(file))
+}
+
+pub(super) async fn delete(
+    caller: Caller<FilesWrite>,
+    Path((_, id)): Path<(TenantId, FileId)>,
+    if_match: IfMatch,
+) -> Result<Deleted> {
+    let deleted = caller
+        .change(async |tx| {
+            let (row, before) = locked(tx, id).await?;
+            if_match.check(row.revision)?;
+            flow::delete(&caller.app, tx, &row).await?;
+            let event = Event::deleted("file", id, &before);
+            Ok(Change::one(Deleted, event))
+        })
+        .await;
+    caller.app.job_due.notify_one();
+    deleted
+}
+
+pub(super) async fn ingest(
+    caller: Caller<FilesWrite>,
+    Path((_, id)): Path<(TenantId, FileId)>,
+    key: IdempotencyKey,
+) -> Result<Once<Settled<FileStatus>>> {
+    objects::store(&caller.app)?;
+    let begun = caller
+        .once(&key, async |tx| {
+            let row = files::lock(tx, id).await?;
+            let mut row = row.ok_or_else(ApiError::not_found)?;
+            let (_, latest) = find(tx, id).await?;
+            if latest.is_some_and(|latest| latest.finished_at.is_none()) {
+                let detail = "Wait until it has ended; `…/status` says how far it is.";
+                return Err(ApiError::new(Code::IngestRunning, detail));
+            }
+            let begun = ingest::ask(&caller.app, tx, &mut row).await?;
+            let value = FileStatus::try_from((row, Some(begun)))?;
+            let event = Event::of("ingest_asked", "file", id, None::<&()>, None::<&()>);
+            let answer = Settled { value, done: false };
+            Ok(Change::one(answer, event))
+        })
+        .await?;
+    caller.app.ingest_due.notify_one();
+    Ok(begun)
+}
+
+pub(super) async fn status(
+    caller: Caller<FilesRead>,
+    Path((_, id)): Path<(TenantId, FileId)>,
+) -> Result<Entity<FileStatus>> {
+    let mut tx = caller.read().await?;
+    let found = find(&mut tx, id).await?;
+    tx.finish();
+    Ok(Entity(found.try_into()?))
+}
+
+pub(super) async fn chunks(
+    caller: Caller<FilesRead>,
+    Path((_, id)): Path<(TenantId, FileId)>,
+    list: List<NoFilter>,
+) -> Result<Page<Chunk>> {
+    let mut tx = caller.read().await?;
+    let (file, _) = find(&mut tx, id).await?;
+    let generation = file.searchable_generation.unwrap_or_default();
+    let rows = chunks::list(&mut tx, (id, generation), list.window).await?;
+    tx.finish();
+    // Chunks have no id but their place.
+    let cursor = |row: &chunks::Chunk| Uuid::from_u128(row.ordinal.unsigned_abs().into());
+    Ok(Page::new(&list, rows, cursor, Chunk::from))
+}

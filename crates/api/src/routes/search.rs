@@ -1,0 +1,299 @@
+//! Search in files.
+
+use actix_web::http::Method;
+use patchbay_domain::{
+    AgentId, FileId, Invalid, Metadata,
+    knowledge::{MOST_FILES, MOST_HITS, SearchMode, check_score},
+    text::Text,
+};
+use patchbay_persistence::{
+    agents,
+    search::{Found, MARK, Row, UNMARK},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::files::{chunk_id, require_files};
+use crate::{
+    answer::{Entity, Resource},
+    error::{ApiError, Code, Result},
+    extract::{Caller, Json, scopes::SearchRead},
+    flows::search::{self as flow, Question},
+    openapi::{Api, Doc},
+};
+
+/// What is looked for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"query": "What does shipping cost?", "mode": "hybrid", "limit": 5, "highlight": true}))]
+pub struct SearchFiles {
+    /// A question, or words. In modes with words, `"…"` is a phrase and `-` excludes; otherwise any of the words will do.
+    query: Text<1, 2000>,
+    /// How it is compared.
+    #[serde(default)]
+    mode: SearchMode,
+    /// Most hits; 10 by default.
+    #[schema(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// Only files that are attached to this agent.
+    agent_id: Option<AgentId>,
+    /// Only these files.
+    #[schema(max_items = 1000)]
+    file_ids: Option<Vec<FileId>>,
+    /// Only files whose metadata have all of this.
+    metadata: Option<Metadata>,
+    /// Lowest score.
+    #[schema(minimum = 0, maximum = 1)]
+    min_score: Option<f64>,
+    /// Say where the words stand in each text.
+    #[serde(default)]
+    highlight: bool,
+}
+
+/// A passage that was found.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "chunk_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0:1:4", "file_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0",
+    "file_name": "prices.pdf", "page": 2, "headings": ["Shipping"], "starts_at": 3120, "ends_at": 3744, "text": "Parcels up to 5 kg cost 4.90.",
+    "score": 1.0, "scores": {"semantic": 0.71, "keyword": 0.12, "fused": 1.0}, "highlights": [{"starts_at": 0, "ends_at": 7}]
+}))]
+pub struct Hit {
+    /// File, generation and place, as in the list of the file's chunks.
+    #[schema(max_length = 64)]
+    chunk_id: String,
+    /// The file.
+    file_id: FileId,
+    /// Its name.
+    #[schema(max_length = 200)]
+    file_name: String,
+    /// Page, slide or sheet, from 1.
+    #[schema(minimum = 1)]
+    page: Option<i32>,
+    /// The headings above it.
+    #[schema(max_items = 10)]
+    headings: Vec<String>,
+    /// Where it begins in the text of the file, in characters.
+    #[schema(minimum = 0)]
+    starts_at: i32,
+    /// Where it ends.
+    #[schema(minimum = 0)]
+    ends_at: i32,
+    /// The text.
+    #[schema(max_length = 100_000)]
+    text: String,
+    /// What it is ranked by, between 0 and 1.
+    score: f64,
+    /// What the score is made of.
+    scores: Scores,
+    /// Where words of the query stand in the text, if that was asked for.
+    #[schema(max_items = 10_000)]
+    highlights: Vec<Highlight>,
+}
+
+/// The parts of a score.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({"semantic": 0.71, "keyword": 0.12, "fused": 1.0}))]
+pub struct Scores {
+    /// Cosine similarity of the embeddings; null where it was not among the nearest.
+    semantic: Option<f64>,
+    /// How well the words fit; null where none of them did.
+    keyword: Option<f64>,
+    /// Both by their ranks: 1 for what is first in both; null in other modes than `hybrid`.
+    fused: Option<f64>,
+}
+
+/// A place in a text, in characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"starts_at": 0, "ends_at": 7}))]
+pub struct Highlight {
+    /// Where it begins.
+    starts_at: usize,
+    /// Where it ends.
+    ends_at: usize,
+}
+
+/// What was found.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "data": [], "total_candidates": 1200, "took_ms": {"embed": 8.1, "search": 2.4, "total": 10.5}
+}))]
+pub struct SearchResult {
+    /// The passages, best first; the same data and query give the same order.
+    #[schema(max_items = 100)]
+    data: Vec<Hit>,
+    /// Chunks that were looked through.
+    #[schema(minimum = 0)]
+    total_candidates: i64,
+    /// How long it took.
+    took_ms: Took,
+}
+
+/// Milliseconds.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({"embed": 8.1, "search": 2.4, "total": 10.5}))]
+pub struct Took {
+    /// For the embedding of the question.
+    embed: f64,
+    /// For the search in the database.
+    search: f64,
+    /// In all.
+    total: f64,
+}
+
+impl Resource for SearchResult {
+    const VERSIONED: bool = false;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
+}
+
+impl Hit {
+    fn new(mode: SearchMode, row: Row) -> Option<Self> {
+        let rounded = |score: f64| (score * 1e6).round() / 1e6;
+        let score = row.score.map(rounded)?;
+        let Found {
+            file_id,
+            file_name,
+            generation,
+            ordinal,
+            page,
+            headings,
+            starts_at,
+            ends_at,
+            text,
+        } = row.chunk?;
+        Some(Self {
+            chunk_id: chunk_id(file_id, generation, ordinal),
+            file_id,
+            file_name,
+            page,
+            headings,
+            starts_at,
+            ends_at,
+            text,
+            score,
+            scores: Scores {
+                semantic: row.semantic.map(rounded),
+                keyword: row.keyword.map(rounded),
+                fused: (mode == SearchMode::Hybrid).then_some(score),
+            },
+            highlights: row.marked.as_deref().map(highlights).unwrap_or_default(),
+        })
+    }
+}
+
+/// Where the marks are, counted without them.
+fn highlights(marked: &str) -> Vec<Highlight> {
+    let (mut found, mut at, mut starts_at) = (Vec::new(), 0, 0);
+    for c in marked.chars() {
+        match c {
+            MARK => starts_at = at,
+            UNMARK => found.push(Highlight {
+                starts_at,
+                ends_at: at,
+            }),
+            _ => at += 1,
+        }
+    }
+    found
+}
+
+impl SearchResult {
+    /// The ids of what was found, best first.
+    pub fn chunk_ids(&self) -> Vec<String> {
+        self.data.iter().map(|hit| hit.chunk_id.clone()).collect()
+    }
+
+    /// Milliseconds in all.
+    pub fn took_ms(&self) -> u32 {
+        self.took_ms.total as u32
+    }
+
+    /// The result, as it goes over the wire.
+    pub fn new(mode: SearchMode, answer: flow::Answer) -> Self {
+        let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
+        let total_candidates = answer.rows.first().map_or(0, |row| row.total);
+        let hits = answer.rows.into_iter();
+        Self {
+            data: hits.filter_map(|row| Hit::new(mode, row)).collect(),
+            total_candidates,
+            took_ms: Took {
+                embed: rounded(answer.embed_ms),
+                search: rounded(answer.search_ms),
+                total: rounded(answer.embed_ms + answer.search_ms),
+            },
+        }
+    }
+}
+
+pub(super) fn routes(api: &mut Api) {
+    api.route(Method::POST, "/api/tenants/{tenant_id}/search", search, Doc {
+        id: "searchFiles",
+        tag: "Knowledge",
+        summary: "Search in files",
+        description: "Finds passages by their words, by their meaning, or by both: of an agent's files, of some files, or of all that the tenant has. \
+            Only files that have been ingested are seen.",
+        errors: &[Code::EmbeddingsNotConfigured],
+    });
+}
+
+async fn search(
+    caller: Caller<SearchRead>,
+    Json(body): Json<SearchFiles>,
+) -> Result<Entity<SearchResult>> {
+    let limit = body.limit.unwrap_or(10);
+    check(&body, limit)?;
+    let mut tx = caller.read().await?;
+    if let Some(agent) = body.agent_id {
+        let found = agents::find(&mut tx, agent, false).await?;
+        found.ok_or_else(ApiError::not_found)?;
+    }
+    if let Some(ids) = &body.file_ids {
+        require_files(&mut tx, ids).await?;
+    }
+    tx.finish();
+    let question = Question {
+        query: body.query.into_inner(),
+        mode: body.mode,
+        limit,
+        agent_id: body.agent_id,
+        file_ids: body.file_ids,
+        metadata: body.metadata.map(Metadata::into_value),
+        min_score: body.min_score,
+        highlight: body.highlight,
+    };
+    let answer = flow::ask(&caller.app, caller.tenant()?, question).await?;
+    Ok(Entity(SearchResult::new(body.mode, answer)))
+}
+
+fn check(body: &SearchFiles, limit: u32) -> Result<()> {
+    if !(1..=MOST_HITS).contains(&limit) {
+        let invalid = Invalid::new("out_of_range", format!("1 to {MOST_HITS} is allowed"));
+        return Err(ApiError::invalid_at("/limit", invalid));
+    }
+    if body
+        .file_ids
+        .as_ref()
+        .is_some_and(|ids| ids.len() > MOST_FILES)
+    {
+        let invalid = Invalid::new(
+            "too_many",
+            format!("at most {MOST_FILES} files are allowed"),
+        );
+        return Err(ApiError::invalid_at("/file_ids", invalid));
+    }
+    let score = body.min_score.map_or(Ok(()), check_score);
+    score.map_err(|invalid| ApiError::invalid_at("/min_score", invalid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn highlights_are_places_in_the_text_without_marks() {
+        let found = highlights("ä \u{2}bc\u{3} d \u{2}e\u{3}");
+        let place = |starts_at, ends_at| Highlight { starts_at, ends_at };
+        assert_eq!(found, [place(2, 4), place(7, 8)]);
+    }
+}

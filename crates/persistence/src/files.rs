@@ -1,0 +1,219 @@
+//! Files, and which agents have them.
+
+use chrono::{DateTime, Utc};
+use diesel::{prelude::*, sql_types::Jsonb};
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{AgentId, FileId, Metadata, ObjectId, TenantId};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Result, TenantTx, Window,
+    ingests::Ingest,
+    schema::{agent_files, files, ingests},
+};
+
+/// One file.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = files, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct File {
+    pub tenant_id: TenantId,
+    pub id: FileId,
+    pub object_id: ObjectId,
+    pub name: String,
+    pub media_type: String,
+    pub size: i64,
+    pub sha256: Vec<u8>,
+    #[diesel(deserialize_as = Value)]
+    pub metadata: Metadata,
+    pub last_generation: i32,
+    pub searchable_generation: Option<i32>,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Inserts a file.
+pub async fn insert(tx: &mut TenantTx, file: &File) -> Result<()> {
+    diesel::insert_into(files::table)
+        .values((
+            files::tenant_id.eq(tx.tenant()),
+            files::id.eq(file.id),
+            files::object_id.eq(file.object_id),
+            files::media_type.eq(&file.media_type),
+            files::size.eq(file.size),
+            files::sha256.eq(&file.sha256),
+            files::created_at.eq(file.created_at),
+            files::name.eq(&file.name),
+            files::metadata.eq(file.metadata.clone().into_value()),
+            files::last_generation.eq(file.last_generation),
+            files::searchable_generation.eq(file.searchable_generation),
+            files::revision.eq(file.revision),
+            files::updated_at.eq(file.updated_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Stores the mutable columns of a file.
+pub async fn update(tx: &mut TenantTx, file: &File) -> Result<()> {
+    diesel::update(files::table.find((tx.tenant(), file.id)))
+        .set((
+            files::name.eq(&file.name),
+            files::metadata.eq(file.metadata.clone().into_value()),
+            files::last_generation.eq(file.last_generation),
+            files::searchable_generation.eq(file.searchable_generation),
+            files::revision.eq(file.revision),
+            files::updated_at.eq(file.updated_at),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One file, locked.
+pub async fn lock(tx: &mut TenantTx, id: FileId) -> Result<Option<File>> {
+    Ok(files::table
+        .find((tx.tenant(), id))
+        .select(File::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// A file and its latest ingest, if there was one.
+pub type WithIngest = (File, Option<Ingest>);
+
+/// The latest ingest of a file.
+macro_rules! latest {
+    () => {
+        ingests::tenant_id
+            .eq(files::tenant_id)
+            .and(ingests::file_id.eq(files::id))
+            .and(ingests::generation.eq(files::last_generation))
+    };
+}
+
+/// One file with its latest ingest.
+pub async fn find(tx: &mut TenantTx, id: FileId) -> Result<Option<WithIngest>> {
+    Ok(files::table
+        .left_join(ingests::table.on(latest!()))
+        .filter(files::tenant_id.eq(tx.tenant()))
+        .filter(files::id.eq(id))
+        .select((File::as_select(), Option::<Ingest>::as_select()))
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// Which files are wanted.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Filter {
+    pub name: Option<String>,
+    pub media_type: Option<String>,
+    pub ingest_state: Option<String>,
+    pub sha256: Option<Vec<u8>>,
+    pub metadata: Option<Value>,
+    pub agent_id: Option<AgentId>,
+}
+
+/// A page of files with their latest ingests.
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<WithIngest>> {
+    let mut query = files::table
+        .left_join(ingests::table.on(latest!()))
+        .filter(files::tenant_id.eq(tx.tenant()))
+        .filter(files::id.lt(window.below()))
+        .order(files::id.desc())
+        .limit(window.fetch())
+        .select((File::as_select(), Option::<Ingest>::as_select()))
+        .into_boxed();
+    if let Some(name) = filter.name {
+        query = query.filter(files::name.eq(name));
+    }
+    if let Some(media_type) = filter.media_type {
+        query = query.filter(files::media_type.eq(media_type));
+    }
+    if let Some(state) = filter.ingest_state {
+        query = query.filter(ingests::state.eq(state));
+    }
+    if let Some(sha256) = filter.sha256 {
+        query = query.filter(files::sha256.eq(sha256));
+    }
+    if let Some(metadata) = filter.metadata {
+        query = query.filter(
+            diesel::dsl::sql::<diesel::sql_types::Bool>("files.metadata @> ")
+                .bind::<Jsonb, _>(metadata),
+        );
+    }
+    if let Some(agent) = filter.agent_id {
+        let attached = agent_files::table
+            .filter(agent_files::tenant_id.eq(tx.tenant()))
+            .filter(agent_files::agent_id.eq(agent))
+            .select(agent_files::file_id);
+        query = query.filter(files::id.eq_any(attached));
+    }
+    Ok(query.load(tx).await?)
+}
+
+/// Those of these files that exist.
+pub async fn existing(tx: &mut TenantTx, ids: &[FileId]) -> Result<Vec<FileId>> {
+    Ok(files::table
+        .filter(files::tenant_id.eq(tx.tenant()))
+        .filter(files::id.eq_any(ids))
+        .select(files::id)
+        .load(tx)
+        .await?)
+}
+
+/// Deletes a file with its ingests, chunks and attachments.
+pub async fn delete(tx: &mut TenantTx, id: FileId) -> Result<()> {
+    diesel::delete(files::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Attaches files to an agent; those that it has already stay as they are. Answers which are new.
+pub async fn attach(
+    tx: &mut TenantTx,
+    agent: AgentId,
+    ids: &[FileId],
+    now: DateTime<Utc>,
+) -> Result<Vec<FileId>> {
+    let row = |id: &FileId| {
+        (
+            agent_files::tenant_id.eq(tx.tenant()),
+            agent_files::agent_id.eq(agent),
+            agent_files::file_id.eq(*id),
+            agent_files::created_at.eq(now),
+        )
+    };
+    let rows: Vec<_> = ids.iter().map(row).collect();
+    Ok(diesel::insert_into(agent_files::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .returning(agent_files::file_id)
+        .get_results(tx)
+        .await?)
+}
+
+/// Detaches a file from an agent; false where it was not attached.
+pub async fn detach(tx: &mut TenantTx, agent: AgentId, id: FileId) -> Result<bool> {
+    let row = agent_files::table.find((tx.tenant(), agent, id));
+    Ok(diesel::delete(row).execute(tx).await? == 1)
+}
+
+/// The agents that have a file.
+pub async fn agents_of(tx: &mut TenantTx, id: FileId) -> Result<Vec<Uuid>> {
+    Ok(agent_files::table
+        .filter(agent_files::tenant_id.eq(tx.tenant()))
+        .filter(agent_files::file_id.eq(id))
+        .order(agent_files::agent_id)
+        .select(agent_files::agent_id)
+        .load(tx)
+        .await?)
+}

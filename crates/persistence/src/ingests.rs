@@ -1,0 +1,84 @@
+//! Ingests: how far each try to make a file searchable has come.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{FileId, ObjectId, TenantId};
+use serde_json::Value;
+
+use crate::{
+    Result, TenantTx,
+    schema::{files, ingests},
+};
+
+/// One ingest.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = ingests, check_for_backend(diesel::pg::Pg))]
+#[diesel(primary_key(tenant_id, file_id, generation), treat_none_as_null = true)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Ingest {
+    pub tenant_id: TenantId,
+    pub file_id: FileId,
+    pub generation: i32,
+    pub state: String,
+    pub stage: Option<String>,
+    pub stages: Value,
+    pub settings: String,
+    pub model: String,
+    pub pages: Option<i32>,
+    pub chunks: Option<i32>,
+    pub error_code: Option<String>,
+    pub error: Option<String>,
+    pub attempts: i32,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Inserts an ingest.
+pub async fn insert(tx: &mut TenantTx, ingest: &Ingest) -> Result<()> {
+    diesel::insert_into(ingests::table)
+        .values(ingest)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The ingest of this generation.
+pub async fn find(tx: &mut TenantTx, file: FileId, generation: i32) -> Result<Option<Ingest>> {
+    Ok(ingests::table
+        .find((tx.tenant(), file, generation))
+        .select(Ingest::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// Stores how far it has come, unless its file is gone.
+pub async fn update(tx: &mut TenantTx, ingest: &Ingest) -> Result<()> {
+    diesel::update(ingests::table.find((tx.tenant(), ingest.file_id, ingest.generation)))
+        .set(ingest)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A finished ingest of the same bytes under the same settings, whose chunks are there.
+pub async fn alike(tx: &mut TenantTx, object: ObjectId, settings: &str) -> Result<Option<Ingest>> {
+    Ok(ingests::table
+        .inner_join(
+            files::table.on(files::tenant_id
+                .eq(ingests::tenant_id)
+                .and(files::id.eq(ingests::file_id))
+                .and(files::searchable_generation.eq(ingests::generation.nullable()))),
+        )
+        .filter(ingests::tenant_id.eq(tx.tenant()))
+        .filter(files::object_id.eq(object))
+        .filter(ingests::settings.eq(settings))
+        .filter(ingests::state.eq("done"))
+        .order(files::id)
+        .select(Ingest::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}

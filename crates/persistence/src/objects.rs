@@ -1,0 +1,146 @@
+//! Bytes in the object store: what is under way, what is there, and what is to go.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use patchbay_domain::{ObjectId, TenantId};
+use uuid::Uuid;
+
+use crate::{
+    Result, TenantTx,
+    schema::{files, objects},
+};
+
+/// Bytes are under way.
+pub const UPLOADING: &str = "uploading";
+/// It is there, for files to refer to.
+pub const STORED: &str = "stored";
+/// It is to be deleted from the store.
+pub const DOOMED: &str = "doomed";
+
+/// One object.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = objects, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Object {
+    pub tenant_id: TenantId,
+    pub id: ObjectId,
+    pub state: String,
+    pub upload_id: Option<String>,
+    pub sha256: Option<Vec<u8>>,
+    pub size: i64,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Inserts an object.
+pub async fn insert(tx: &mut TenantTx, object: &Object) -> Result<()> {
+    diesel::insert_into(objects::table)
+        .values(object)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// One object, locked.
+pub async fn find(tx: &mut TenantTx, id: ObjectId) -> Result<Option<Object>> {
+    Ok(objects::table
+        .find((tx.tenant(), id))
+        .select(Object::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// Notes the store's id of an upload in parts.
+pub async fn note_upload(tx: &mut TenantTx, id: ObjectId, upload: &str) -> Result<()> {
+    diesel::update(objects::table.find((tx.tenant(), id)))
+        .set(objects::upload_id.eq(upload))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The object that has these bytes, held so that it stays.
+pub async fn of_content(tx: &mut TenantTx, sha256: &[u8]) -> Result<Option<ObjectId>> {
+    Ok(objects::table
+        .filter(objects::tenant_id.eq(tx.tenant()))
+        .filter(objects::sha256.eq(sha256))
+        .filter(objects::state.eq(STORED))
+        .select(objects::id)
+        .for_key_share()
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// An upload has come to its end; false where it has been given up before. Another one of the same
+/// bytes is the unique violation `objects_content`.
+pub async fn mark_stored(
+    tx: &mut TenantTx,
+    id: ObjectId,
+    (sha256, size): (&[u8], i64),
+) -> Result<bool> {
+    let uploading = objects::table
+        .find((tx.tenant(), id))
+        .filter(objects::state.eq(UPLOADING));
+    let changed = diesel::update(uploading)
+        .set((
+            objects::state.eq(STORED),
+            objects::sha256.eq(sha256),
+            objects::size.eq(size),
+        ))
+        .execute(tx)
+        .await?;
+    Ok(changed == 1)
+}
+
+/// The object is to be deleted.
+pub async fn doom(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
+    diesel::update(objects::table.find((tx.tenant(), id)))
+        .set(objects::state.eq(DOOMED))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether a file refers to the object. Its row must be locked.
+pub async fn is_used(tx: &mut TenantTx, id: ObjectId) -> Result<bool> {
+    let users = files::table
+        .filter(files::tenant_id.eq(tx.tenant()))
+        .filter(files::object_id.eq(id));
+    Ok(diesel::select(diesel::dsl::exists(users))
+        .get_result(tx)
+        .await?)
+}
+
+/// Those of these ids that are recorded.
+pub async fn known(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    Ok(objects::table
+        .filter(objects::tenant_id.eq(tx.tenant()))
+        .filter(objects::id.eq_any(ids))
+        .select(objects::id)
+        .load(tx)
+        .await?)
+}
+
+/// The stored ones after this id, in order, up to 500.
+pub async fn stored_after(tx: &mut TenantTx, after: Uuid) -> Result<Vec<Uuid>> {
+    Ok(objects::table
+        .filter(objects::tenant_id.eq(tx.tenant()))
+        .filter(objects::state.eq(STORED))
+        .filter(objects::id.gt(after))
+        .order(objects::id)
+        .limit(500)
+        .select(objects::id)
+        .load(tx)
+        .await?)
+}
+
+/// Forgets an object that is gone from the store.
+pub async fn forget(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
+    diesel::delete(objects::table.find((tx.tenant(), id)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
