@@ -426,6 +426,8 @@ impl From<patchbay_persistence::Error> for ApiError {
                 | "binding_tools_version_fkey" => {
                     Self::new(Code::VersionInUse, "A binding names this version.")
                 }
+                // It was deleted just now.
+                "agent_files_file_fkey" => Self::not_found(),
                 other => Self::internal(format!("foreign key {other}")),
             },
             Error::Other(cause) => Self::internal(cause),

@@ -52,6 +52,12 @@ struct Role {
     bypasses: bool,
 }
 
+#[derive(QueryableByName)]
+struct Seen {
+    #[diesel(sql_type = diesel::sql_types::Nullable<Text>)]
+    tenant: Option<String>,
+}
+
 impl Db {
     /// A pool for the database at `url`. Connects when first used.
     pub fn new(url: &str, settings: &PoolSettings) -> Result<Self> {
@@ -199,6 +205,20 @@ impl TenantTx {
             self.tenant = tenant;
         }
         Ok(())
+    }
+
+    /// Makes sure that the tenant's rows are in sight: for what acts upon a row's absence.
+    pub async fn prove(&mut self) -> Result<()> {
+        let seen: Seen =
+            diesel::sql_query("SELECT current_setting('app.tenant_id', true) AS tenant")
+                .get_result(&mut self.connection)
+                .await?;
+        match seen.tenant == Some(self.tenant.to_string()) {
+            true => Ok(()),
+            false => Err(Error::Unavailable(
+                "the transaction sees no tenant".to_owned(),
+            )),
+        }
     }
 
     /// Makes the changes durable; returns when PostgreSQL has said so.

@@ -54,13 +54,31 @@ pub async fn find(tx: &mut TenantTx, file: FileId, generation: i32) -> Result<Op
         .optional()?)
 }
 
-/// Stores how far it has come, unless its file is gone.
-pub async fn update(tx: &mut TenantTx, ingest: &Ingest) -> Result<()> {
-    diesel::update(ingests::table.find((tx.tenant(), ingest.file_id, ingest.generation)))
-        .set(ingest)
-        .execute(tx)
-        .await?;
-    Ok(())
+/// Begins another attempt at an ingest that has not ended: its number, which is the attempt's alone.
+pub async fn begin_attempt(
+    tx: &mut TenantTx,
+    (file, generation): (FileId, i32),
+) -> Result<Option<i32>> {
+    let open = ingests::table
+        .find((tx.tenant(), file, generation))
+        .filter(ingests::finished_at.is_null());
+    Ok(diesel::update(open)
+        .set(ingests::attempts.eq(ingests::attempts + 1))
+        .returning(ingests::attempts)
+        .get_result(tx)
+        .await
+        .optional()?)
+}
+
+/// Stores how far an attempt has come; false where it is not the latest one any more, the ingest has
+/// ended, or the file is gone.
+pub async fn update(tx: &mut TenantTx, ingest: &Ingest) -> Result<bool> {
+    let ours = ingests::table
+        .find((tx.tenant(), ingest.file_id, ingest.generation))
+        .filter(ingests::attempts.eq(ingest.attempts))
+        .filter(ingests::finished_at.is_null());
+    let stored = diesel::update(ours).set(ingest).execute(tx).await?;
+    Ok(stored == 1)
 }
 
 /// A finished ingest of the same bytes under the same settings, whose chunks are there.

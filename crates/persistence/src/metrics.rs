@@ -6,7 +6,7 @@ use diesel::{
     QueryableByName,
     sql_types::{Array, BigInt, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::{Result, TenantTx};
 
@@ -19,6 +19,12 @@ pub struct Span {
     pub to: DateTime<Utc>,
     /// Where the buckets begin, in order; the first one at or before `from`.
     pub starts: Vec<DateTime<Utc>>,
+}
+
+/// Gives what follows in this transaction room to sort in memory: on disk it takes twice as long.
+pub async fn prepare(tx: &mut TenantTx) -> Result<()> {
+    tx.batch_execute("SET LOCAL work_mem = '32MB'").await?;
+    Ok(())
 }
 
 /// By what calls are told apart.

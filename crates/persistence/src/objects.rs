@@ -61,8 +61,16 @@ pub async fn note_upload(tx: &mut TenantTx, id: ObjectId, upload: &str) -> Resul
     Ok(())
 }
 
-/// The object that has these bytes, held so that it stays.
+/// The object that has these bytes, held so that it stays. Whoever else asks for the same bytes waits
+/// until this transaction has ended.
 pub async fn of_content(tx: &mut TenantTx, sha256: &[u8]) -> Result<Option<ObjectId>> {
+    diesel::sql_query(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1::text || encode($2, 'hex'), 0))",
+    )
+    .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
+    .bind::<diesel::sql_types::Binary, _>(sha256)
+    .execute(tx)
+    .await?;
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::sha256.eq(sha256))
@@ -95,6 +103,18 @@ pub async fn mark_stored(
     Ok(changed == 1)
 }
 
+/// An upload is given up, unless it has become an object since.
+pub async fn doom_upload(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
+    let uploading = objects::table
+        .find((tx.tenant(), id))
+        .filter(objects::state.eq(UPLOADING));
+    diesel::update(uploading)
+        .set(objects::state.eq(DOOMED))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// The object is to be deleted.
 pub async fn doom(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     diesel::update(objects::table.find((tx.tenant(), id)))
@@ -114,8 +134,10 @@ pub async fn is_used(tx: &mut TenantTx, id: ObjectId) -> Result<bool> {
         .await?)
 }
 
-/// Those of these ids that are recorded.
+/// Those of these ids that are recorded. What is not among them may be deleted, so it is made sure that
+/// the tenant's rows are in sight.
 pub async fn known(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    tx.prove().await?;
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::id.eq_any(ids))
@@ -124,12 +146,17 @@ pub async fn known(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
         .await?)
 }
 
-/// The stored ones after this id, in order, up to 500.
-pub async fn stored_after(tx: &mut TenantTx, after: Uuid) -> Result<Vec<Uuid>> {
+/// The stored ones after this id that were begun before this time, in order, up to 500.
+pub async fn stored_after(
+    tx: &mut TenantTx,
+    after: Uuid,
+    before: DateTime<Utc>,
+) -> Result<Vec<Uuid>> {
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::state.eq(STORED))
         .filter(objects::id.gt(after))
+        .filter(objects::created_at.lt(before))
         .order(objects::id)
         .limit(500)
         .select(objects::id)

@@ -133,7 +133,7 @@ fn keyword(words: &str) -> String {
             SELECT *, row_number() OVER (ORDER BY score DESC, file_id, ordinal) AS rank FROM (
                 SELECT c.file_id, c.generation, c.ordinal, ts_rank(c.words, {words}, 33)::float8 AS score
                 FROM scope s JOIN chunks c ON c.tenant_id = $1 AND c.file_id = s.id AND c.generation = s.generation
-                WHERE c.words @@ ({words} && $10::tsquery)
+                WHERE numnode({words}) > 0 AND c.words @@ ({words} && $10::tsquery)
                 ORDER BY score DESC, c.file_id, c.ordinal LIMIT $7
             ) AS matching
         )"

@@ -31,6 +31,10 @@ use crate::app::App;
 
 /// Bytes of text, with what is told of it, that come out of one file at most.
 const MOST_OUTPUT: u64 = 256 << 20;
+/// Chunks of one file at most.
+const MOST_CHUNKS: usize = 50_000;
+/// The process ends with this where the file cannot be read; with 1 or 2 where it could not be set up.
+const UNREADABLE: i32 = 3;
 /// Stack of the thread that reads: some formats nest.
 const STACK: usize = 64 << 20;
 
@@ -77,9 +81,17 @@ pub fn work(task: Task) -> anyhow::Result<()> {
     limit(Resource::Cpu, task.seconds)?;
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, 0)?;
+    let counter = match &task.model {
+        Some(folder) => TokenCounter::of_model(folder)?,
+        None => TokenCounter::Rough,
+    };
     let reader = std::thread::Builder::new().stack_size(STACK);
-    let done = reader.spawn(move || tell(&task))?.join();
-    done.map_err(|_| anyhow::anyhow!("the reader panicked"))?
+    let done = reader.spawn(move || tell(&task, &counter))?.join();
+    // A panic, or nobody who listens: the file's fault, or nobody's.
+    if !matches!(done, Ok(Ok(()))) {
+        std::process::exit(UNREADABLE);
+    }
+    Ok(())
 }
 
 fn limit(resource: Resource, most: u64) -> anyhow::Result<()> {
@@ -90,11 +102,7 @@ fn limit(resource: Resource, most: u64) -> anyhow::Result<()> {
     setrlimit(resource, limit).context("a limit could not be set")
 }
 
-fn tell(task: &Task) -> anyhow::Result<()> {
-    let counter = match &task.model {
-        Some(folder) => TokenCounter::of_model(folder)?,
-        None => TokenCounter::Rough,
-    };
+fn tell(task: &Task, counter: &TokenCounter) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -125,6 +133,10 @@ fn tell(task: &Task) -> anyhow::Result<()> {
     let chunks = patchbay_documents::chunk(&parts, &sizing, &mut |done, all| {
         progress(Stage::Chunk, done, all);
     });
+    if chunks.len() > MOST_CHUNKS {
+        let detail = format!("It makes more than {MOST_CHUNKS} chunks. Split the file.");
+        return say(&Line::Failure("too_large".to_owned(), detail));
+    }
     for chunk in chunks {
         say(&Line::Chunk(chunk))?;
     }
@@ -161,19 +173,20 @@ impl Fault {
 pub async fn extract(
     app: &App,
     media: &str,
-    bytes: Download,
+    (bytes, size): (Download, u64),
     progress: &watch::Sender<Progress>,
 ) -> Result<Extracted, Fault> {
     let ours = |error: std::io::Error| Fault::Ours(error.to_string());
     let longest = std::time::Duration::from(app.settings.knowledge.extract_timeout);
-    let mut child = command(app, media).map_err(ours)?.spawn().map_err(ours)?;
+    let mut child = command(app, media).spawn().map_err(ours)?;
     let input = child.stdin.take();
     let read = async {
         let (sent, read) = futures_util::join!(feed(input, bytes), listen(&mut child, progress));
-        match (read?, sent) {
-            (Some(extracted), _) => Ok(Some(extracted)),
-            (None, Err(error)) => Err(Fault::Ours(error)),
-            (None, Ok(())) => Ok(None),
+        // Half a file may look like a whole one.
+        let sent = sent.map_err(Fault::Ours)?;
+        match read? {
+            Some(_) if sent != size => Err(Fault::Ours("not all of the file was read".to_owned())),
+            read => Ok(read),
         }
     };
     let outcome = timeout(longest, read).await;
@@ -181,15 +194,19 @@ pub async fn extract(
         let _ = child.kill().await;
         return Err(too_long());
     };
+    if outcome.is_err() {
+        let _ = child.kill().await;
+    }
     let status = child.wait().await.map_err(ours)?;
     outcome?.ok_or_else(|| died(status))
 }
 
-fn command(app: &App, media: &str) -> std::io::Result<Command> {
+fn command(app: &App, media: &str) -> Command {
     let settings = &app.settings.knowledge;
     let program = match &settings.extractor {
         Some(program) => program.clone(),
-        None => std::env::current_exe()?,
+        // Also where the file was replaced since.
+        None => PathBuf::from("/proc/self/exe"),
     };
     let mut command = Command::new(program);
     let seconds = u64::from(settings.extract_timeout.seconds()).max(1);
@@ -207,21 +224,23 @@ fn command(app: &App, media: &str) -> std::io::Result<Command> {
     if let Some(folder) = &settings.embedding_directory {
         command.arg("--model").arg(folder);
     }
-    Ok(command)
+    command
 }
 
-async fn feed(input: Option<ChildStdin>, mut bytes: Download) -> Result<(), String> {
-    let Some(mut input) = input else {
-        return Ok(());
+/// Answers how many bytes the process has taken.
+async fn feed(input: Option<ChildStdin>, mut bytes: Download) -> Result<u64, String> {
+    let (mut sent, Some(mut input)) = (0, input) else {
+        return Ok(0);
     };
     while let Some(block) = bytes.try_next().await.map_err(|error| error.to_string())? {
         // A process that has died says so by its end.
         if input.write_all(&block).await.is_err() {
-            return Ok(());
+            return Ok(sent);
         }
+        sent += block.len() as u64;
     }
     let _ = input.shutdown().await;
-    Ok(())
+    Ok(sent)
 }
 
 /// Reads what the process tells; none where it ends before the end.
@@ -246,7 +265,11 @@ async fn listen(
             Ok(Line::Chunk(chunk)) => chunks.push(chunk),
             Ok(Line::End(pages)) => return Ok(Some(Extracted { pages, chunks })),
             Ok(Line::Failure(code, detail)) => return Err(Fault::File(code, detail)),
-            // Half a line: it died, or there is too much of it.
+            Err(_) if lines.get_ref().get_ref().limit() == 0 => {
+                let detail = "There is more text in it than is read. Split the file.";
+                return Err(Fault::file("too_large", detail));
+            }
+            // Half a line: it died.
             Err(_) => return Ok(None),
         }
     }
@@ -262,6 +285,9 @@ fn died(status: ExitStatus) -> Fault {
     const XCPU: i32 = 24;
     const KILL: i32 = 9;
     const ABORT: i32 = 6;
+    if matches!(status.code(), Some(1 | 2)) {
+        return Fault::Ours("the reading process could not be set up".to_owned());
+    }
     match status.signal() {
         Some(XCPU | KILL) => too_long(),
         Some(ABORT) => {

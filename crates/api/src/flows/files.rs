@@ -43,7 +43,7 @@ pub async fn receive<E: std::fmt::Display>(
 ) -> Result<Received> {
     let store = store(app)?;
     let object = begin(app, tenant).await?;
-    let upload = store.upload(&key(tenant, object));
+    let upload = store.upload(&key(app, tenant, object));
     let limit = app.settings.knowledge.upload_timeout.into();
     let written = timeout(limit, write(app, (tenant, object), upload, bytes)).await;
     let written = written.unwrap_or_else(|_| {
@@ -110,7 +110,10 @@ async fn write<E: std::fmt::Display>(
 pub async fn give_up(app: &App, tenant: TenantId, object: ObjectId) {
     let given_up = async {
         let mut tx = app.db.begin(tenant).await?;
-        doom(app, &mut tx, object).await?;
+        // Whether the file was recorded is not always known here.
+        objects::doom_upload(&mut tx, object).await?;
+        let now = app.clock.now();
+        jobs::enqueue(&mut tx, jobs::OBJECT, object.uuid(), Some(tenant), now).await?;
         tx.commit().await?;
         Ok::<_, ApiError>(())
     };

@@ -35,7 +35,8 @@ use crate::{
 
 /// Counts changes of what comes out of the same bytes under the same settings.
 const EDITION: u32 = 1;
-/// How often an ingest is begun before it is given up: what kills the process would kill it for ever.
+/// After so many attempts, one that ended without a word is the last: what kills the process would kill it
+/// for ever.
 const MOST_ATTEMPTS: i32 = 8;
 /// Chunks that are embedded and stored at a time.
 const BATCH: usize = 32;
@@ -73,13 +74,34 @@ pub async fn language_of(tx: &mut TenantTx) -> Result<&'static str> {
     Ok(language(&tenant.settings).unwrap_or("english"))
 }
 
+/// What chunks depend on besides the bytes.
+struct Recipe {
+    model: String,
+    language: &'static str,
+    digest: String,
+}
+
+impl Recipe {
+    /// As it is now.
+    async fn now(app: &App, tx: &mut TenantTx, file: &File) -> Result<Self> {
+        let model = embedder(app)?.model().name.clone();
+        let language = language_of(tx).await?;
+        let all = json!({
+            "edition": EDITION, "model": model, "language": language, "media_type": file.media_type,
+            "tokens": app.settings.knowledge.chunk_tokens, "overlap": app.settings.knowledge.chunk_overlap,
+        });
+        let digest = digest_of(&all)?;
+        Ok(Self {
+            model,
+            language,
+            digest,
+        })
+    }
+}
+
 /// Begins the next generation of a file, whose row is locked or new.
 pub async fn ask(app: &App, tx: &mut TenantTx, file: &mut File) -> Result<Ingest> {
-    let model = embedder(app)?.model().name.clone();
-    let settings = json!({
-        "edition": EDITION, "model": model, "language": language_of(tx).await?,
-        "tokens": app.settings.knowledge.chunk_tokens, "overlap": app.settings.knowledge.chunk_overlap,
-    });
+    let recipe = Recipe::now(app, tx, file).await?;
     file.last_generation += 1;
     files::update(tx, file).await?;
     let ingest = Ingest {
@@ -89,8 +111,8 @@ pub async fn ask(app: &App, tx: &mut TenantTx, file: &mut File) -> Result<Ingest
         state: IngestState::Pending.as_str().to_owned(),
         stage: None,
         stages: json!([]),
-        settings: digest_of(&settings)?,
-        model,
+        settings: recipe.digest,
+        model: recipe.model,
         pages: None,
         chunks: None,
         error_code: None,
@@ -148,7 +170,10 @@ impl From<patchbay_vectors::Error> for IngestError {
     fn from(error: patchbay_vectors::Error) -> Self {
         match error {
             patchbay_vectors::Error::Refused(why) => {
-                Self::Failed("embedding_refused".to_owned(), why)
+                tracing::error!(%why, "the embedding provider refuses");
+                let detail =
+                    "The embedding provider refuses; the operator finds the cause in the log.";
+                Self::Failed("embedding_refused".to_owned(), detail.to_owned())
             }
             error => Self::Again(error.to_string()),
         }
@@ -171,6 +196,7 @@ pub async fn run(app: &App, tenant: TenantId, id: FileId) -> std::result::Result
         app,
         file,
         ingest,
+        language: "english",
         stages: Vec::new(),
         noted: None,
     };
@@ -178,7 +204,9 @@ pub async fn run(app: &App, tenant: TenantId, id: FileId) -> std::result::Result
         Ok(()) | Err(IngestError::Gone) => Ok(()),
         Err(IngestError::Failed(code, detail)) => work.fail(code, detail).await,
         Err(error) => {
-            work.ingest.error = Some(error.to_string());
+            // The cause is for the log: it names what tenants have no business knowing.
+            let detail = "Something that this depends on cannot be reached; it is tried again.";
+            work.ingest.error = Some(detail.to_owned());
             work.note().await?;
             Err(error)
         }
@@ -190,18 +218,18 @@ struct Work<'a> {
     app: &'a App,
     file: File,
     ingest: Ingest,
+    language: &'static str,
     stages: Vec<StageProgress>,
     noted: Option<std::time::Instant>,
 }
 
 impl Work<'_> {
     async fn all(&mut self) -> std::result::Result<(), IngestError> {
-        self.ingest.attempts += 1;
-        if self.ingest.attempts > MOST_ATTEMPTS {
-            let why = self.ingest.error.clone().unwrap_or_default();
-            let detail =
-                format!("It was begun {MOST_ATTEMPTS} times and never came to its end. {why}");
-            return Err(IngestError::Failed("gave_up".to_owned(), detail));
+        let silent = self.ingest.error.is_none();
+        self.begin_attempt().await?;
+        if self.ingest.attempts > MOST_ATTEMPTS && silent {
+            let detail = "It was begun several times, and never came to its end or said why.";
+            return Err(IngestError::Failed("gave_up".to_owned(), detail.to_owned()));
         }
         let now = self.app.clock.now();
         self.ingest.started_at.get_or_insert(now);
@@ -218,6 +246,20 @@ impl Work<'_> {
         self.index().await
     }
 
+    /// From here on, what an earlier attempt still does is void.
+    async fn begin_attempt(&mut self) -> std::result::Result<(), IngestError> {
+        let place = (self.file.id, self.ingest.generation);
+        let mut tx = self.app.db.begin(self.file.tenant_id).await?;
+        let attempt = ingests::begin_attempt(&mut tx, place).await?;
+        self.ingest.attempts = attempt.ok_or(IngestError::Gone)?;
+        let recipe = Recipe::now(self.app, &mut tx, &self.file).await?;
+        (self.ingest.model, self.ingest.settings) = (recipe.model, recipe.digest);
+        (self.ingest.error, self.language) = (None, recipe.language);
+        self.store(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Takes the chunks of another file of the same bytes, if there are some.
     async fn reuse(&mut self) -> std::result::Result<bool, IngestError> {
         let mut tx = self.app.db.begin(self.file.tenant_id).await?;
@@ -229,7 +271,14 @@ impl Work<'_> {
         };
         let to = (self.file.id, self.ingest.generation);
         chunks::delete(&mut tx, to.0, to.1).await?;
-        let count = chunks::copy(&mut tx, (alike.file_id, alike.generation), to).await?;
+        let from = (alike.file_id, alike.generation);
+        let count = match chunks::copy(&mut tx, from, to).await {
+            Ok(count) => count,
+            Err(error) => {
+                tracing::warn!(%error, "chunks could not be copied; the file is read");
+                return Ok(false);
+            }
+        };
         if Some(count) != alike.chunks.and_then(|count| usize::try_from(count).ok()) {
             // It is being replaced just now.
             return Ok(false);
@@ -245,9 +294,10 @@ impl Work<'_> {
         self.note().await?;
         let app = self.app;
         let size = u64::try_from(self.file.size).unwrap_or_default();
-        let key = key(self.file.tenant_id, self.file.object_id);
+        let key = key(app, self.file.tenant_id, self.file.object_id);
         let bytes = store(app)?.download(&key, 0, size).await;
         let bytes = bytes.map_err(|error| IngestError::Again(error.to_string()))?;
+        let bytes = (bytes, size);
         let media = self.file.media_type.clone();
         let (told, mut seen) = watch::channel((Stage::Extract, 0, 0));
         let mut work = std::pin::pin!(extract(app, &media, bytes, &told));
@@ -275,8 +325,9 @@ impl Work<'_> {
             file: self.file.id,
             generation: self.ingest.generation,
             model: self.ingest.model.clone(),
-            language: language_of(&mut tx).await?.to_owned(),
+            language: self.language.to_owned(),
         };
+        self.store(&mut tx).await?;
         chunks::delete(&mut tx, place.file, place.generation).await?;
         tx.commit().await?;
         let mut done = 0_u32;
@@ -286,11 +337,14 @@ impl Work<'_> {
             let rows = embedded(embedder(self.app)?, batch, first).await?;
             let seconds = began.elapsed().as_secs_f64();
             self.app.note_searched(self.file.tenant_id, 0, seconds);
+            done += u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            if let Some(stage) = self.stages.last_mut() {
+                stage.done = done;
+            }
             let mut tx = self.app.db.begin(self.file.tenant_id).await?;
             chunks::insert(&mut tx, &place, &rows).await?;
+            self.store(&mut tx).await?;
             tx.commit().await?;
-            done += u32::try_from(batch.len()).unwrap_or(u32::MAX);
-            self.progress((Stage::Embed, done, total)).await;
         }
         Ok(())
     }
@@ -320,12 +374,12 @@ impl Work<'_> {
 
     async fn fail(&mut self, code: String, detail: String) -> std::result::Result<(), IngestError> {
         let mut tx = self.app.db.begin(self.file.tenant_id).await?;
-        chunks::delete(&mut tx, self.file.id, self.ingest.generation).await?;
         self.ingest.state = IngestState::Failed.as_str().to_owned();
         self.ingest.finished_at = Some(self.app.clock.now());
         self.ingest.error_code = Some(code);
         self.ingest.error = Some(detail);
         self.store(&mut tx).await?;
+        chunks::delete(&mut tx, self.file.id, self.ingest.generation).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -378,7 +432,10 @@ impl Work<'_> {
     async fn store(&mut self, tx: &mut TenantTx) -> std::result::Result<(), IngestError> {
         let stages = serde_json::to_value(&self.stages).map_err(ApiError::internal)?;
         self.ingest.stages = stages;
-        Ok(ingests::update(tx, &self.ingest).await?)
+        match ingests::update(tx, &self.ingest).await? {
+            true => Ok(()),
+            false => Err(IngestError::Gone),
+        }
     }
 }
 

@@ -21,9 +21,9 @@ use crate::{
 /// Keys that are compared with the database at a time.
 const PAGE: usize = 500;
 
-/// Where an object is in the store.
-pub fn key(tenant: TenantId, id: ObjectId) -> String {
-    format!("{tenant}/{id}")
+/// Where an object is in the store. Installations that share one differ in the first part.
+pub fn key(app: &App, tenant: TenantId, id: ObjectId) -> String {
+    format!("{}/{tenant}/{id}", app.settings.env)
 }
 
 /// The store, if there is one.
@@ -58,12 +58,17 @@ pub async fn settle(app: &App, tenant: TenantId, id: ObjectId) -> Result<Option<
         objects::STORED => return Ok(None),
         objects::UPLOADING if app.clock.now() < end => return Ok(Some(end)),
         objects::UPLOADING => {
-            objects::doom(&mut tx, id).await?;
+            objects::doom_upload(&mut tx, id).await?;
             tx.commit().await?;
+        }
+        _ if objects::is_used(&mut tx, id).await? => {
+            return Err(ApiError::internal(format!(
+                "object {id} is doomed and in use"
+            )));
         }
         _ => tx.finish(),
     }
-    let (store, key) = (store(app)?, key(tenant, id));
+    let (store, key) = (store(app)?, key(app, tenant, id));
     store.abandon(&key, object.upload_id.as_deref()).await?;
     store.delete(&key).await?;
     crash_here(app, "after_object_deleted");
@@ -82,14 +87,15 @@ pub async fn sweep(app: &App) -> Result<()> {
     // What was written a moment ago may be recorded a moment later.
     let settled = std::time::Duration::from(app.settings.knowledge.upload_timeout);
     let mut present: HashMap<TenantId, HashSet<Uuid>> = HashMap::new();
-    let mut pages = store.list("").try_chunks(PAGE);
+    let mut pages = store.list(&app.settings.env).try_chunks(PAGE);
     while let Some(page) = pages.try_next().await.map_err(|chunk| chunk.1)? {
         let mut of_tenant: HashMap<TenantId, Vec<Uuid>> = HashMap::new();
         for found in page {
-            let parts = found.key.split_once('/').and_then(|(tenant, id)| {
+            let mut parts = found.key.split('/').skip(1);
+            let parts = parts.next().zip(parts.next()).and_then(|(tenant, id)| {
                 Some((tenant.parse::<TenantId>().ok()?, id.parse::<Uuid>().ok()?))
             });
-            // Somebody else's in a shared bucket.
+            // Somebody else's.
             let Some((tenant, id)) = parts else { continue };
             present.entry(tenant).or_default().insert(id);
             if found.age > settled {
@@ -109,13 +115,15 @@ async fn delete_unknown(app: &App, store: &Store, tenant: TenantId, ids: &[Uuid]
     tx.finish();
     for id in ids.iter().filter(|id| !known.contains(id)) {
         tracing::warn!(%tenant, object = %id, "deleting an object that nobody has recorded");
-        store.delete(&key(tenant, ObjectId::new(*id))).await?;
+        store.delete(&key(app, tenant, ObjectId::new(*id))).await?;
     }
     Ok(())
 }
 
 async fn report_lost(app: &App, present: &HashMap<TenantId, HashSet<Uuid>>) -> Result<()> {
     let nothing = HashSet::new();
+    // One that has come since the store was listed is not lost.
+    let settled = app.clock.now() - app.settings.knowledge.upload_timeout.delta() * 2;
     let mut page = tenants::page_after(&app.db, TenantId::new(Uuid::nil())).await?;
     while let Some(last) = page.last().copied() {
         for tenant in page {
@@ -123,7 +131,7 @@ async fn report_lost(app: &App, present: &HashMap<TenantId, HashSet<Uuid>>) -> R
             let mut after = Uuid::nil();
             loop {
                 let mut tx = app.db.begin(tenant).await?;
-                let stored = objects::stored_after(&mut tx, after).await?;
+                let stored = objects::stored_after(&mut tx, after, settled).await?;
                 tx.finish();
                 let Some(newest) = stored.last() else { break };
                 after = *newest;

@@ -292,14 +292,16 @@ fn key(group_by: Option<GroupBy>) -> Key {
 async fn count(app: &App, tenant: TenantId, span: &Span, key: Key) -> Result<Vec<MetricsBucket>> {
     let calls = async {
         let mut tx = app.db.begin(tenant).await?;
+        metrics::prepare(&mut tx).await?;
         let counted = metrics::calls(&mut tx, span, key).await?;
+        let kinds = metrics::kinds(&mut tx, span).await?;
         tx.finish();
-        Ok::<_, ApiError>(counted)
+        Ok::<_, ApiError>((counted, kinds))
     };
     let rest = async {
         let mut tx = app.db.begin(tenant).await?;
+        metrics::prepare(&mut tx).await?;
         let mut buckets = Buckets::of(span);
-        buckets.add_kinds(metrics::kinds(&mut tx, span).await?);
         buckets.add_peaks(metrics::peaks(&mut tx, span).await?);
         buckets.add_sessions(metrics::sessions(&mut tx, span).await?);
         buckets.add_usage(metrics::usage(&mut tx, span).await?);
@@ -308,8 +310,9 @@ async fn count(app: &App, tenant: TenantId, span: &Span, key: Key) -> Result<Vec
         tx.finish();
         Ok(buckets)
     };
-    let (calls, mut buckets) = futures_util::future::try_join(calls, rest).await?;
+    let ((calls, kinds), mut buckets) = futures_util::future::try_join(calls, rest).await?;
     buckets.add_calls(calls, key);
+    buckets.add_kinds(kinds);
     Ok(buckets.0)
 }
 

@@ -94,6 +94,11 @@ impl KnowledgeSettings {
         if self.embedding_directory.is_some() && self.embedding_url.is_some() {
             return Err("PATCHBAY_EMBEDDING_DIRECTORY and PATCHBAY_EMBEDDING_URL: only one of them is needed".to_owned());
         }
+        if self.embedding_directory.is_some() && self.chunk_tokens > 240 {
+            return Err(
+                "PATCHBAY_CHUNK_TOKENS: a local model reads 240 of them at most".to_owned(),
+            );
+        }
         if self.chunk_tokens < 16 || self.chunk_overlap * 2 > self.chunk_tokens {
             return Err(
                 "PATCHBAY_CHUNK_TOKENS: at least 16, and twice PATCHBAY_CHUNK_OVERLAP, is needed"

@@ -456,7 +456,7 @@ async fn an_upload_or_a_deletion_that_a_kill_interrupts_leaves_nothing() {
     let mut api = crashing.start(Some("after_upload"), &short);
     let fixture = Fixture::make(&crashing.base(), "acme").await;
     let folder = format!(
-        "{}/{}-objects/{}",
+        "{}/{1}-objects/{1}/{2}",
         environment("FOLDER"),
         crashing.schema,
         fixture.tenant

@@ -236,6 +236,20 @@ async fn a_question_finds_its_sentence_in_every_mode() {
     );
     let excluded = json!({ "query": "parcels -rail", "mode": "keyword" });
     assert_eq!(search(&fixture, excluded).await["data"], json!([]));
+    // Nothing of it is a word to look for.
+    let empty = |mode: &str| json!({ "query": "what is it", "mode": mode });
+    let nothing = search(&fixture, empty("keyword")).await;
+    assert_eq!(nothing["data"], json!([]));
+    let ids = |found: Value| -> Vec<Value> {
+        let hits = found["data"].as_array().unwrap().iter();
+        hits.map(|hit| hit["chunk_id"].clone()).collect()
+    };
+    let (both, meaning) = (empty("hybrid"), empty("semantic"));
+    let (both, meaning) = (
+        search(&fixture, both).await,
+        search(&fixture, meaning).await,
+    );
+    assert_eq!(ids(both), ids(meaning));
     let other = app.tenant("other").await;
     let theirs = search(&other, json!({ "query": "roses" })).await;
     assert_eq!(
@@ -341,6 +355,12 @@ async fn a_new_ingest_replaces_the_old_one_and_equal_bytes_are_read_once() {
             .len(),
         2
     );
+    let plain = ingest(&fixture, "c.txt", b"# Title\n\nText.").await;
+    ended(&fixture, &plain).await;
+    let marked = ingest(&fixture, "c.md", b"# Title\n\nText.").await;
+    ended(&fixture, &marked).await;
+    let headings = chunks(&fixture, &marked).await[0]["headings"].clone();
+    assert_eq!(headings, json!(["Title"]), "another kind is read anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,8 @@ fn range(header: &str, size: u64) -> Result<Option<(u64, u64)>> {
     let (from, to) = match (from.parse::<u64>(), to.parse::<u64>()) {
         (Ok(from), Ok(to)) if from <= to => (from, to.min(last)),
         (Ok(from), Err(_)) if to.is_empty() => (from, last),
-        (Err(_), Ok(count)) if from.is_empty() => (size.saturating_sub(count.max(1)), last),
+        (Err(_), Ok(0)) if from.is_empty() => (size, last),
+        (Err(_), Ok(count)) if from.is_empty() => (size.saturating_sub(count), last),
         _ => return Ok(None),
     };
     if from >= size {
@@ -114,25 +115,30 @@ pub(super) async fn get(
     let size = u64::try_from(file.size).map_err(ApiError::internal)?;
     let sha256 = hex(&file.sha256);
     let etag = format!("\"{sha256}\"");
+    let known = wanted.known.as_deref().unwrap_or_default();
+    if known == "*" || known.contains(&etag) {
+        return Ok(Content {
+            name: file.name,
+            sha256,
+            size,
+            range: None,
+            bytes: None,
+        });
+    }
     let is_current = wanted.if_range.is_none_or(|seen| seen == etag);
     let range = match wanted.range.filter(|_| is_current) {
         Some(header) => range(&header, size)?,
         None => None,
     };
     let (from, length) = range.unwrap_or((0, size));
-    let bytes = match wanted.known.is_some_and(|known| known.contains(&etag)) {
-        true => None,
-        false => {
-            let key = key(tenant, file.object_id);
-            Some(store(&caller.app)?.download(&key, from, length).await?)
-        }
-    };
+    let key = key(&caller.app, tenant, file.object_id);
+    let bytes = store(&caller.app)?.download(&key, from, length).await?;
     Ok(Content {
         name: file.name,
         sha256,
         size,
         range,
-        bytes,
+        bytes: Some(bytes),
     })
 }
 
@@ -210,7 +216,7 @@ mod tests {
         ] {
             assert_eq!(range(header, 100).unwrap(), expected, "{header}");
         }
-        for (header, size) in [("bytes=100-", 100), ("bytes=0-", 0)] {
+        for (header, size) in [("bytes=100-", 100), ("bytes=0-", 0), ("bytes=-0", 100)] {
             assert!(range(header, size).is_err(), "{header} of {size}");
         }
     }
