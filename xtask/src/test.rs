@@ -11,6 +11,9 @@ use crate::{
     tools::{self, Tools},
 };
 
+/// Tests that take all there is of a processor: beside them, others would miss their short deadlines.
+const MODEL: [&str; 2] = ["knowledge::", "search::"];
+
 /// The command.
 pub fn all(filter: Option<&str>) -> Result<()> {
     catch_signals()?;
@@ -88,10 +91,18 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
         "--skip",
         "e2e::",
     ]);
+    if filter.is_none() {
+        quick.args(MODEL.iter().flat_map(|name| ["--skip", name]));
+    }
     run(
         "unit and integration tests",
         quick.envs(environment.clone()),
     )?;
+    if filter.is_none() {
+        let mut model = cargo(&["test", "--workspace", "--quiet", "--"]);
+        let model = model.args(MODEL).envs(environment.clone());
+        run("tests that keep a model busy", model)?;
+    }
     // `e2e::` alone names them all; a filter within them narrows that.
     let name = if name.starts_with("e2e::") || filter.is_none() {
         name

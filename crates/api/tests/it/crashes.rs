@@ -474,14 +474,14 @@ async fn an_upload_or_a_deletion_that_a_kill_interrupts_leaves_nothing() {
         .await;
     };
     let mut api = crashing.start(Some("after_object_deleted"), &short);
-    let files = fixture.admin.get(&fixture.at("files")).await.expect(200);
-    assert_eq!(files["data"], json!([]));
     assert!(
         !api.wait(Duration::from_secs(20)).success(),
         "it dies after it has cleaned up"
     );
     gone().await;
     let mut api = crashing.start(None, &short);
+    let files = fixture.admin.get(&fixture.at("files")).await.expect(200);
+    assert_eq!(files["data"], json!([]));
     let file = fixture
         .admin
         .upload(&fixture.at("files?name=b.txt"), b"b")
