@@ -430,6 +430,7 @@ impl From<patchbay_persistence::Error> for ApiError {
                 "agent_files_file_fkey" => Self::not_found(),
                 other => Self::internal(format!("foreign key {other}")),
             },
+            Error::Unfit(cause) => Self::internal(cause),
             Error::Other(cause) => Self::internal(cause),
         }
     }

@@ -1,4 +1,4 @@
-//! The binary: `patchbay-api serve | migrate | check-config | rotate-secrets | openapi`.
+//! The binary: `patchbay-api serve | migrate | index | check-config | rotate-secrets | openapi`.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -9,11 +9,14 @@ use patchbay_api::{
     flows::extraction,
     routes,
     server::Server,
-    settings::{OwnerSettings, Settings},
+    settings::{IndexCommand, OwnerSettings, Settings},
     telemetry,
 };
 use patchbay_domain::Clock;
-use patchbay_persistence::migrations;
+use patchbay_persistence::{
+    hnsw::{self, Step},
+    migrations,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Control plane for voice AI agents on LiveKit.
@@ -30,6 +33,8 @@ enum Command {
     Serve(Box<Settings>),
     /// Bring the database up to date, as its owner.
     Migrate(OwnerSettings),
+    /// Make and drop the search indexes of tenants with many chunks, as the database's owner.
+    Index(IndexCommand),
     /// Check the settings and what they point at, and say what is wrong.
     CheckConfig(Box<Settings>),
     /// Seal all secrets anew with the first of PATCHBAY_SECRET_KEYS.
@@ -72,6 +77,7 @@ async fn run(command: Command) -> ExitCode {
             Err(fault) => return wrong_setting(&fault),
         },
         Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
+        Command::Index(command) => index(&command).await,
         Command::Extract(task) => extraction::work(task),
         Command::Openapi => print_document(),
     };
@@ -104,6 +110,36 @@ async fn migrate(url: &str) -> anyhow::Result<()> {
     match done.len() {
         0 => println!("The database is up to date."),
         count => println!("Ran {count} migrations: {}.", done.join(", ")),
+    }
+    Ok(())
+}
+
+async fn index(command: &IndexCommand) -> anyhow::Result<()> {
+    let (url, most) = (
+        &command.owner.database_owner_url,
+        command.index.search_exact_chunks,
+    );
+    let mut steps = 0;
+    let tell = |step| {
+        steps += 1;
+        match step {
+            Step::Making(tenant, chunks) => {
+                println!("Making the index of tenant {tenant}: {chunks} chunks …")
+            }
+            Step::Dropped(name) => println!("Dropped {name}: nobody needs it any more."),
+            Step::TooWide(tenant, dimensions) => {
+                println!(
+                    "Tenant {tenant}: embeddings of {dimensions} dimensions cannot be indexed."
+                );
+            }
+        }
+    };
+    hnsw::maintain(url, most, tell)
+        .await
+        .context("DATABASE_OWNER_URL")?;
+    match steps {
+        0 => println!("Nothing to do: no tenant has more than {most} chunks without an index."),
+        _ => println!("Done."),
     }
     Ok(())
 }

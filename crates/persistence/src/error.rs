@@ -14,6 +14,9 @@ pub enum Error {
     /// A foreign key, by name, refused the change.
     #[error("foreign key {0}")]
     ForeignKey(String),
+    /// The database is not as the owner's work needs it; the words say what to do.
+    #[error("{0}")]
+    Unfit(String),
     /// Anything else; a defect or a fault of the server.
     #[error("database: {0}")]
     Other(Diesel),

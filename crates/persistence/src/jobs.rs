@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use patchbay_domain::TenantId;
@@ -97,31 +97,59 @@ pub async fn seed(
     Ok(())
 }
 
-/// Claims up to `limit` due jobs until `lease`: ingests, which take long, or all others.
+/// Claims up to `limit` due jobs until `lease`; ingests, which take long, have a claim of their own.
 pub async fn claim(
     connection: &mut AsyncPgConnection,
+    times: (DateTime<Utc>, DateTime<Utc>),
+    limit: i64,
+) -> Result<Vec<Job>> {
+    let due = "SELECT kind, subject_id FROM jobs
+               WHERE run_at <= $1 AND dead_at IS NULL AND kind <> 'ingest'
+                 AND (claimed_until IS NULL OR claimed_until < $1)
+               ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED";
+    claim_these(connection, due, times, limit).await
+}
+
+/// Claims ingests. The tenant of which fewest run is next, and among equals the one that has waited
+/// longest, where each further file that a tenant has waiting counts as half a minute less.
+pub async fn claim_ingests(
+    connection: &mut AsyncPgConnection,
+    times: (DateTime<Utc>, DateTime<Utc>),
+    limit: i64,
+) -> Result<Vec<Job>> {
+    let due = "SELECT j.kind, j.subject_id FROM jobs j JOIN (
+                   SELECT kind, subject_id, is_due,
+                          count(*) FILTER (WHERE claimed_until >= $1) OVER tenant
+                              + row_number() OVER (PARTITION BY tenant_id, is_due ORDER BY run_at, subject_id) AS turn,
+                          run_at + count(*) FILTER (WHERE is_due) OVER tenant * interval '30 seconds' AS at
+                   FROM (SELECT *, run_at <= $1 AND coalesce(claimed_until < $1, true) AS is_due
+                         FROM jobs WHERE kind = 'ingest' AND dead_at IS NULL) AS ingests
+                   WINDOW tenant AS (PARTITION BY tenant_id)
+               ) AS next USING (kind, subject_id)
+               WHERE next.is_due AND coalesce(j.claimed_until < $1, true)
+               ORDER BY next.turn, next.at, j.subject_id LIMIT $3 FOR UPDATE OF j SKIP LOCKED";
+    claim_these(connection, due, times, limit).await
+}
+
+async fn claim_these(
+    connection: &mut AsyncPgConnection,
+    due: &str,
     (now, lease): (DateTime<Utc>, DateTime<Utc>),
     limit: i64,
-    ingests: bool,
 ) -> Result<Vec<Job>> {
-    Ok(diesel::sql_query(
-        "WITH due AS (
-             SELECT kind, subject_id FROM jobs
-             WHERE run_at <= $1 AND dead_at IS NULL AND (kind = 'ingest') = $4
-               AND (claimed_until IS NULL OR claimed_until < $1)
-             ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED
-         )
+    let statement = format!(
+        "WITH due AS ({due})
          UPDATE jobs SET claimed_until = $2, attempts = attempts + 1
          FROM due WHERE jobs.kind = due.kind AND jobs.subject_id = due.subject_id
          RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.generation,
-                   jobs.claimed_until",
-    )
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(lease)
-    .bind::<BigInt, _>(limit)
-    .bind::<Bool, _>(ingests)
-    .load(connection)
-    .await?)
+                   jobs.claimed_until"
+    );
+    Ok(diesel::sql_query(statement)
+        .bind::<Timestamptz, _>(now)
+        .bind::<Timestamptz, _>(lease)
+        .bind::<BigInt, _>(limit)
+        .load(connection)
+        .await?)
 }
 
 /// Keeps a claim alive, unless it has been lost.

@@ -14,6 +14,7 @@ pub mod chunks;
 mod db;
 mod error;
 pub mod files;
+pub mod hnsw;
 pub mod idempotency;
 pub mod inbound_mappings;
 pub mod ingests;

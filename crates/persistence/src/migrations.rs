@@ -28,22 +28,41 @@ pub async fn run(owner_url: &str) -> Result<Vec<String>> {
     let mut connection = AsyncPgConnection::establish(owner_url)
         .await
         .map_err(|error| Error::Unavailable(error.to_string()))?;
-    let role: Found = diesel::sql_query(format!(
+    let role = format!(
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APPLICATION_ROLE}') AS found"
-    ))
-    .get_result(&mut connection)
+    );
+    let make = format!("CREATE ROLE {APPLICATION_ROLE} LOGIN PASSWORD '…'");
+    require(&mut connection, role, ("the role patchbay_app", &make)).await?;
+    // Indexes are scanned iteratively, which 0.8 brought.
+    let vector = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'
+            AND string_to_array(extversion, '.')::int[] >= ARRAY[0, 8]) AS found";
+    let make = "CREATE EXTENSION vector; (or ALTER EXTENSION vector UPDATE;)";
+    require(
+        &mut connection,
+        vector.to_owned(),
+        ("the extension vector (pgvector), 0.8 or newer,", make),
+    )
     .await?;
-    if !role.found {
-        return Err(Error::Unavailable(format!(
-            "the role {APPLICATION_ROLE} does not exist; create it first: \
-             CREATE ROLE {APPLICATION_ROLE} LOGIN PASSWORD '…'"
-        )));
-    }
     let mut harness = AsyncMigrationHarness::new(connection);
     let done = harness
         .run_pending_migrations(MIGRATIONS)
-        .map_err(|error| Error::Unavailable(format!("migration failed: {error}")))?;
+        .map_err(|error| Error::Unfit(format!("migration failed: {error}")))?;
     Ok(done.iter().map(ToString::to_string).collect())
+}
+
+/// What only a superuser can make, and how.
+async fn require(
+    connection: &mut AsyncPgConnection,
+    is_there: String,
+    (what, make): (&str, &str),
+) -> Result<()> {
+    let outcome: Found = diesel::sql_query(is_there).get_result(connection).await?;
+    if outcome.found {
+        return Ok(());
+    }
+    Err(Error::Unfit(format!(
+        "{what} does not exist; create it first, as a superuser: {make}"
+    )))
 }
 
 /// The embedded migrations that the database has not seen.

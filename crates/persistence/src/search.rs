@@ -1,13 +1,17 @@
-//! Search in chunks: by meaning, by words, or both; one statement, and always the same order for the
-//! same data and query.
+//! Search in chunks: by meaning, by words, or both; always the same order for the same data and query.
+//!
+//! Meaning is compared with every chunk in question, which finds all there is. Only where these are very
+//! many, and most of what the tenant has, its HNSW index is asked instead.
+
+mod statement;
 
 use diesel::{
-    QueryableByName,
+    OptionalExtension as _, QueryableByName,
     sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    AgentId, FileId,
+    AgentId, FileId, TenantId,
     knowledge::{Embedding, SearchMode},
 };
 use serde_json::Value;
@@ -24,6 +28,12 @@ pub const MARK: char = '\u{2}';
 pub const UNMARK: char = '\u{3}';
 /// Hits of each kind that are put together, for one that is wanted.
 const POOL: i64 = 4;
+/// Least hits of the index.
+const OVERSAMPLED: i64 = 200;
+/// Candidates that the index keeps while it searches, at least and at most.
+const EF_SEARCH: (i64, i64) = (400, 1000);
+/// A filter that leaves less than one in so many is faster, and surer, without the index.
+const SELECTIVE: i64 = 4;
 
 /// What is looked for, and where.
 #[derive(Clone, Debug)]
@@ -50,6 +60,26 @@ pub struct Search {
     pub min_score: f64,
     /// Whether words that were found are marked.
     pub highlight: bool,
+    /// Up to so many chunks, meaning is compared with each of them.
+    pub exact_most: i64,
+}
+
+/// What a search in the index of a tenant needs to know.
+struct Near {
+    tenant: TenantId,
+    model: String,
+    dimensions: usize,
+    /// Hits of the index, of which the nearest are taken.
+    oversampled: i64,
+}
+
+/// How much is looked through, and how much there is.
+#[derive(QueryableByName)]
+struct Look {
+    #[diesel(sql_type = BigInt)]
+    total: i64,
+    #[diesel(sql_type = BigInt)]
+    everything: i64,
 }
 
 /// A hit, or, where nothing was found, what was looked through.
@@ -94,104 +124,22 @@ pub struct Found {
     pub text: String,
 }
 
-/// The files that are looked through.
-const SCOPE: &str = "scope AS MATERIALIZED (
-    SELECT f.id, f.name, f.searchable_generation AS generation FROM files f
-    WHERE f.tenant_id = $1 AND f.searchable_generation IS NOT NULL
-      AND ($2::uuid[] IS NULL OR f.id = ANY ($2))
-      AND ($3::uuid IS NULL OR EXISTS (
-          SELECT FROM agent_files a WHERE a.tenant_id = $1 AND a.agent_id = $3 AND a.file_id = f.id))
-      AND ($4::jsonb IS NULL OR f.metadata @> $4)
-)";
-const TOTAL: &str = "total AS (
-    SELECT coalesce(sum(i.chunks), 0)::bigint AS total FROM scope s
-    JOIN ingests i ON i.tenant_id = $1 AND i.file_id = s.id AND i.generation = s.generation
-)";
-const SEMANTIC: &str = "semantic AS (
-    SELECT *, row_number() OVER (ORDER BY score DESC, file_id, ordinal) AS rank FROM (
-        SELECT c.file_id, c.generation, c.ordinal, 1 - (c.embedding <=> $5) AS score
-        FROM scope s JOIN chunks c ON c.tenant_id = $1 AND c.file_id = s.id AND c.generation = s.generation
-        WHERE c.model = $6
-        ORDER BY c.embedding <=> $5, c.file_id, c.ordinal LIMIT $7
-    ) AS nearest
-)";
-
-/// The words as a query. People ask in sentences: any of the words will do, unless operators say
-/// otherwise.
-fn words(query: &str) -> &'static str {
-    let has_operators = query.contains('"') || query.split_whitespace().any(|w| w.starts_with('-'));
-    if has_operators {
-        "websearch_to_tsquery($8::regconfig, $9)"
-    } else {
-        "replace(websearch_to_tsquery($8::regconfig, $9)::text, ' & ', ' | ')::tsquery"
-    }
-}
-
-fn keyword(words: &str) -> String {
-    format!(
-        "keyword AS (
-            SELECT *, row_number() OVER (ORDER BY score DESC, file_id, ordinal) AS rank FROM (
-                SELECT c.file_id, c.generation, c.ordinal, ts_rank(c.words, {words}, 33)::float8 AS score
-                FROM scope s JOIN chunks c ON c.tenant_id = $1 AND c.file_id = s.id AND c.generation = s.generation
-                WHERE numnode({words}) > 0 AND c.words @@ ({words} && $10::tsquery)
-                ORDER BY score DESC, c.file_id, c.ordinal LIMIT $7
-            ) AS matching
-        )"
-    )
-}
-
-/// The lists of the mode, and how they become one.
-fn lists(mode: SearchMode, words: &str) -> String {
-    let none = "CAST(NULL AS float8)";
-    match mode {
-        SearchMode::Semantic => format!(
-            "{SEMANTIC}, fused AS (
-                SELECT file_id, generation, ordinal, score AS semantic, {none} AS keyword, score FROM semantic)"
-        ),
-        SearchMode::Keyword => format!(
-            "{}, fused AS (
-                SELECT file_id, generation, ordinal, {none} AS semantic, score AS keyword, score FROM keyword)",
-            keyword(words)
-        ),
-        // Reciprocal ranks, so that whoever is first in both has 1. Meaning counts three times and the first ranks
-        // much: people seldom ask in the words of the text, and a word that is common in all texts says little.
-        SearchMode::Hybrid => format!(
-            "{SEMANTIC}, {}, fused AS (
-                SELECT file_id, generation, ordinal, s.score AS semantic, k.score AS keyword,
-                       (coalesce(3.0 / (10 + s.rank), 0) + coalesce(1.0 / (10 + k.rank), 0))::float8 * 11 / 4 AS score
-                FROM semantic s FULL JOIN keyword k USING (file_id, generation, ordinal))",
-            keyword(words)
-        ),
-    }
-}
-
-fn statement(mode: SearchMode, words: &str) -> String {
-    format!(
-        "WITH {SCOPE}, {TOTAL}, {}, hits AS (
-            SELECT * FROM fused WHERE score >= $11 ORDER BY score DESC, file_id, ordinal LIMIT $12
-        )
-        SELECT t.total, h.score, h.semantic, h.keyword, c.file_id, s.name AS file_name, c.generation, c.ordinal,
-               c.page, c.headings, c.starts_at, c.ends_at, c.text,
-               CASE WHEN $13 THEN ts_headline($8::regconfig, c.text, {words},
-                   'HighlightAll=true, StartSel=\"' || chr(2) || '\", StopSel=\"' || chr(3) || '\"') END AS marked
-        FROM total t
-        LEFT JOIN (hits h
-            JOIN chunks c ON c.tenant_id = $1 AND c.file_id = h.file_id AND c.generation = h.generation
-                AND c.ordinal = h.ordinal
-            JOIN scope s ON s.id = h.file_id) ON true
-        ORDER BY h.score DESC, h.file_id, h.ordinal",
-        lists(mode, words)
-    )
-}
-
 /// The hits, best first; equal ones by file and place.
 pub async fn search(tx: &mut TenantTx, search: &Search) -> Result<Vec<Row>> {
-    load(tx, search, "").await
+    let near = near(tx, search).await?;
+    let rows: Vec<Row> = load(tx, search, near.as_ref(), "").await?;
+    let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    if near.is_some() && found < search.limit && search.min_score <= 0.0 {
+        // The index gave up among what the filters leave out.
+        return load(tx, search, None, "").await;
+    }
+    Ok(rows)
 }
 
 /// How PostgreSQL goes about it, line by line.
 pub async fn plan(tx: &mut TenantTx, search: &Search) -> Result<Vec<String>> {
-    let lines: Vec<Line> = load(tx, search, "EXPLAIN (COSTS OFF) ").await?;
+    let near = near(tx, search).await?;
+    let lines: Vec<Line> = load(tx, search, near.as_ref(), "EXPLAIN (COSTS OFF) ").await?;
     Ok(lines.into_iter().map(|line| line.text).collect())
 }
 
@@ -201,22 +149,60 @@ struct Line {
     text: String,
 }
 
-async fn load<T>(tx: &mut TenantTx, search: &Search, before: &str) -> Result<Vec<T>>
-where
-    T: QueryableByName<diesel::pg::Pg> + Send + 'static,
-{
-    let words = words(&search.query);
-    let statement = format!("{before}{}", statement(search.mode, words));
-    let pool = (search.limit * POOL).max(50);
-    let embedding = search.embedding.as_ref().map(Half::from);
-    Ok(diesel::sql_query(statement)
+impl Search {
+    /// Hits of each kind.
+    fn pool(&self) -> i64 {
+        (self.limit * POOL).max(50)
+    }
+}
+
+/// The index of the tenant, where it is there and worth it.
+async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
+    let Some(embedding) = &search.embedding else {
+        return Ok(None);
+    };
+    let oversampled = (search.pool() * 2).max(OVERSAMPLED);
+    let ef_search = (oversampled * 2).clamp(EF_SEARCH.0, EF_SEARCH.1);
+    let look: Option<Look> = diesel::sql_query(statement::look(tx.tenant()))
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<Array<SqlUuid>>, _>(&search.file_ids)
         .bind::<Nullable<SqlUuid>, _>(search.agent_id)
         .bind::<Nullable<Jsonb>, _>(&search.metadata)
-        .bind::<Nullable<HalfVec>, _>(embedding)
         .bind::<Text, _>(&search.model)
-        .bind::<BigInt, _>(pool)
+        .bind::<BigInt, _>(ef_search)
+        .get_result(tx)
+        .await
+        .optional()?;
+    let worth_it = |look: &Look| {
+        look.total > search.exact_most && look.total.saturating_mul(SELECTIVE) > look.everything
+    };
+    Ok(look.filter(worth_it).map(|_| Near {
+        tenant: tx.tenant(),
+        model: search.model.clone(),
+        dimensions: embedding.0.len(),
+        oversampled,
+    }))
+}
+
+async fn load<T>(
+    tx: &mut TenantTx,
+    search: &Search,
+    near: Option<&Near>,
+    before: &str,
+) -> Result<Vec<T>>
+where
+    T: QueryableByName<diesel::pg::Pg> + Send + 'static,
+{
+    let statement = statement::search(search.mode, &search.query, near);
+    let embedding = search.embedding.as_ref().map(Half::from);
+    Ok(diesel::sql_query(format!("{before}{statement}"))
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Nullable<Array<SqlUuid>>, _>(&search.file_ids)
+        .bind::<Nullable<SqlUuid>, _>(search.agent_id)
+        .bind::<Nullable<Jsonb>, _>(&search.metadata)
+        .bind::<Text, _>(&search.model)
+        .bind::<Nullable<HalfVec>, _>(embedding)
+        .bind::<BigInt, _>(search.pool())
         .bind::<Text, _>(&search.language)
         .bind::<Text, _>(&search.query)
         .bind::<Text, _>(format!("'{}'", tenant_word(tx.tenant())))

@@ -130,7 +130,10 @@ async fn claim(app: &App, lane: Lane, free: usize) -> patchbay_persistence::Resu
     let limit = i64::try_from(free.min(16)).unwrap_or_default();
     let times = (app.clock.now(), lease(app));
     let mut connection = app.db.connection().await?;
-    jobs::claim(&mut connection, times, limit, lane == Lane::Ingests).await
+    match lane {
+        Lane::Ingests => jobs::claim_ingests(&mut connection, times, limit).await,
+        Lane::Others => jobs::claim(&mut connection, times, limit).await,
+    }
 }
 
 async fn run_one(app: &Arc<App>, mut job: Job) {

@@ -8,15 +8,15 @@ use chrono::{DateTime, Utc};
 use patchbay_documents::Chunk;
 use patchbay_domain::{
     FileId, TenantId,
-    configuration::digest_of,
-    knowledge::{IngestState, Stage, language},
+    knowledge::{IngestState, Stage},
 };
 use patchbay_persistence::{
     Error as DbError, TenantTx,
     chunks::{self, NewChunk, Place},
     files::{self, File},
+    hnsw,
     ingests::{self, Ingest},
-    jobs, tenants,
+    jobs,
 };
 use patchbay_vectors::{Embedder, Purpose};
 use serde::{Deserialize, Serialize};
@@ -26,15 +26,14 @@ use tokio::sync::watch;
 use super::{
     extraction::{Extracted, Fault, Progress, extract},
     objects::{key, store},
+    recipe::{Recipe, embedder},
     sync::crash_here,
 };
 use crate::{
     app::App,
-    error::{ApiError, Code, Result},
+    error::{ApiError, Result},
 };
 
-/// Counts changes of what comes out of the same bytes under the same settings.
-const EDITION: u32 = 1;
 /// After so many attempts, one that ended without a word is the last: what kills the process would kill it
 /// for ever.
 const MOST_ATTEMPTS: i32 = 8;
@@ -56,47 +55,6 @@ pub struct StageProgress {
     pub started_at: DateTime<Utc>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
-}
-
-/// The model, if there is one.
-pub fn embedder(app: &App) -> Result<&dyn Embedder> {
-    app.embedder.as_deref().ok_or_else(|| {
-        let detail =
-            "The operator must set PATCHBAY_EMBEDDING_DIRECTORY or PATCHBAY_EMBEDDING_URL first.";
-        ApiError::new(Code::EmbeddingsNotConfigured, detail)
-    })
-}
-
-/// The language that a tenant's words are in.
-pub async fn language_of(tx: &mut TenantTx) -> Result<&'static str> {
-    let tenant = tenants::find(tx, false).await?;
-    let tenant = tenant.ok_or_else(ApiError::not_found)?;
-    Ok(language(&tenant.settings).unwrap_or("english"))
-}
-
-/// What chunks depend on besides the bytes.
-struct Recipe {
-    model: String,
-    language: &'static str,
-    digest: String,
-}
-
-impl Recipe {
-    /// As it is now.
-    async fn now(app: &App, tx: &mut TenantTx, file: &File) -> Result<Self> {
-        let model = embedder(app)?.model().name.clone();
-        let language = language_of(tx).await?;
-        let all = json!({
-            "edition": EDITION, "model": model, "language": language, "media_type": file.media_type,
-            "tokens": app.settings.knowledge.chunk_tokens, "overlap": app.settings.knowledge.chunk_overlap,
-        });
-        let digest = digest_of(&all)?;
-        Ok(Self {
-            model,
-            language,
-            digest,
-        })
-    }
 }
 
 /// Begins the next generation of a file, whose row is locked or new.
@@ -353,7 +311,21 @@ impl Work<'_> {
     async fn index(&mut self) -> std::result::Result<(), IngestError> {
         self.begin(Stage::Index, 0);
         let tx = self.app.db.begin(self.file.tenant_id).await?;
-        self.publish(tx).await
+        self.publish(tx).await?;
+        self.look_for_index().await
+    }
+
+    /// The operator hears of a tenant whose searches would be faster with an index.
+    async fn look_for_index(&self) -> std::result::Result<(), IngestError> {
+        let most = self.app.settings.knowledge.index.search_exact_chunks;
+        let mut tx = self.app.db.begin(self.file.tenant_id).await?;
+        let missing = hnsw::missing(&mut tx, &self.ingest.model, most).await?;
+        tx.finish();
+        if let Some(chunks) = missing {
+            let tenant = self.file.tenant_id;
+            tracing::warn!(%tenant, chunks, "searches compare every chunk; run `patchbay-api index`");
+        }
+        Ok(())
     }
 
     async fn publish(&mut self, mut tx: TenantTx) -> std::result::Result<(), IngestError> {

@@ -1,4 +1,4 @@
-//! Search: the question is embedded, and then one statement finds and ranks.
+//! Search: the question is embedded, and then the database finds and ranks.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use patchbay_persistence::search::{self, Row, Search};
 use patchbay_vectors::Purpose;
 use serde_json::Value;
 
-use super::ingest::{embedder, language_of};
+use super::recipe::{embedder, language_of};
 use crate::{app::App, error::Result};
 
 /// What is looked for, and where.
@@ -61,6 +61,7 @@ pub async fn ask(app: &App, tenant: TenantId, question: Question) -> Result<Answ
         limit: question.limit.into(),
         min_score: question.min_score.unwrap_or_default(),
         highlight: question.highlight,
+        exact_most: app.settings.knowledge.index.search_exact_chunks,
     };
     let rows = search::search(&mut tx, &search).await?;
     tx.finish();

@@ -8,6 +8,15 @@ use patchbay_vectors::{Embedder, OpenAi};
 
 use super::{Secret, Span};
 
+/// When searches by meaning use an index.
+#[derive(Args, Clone)]
+pub struct IndexSettings {
+    /// Chunks up to which a search by meaning compares them all, which finds everything. A tenant with more
+    /// wants an index: `patchbay-api index`.
+    #[arg(long, env = "PATCHBAY_SEARCH_EXACT_CHUNKS", default_value = "50000", value_parser = clap::value_parser!(i64).range(1..))]
+    pub search_exact_chunks: i64,
+}
+
 /// Where files are kept, and how they become searchable.
 #[derive(Args, Clone)]
 pub struct KnowledgeSettings {
@@ -77,6 +86,9 @@ pub struct KnowledgeSettings {
     /// Tokens that a chunk shares with the one before it, about.
     #[arg(long, env = "PATCHBAY_CHUNK_OVERLAP", default_value = "30")]
     pub chunk_overlap: usize,
+    /// When searches by meaning use an index.
+    #[command(flatten)]
+    pub index: IndexSettings,
     /// The program that gets the text out of files; this one by default.
     #[arg(long, env = "PATCHBAY_EXTRACTOR", hide = true)]
     pub extractor: Option<PathBuf>,

@@ -11,7 +11,7 @@ use patchbay_domain::{
     session::Timings,
 };
 
-pub use knowledge::KnowledgeSettings;
+pub use knowledge::{IndexSettings, KnowledgeSettings};
 
 use crate::keyring::KeyRing;
 
@@ -98,6 +98,17 @@ pub struct OwnerSettings {
     /// PostgreSQL URL of the owner role, which runs the migrations.
     #[arg(long, env = "DATABASE_OWNER_URL", hide_env_values = true)]
     pub database_owner_url: String,
+}
+
+/// What `index` needs.
+#[derive(Args)]
+pub struct IndexCommand {
+    /// The owner role.
+    #[command(flatten)]
+    pub owner: OwnerSettings,
+    /// Which tenants want an index.
+    #[command(flatten)]
+    pub index: IndexSettings,
 }
 
 /// What `serve` and `check-config` need.

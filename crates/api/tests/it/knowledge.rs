@@ -562,3 +562,24 @@ async fn files_that_are_made_to_harm_harm_nobody() {
     let good = ingest(&fixture, "good.txt", b"All is well.").await;
     assert_eq!(ended(&fixture, &good).await["state"], "done");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_all_files_of_another() {
+    let model = format!("--embedding-directory={}", environment("MODEL"));
+    let app = TestApp::start_with(&[&model, "--ingest-parallel=1"]).await;
+    let (many, one) = (app.tenant("many").await, app.tenant("one").await);
+    let text = "Wheels turn and the road goes on for a while, past mills and ponds. ".repeat(60);
+    let mut files = Vec::new();
+    for n in 0..8 {
+        let name = format!("{n}.txt");
+        files.push(ingest(&many, &name, format!("{n} {text}").as_bytes()).await);
+    }
+    let single = ingest(&one, "single.txt", text.as_bytes()).await;
+    let single = ended(&one, &single).await["finished_at"].clone();
+    let mut later = 0;
+    for file in &files {
+        let finished = ended(&many, file).await["finished_at"].clone();
+        later += usize::from(finished.as_str() > single.as_str());
+    }
+    assert!(later >= 4, "{later} of 8 were left when the one came");
+}

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use diesel_async::SimpleAsyncConnection as _;
 use patchbay_domain::{TenantId, knowledge::SearchMode};
-use patchbay_persistence::search::{self, Search};
+use patchbay_persistence::{
+    hnsw::{self, Step},
+    search::{self, Search},
+};
+use patchbay_vectors::Purpose;
 use serde_json::{Value, json};
 
 use super::support::{Fixture, TestApp, environment, eventually, id};
@@ -149,6 +153,127 @@ async fn a_search_shows_what_is_attached_and_nobody_elses() {
     }
 }
 
+/// How PostgreSQL looks for a zebra, in all files or in one.
+async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&str>) -> String {
+    let embedder = app.server.app.embedder.as_ref().unwrap();
+    let texts = vec!["zebra".to_owned()];
+    let mut embeddings = embedder.embed(texts, Purpose::Query).await.unwrap();
+    let search = Search {
+        mode,
+        query: "zebra".to_owned(),
+        embedding: embeddings.pop(),
+        model: embedder.model().name.clone(),
+        language: "english".to_owned(),
+        agent_id: None,
+        file_ids: file.map(|file| vec![file.parse().unwrap()]),
+        metadata: None,
+        limit: 5,
+        min_score: 0.0,
+        highlight: false,
+        exact_most: app.server.app.settings.knowledge.index.search_exact_chunks,
+    };
+    let tenant: TenantId = fixture.tenant.parse().unwrap();
+    let mut tx = app.server.app.db.begin(tenant).await.unwrap();
+    let plan = search::plan(&mut tx, &search).await.unwrap().join("\n");
+    tx.finish();
+    plan
+}
+
+/// What the owner's command does about indexes when tenants with more than `most` chunks want one.
+async fn maintain(app: &TestApp, most: i64) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let url = app.url("DATABASE_OWNER_URL");
+    let outcome = hnsw::maintain(&url, most, |step| steps.push(step)).await;
+    outcome.unwrap();
+    steps
+}
+
+/// Questions about a thing each, whose chunks lie around them.
+const THINGS: [&str; 6] = ["zebra", "harbour", "violin", "bread", "comet", "ladder"];
+
+/// Fills a file with chunks that mean about the same as the first chunk of one of these.
+fn crowd(file: &str, around: &[String], count: usize) -> String {
+    let around: Vec<_> = around.iter().map(|id| format!("'{id}'")).collect();
+    format!(
+        "INSERT INTO chunks (tenant_id, file_id, generation, ordinal, headings, starts_at, ends_at, tokens, model, embedding, words, text)
+         SELECT c.tenant_id, '{file}', 1, n, c.headings, 0, 1, 1, c.model,
+                (SELECT array_agg(x + (random() - 0.5) * 0.14) FROM unnest(c.embedding::vector::real[]) AS x WHERE n > 0)::vector::halfvec,
+                c.words, c.text
+         FROM generate_series(1, {count}) AS n
+         JOIN chunks c ON c.file_id = (ARRAY[{}]::uuid[])[1 + n % {}] AND c.ordinal = 0;
+         SELECT set_config('app.tenant_id', tenant_id::text, false) FROM chunks WHERE file_id = '{file}' LIMIT 1;
+         UPDATE ingests SET chunks = {count} + 1 WHERE file_id = '{file}';
+         ANALYZE chunks",
+        around.join(", "),
+        around.len(),
+    )
+}
+
+async fn answers(fixture: &Fixture) -> Vec<Vec<Value>> {
+    let mut answers = Vec::new();
+    for thing in THINGS {
+        let question = json!({ "query": format!("Where is the {thing}?"), "mode": "semantic" });
+        let hits = hits(fixture, &question).await;
+        answers.push(
+            hits.into_iter()
+                .map(|hit| hit["chunk_id"].clone())
+                .collect(),
+        );
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_chunks_are_found_by_an_index_of_their_tenant() {
+    let app = world(&["--search-exact-chunks=500"]).await;
+    let (big, small) = (app.tenant("big").await, app.tenant("small").await);
+    let text = |thing: &str| (format!("{thing}.txt"), format!("Where is the {thing}?"));
+    let files = ingest_all(&big, THINGS.map(text)).await;
+    ingest_all(&small, THINGS.map(text)).await;
+    let mut owner = app.connect("DATABASE_OWNER_URL").await;
+    let fill = crowd(&files[0], &files, 5_000);
+    owner.batch_execute(&fill).await.unwrap();
+    let exact = answers(&big).await;
+    let before = plan(&app, &big, SearchMode::Semantic, None).await;
+    assert!(before.contains("chunks_pkey"), "{before}");
+
+    let tenant: TenantId = big.tenant.parse().unwrap();
+    assert_eq!(maintain(&app, 500).await, [Step::Making(tenant, 5_006)]);
+    assert_eq!(maintain(&app, 500).await, []);
+    for mode in [SearchMode::Semantic, SearchMode::Hybrid] {
+        let by_index = plan(&app, &big, mode, None).await;
+        assert!(by_index.contains("chunks_hnsw_"), "{mode:?}:\n{by_index}");
+    }
+    let indexed = answers(&big).await;
+    assert_eq!(indexed, answers(&big).await, "always the same order");
+    let pairs = exact.iter().zip(&indexed);
+    let same = pairs.map(|(exact, indexed)| exact.iter().filter(|id| indexed.contains(id)).count());
+    assert!(same.sum::<usize>() >= 59, "of 60: {exact:?} {indexed:?}");
+
+    let of_few = plan(&app, &big, SearchMode::Semantic, Some(&files[1])).await;
+    assert!(
+        !of_few.contains("chunks_hnsw_"),
+        "few files are compared: {of_few}"
+    );
+    let of_another = plan(&app, &small, SearchMode::Semantic, None).await;
+    assert!(!of_another.contains("chunks_hnsw_"), "{of_another}");
+    let question = json!({ "query": "zebra", "mode": "semantic", "file_ids": [files[1]] });
+    assert_eq!(hits(&big, &question).await.len(), 1);
+
+    // What is of another model is made anew, and what is not worth an index loses it.
+    owner
+        .batch_execute("UPDATE chunks SET model = 'another'")
+        .await
+        .unwrap();
+    let steps = maintain(&app, 500).await;
+    assert!(
+        matches!(&*steps, [Step::Dropped(_), Step::Making(..)]),
+        "{steps:?}"
+    );
+    let steps = maintain(&app, 20_000).await;
+    assert!(matches!(&*steps, [Step::Dropped(_)]), "{steps:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_of_searching_uses_its_index() {
     let app = world(&[]).await;
@@ -168,34 +293,11 @@ async fn each_way_of_searching_uses_its_index() {
     };
     let fill = fill(&file, 4_000) + &fill(&full, 40_000) + "ANALYZE chunks";
     owner.batch_execute(&fill).await.unwrap();
-    let tenant: TenantId = ours.tenant.parse().unwrap();
-    let embedder = app.server.app.embedder.as_ref().unwrap();
     for (mode, index) in [
         (SearchMode::Keyword, "chunks_words"),
         (SearchMode::Semantic, "chunks_pkey"),
     ] {
-        let search = Search {
-            mode,
-            query: "zebra".to_owned(),
-            embedding: Some(
-                embedder
-                    .embed(vec!["zebra".to_owned()], patchbay_vectors::Purpose::Query)
-                    .await
-                    .unwrap()
-                    .remove(0),
-            ),
-            model: embedder.model().name.clone(),
-            language: "english".to_owned(),
-            agent_id: None,
-            file_ids: None,
-            metadata: None,
-            limit: 5,
-            min_score: 0.0,
-            highlight: false,
-        };
-        let mut tx = app.server.app.db.begin(tenant).await.unwrap();
-        let plan = search::plan(&mut tx, &search).await.unwrap().join("\n");
-        tx.finish();
+        let plan = plan(&app, &ours, mode, None).await;
         assert!(plan.contains(index), "{mode:?}:\n{plan}");
         assert!(!plan.contains("Seq Scan on chunks"), "{plan}");
     }

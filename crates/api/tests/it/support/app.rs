@@ -133,8 +133,12 @@ impl TestApp {
 
     /// A connection as the application role, and one as the owner.
     pub async fn connect(&self, role: &str) -> AsyncPgConnection {
-        let url = in_schema(&environment(role), &self.schema);
-        AsyncPgConnection::establish(&url).await.unwrap()
+        AsyncPgConnection::establish(&self.url(role)).await.unwrap()
+    }
+
+    /// The URL of one of these roles.
+    pub fn url(&self, role: &str) -> String {
+        in_schema(&environment(role), &self.schema)
     }
 
     /// Name of the schema.

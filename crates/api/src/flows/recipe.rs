@@ -1,0 +1,58 @@
+//! What chunks are made by.
+
+use patchbay_domain::{configuration::digest_of, knowledge::language};
+use patchbay_persistence::{TenantTx, files::File, tenants};
+use patchbay_vectors::Embedder;
+use serde_json::json;
+
+use crate::{
+    app::App,
+    error::{ApiError, Code, Result},
+};
+
+/// Counts changes of what comes out of the same bytes under the same settings.
+const EDITION: u32 = 1;
+
+/// The model, if there is one.
+pub fn embedder(app: &App) -> Result<&dyn Embedder> {
+    app.embedder.as_deref().ok_or_else(|| {
+        let detail =
+            "The operator must set PATCHBAY_EMBEDDING_DIRECTORY or PATCHBAY_EMBEDDING_URL first.";
+        ApiError::new(Code::EmbeddingsNotConfigured, detail)
+    })
+}
+
+/// The language that a tenant's words are in.
+pub async fn language_of(tx: &mut TenantTx) -> Result<&'static str> {
+    let tenant = tenants::find(tx, false).await?;
+    let tenant = tenant.ok_or_else(ApiError::not_found)?;
+    Ok(language(&tenant.settings).unwrap_or("english"))
+}
+
+/// What chunks depend on besides the bytes.
+pub struct Recipe {
+    /// The embedding model.
+    pub model: String,
+    /// PostgreSQL's configuration for the words.
+    pub language: &'static str,
+    /// Digest of all of it: where it is equal, chunks of the same bytes are.
+    pub digest: String,
+}
+
+impl Recipe {
+    /// As it is now.
+    pub async fn now(app: &App, tx: &mut TenantTx, file: &File) -> Result<Self> {
+        let model = embedder(app)?.model().name.clone();
+        let language = language_of(tx).await?;
+        let all = json!({
+            "edition": EDITION, "model": model, "language": language, "media_type": file.media_type,
+            "tokens": app.settings.knowledge.chunk_tokens, "overlap": app.settings.knowledge.chunk_overlap,
+        });
+        let digest = digest_of(&all)?;
+        Ok(Self {
+            model,
+            language,
+            digest,
+        })
+    }
+}

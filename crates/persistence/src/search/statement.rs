@@ -1,0 +1,174 @@
+//! The SQL of a search.
+//!
+//! $1 tenant, $2 files, $3 agent, $4 metadata, $5 model, $6 embedding, $7 hits of each kind, $8 language,
+//! $9 query, $10 the tenant's word, $11 lowest score, $12 most hits, $13 whether words are marked.
+
+use patchbay_domain::{TenantId, knowledge::SearchMode};
+
+use super::Near;
+use crate::hnsw;
+
+/// Which files `f` are looked through.
+const WANTED: &str = "f.tenant_id = $1 AND f.searchable_generation IS NOT NULL
+      AND ($2::uuid[] IS NULL OR f.id = ANY ($2))
+      AND ($3::uuid IS NULL OR EXISTS (
+          SELECT FROM agent_files a WHERE a.tenant_id = $1 AND a.agent_id = $3 AND a.file_id = f.id))
+      AND ($4::jsonb IS NULL OR f.metadata @> $4)";
+
+/// The files, each once.
+fn scope() -> String {
+    format!(
+        "scope AS MATERIALIZED (
+            SELECT f.id, f.name, f.searchable_generation AS generation FROM files f WHERE {WANTED}
+        )"
+    )
+}
+
+/// How many chunks they have; of the model, where meaning is compared.
+fn total(mode: SearchMode) -> String {
+    let model = match mode {
+        SearchMode::Keyword => "true",
+        SearchMode::Semantic | SearchMode::Hybrid => "i.model = $5",
+    };
+    format!(
+        "total AS (
+            SELECT coalesce(sum(i.chunks), 0)::bigint AS total FROM scope s
+            JOIN ingests i ON i.tenant_id = $1 AND i.file_id = s.id AND i.generation = s.generation AND {model}
+        )"
+    )
+}
+
+/// What decides between comparing all and the index, for a tenant that has one; and what scans of the
+/// index in this transaction keep to. $6 is how many candidates such a scan keeps.
+pub fn look(tenant: TenantId) -> String {
+    format!(
+        "WITH {}, {},
+        settings AS MATERIALIZED (
+            SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true),
+                   set_config('hnsw.ef_search', $6::text, true),
+                   set_config('hnsw.scan_mem_multiplier', '8', true),
+                   set_config('hnsw.max_scan_tuples', '200000', true)
+        )
+        SELECT (SELECT total FROM total) AS total,
+               (SELECT coalesce(sum(i.chunks), 0)::bigint FROM ingests i JOIN files f
+                    ON f.tenant_id = $1 AND f.id = i.file_id AND f.searchable_generation = i.generation
+                WHERE i.tenant_id = $1 AND i.model = $5) AS everything
+        FROM pg_index x, settings
+        WHERE x.indexrelid = to_regclass('{}') AND x.indisvalid
+          AND position('model = ' || quote_literal($5) IN pg_get_expr(x.indpred, x.indrelid)) > 0",
+        scope(),
+        total(SearchMode::Semantic),
+        hnsw::name(tenant),
+    )
+}
+
+/// The nearest of all chunks, each compared.
+const EXACT: &str = "
+    SELECT c.file_id, c.generation, c.ordinal, 1 - (c.embedding <=> $6) AS score
+    FROM scope s JOIN chunks c ON c.tenant_id = $1 AND c.file_id = s.id AND c.generation = s.generation
+    WHERE c.model = $5
+    ORDER BY c.embedding <=> $6, c.file_id, c.ordinal LIMIT $7";
+
+/// The nearest by the tenant's index, which must see its own condition word for word; more than are needed,
+/// since it gives them in about the right order. (A subquery that is true or false, rather than a join or
+/// an equation, keeps the planner from thinking that few chunks will do and sorting them all.)
+fn indexed(near: &Near) -> String {
+    let Near {
+        tenant,
+        model,
+        dimensions,
+        oversampled,
+    } = near;
+    let (tenant, model) = (tenant.uuid(), hnsw::quoted(model));
+    format!(
+        "SELECT file_id, generation, ordinal, score FROM (
+            SELECT c.file_id, c.generation, c.ordinal, 1 - (c.embedding <=> $6) AS score FROM chunks c
+            WHERE c.tenant_id = '{tenant}' AND c.model = {model}
+              AND coalesce((SELECT f.searchable_generation = c.generation FROM files f WHERE f.id = c.file_id AND {WANTED}), false)
+            ORDER BY (c.embedding::halfvec({dimensions})) <=> $6::halfvec({dimensions}) LIMIT {oversampled}
+        ) AS about ORDER BY score DESC, file_id, ordinal LIMIT $7"
+    )
+}
+
+fn semantic(near: Option<&Near>) -> String {
+    let nearest = near.map_or_else(|| EXACT.to_owned(), indexed);
+    format!(
+        "semantic AS (
+            SELECT *, row_number() OVER (ORDER BY score DESC, file_id, ordinal) AS rank FROM ({nearest}) AS nearest
+        )"
+    )
+}
+
+/// The words as a query. People ask in sentences: any of the words will do, unless operators say
+/// otherwise.
+fn words(query: &str) -> &'static str {
+    let has_operators = query.contains('"') || query.split_whitespace().any(|w| w.starts_with('-'));
+    if has_operators {
+        "websearch_to_tsquery($8::regconfig, $9)"
+    } else {
+        "replace(websearch_to_tsquery($8::regconfig, $9)::text, ' & ', ' | ')::tsquery"
+    }
+}
+
+fn keyword(words: &str) -> String {
+    format!(
+        "keyword AS (
+            SELECT *, row_number() OVER (ORDER BY score DESC, file_id, ordinal) AS rank FROM (
+                SELECT c.file_id, c.generation, c.ordinal, ts_rank(c.words, {words}, 33)::float8 AS score
+                FROM scope s JOIN chunks c ON c.tenant_id = $1 AND c.file_id = s.id AND c.generation = s.generation
+                WHERE numnode({words}) > 0 AND c.words @@ ({words} && $10::tsquery)
+                ORDER BY score DESC, c.file_id, c.ordinal LIMIT $7
+            ) AS matching
+        )"
+    )
+}
+
+/// The lists of the mode, and how they become one.
+fn lists(mode: SearchMode, words: &str, near: Option<&Near>) -> String {
+    let none = "CAST(NULL AS float8)";
+    match mode {
+        SearchMode::Semantic => format!(
+            "{}, fused AS (
+                SELECT file_id, generation, ordinal, score AS semantic, {none} AS keyword, score FROM semantic)",
+            semantic(near)
+        ),
+        SearchMode::Keyword => format!(
+            "{}, fused AS (
+                SELECT file_id, generation, ordinal, {none} AS semantic, score AS keyword, score FROM keyword)",
+            keyword(words)
+        ),
+        // Reciprocal ranks, so that whoever is first in both has 1. Meaning counts three times and the first ranks
+        // much: people seldom ask in the words of the text, and a word that is common in all texts says little.
+        SearchMode::Hybrid => format!(
+            "{}, {}, fused AS (
+                SELECT file_id, generation, ordinal, s.score AS semantic, k.score AS keyword,
+                       (coalesce(3.0 / (10 + s.rank), 0) + coalesce(1.0 / (10 + k.rank), 0))::float8 * 11 / 4 AS score
+                FROM semantic s FULL JOIN keyword k USING (file_id, generation, ordinal))",
+            semantic(near),
+            keyword(words)
+        ),
+    }
+}
+
+/// All of it: hits with what they are, or one row without a hit.
+pub fn search(mode: SearchMode, query: &str, near: Option<&Near>) -> String {
+    let words = words(query);
+    format!(
+        "WITH {}, {}, {}, hits AS (
+            SELECT * FROM fused WHERE score >= $11 ORDER BY score DESC, file_id, ordinal LIMIT $12
+        )
+        SELECT t.total, h.score, h.semantic, h.keyword, c.file_id, s.name AS file_name, c.generation, c.ordinal,
+               c.page, c.headings, c.starts_at, c.ends_at, c.text,
+               CASE WHEN $13 THEN ts_headline($8::regconfig, c.text, {words},
+                   'HighlightAll=true, StartSel=\"' || chr(2) || '\", StopSel=\"' || chr(3) || '\"') END AS marked
+        FROM total t
+        LEFT JOIN (hits h
+            JOIN chunks c ON c.tenant_id = $1 AND c.file_id = h.file_id AND c.generation = h.generation
+                AND c.ordinal = h.ordinal
+            JOIN scope s ON s.id = h.file_id) ON true
+        ORDER BY h.score DESC, h.file_id, h.ordinal",
+        scope(),
+        total(mode),
+        lists(mode, words, near)
+    )
+}
