@@ -7,6 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 
 /// Root of the repository.
 pub fn repository() -> PathBuf {
@@ -34,6 +38,24 @@ pub fn directory() -> Result<PathBuf> {
     };
     fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(path)
+}
+
+/// A folder for one run of a command. What earlier runs of it have left, once their process is gone, is
+/// removed: the logs of the last one that failed stay until the next.
+pub fn scratch(command: &str) -> Result<PathBuf> {
+    let root = directory()?;
+    for entry in fs::read_dir(&root)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let pid = name.and_then(|name| name.strip_prefix(command)?.strip_prefix('-')?.parse().ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else {
+            continue;
+        };
+        if test_kill_process(pid) == Err(Errno::SRCH) {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+    Ok(root.join(format!("{command}-{}", std::process::id())))
 }
 
 /// Waits for a lock on `name` in the cache; held until the file is dropped.

@@ -51,7 +51,7 @@ pub fn run(call: bool) -> Result<()> {
         }
     }
     let tools = tools::ensure(dev::build)?;
-    let folder = cache::directory()?.join(format!("demo-{}", std::process::id()));
+    let folder = cache::scratch("demo")?;
     let running = dev::start(
         &tools,
         &folder,

@@ -31,7 +31,7 @@ const UNLIMITED: &str = "reads=0,writes=0,starts=0";
 pub fn run(kills: usize, sessions: usize) -> Result<()> {
     catch_signals()?;
     let tools = tools::ensure(dev::build)?;
-    let folder = cache::directory()?.join(format!("soak-{}", std::process::id()));
+    let folder = cache::scratch("soak")?;
     let outcome = rounds(&tools, &folder, (kills, sessions));
     match &outcome {
         Ok(()) => fs::remove_dir_all(&folder)?,

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Tests that take all there is of a processor: beside them, others would miss their short deadlines.
-const MODEL: [&str; 2] = ["knowledge::", "search::"];
+const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 
 /// The command.
 pub fn all(filter: Option<&str>) -> Result<()> {
@@ -34,7 +34,7 @@ pub fn all(filter: Option<&str>) -> Result<()> {
                 .current_dir(worker),
         )?;
     }
-    let folder = cache::directory()?.join(format!("test-{}", std::process::id()));
+    let folder = cache::scratch("test")?;
     let outcome = with_stack(&tools, &folder, filter);
     match &outcome {
         Ok(()) => {

@@ -16,14 +16,16 @@ use crate::{
     openapi::{Describe, Operation, component_name},
 };
 
-/// What can be answered: it has a schema, and a revision if it can change.
+/// What can be answered: it has a schema, and, where it can change, a revision.
 pub trait Resource: Serialize + ToSchema {
     /// The top-level field that is answered once and never kept.
     const SECRET: Option<&'static str> = None;
+    /// Whether there is a revision.
+    const VERSIONED: bool = false;
     /// The revision, which makes the ETag.
-    fn revision(&self) -> Option<i64>;
-    /// Whether there is a revision at all.
-    const VERSIONED: bool;
+    fn revision(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// 200 with one resource.

@@ -128,7 +128,7 @@ impl App {
     }
 
     /// Counts searches, and seconds that the model worked; written in batches.
-    pub fn note_searched(&self, tenant: TenantId, searches: i64, embedding_seconds: f64) {
+    pub fn note_knowledge_use(&self, tenant: TenantId, searches: i64, embedding_seconds: f64) {
         let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = searched.entry(tenant).or_default();
         entry.searches += searches;
@@ -136,7 +136,7 @@ impl App {
     }
 
     /// What was searched since the last call.
-    pub fn take_searched(&self) -> HashMap<TenantId, Searched> {
+    pub fn take_knowledge_use(&self) -> HashMap<TenantId, Searched> {
         std::mem::take(&mut *self.searched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -6,7 +6,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{
         StatusCode,
-        header::{self, HeaderValue},
+        header::{self, HeaderName},
     },
 };
 use patchbay_domain::{Invalid, Violation};
@@ -191,8 +191,8 @@ pub struct ApiError {
     code: Code,
     detail: String,
     violations: Vec<Violation>,
-    allow: Option<String>,
-    retry_after: Option<u64>,
+    /// One that belongs to the answer.
+    header: Option<(HeaderName, String)>,
 }
 
 /// The body of every error (RFC 9457).
@@ -239,8 +239,7 @@ impl ApiError {
             code,
             detail: detail.into(),
             violations: Vec::new(),
-            allow: None,
-            retry_after: None,
+            header: None,
         }
     }
 
@@ -278,8 +277,17 @@ impl ApiError {
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path allows {allow}.");
         Self {
-            allow: Some(allow),
+            header: Some((header::ALLOW, allow)),
             ..Self::new(Code::MethodNotAllowed, detail)
+        }
+    }
+
+    /// A range that lies outside of the file of `size` bytes.
+    pub fn not_in_range(size: u64) -> Self {
+        let detail = format!("The file has {size} bytes.");
+        Self {
+            header: Some((header::CONTENT_RANGE, format!("bytes */{size}"))),
+            ..Self::new(Code::RangeNotSatisfiable, detail)
         }
     }
 
@@ -315,7 +323,7 @@ impl ApiError {
     /// A request too many; the next may come in this many seconds.
     pub fn rate_limited(detail: String, retry_after: u64) -> Self {
         Self {
-            retry_after: Some(retry_after),
+            header: Some((header::RETRY_AFTER, retry_after.to_string())),
             ..Self::new(Code::RateLimited, detail)
         }
     }
@@ -323,7 +331,7 @@ impl ApiError {
     /// A telephone call too many; a line may be free in this many seconds.
     pub fn call_limit(detail: String, retry_after: u64) -> Self {
         Self {
-            retry_after: Some(retry_after),
+            header: Some((header::RETRY_AFTER, retry_after.to_string())),
             ..Self::new(Code::CallLimitReached, detail)
         }
     }
@@ -365,11 +373,11 @@ impl ApiError {
         if status == 401 {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"patchbay\""));
         }
-        if let Some(seconds) = self.retry_after.or((status == 503).then_some(1)) {
-            response.insert_header((header::RETRY_AFTER, seconds));
+        if status == 503 {
+            response.insert_header((header::RETRY_AFTER, "1"));
         }
-        if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
-            response.insert_header((header::ALLOW, allow));
+        if let Some((name, value)) = &self.header {
+            response.insert_header((name, &**value));
         }
         response
             .content_type(PROBLEM_JSON)

@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use patchbay_domain::{FileId, TenantId, knowledge::Embedding};
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, TenantTx,
     schema::chunks,
     vector::{Half, HalfVec},
 };
@@ -144,21 +144,20 @@ pub struct Chunk {
     pub text: String,
 }
 
-/// A page of a file's chunks, in their order; the cursor of the window is the ordinal before.
+/// Chunks of a file after the one of this ordinal, in their order.
 pub async fn list(
     tx: &mut TenantTx,
     (file, generation): (FileId, i32),
-    window: Window,
+    after: i32,
+    most: i64,
 ) -> Result<Vec<Chunk>> {
-    let after = window.before.map_or(-1, |cursor| cursor.as_u128() as i64);
-    let after = i32::try_from(after).unwrap_or(i32::MAX);
     Ok(chunks::table
         .filter(chunks::tenant_id.eq(tx.tenant()))
         .filter(chunks::file_id.eq(file))
         .filter(chunks::generation.eq(generation))
         .filter(chunks::ordinal.gt(after))
         .order(chunks::ordinal)
-        .limit(window.fetch())
+        .limit(most)
         .select(Chunk::as_select())
         .load(tx)
         .await?)

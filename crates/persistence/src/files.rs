@@ -1,7 +1,10 @@
 //! Files, and which agents have them.
 
 use chrono::{DateTime, Utc};
-use diesel::{prelude::*, sql_types::Jsonb};
+use diesel::{
+    prelude::*,
+    sql_types::{Bool, Jsonb, Text},
+};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{AgentId, FileId, Metadata, ObjectId, TenantId};
 use serde_json::Value;
@@ -116,6 +119,8 @@ pub struct Filter {
     pub name: Option<String>,
     pub media_type: Option<String>,
     pub ingest_state: Option<String>,
+    /// Whether the chunks that searches see are by the model of this name, or are not.
+    pub embeddings: Option<(bool, String)>,
     pub sha256: Option<Vec<u8>>,
     pub metadata: Option<Value>,
     pub agent_id: Option<AgentId>,
@@ -144,9 +149,18 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<V
         query = query.filter(files::sha256.eq(sha256));
     }
     if let Some(metadata) = filter.metadata {
+        query =
+            query.filter(diesel::dsl::sql::<Bool>("files.metadata @> ").bind::<Jsonb, _>(metadata));
+    }
+    if let Some((is_it, model)) = filter.embeddings {
+        let exists = "EXISTS (SELECT FROM ingests seen WHERE seen.tenant_id = files.tenant_id
+            AND seen.file_id = files.id AND seen.generation = files.searchable_generation AND (seen.model = ";
         query = query.filter(
-            diesel::dsl::sql::<diesel::sql_types::Bool>("files.metadata @> ")
-                .bind::<Jsonb, _>(metadata),
+            diesel::dsl::sql::<Bool>(exists)
+                .bind::<Text, _>(model)
+                .sql(") = ")
+                .bind::<Bool, _>(is_it)
+                .sql(")"),
         );
     }
     if let Some(agent) = filter.agent_id {

@@ -59,7 +59,8 @@ impl Window {
         self.before.unwrap_or(uuid::Uuid::max())
     }
 
-    pub(crate) fn fetch(&self) -> i64 {
+    /// Rows to fetch.
+    pub fn fetch(&self) -> i64 {
         self.limit + 1
     }
 }

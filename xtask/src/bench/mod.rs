@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what requests cost, measured from outside on a stack of its own.
 
+mod ingest;
 mod load;
 mod metrics;
 mod read;
@@ -34,13 +35,14 @@ pub struct Bench<'a> {
 type Measure = fn(&Bench<'_>) -> Result<()>;
 
 /// What can be measured, in order.
-const ALL: [(&str, Measure); 6] = [
+const ALL: [(&str, Measure); 7] = [
     ("read", read::measure),
     ("writes", writes::measure),
     ("tools", tools::measure),
     ("tenants", tenants::measure),
     ("metrics", metrics::measure),
     ("search", search::measure),
+    ("ingest", ingest::measure),
 ];
 
 /// The command.
@@ -53,7 +55,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
         let build = ["build", "--release", "--package", "patchbay-api"];
         process::run("building the release", &mut process::cargo(&build))
     })?;
-    let folder = cache::directory()?.join(format!("bench-{}", std::process::id()));
+    let folder = cache::scratch("bench")?;
     let outcome = measure(&tools, &folder, only);
     fs::remove_dir_all(&folder)?;
     outcome

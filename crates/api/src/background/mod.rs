@@ -1,7 +1,7 @@
 //! Loops beside the requests. Each survives its own failures and ends when the process is asked to.
 
 mod jobs;
-mod keys;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -20,6 +20,6 @@ pub fn start(app: &Arc<App>, shutdown: &Shutdown) -> JoinSet<()> {
     loops.spawn(jobs::run_ingests(Arc::clone(app), shutdown.clone()));
     loops.spawn(jobs::listen(Arc::clone(app), shutdown.clone()));
     loops.spawn(webhooks::run(Arc::clone(app), shutdown.clone()));
-    loops.spawn(keys::run(Arc::clone(app), shutdown.clone()));
+    loops.spawn(usage::run(Arc::clone(app), shutdown.clone()));
     loops
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, Command},
-    sync::watch,
+    sync::{oneshot, watch},
     time::timeout,
 };
 
@@ -177,11 +177,16 @@ pub async fn extract(
     progress: &watch::Sender<Progress>,
 ) -> Result<Extracted, Fault> {
     let ours = |error: std::io::Error| Fault::Ours(error.to_string());
-    let longest = std::time::Duration::from(app.settings.knowledge.extract_timeout);
     let mut child = command(app, media).spawn().map_err(ours)?;
     let input = child.stdin.take();
+    let (told, all_sent) = oneshot::channel();
     let read = async {
-        let (sent, read) = futures_util::join!(feed(input, bytes), listen(&mut child, progress));
+        let sent = async {
+            let sent = feed(input, bytes).await;
+            let _ = told.send(());
+            sent
+        };
+        let (sent, read) = futures_util::join!(sent, listen(&mut child, progress));
         // Half a file may look like a whole one.
         let sent = sent.map_err(Fault::Ours)?;
         match read? {
@@ -189,16 +194,28 @@ pub async fn extract(
             read => Ok(read),
         }
     };
-    let outcome = timeout(longest, read).await;
-    let Ok(outcome) = outcome else {
-        let _ = child.kill().await;
-        return Err(too_long());
+    let outcome = tokio::select! {
+        outcome = read => outcome,
+        fault = too_late(app, all_sent) => Err(fault),
     };
     if outcome.is_err() {
         let _ = child.kill().await;
     }
     let status = child.wait().await.map_err(ours)?;
     outcome?.ok_or_else(|| died(status))
+}
+
+/// Returns when it takes too long: the store until the file is here, or then the file.
+async fn too_late(app: &App, all_sent: oneshot::Receiver<()>) -> Fault {
+    let settings = &app.settings.knowledge;
+    if timeout(settings.upload_timeout.into(), all_sent)
+        .await
+        .is_err()
+    {
+        return Fault::Ours("the object store took too long".to_owned());
+    }
+    tokio::time::sleep(settings.extract_timeout.into()).await;
+    too_long()
 }
 
 fn command(app: &App, media: &str) -> Command {

@@ -123,6 +123,26 @@ pub async fn give_up(app: &App, tenant: TenantId, object: ObjectId) {
     app.job_due.notify_one();
 }
 
+/// The object that has these bytes: the one that was there before, or else this one.
+async fn keep(
+    app: &App,
+    tx: &mut TenantTx,
+    object: ObjectId,
+    (sha256, size): (&[u8; 32], i64),
+) -> Result<ObjectId> {
+    if let Some(known) = objects::of_content(tx, sha256).await? {
+        doom(app, tx, object).await?;
+        return Ok(known);
+    }
+    match objects::mark_stored(tx, object, (sha256, size)).await? {
+        true => Ok(object),
+        false => {
+            let detail = "The upload took too long to be kept.";
+            Err(ApiError::new(Code::Unavailable, detail))
+        }
+    }
+}
+
 /// Makes a file of what was received. The same bytes again share the object that is there.
 pub async fn create(
     app: &App,
@@ -132,19 +152,7 @@ pub async fn create(
 ) -> Result<files::WithIngest> {
     let Stored { size, sha256, head } = &received.stored;
     let size = i64::try_from(*size).map_err(ApiError::internal)?;
-    let object = match objects::of_content(tx, sha256).await? {
-        Some(known) => {
-            doom(app, tx, received.object).await?;
-            known
-        }
-        None => {
-            if !objects::mark_stored(tx, received.object, (sha256, size)).await? {
-                let detail = "The upload took too long to be kept.";
-                return Err(ApiError::new(Code::Unavailable, detail));
-            }
-            received.object
-        }
-    };
+    let object = keep(app, tx, received.object, (sha256, size)).await?;
     let now = app.clock.now();
     let mut file = files::File {
         tenant_id: tx.tenant(),

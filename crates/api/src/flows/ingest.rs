@@ -95,8 +95,8 @@ pub enum IngestError {
     /// For good: a code, and words.
     #[error("{0}: {1}")]
     Failed(String, String),
-    /// The file was deleted meanwhile.
-    #[error("the file is gone")]
+    /// The file was deleted meanwhile, or another attempt has begun.
+    #[error("the file or the attempt is gone")]
     Gone,
 }
 
@@ -158,16 +158,20 @@ pub async fn run(app: &App, tenant: TenantId, id: FileId) -> std::result::Result
         stages: Vec::new(),
         noted: None,
     };
-    match work.all().await {
-        Ok(()) | Err(IngestError::Gone) => Ok(()),
+    let outcome = match work.all().await {
         Err(IngestError::Failed(code, detail)) => work.fail(code, detail).await,
-        Err(error) => {
+        Err(IngestError::Again(cause)) => {
             // The cause is for the log: it names what tenants have no business knowing.
             let detail = "Something that this depends on cannot be reached; it is tried again.";
             work.ingest.error = Some(detail.to_owned());
-            work.note().await?;
-            Err(error)
+            work.note().await.and(Err(IngestError::Again(cause)))
         }
+        outcome => outcome,
+    };
+    match outcome {
+        // Another attempt goes on with it, or nobody needs it any more.
+        Err(IngestError::Gone) => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -294,7 +298,7 @@ impl Work<'_> {
             let began = std::time::Instant::now();
             let rows = embedded(embedder(self.app)?, batch, first).await?;
             let seconds = began.elapsed().as_secs_f64();
-            self.app.note_searched(self.file.tenant_id, 0, seconds);
+            self.app.note_knowledge_use(self.file.tenant_id, 0, seconds);
             done += u32::try_from(batch.len()).unwrap_or(u32::MAX);
             if let Some(stage) = self.stages.last_mut() {
                 stage.done = done;
@@ -303,6 +307,7 @@ impl Work<'_> {
             chunks::insert(&mut tx, &place, &rows).await?;
             self.store(&mut tx).await?;
             tx.commit().await?;
+            crash_here(self.app, "mid_embed");
         }
         Ok(())
     }
@@ -340,6 +345,7 @@ impl Work<'_> {
         self.ingest.finished_at = Some(now);
         (self.ingest.error_code, self.ingest.error) = (None, None);
         self.store(&mut tx).await?;
+        crash_here(self.app, "in_publish");
         tx.commit().await?;
         Ok(())
     }

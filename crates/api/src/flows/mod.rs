@@ -11,7 +11,7 @@ pub mod inbound;
 pub mod ingest;
 pub mod objects;
 pub mod purge;
-mod recipe;
+pub mod recipe;
 pub mod record;
 pub mod room_events;
 pub mod search;

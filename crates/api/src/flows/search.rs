@@ -65,7 +65,7 @@ pub async fn ask(app: &App, tenant: TenantId, question: Question) -> Result<Answ
     };
     let rows = search::search(&mut tx, &search).await?;
     tx.finish();
-    app.note_searched(tenant, 1, (embedded - started).as_secs_f64());
+    app.note_knowledge_use(tenant, 1, (embedded - started).as_secs_f64());
     let milliseconds = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1000.0;
     Ok(Answer {
         rows,

@@ -110,12 +110,7 @@ pub struct Version<S: ToSchema> {
     created_at: DateTime<Utc>,
 }
 
-impl<S: Spec + ToSchema> Resource for Version<S> {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl<S: Spec + ToSchema> Resource for Version<S> {}
 
 impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
     type Error = ApiError;

@@ -74,12 +74,7 @@ pub struct Binding {
     created_at: DateTime<Utc>,
 }
 
-impl Resource for Binding {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Binding {}
 
 impl Binding {
     fn new(

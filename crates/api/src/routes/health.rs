@@ -56,12 +56,7 @@ pub struct Health {
     uptime_seconds: u64,
 }
 
-impl Resource for Health {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Health {}
 
 /// Whether the service can do its work.
 #[derive(Serialize, ToSchema)]

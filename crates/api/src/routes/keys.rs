@@ -105,10 +105,6 @@ pub struct NewApiKey {
 
 impl Resource for NewApiKey {
     const SECRET: Option<&'static str> = Some("secret");
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
 }
 
 /// A key to be created: a preset, or scopes one by one.

@@ -223,12 +223,7 @@ pub struct Metrics {
     buckets: Vec<MetricsBucket>,
 }
 
-impl Resource for Metrics {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Metrics {}
 
 pub(super) fn routes(api: &mut Api) {
     api.route(Method::GET, "/api/tenants/{tenant_id}/metrics", get, Doc {

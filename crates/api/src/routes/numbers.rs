@@ -30,12 +30,7 @@ pub struct Number {
     assigned_at: DateTime<Utc>,
 }
 
-impl Resource for Number {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Number {}
 
 impl From<numbers::Number> for Number {
     fn from(row: numbers::Number) -> Self {

@@ -44,12 +44,7 @@ pub struct RenderedPrompt {
     greeting: Option<String>,
 }
 
-impl Resource for RenderedPrompt {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for RenderedPrompt {}
 
 async fn render(
     caller: Caller<Read>,

@@ -140,12 +140,7 @@ pub struct Took {
     total: f64,
 }
 
-impl Resource for SearchResult {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for SearchResult {}
 
 impl Hit {
     fn new(mode: SearchMode, row: Row) -> Option<Self> {

@@ -85,12 +85,7 @@ pub struct Token {
     expires_at: DateTime<Utc>,
 }
 
-impl Resource for Token {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Token {}
 
 pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/tokens", create, Doc {

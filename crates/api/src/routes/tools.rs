@@ -83,12 +83,7 @@ pub struct ToolTest {
     answer_cut: bool,
 }
 
-impl Resource for ToolTest {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for ToolTest {}
 
 impl From<Outcome> for ToolTest {
     fn from(outcome: Outcome) -> Self {

@@ -39,12 +39,7 @@ pub struct Whoami {
     scopes: Vec<Scope>,
 }
 
-impl Resource for Whoami {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Whoami {}
 
 pub(super) fn routes(api: &mut Api) {
     api.route(

@@ -406,9 +406,10 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
 async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
     let model = format!("--embedding-directory={}", environment("MODEL"));
     let text = "Wheels turn and the road goes on for a while. ".repeat(150);
-    for point in ["after_extract", "after_embed"] {
+    let settings = [&*model, "--chunk-tokens=32", "--chunk-overlap=8"];
+    for point in ["after_extract", "mid_embed", "after_embed", "in_publish"] {
         let crashing = Crashing::new().await;
-        let mut api = crashing.start(Some(point), &[&model]);
+        let mut api = crashing.start(Some(point), &settings);
         let fixture = Fixture::make(&crashing.base(), "acme").await;
         let path = fixture.at("files?name=a.txt");
         let file = fixture
@@ -421,7 +422,7 @@ async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
         // Whether it is answered depends on how soon it dies.
         drop(tokio::spawn(async move { admin.act(&ask).await }).await);
         assert!(!api.wait(Duration::from_secs(20)).success(), "{point}");
-        let _api = crashing.start(None, &[&model]);
+        let _api = crashing.start(None, &settings);
         let status = eventually("it ends", Duration::from_secs(30), async || {
             let status = fixture
                 .admin
@@ -445,7 +446,7 @@ async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
             .map(|c| c["ordinal"].as_i64().unwrap())
             .collect();
         let all: Vec<i64> = (0..status["chunks"].as_i64().unwrap()).collect();
-        assert!(all.len() > 5 && ordinals == all, "{ordinals:?}");
+        assert!(all.len() > 40 && ordinals == all, "{ordinals:?}");
     }
 }
 

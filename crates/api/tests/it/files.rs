@@ -82,6 +82,7 @@ async fn a_file_goes_in_is_told_about_and_comes_out() {
         .with_header("range", "bytes=15-")
         .get(&content)
         .await;
+    assert_eq!(beyond.header("content-range"), "bytes */15");
     beyond.expect_error(416, "range_not_satisfiable");
     let known = fixture
         .admin

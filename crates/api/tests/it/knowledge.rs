@@ -398,6 +398,11 @@ async fn long_documents_are_cut_where_they_pause() {
         fixture.admin.get(&next).await.expect(200)["data"][0]["ordinal"],
         7
     );
+    let anew = fixture.at(&format!("files/{}/ingest", id(&file)));
+    fixture.admin.act(&anew).await.expect(202);
+    ended(&fixture, &file).await;
+    let of_old_chunks = fixture.admin.get(&next).await.violations();
+    assert_eq!(of_old_chunks, [("/cursor".into(), "invalid_value".into())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod coverage;
 mod crashes;
 mod document;
 mod e2e;
+mod embeddings;
 mod faults;
 mod files;
 mod health;

@@ -100,12 +100,7 @@ pub struct CallAction {
     call: Call,
 }
 
-impl Resource for CallAction {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for CallAction {}
 
 /// Where the telephone is, and who speaks with it.
 struct Target {

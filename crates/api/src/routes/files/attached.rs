@@ -39,12 +39,7 @@ pub struct AttachedFiles {
     file_ids: Vec<FileId>,
 }
 
-impl Resource for AttachedFiles {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for AttachedFiles {}
 
 /// Files that a body names exist in this tenant.
 pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
@@ -55,22 +50,30 @@ pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
     }
 }
 
+impl AttachFiles {
+    /// The ids, in order.
+    fn each_once(self) -> Result<Vec<FileId>> {
+        let mut ids = self.file_ids;
+        ids.sort_by_key(|id| id.uuid());
+        ids.dedup();
+        match ids.len() {
+            1..=MOST_FILES => Ok(ids),
+            _ => {
+                let why = format!("1 to {MOST_FILES} files are needed");
+                let invalid = Invalid::new("out_of_range", why);
+                Err(ApiError::invalid_at("/file_ids", invalid))
+            }
+        }
+    }
+}
+
 pub(super) async fn attach(
     caller: Caller<AgentsWrite>,
     Path((_, agent_id)): Path<(TenantId, AgentId)>,
     Json(body): Json<AttachFiles>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<AttachedFiles>>> {
-    let mut file_ids = body.file_ids;
-    file_ids.sort_by_key(|id| id.uuid());
-    file_ids.dedup();
-    if file_ids.is_empty() || file_ids.len() > MOST_FILES {
-        let invalid = Invalid::new(
-            "out_of_range",
-            format!("1 to {MOST_FILES} files are needed"),
-        );
-        return Err(ApiError::invalid_at("/file_ids", invalid));
-    }
+    let file_ids = body.each_once()?;
     let now = caller.app.clock.now();
     caller
         .once(&key, async |tx| {

@@ -15,7 +15,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::{
-    error::{ApiError, Code, Result},
+    error::{ApiError, Result},
     extract::{Caller, Path, scopes::FilesRead},
     flows::objects::{key, store},
     openapi::{Describe, Operation},
@@ -97,8 +97,7 @@ fn range(header: &str, size: u64) -> Result<Option<(u64, u64)>> {
         _ => return Ok(None),
     };
     if from >= size {
-        let detail = format!("The file has {size} bytes.");
-        return Err(ApiError::new(Code::RangeNotSatisfiable, detail));
+        return Err(ApiError::not_in_range(size));
     }
     Ok(Some((from, to - from + 1)))
 }
@@ -113,33 +112,41 @@ pub(super) async fn get(
     tx.finish();
     let (file, _) = found.ok_or_else(ApiError::not_found)?;
     let size = u64::try_from(file.size).map_err(ApiError::internal)?;
-    let sha256 = hex(&file.sha256);
-    let etag = format!("\"{sha256}\"");
-    let known = wanted.known.as_deref().unwrap_or_default();
-    if known == "*" || known.contains(&etag) {
-        return Ok(Content {
-            name: file.name,
-            sha256,
-            size,
-            range: None,
-            bytes: None,
-        });
-    }
-    let is_current = wanted.if_range.is_none_or(|seen| seen == etag);
-    let range = match wanted.range.filter(|_| is_current) {
-        Some(header) => range(&header, size)?,
-        None => None,
-    };
-    let (from, length) = range.unwrap_or((0, size));
-    let key = key(&caller.app, tenant, file.object_id);
-    let bytes = store(&caller.app)?.download(&key, from, length).await?;
-    Ok(Content {
+    let mut content = Content {
         name: file.name,
-        sha256,
+        sha256: hex(&file.sha256),
         size,
-        range,
-        bytes: Some(bytes),
-    })
+        range: None,
+        bytes: None,
+    };
+    if !wanted.has(&content.etag()) {
+        content.range = wanted.range(&content.etag(), size)?;
+        let (from, length) = content.range.unwrap_or((0, size));
+        let key = key(&caller.app, tenant, file.object_id);
+        content.bytes = Some(store(&caller.app)?.download(&key, from, length).await?);
+    }
+    Ok(content)
+}
+
+impl Content {
+    fn etag(&self) -> String {
+        format!("\"{}\"", self.sha256)
+    }
+}
+
+impl Wanted {
+    /// Whether the client has it already.
+    fn has(&self, etag: &str) -> bool {
+        let known = self.known.as_deref().unwrap_or_default();
+        known == "*" || known.contains(etag)
+    }
+
+    /// The range, where one is wanted and it is still the same file.
+    fn range(&self, etag: &str, size: u64) -> Result<Option<(u64, u64)>> {
+        let is_current = self.if_range.as_deref().is_none_or(|seen| seen == etag);
+        let header = self.range.as_deref().filter(|_| is_current);
+        header.map_or(Ok(None), |header| range(header, size))
+    }
 }
 
 impl Responder for Content {
@@ -151,7 +158,7 @@ impl Responder for Content {
             (Some(_), Some(_)) => StatusCode::PARTIAL_CONTENT,
         });
         response
-            .insert_header((header::ETAG, format!("\"{}\"", self.sha256)))
+            .insert_header((header::ETAG, self.etag()))
             .insert_header((header::ACCEPT_RANGES, "bytes"));
         let Some(bytes) = self.bytes else {
             return response.finish();

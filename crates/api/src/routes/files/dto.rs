@@ -13,9 +13,10 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::Resource,
+    app::App,
     error::{ApiError, Result},
     extract::Patch,
-    flows::ingest::StageProgress,
+    flows::{ingest::StageProgress, recipe::embedder},
 };
 
 /// A file.
@@ -175,6 +176,9 @@ pub struct FileFilter {
     /// Only files whose latest ingest stands like this.
     #[schema(inline)]
     pub ingest_state: Option<IngestState>,
+    /// Only files whose embeddings are like this.
+    #[schema(inline)]
+    pub embeddings: Option<Embeddings>,
     /// Only files with these bytes, by their SHA-256.
     #[schema(max_length = 64)]
     pub sha256: Option<String>,
@@ -182,14 +186,32 @@ pub struct FileFilter {
     pub agent_id: Option<AgentId>,
 }
 
+/// Which model has made the embeddings of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Embeddings {
+    /// The one in use.
+    Current,
+    /// Another: searches by meaning do not see the file until it is ingested again.
+    Outdated,
+}
+
 impl FileFilter {
     /// As the database has it.
-    pub fn stored(&self) -> files::Filter {
+    pub fn stored(&self, app: &App) -> Result<files::Filter> {
         let byte = |pair: &[u8]| {
             let text = std::str::from_utf8(pair).ok()?;
             u8::from_str_radix(text, 16).ok()
         };
-        files::Filter {
+        let embeddings = match self.embeddings {
+            Some(embeddings) => {
+                let model = embedder(app)?.model().name.clone();
+                Some((embeddings == Embeddings::Current, model))
+            }
+            None => None,
+        };
+        Ok(files::Filter {
+            embeddings,
             name: self.name.clone(),
             media_type: self.media_type.clone(),
             ingest_state: self.ingest_state.map(|state| state.as_str().to_owned()),
@@ -200,7 +222,7 @@ impl FileFilter {
             }),
             metadata: None,
             agent_id: self.agent_id,
-        }
+        })
     }
 }
 
@@ -289,12 +311,7 @@ pub struct FileStatus {
     finished_at: Option<DateTime<Utc>>,
 }
 
-impl Resource for FileStatus {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for FileStatus {}
 
 impl TryFrom<files::WithIngest> for FileStatus {
     type Error = ApiError;

@@ -1,6 +1,6 @@
 //! Upload, read, change, delete and ingest.
 
-use patchbay_domain::{FileId, TenantId, text::Name};
+use patchbay_domain::{FileId, Invalid, TenantId, text::Name};
 use patchbay_persistence::{TenantTx, chunks, files};
 use uuid::Uuid;
 
@@ -57,8 +57,9 @@ async fn locked(tx: &mut TenantTx, id: FileId) -> Result<(files::File, File)> {
 }
 
 pub(super) async fn list(caller: Caller<FilesRead>, list: List<FileFilter>) -> Result<Page<File>> {
+    let filter = list.filter.stored(&caller.app)?;
     let mut tx = caller.read().await?;
-    let rows = files::list(&mut tx, list.window, list.filter.stored()).await?;
+    let rows = files::list(&mut tx, list.window, filter).await?;
     tx.finish();
     Page::try_new(&list, rows, |(row, _)| row.id.uuid(), File::try_from)
 }
@@ -160,9 +161,32 @@ pub(super) async fn chunks(
     let mut tx = caller.read().await?;
     let (file, _) = find(&mut tx, id).await?;
     let generation = file.searchable_generation.unwrap_or_default();
-    let rows = chunks::list(&mut tx, (id, generation), list.window).await?;
+    let after = list
+        .window
+        .before
+        .map_or(Ok(-1), |cursor| place(cursor, generation))?;
+    let rows = chunks::list(&mut tx, (id, generation), after, list.window.fetch()).await?;
     tx.finish();
-    // Chunks have no id but their place.
-    let cursor = |row: &chunks::Chunk| Uuid::from_u128(row.ordinal.unsigned_abs().into());
+    let cursor =
+        |row: &chunks::Chunk| Uuid::from_u64_pair(number(row.generation), number(row.ordinal));
     Ok(Page::new(&list, rows, cursor, Chunk::from))
+}
+
+fn number(n: i32) -> u64 {
+    n.unsigned_abs().into()
+}
+
+/// The ordinal of a cursor: chunks have no id but their generation and place.
+fn place(cursor: Uuid, generation: i32) -> Result<i32> {
+    let (of, ordinal) = cursor.as_u64_pair();
+    match i32::try_from(ordinal) {
+        Ok(ordinal) if of == number(generation) => Ok(ordinal),
+        _ => {
+            let why = "the file was ingested anew since: begin without a cursor";
+            Err(ApiError::invalid_at(
+                "/cursor",
+                Invalid::new("invalid_value", why),
+            ))
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub(super) fn routes(api: &mut Api) {
             tag,
             summary: "List files",
             description: "The tenant's files, newest first, each with its latest ingest.",
-            errors: &[],
+            errors: &[Code::EmbeddingsNotConfigured],
         },
     );
     api.route(

@@ -340,12 +340,7 @@ pub struct Claim {
     pub config: AgentRunConfig,
 }
 
-impl Resource for Claim {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Claim {}
 
 /// A number to be tried.
 #[derive(Deserialize, ToSchema)]
@@ -391,9 +386,4 @@ pub struct Resolution {
     pub binding_id: Option<BindingId>,
 }
 
-impl Resource for Resolution {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Resolution {}

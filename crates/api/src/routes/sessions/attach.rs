@@ -115,10 +115,6 @@ pub struct Attachment {
 
 impl Resource for Attachment {
     const SECRET: Option<&'static str> = Some("token");
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
 }
 
 /// An attachment that makes sense in itself.

@@ -452,12 +452,7 @@ impl From<calls::Call> for RunCall {
     }
 }
 
-impl Resource for AgentRunConfig {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for AgentRunConfig {}
 
 /// A configuration that was run.
 #[derive(Serialize, ToSchema)]
@@ -482,9 +477,4 @@ pub struct StoredConfiguration {
     pub created_at: DateTime<Utc>,
 }
 
-impl Resource for StoredConfiguration {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for StoredConfiguration {}

@@ -68,19 +68,9 @@ impl ToolCall {
     }
 }
 
-impl Resource for ToolCall {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for ToolCall {}
 
-impl Resource for ToolCallFacts {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for ToolCallFacts {}
 
 /// A call that a participant has carried out.
 #[derive(Deserialize, ToSchema)]

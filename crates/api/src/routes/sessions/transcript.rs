@@ -127,12 +127,7 @@ pub struct Receipt {
     added: usize,
 }
 
-impl Resource for Receipt {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for Receipt {}
 
 /// What a provider was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -261,12 +256,7 @@ pub struct SessionUsage {
     totals: Vec<UsageTotal>,
 }
 
-impl Resource for SessionUsage {
-    const VERSIONED: bool = false;
-    fn revision(&self) -> Option<i64> {
-        None
-    }
-}
+impl Resource for SessionUsage {}
 
 fn check_count(pointer: &str, count: usize) -> Result<()> {
     if (1..=MOST).contains(&count) {

@@ -162,7 +162,7 @@ fn serve(schema: &str, more: &[&str]) -> Server {
 }
 
 /// The real model, loaded once for all tests.
-fn model() -> Arc<dyn Embedder> {
+pub fn model() -> Arc<dyn Embedder> {
     static MODEL: LazyLock<Arc<Local>> = LazyLock::new(|| {
         let folder = environment("MODEL");
         Arc::new(Local::load(folder.as_ref(), 1).unwrap())

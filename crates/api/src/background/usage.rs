@@ -31,17 +31,17 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
                 tracing::warn!(%error, "the use of keys was not noted");
             }
         }
-        note_searched(&app).await;
+        note_knowledge_use(&app).await;
         if *shutdown.borrow() {
             return;
         }
     }
 }
 
-async fn note_searched(app: &App) {
+async fn note_knowledge_use(app: &App) {
     let now = app.clock.now();
     let at = now.duration_trunc(TimeDelta::minutes(15)).unwrap_or(now);
-    for (tenant, searched) in app.take_searched() {
+    for (tenant, searched) in app.take_knowledge_use() {
         let noted = async {
             let mut tx = app.db.begin(tenant).await?;
             let amount = (searched.searches, searched.embedding_seconds);
@@ -50,7 +50,7 @@ async fn note_searched(app: &App) {
         };
         if let Err(error) = noted.await {
             tracing::warn!(%error, "searches were not counted; they are counted later");
-            app.note_searched(tenant, searched.searches, searched.embedding_seconds);
+            app.note_knowledge_use(tenant, searched.searches, searched.embedding_seconds);
         }
     }
 }

@@ -1,0 +1,172 @@
+//! Embeddings of a provider that speaks OpenAI's language.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::support::{Fixture, Mood, Provider, TestApp, eventually, id, model};
+
+const KEY: &str = "sk-somebody-pays-for-this";
+
+async fn world(more: &[&str]) -> (TestApp, Fixture, Provider) {
+    let provider = Provider::start(model());
+    let url = format!("--embedding-url={}", provider.url);
+    let key = format!("--embedding-key={KEY}");
+    let mut settings = vec![
+        &*url,
+        &*key,
+        "--embedding-model=small-3",
+        "--embedding-timeout=1s",
+    ];
+    settings.extend(more);
+    let app = TestApp::start_with(&settings).await;
+    let fixture = app.tenant("acme").await;
+    (app, fixture, provider)
+}
+
+/// Uploads a text and waits until its ingest has ended.
+async fn ingest(fixture: &Fixture, text: &str) -> (Value, Value) {
+    let path = fixture.at("files?name=a.txt&ingest=true");
+    let file = fixture
+        .admin
+        .upload(&path, text.as_bytes())
+        .await
+        .expect(201);
+    let path = fixture.at(&format!("files/{}/status", id(&file)));
+    let status = eventually("the ingest ends", Duration::from_secs(30), async || {
+        let status = fixture.admin.get(&path).await.expect(200);
+        status["finished_at"].is_string().then_some(status)
+    });
+    let status = status.await;
+    (file, status)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_with_bad_days_still_embeds_each_chunk_once() {
+    let (_app, fixture, provider) = world(&["--chunk-tokens=32", "--chunk-overlap=0"]).await;
+    provider.feels(&[
+        Mood::Limited,
+        Mood::Failing,
+        Mood::Babbling,
+        Mood::Cutting,
+        Mood::Silent,
+    ]);
+    let filler = "Wheels turn and the road goes on for a while, past mills. ".repeat(150);
+    let text = format!("{filler} The workshop opens at nine in the morning. {filler}");
+    let (_, status) = ingest(&fixture, &text).await;
+    assert_eq!(
+        (&status["state"], &status["model"]),
+        (&json!("done"), &json!("openai/small-3"))
+    );
+    let chunks = status["chunks"].as_u64().unwrap();
+    assert!(chunks > 64, "several requests are needed for {chunks}");
+    let asked = provider.requests();
+    for request in &asked {
+        assert_eq!(
+            (&request["key"], &request["model"]),
+            (&json!(format!("Bearer {KEY}")), &json!("small-3"))
+        );
+        assert!(request["texts"].as_u64().unwrap() <= 64, "{request}");
+    }
+    let question =
+        json!({ "query": "When does the workshop open?", "mode": "semantic", "limit": 100 });
+    let found = fixture
+        .admin
+        .post(&fixture.at("search"), &question)
+        .await
+        .expect(200);
+    assert!(
+        found["data"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("opens at nine"),
+        "{found}"
+    );
+    assert_eq!(found["total_candidates"], chunks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_refuses_is_said_without_its_words() {
+    let (_app, fixture, provider) = world(&[]).await;
+    for mood in [Mood::Refusing, Mood::Short] {
+        provider.feels(&[mood]);
+        let (_, status) = ingest(&fixture, &format!("{mood:?}")).await;
+        assert_eq!(
+            (&status["state"], &status["error"]["code"]),
+            (&json!("failed"), &json!("embedding_refused")),
+            "{status}"
+        );
+        assert!(!status.to_string().contains(KEY), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_searches_does_not_wait_for_a_provider_for_long() {
+    let (_app, fixture, provider) = world(&[]).await;
+    ingest(&fixture, "The workshop opens at nine.").await;
+    for mood in [Mood::Silent, Mood::Limited, Mood::Refusing] {
+        provider.feels(&[mood]);
+        let began = Instant::now();
+        let question = json!({ "query": "workshop", "mode": "hybrid" });
+        let refused = fixture.admin.post(&fixture.at("search"), &question).await;
+        let problem = refused.expect_error(503, "unavailable");
+        assert!(!problem.to_string().contains(KEY), "{problem}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{mood:?}");
+    }
+    let question = json!({ "query": "workshop", "mode": "keyword" });
+    let found = fixture
+        .admin
+        .post(&fixture.at("search"), &question)
+        .await
+        .expect(200);
+    assert_eq!(
+        found["data"].as_array().unwrap().len(),
+        1,
+        "words need no provider"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_an_old_model_are_listed_and_seen_again_after_an_ingest() {
+    let (mut app, fixture, provider) = world(&[]).await;
+    let (file, _) = ingest(&fixture, "The workshop opens at nine.").await;
+    let (url, key) = (
+        format!("--embedding-url={}", provider.url),
+        format!("--embedding-key={KEY}"),
+    );
+    app.restart_with(&[&url, &key, "--embedding-model=large-3"])
+        .await;
+    let admin = app.with_key(&fixture.key);
+    let listed = async |embeddings: &str| {
+        let path = fixture.at(&format!("files?embeddings={embeddings}"));
+        let page = admin.get(&path).await.expect(200);
+        let files = page["data"].as_array().unwrap().iter();
+        files.map(|file| file["id"].clone()).collect::<Vec<_>>()
+    };
+    let question = json!({ "query": "workshop", "mode": "semantic" });
+    let candidates = async || {
+        let found = admin
+            .post(&fixture.at("search"), &question)
+            .await
+            .expect(200);
+        (
+            found["total_candidates"].clone(),
+            found["data"].as_array().unwrap().len(),
+        )
+    };
+    assert_eq!(
+        (listed("outdated").await, listed("current").await),
+        (vec![file["id"].clone()], vec![])
+    );
+    assert_eq!(candidates().await, (json!(0), 0));
+    admin
+        .act(&fixture.at(&format!("files/{}/ingest", id(&file))))
+        .await
+        .expect(202);
+    eventually("it is up to date", Duration::from_secs(20), async || {
+        (listed("current").await.len() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(listed("outdated").await, Vec::<Value>::new());
+    assert_eq!(candidates().await, (json!(1), 1));
+}

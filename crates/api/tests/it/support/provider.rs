@@ -1,0 +1,121 @@
+//! Somebody else's embeddings: a server that speaks OpenAI's `/embeddings`, with the real model behind it
+//! and the moods that providers have.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use patchbay_vectors::{Embedder, Purpose};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// What the provider does instead of answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// 429: ask again in a second.
+    Limited,
+    /// 500.
+    Failing,
+    /// 200, and no JSON.
+    Babbling,
+    /// The connection is closed half-way.
+    Cutting,
+    /// One embedding too few.
+    Short,
+    /// 401, with the key in its words.
+    Refusing,
+    /// Never.
+    Silent,
+}
+
+/// The provider. It has each of its moods once, and then answers.
+#[derive(Clone)]
+pub struct Provider {
+    pub url: String,
+    moods: Arc<Mutex<VecDeque<Mood>>>,
+    requests: Arc<Mutex<Vec<Value>>>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    model: String,
+    input: Vec<String>,
+}
+
+impl Provider {
+    pub fn start(model: Arc<dyn Embedder>) -> Self {
+        let mut provider = Self {
+            url: String::new(),
+            moods: Arc::default(),
+            requests: Arc::default(),
+        };
+        let data = web::Data::new((provider.clone(), model));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(data.clone())
+                .app_data(web::JsonConfig::default().limit(1 << 20))
+                .route("/v1/embeddings", web::post().to(answer))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .unwrap();
+        provider.url = format!("http://{}/v1", server.addrs()[0]);
+        tokio::spawn(server.run());
+        provider
+    }
+
+    /// What it does next.
+    pub fn feels(&self, moods: &[Mood]) {
+        self.moods.lock().unwrap().extend(moods);
+    }
+
+    /// What it was asked: key, model and number of texts.
+    pub fn requests(&self) -> Vec<Value> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+async fn answer(
+    request: HttpRequest,
+    web::Json(body): web::Json<Body>,
+    data: web::Data<(Provider, Arc<dyn Embedder>)>,
+) -> HttpResponse {
+    let (provider, model) = &**data;
+    let key = request.headers().get("authorization");
+    let key = key.map(|key| key.to_str().unwrap().to_owned());
+    let asked = json!({ "key": key, "model": body.model, "texts": body.input.len() });
+    provider.requests.lock().unwrap().push(asked);
+    let mood = provider.moods.lock().unwrap().pop_front();
+    let embeddings = model.embed(body.input, Purpose::Document).await.unwrap();
+    let items = embeddings.iter().enumerate();
+    // The order is the provider's; `index` is what counts.
+    let mut items: Vec<_> = items
+        .map(|(index, embedding)| json!({ "object": "embedding", "index": index, "embedding": embedding.0 }))
+        .rev()
+        .collect();
+    match mood {
+        Some(Mood::Limited) => {
+            return HttpResponse::TooManyRequests()
+                .insert_header(("retry-after", "1"))
+                .json(json!({ "error": { "message": "Rate limit reached" } }));
+        }
+        Some(Mood::Failing) => return HttpResponse::InternalServerError().body("oops"),
+        Some(Mood::Babbling) => return HttpResponse::Ok().body("<html>Welcome</html>"),
+        Some(Mood::Cutting) => {
+            let half = async { Err::<web::Bytes, _>(std::io::Error::other("cut")) };
+            return HttpResponse::Ok().streaming(futures_util::stream::once(Box::pin(half)));
+        }
+        Some(Mood::Refusing) => {
+            let message = format!("Incorrect API key provided: {}", key.unwrap_or_default());
+            return HttpResponse::Unauthorized().json(json!({ "error": { "message": message } }));
+        }
+        Some(Mood::Silent) => tokio::time::sleep(Duration::from_secs(60)).await,
+        Some(Mood::Short) => drop(items.pop()),
+        None => {}
+    }
+    HttpResponse::Ok().json(json!({ "object": "list", "data": items, "model": body.model }))
+}
