@@ -51,12 +51,12 @@ pub struct App {
     /// Set when the process is asked to end: readiness fails from then on.
     pub draining: std::sync::atomic::AtomicBool,
     used_keys: Mutex<HashSet<ApiKeyId>>,
-    searched: Mutex<HashMap<TenantId, Searched>>,
+    knowledge_use: Mutex<HashMap<TenantId, KnowledgeUse>>,
 }
 
 /// What was searched and embedded since it was last written down.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Searched {
+pub struct KnowledgeUse {
     /// Searches.
     pub searches: i64,
     /// Seconds that the model worked.
@@ -115,7 +115,7 @@ impl App {
             started: Instant::now(),
             draining: false.into(),
             used_keys: Mutex::default(),
-            searched: Mutex::default(),
+            knowledge_use: Mutex::default(),
         })
     }
 
@@ -129,15 +129,23 @@ impl App {
 
     /// Counts searches, and seconds that the model worked; written in batches.
     pub fn note_knowledge_use(&self, tenant: TenantId, searches: i64, embedding_seconds: f64) {
-        let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = searched.entry(tenant).or_default();
+        let mut used = self
+            .knowledge_use
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let entry = used.entry(tenant).or_default();
         entry.searches += searches;
         entry.embedding_seconds += embedding_seconds;
     }
 
-    /// What was searched since the last call.
-    pub fn take_knowledge_use(&self) -> HashMap<TenantId, Searched> {
-        std::mem::take(&mut *self.searched.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What was searched and embedded since the last call.
+    pub fn take_knowledge_use(&self) -> HashMap<TenantId, KnowledgeUse> {
+        std::mem::take(
+            &mut *self
+                .knowledge_use
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// The keys used since the last call.

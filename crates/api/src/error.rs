@@ -62,6 +62,7 @@ pub enum Code {
     NumberMapped,
     MappingDisabled,
     StorageNotConfigured,
+    FileLimitReached,
     EmbeddingsNotConfigured,
     IngestRunning,
     RangeNotSatisfiable,
@@ -129,6 +130,7 @@ impl Code {
             Self::TrunkInUse => ("trunk_in_use", 409, "A live call uses the trunk"),
             Self::NumberMapped => ("number_mapped", 409, "The number has a mapping"),
             Self::MappingDisabled => ("mapping_disabled", 409, "The mapping is disabled"),
+            Self::FileLimitReached => ("file_limit_reached", 409, "The tenant has too many bytes"),
             Self::StorageNotConfigured => (
                 "storage_not_configured",
                 409,

@@ -119,7 +119,7 @@ async fn index(command: &IndexCommand) -> anyhow::Result<()> {
         &command.owner.database_owner_url,
         command.index.search_exact_chunks,
     );
-    let mut steps = 0;
+    let (mut steps, mut failed) = (0, 0);
     let tell = |step| {
         steps += 1;
         match step {
@@ -127,16 +127,16 @@ async fn index(command: &IndexCommand) -> anyhow::Result<()> {
                 println!("Making the index of tenant {tenant}: {chunks} chunks …")
             }
             Step::Dropped(name) => println!("Dropped {name}: nobody needs it any more."),
-            Step::TooWide(tenant, dimensions) => {
-                println!(
-                    "Tenant {tenant}: embeddings of {dimensions} dimensions cannot be indexed."
-                );
+            Step::Failed(tenant, why) => {
+                failed += 1;
+                eprintln!("The index of tenant {tenant} could not be made: {why}");
             }
         }
     };
     hnsw::maintain(url, most, tell)
         .await
         .context("DATABASE_OWNER_URL")?;
+    anyhow::ensure!(failed == 0, "{failed} indexes could not be made");
     match steps {
         0 => println!("Nothing to do: no tenant has more than {most} chunks without an index."),
         _ => println!("Done."),

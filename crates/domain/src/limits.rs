@@ -72,6 +72,9 @@ pub struct TenantLimits {
     /// Longest telephone call, in seconds from the answer on.
     #[schema(minimum = 1)]
     pub max_call_seconds: Option<u32>,
+    /// Megabytes, of 1,000,000 bytes, of all files together; null for any.
+    #[schema(minimum = 1)]
+    pub file_megabytes: Option<u32>,
     /// Only numbers that begin with one of these may be called; null for any.
     #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
     pub allowed_prefixes: Option<Vec<String>>,

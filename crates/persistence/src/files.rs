@@ -173,6 +173,18 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<V
     Ok(query.load(tx).await?)
 }
 
+/// Bytes of all files of the tenant; equal ones count each. Whoever else asks waits until this transaction
+/// has ended, so that files that arrive at once are counted one after the other.
+pub async fn count_bytes(tx: &mut TenantTx) -> Result<i64> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1::text || 'files', 0))")
+        .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
+        .execute(tx)
+        .await?;
+    let sizes = files::table.filter(files::tenant_id.eq(tx.tenant()));
+    let sum = diesel::dsl::sql::<diesel::sql_types::BigInt>("coalesce(sum(size), 0)::bigint");
+    Ok(sizes.select(sum).first(tx).await?)
+}
+
 /// Those of these files that exist.
 pub async fn existing(tx: &mut TenantTx, ids: &[FileId]) -> Result<Vec<FileId>> {
     Ok(files::table

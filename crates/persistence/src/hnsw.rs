@@ -1,11 +1,13 @@
-//! HNSW indexes of tenants that have many chunks, one for each: in one that all share, a search of
-//! one tenant would mostly meet chunks of others, and miss its own.
+//! HNSW indexes of tenants that have many chunks, one for each tenant and model: in one that all share, a
+//! search of one tenant would mostly meet chunks of others, and miss its own.
 //!
 //! The owner makes and drops them; searches use those that are there.
 
+use std::collections::BTreeSet;
+
 use diesel::{
     OptionalExtension as _, QueryableByName,
-    sql_types::{BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Integer, Text, Uuid as SqlUuid},
 };
 use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
@@ -14,18 +16,26 @@ use patchbay_domain::TenantId;
 
 use crate::{Error, Result, TenantTx};
 
-/// Before the tenant's id in the name of its index.
+/// How the names of these indexes begin.
 const PREFIX: &str = "chunks_hnsw_";
 /// Most dimensions that pgvector indexes at half precision.
 const MOST_DIMENSIONS: i32 = 4000;
 /// Bytes that a chunk takes while its index is built, beside those of its embedding.
-const BYTES_BESIDE: i64 = 500;
+const BYTES_BESIDE: i64 = 1000;
 /// Memory for the build of one index, in kB, at least and at most.
 const MEMORY: (i64, i64) = (65_536, 4_194_304);
 
-/// The name of a tenant's index.
-pub(crate) fn name(tenant: TenantId) -> String {
-    format!("{PREFIX}{}", tenant.uuid().simple())
+/// SQL for the name of the index of a tenant and a model, both SQL too.
+fn name(tenant: &str, model: &str) -> String {
+    format!(
+        "'{PREFIX}' || replace(({tenant})::text, '-', '') || '_' || left(encode(sha256(convert_to({model}, 'UTF8')), 'hex'), 8)"
+    )
+}
+
+/// SQL for whether that index is there and whole.
+pub(crate) fn is_there(tenant: &str, model: &str) -> String {
+    let name = name(tenant, model);
+    format!("EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({name}) AND indisvalid)")
 }
 
 /// Text as SQL writes it.
@@ -41,24 +51,27 @@ struct Group {
     #[diesel(sql_type = Text)]
     model: String,
     #[diesel(sql_type = Integer)]
-    dimensions: i32,
+    least_dimensions: i32,
+    #[diesel(sql_type = Integer)]
+    most_dimensions: i32,
     #[diesel(sql_type = BigInt)]
     chunks: i64,
-    /// Whether its index is there: null without one, false where it is of another model or broken.
-    #[diesel(sql_type = Nullable<Bool>)]
-    is_indexed: Option<bool>,
-}
-
-#[derive(QueryableByName)]
-struct Name {
     #[diesel(sql_type = Text)]
-    name: String,
+    index: String,
+    #[diesel(sql_type = Bool)]
+    is_indexed: bool,
 }
 
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
     chunks: i64,
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = Text)]
+    name: String,
 }
 
 #[derive(QueryableByName)]
@@ -74,8 +87,8 @@ pub enum Step {
     Making(TenantId, i64),
     /// The index of this name was dropped.
     Dropped(String),
-    /// This tenant's embeddings have more dimensions than can be indexed.
-    TooWide(TenantId, i32),
+    /// This tenant's embeddings cannot be indexed, and why.
+    Failed(TenantId, String),
 }
 
 /// How many chunks of this model the tenant's searches see, where these are more than `most` and have no
@@ -84,10 +97,9 @@ pub async fn missing(tx: &mut TenantTx, model: &str, most: i64) -> Result<Option
     let wanting: Option<Count> = diesel::sql_query(format!(
         "SELECT sum(i.chunks)::bigint AS chunks FROM ingests i
          JOIN files f ON f.tenant_id = $1 AND f.id = i.file_id AND f.searchable_generation = i.generation
-         WHERE i.tenant_id = $1 AND i.model = $2
-           AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('{}') AND indisvalid)
+         WHERE i.tenant_id = $1 AND i.model = $2 AND NOT {}
          HAVING sum(i.chunks) > $3",
-        name(tx.tenant())
+        is_there("$1", "$2")
     ))
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Text, _>(model)
@@ -98,14 +110,17 @@ pub async fn missing(tx: &mut TenantTx, model: &str, most: i64) -> Result<Option
     Ok(wanting.map(|wanting| wanting.chunks))
 }
 
-/// Makes the indexes of tenants with more than `most` chunks, and drops those of tenants with less than
-/// half of it, of other models, and what an interrupted build has left. `tell` hears of each step.
+/// Makes the indexes of tenants with more than `most` chunks of a model, and drops those with less than
+/// half of it, and what an interrupted build has left. `tell` hears of each step; one that fails does not
+/// keep the others from theirs.
 ///
 /// Searches and ingests go on meanwhile.
 pub async fn maintain(owner_url: &str, most: i64, mut tell: impl FnMut(Step)) -> Result<()> {
     let mut owner = AsyncPgConnection::establish(owner_url)
         .await
         .map_err(|error| Error::Unavailable(error.to_string()))?;
+    let patient = "SET statement_timeout = 0; SET lock_timeout = 0";
+    owner.batch_execute(patient).await?;
     lock(&mut owner).await?;
     let groups = groups(&mut owner, most / 2).await?;
     for stale in stale(&mut owner, &groups).await? {
@@ -113,16 +128,12 @@ pub async fn maintain(owner_url: &str, most: i64, mut tell: impl FnMut(Step)) ->
         owner.batch_execute(&drop).await?;
         tell(Step::Dropped(stale));
     }
-    for group in groups.iter().filter(|group| group.chunks > most) {
-        if group.is_indexed == Some(true) {
-            continue;
-        }
-        if group.dimensions > MOST_DIMENSIONS {
-            tell(Step::TooWide(group.tenant_id, group.dimensions));
-            continue;
-        }
+    let wanting = |group: &&Group| group.chunks > most && !group.is_indexed;
+    for group in groups.iter().filter(wanting) {
         tell(Step::Making(group.tenant_id, group.chunks));
-        make(&mut owner, group).await?;
+        if let Err(why) = make(&mut owner, group).await {
+            tell(Step::Failed(group.tenant_id, why));
+        }
     }
     Ok(())
 }
@@ -138,16 +149,15 @@ async fn lock(owner: &mut AsyncPgConnection) -> Result<()> {
     Err(Error::Unfit(why.to_owned()))
 }
 
-/// What is worth an index, or worth keeping one: of each tenant the model with the most chunks.
+/// What is worth an index, or worth keeping one.
 async fn groups(owner: &mut AsyncPgConnection, least: i64) -> Result<Vec<Group>> {
+    let (name, is_there) = (name("tenant_id", "model"), is_there("tenant_id", "model"));
     Ok(diesel::sql_query(format!(
-        "SELECT DISTINCT ON (g.tenant_id) g.*,
-                i.indisvalid AND position('model = ' || quote_literal(g.model) IN pg_get_expr(i.indpred, i.indrelid)) > 0
-                    AS is_indexed
-         FROM (SELECT tenant_id, model, max(vector_dims(embedding)) AS dimensions, count(*) AS chunks
-               FROM chunks GROUP BY tenant_id, model HAVING count(*) > $1) AS g
-         LEFT JOIN pg_index i ON i.indexrelid = to_regclass('{PREFIX}' || replace(g.tenant_id::text, '-', ''))
-         ORDER BY g.tenant_id, g.chunks DESC, g.model"
+        "SELECT *, {name} AS index, {is_there} AS is_indexed
+         FROM (SELECT tenant_id, model, min(vector_dims(embedding)) AS least_dimensions,
+                      max(vector_dims(embedding)) AS most_dimensions, count(*) AS chunks
+               FROM chunks GROUP BY tenant_id, model HAVING count(*) > $1) AS many
+         ORDER BY tenant_id, model"
     ))
     .bind::<BigInt, _>(least)
     .load(owner)
@@ -162,33 +172,56 @@ async fn stale(owner: &mut AsyncPgConnection, groups: &[Group]) -> Result<Vec<St
     ))
     .load(owner)
     .await?;
-    let current = groups.iter().filter(|group| group.is_indexed == Some(true));
-    let current: Vec<_> = current.map(|group| name(group.tenant_id)).collect();
+    let current = groups.iter().filter(|group| group.is_indexed);
+    let current: BTreeSet<_> = current.map(|group| &*group.index).collect();
     let names = names.into_iter().map(|name| name.name);
-    Ok(names.filter(|name| !current.contains(name)).collect())
+    Ok(names.filter(|name| !current.contains(&**name)).collect())
 }
 
-async fn make(owner: &mut AsyncPgConnection, group: &Group) -> Result<()> {
+/// Makes an index; an error is in words for the operator.
+async fn make(owner: &mut AsyncPgConnection, group: &Group) -> std::result::Result<(), String> {
     let Group {
         tenant_id,
         model,
-        dimensions,
+        most_dimensions: dimensions,
         chunks,
+        index,
         ..
     } = group;
+    if group.least_dimensions != *dimensions {
+        return Err(format!(
+            "embeddings of model {model} have different numbers of dimensions: ingest the files again"
+        ));
+    }
+    if *dimensions > MOST_DIMENSIONS {
+        return Err(format!(
+            "embeddings of {dimensions} dimensions; {MOST_DIMENSIONS} can be indexed"
+        ));
+    }
     let bytes = chunks * (i64::from(*dimensions) * 2 + BYTES_BESIDE);
     let memory = (bytes / 1024).clamp(MEMORY.0, MEMORY.1);
-    let limits = format!(
-        "SET statement_timeout = 0; SET lock_timeout = 0; SET maintenance_work_mem = '{memory}kB'"
-    );
-    owner.batch_execute(&limits).await?;
     let create = format!(
-        "CREATE INDEX CONCURRENTLY {} ON chunks USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops)
-         WITH (m = 16, ef_construction = 128) WHERE tenant_id = '{}' AND model = {}",
-        name(*tenant_id),
+        "CREATE INDEX CONCURRENTLY {index} ON chunks USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops)
+         WITH (m = 24, ef_construction = 128) WHERE tenant_id = '{}' AND model = {}",
         tenant_id.uuid(),
         quoted(model),
     );
-    owner.batch_execute(&create).await?;
-    Ok(())
+    // Several workers share memory, of which a container may have little; one needs none.
+    let mut outcome = Ok(());
+    for workers in [2, 0] {
+        let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {index}");
+        let limits = format!(
+            "SET maintenance_work_mem = '{memory}kB'; SET max_parallel_maintenance_workers = {workers}"
+        );
+        outcome = async {
+            owner.batch_execute(&drop).await?;
+            owner.batch_execute(&limits).await?;
+            owner.batch_execute(&create).await
+        }
+        .await;
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome.map_err(|error| error.to_string())
 }

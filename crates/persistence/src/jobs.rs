@@ -110,24 +110,22 @@ pub async fn claim(
     claim_these(connection, due, times, limit).await
 }
 
-/// Claims ingests. The tenant of which fewest run is next, and among equals the one that has waited
-/// longest, where each further file that a tenant has waiting counts as half a minute less.
+/// Claims ingests. The tenant of which fewest run is next, and among equals the one whose last turn is
+/// longest ago; of its files the one that has waited longest.
 pub async fn claim_ingests(
     connection: &mut AsyncPgConnection,
     times: (DateTime<Utc>, DateTime<Utc>),
     limit: i64,
 ) -> Result<Vec<Job>> {
     let due = "SELECT j.kind, j.subject_id FROM jobs j JOIN (
-                   SELECT kind, subject_id, is_due,
-                          count(*) FILTER (WHERE claimed_until >= $1) OVER tenant
-                              + row_number() OVER (PARTITION BY tenant_id, is_due ORDER BY run_at, subject_id) AS turn,
-                          run_at + count(*) FILTER (WHERE is_due) OVER tenant * interval '30 seconds' AS at
+                   SELECT kind, subject_id, tenant_id, is_due,
+                          count(*) FILTER (WHERE claimed_until >= $1) OVER (PARTITION BY tenant_id)
+                              + row_number() OVER (PARTITION BY tenant_id, is_due ORDER BY run_at, subject_id) AS turn
                    FROM (SELECT *, run_at <= $1 AND coalesce(claimed_until < $1, true) AS is_due
                          FROM jobs WHERE kind = 'ingest' AND dead_at IS NULL) AS ingests
-                   WINDOW tenant AS (PARTITION BY tenant_id)
-               ) AS next USING (kind, subject_id)
+               ) AS next USING (kind, subject_id) LEFT JOIN ingest_turns t ON t.tenant_id = next.tenant_id
                WHERE next.is_due AND coalesce(j.claimed_until < $1, true)
-               ORDER BY next.turn, next.at, j.subject_id LIMIT $3 FOR UPDATE OF j SKIP LOCKED";
+               ORDER BY next.turn, t.at NULLS FIRST, j.run_at, j.subject_id LIMIT $3 FOR UPDATE OF j SKIP LOCKED";
     claim_these(connection, due, times, limit).await
 }
 
@@ -138,11 +136,17 @@ async fn claim_these(
     limit: i64,
 ) -> Result<Vec<Job>> {
     let statement = format!(
-        "WITH due AS ({due})
-         UPDATE jobs SET claimed_until = $2, attempts = attempts + 1
-         FROM due WHERE jobs.kind = due.kind AND jobs.subject_id = due.subject_id
-         RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.generation,
-                   jobs.claimed_until"
+        "WITH due AS ({due}), claimed AS (
+             UPDATE jobs SET claimed_until = $2, attempts = attempts + 1
+             FROM due WHERE jobs.kind = due.kind AND jobs.subject_id = due.subject_id
+             RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.generation,
+                       jobs.claimed_until
+         ), turns AS (
+             INSERT INTO ingest_turns (tenant_id, at)
+             SELECT DISTINCT tenant_id, $1 FROM claimed WHERE kind = 'ingest' ORDER BY tenant_id
+             ON CONFLICT (tenant_id) DO UPDATE SET at = excluded.at
+         )
+         SELECT * FROM claimed"
     );
     Ok(diesel::sql_query(statement)
         .bind::<Timestamptz, _>(now)

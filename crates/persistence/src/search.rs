@@ -31,7 +31,7 @@ const POOL: i64 = 4;
 /// Least hits of the index.
 const OVERSAMPLED: i64 = 200;
 /// Candidates that the index keeps while it searches, at least and at most.
-const EF_SEARCH: (i64, i64) = (400, 1000);
+const EF_SEARCH: (i64, i64) = (600, 1000);
 /// A filter that leaves less than one in so many is faster, and surer, without the index.
 const SELECTIVE: i64 = 4;
 
@@ -60,8 +60,21 @@ pub struct Search {
     pub min_score: f64,
     /// Whether words that were found are marked.
     pub highlight: bool,
+    /// Whether the tenant has an index, as [`look`] says.
+    pub is_indexed: bool,
     /// Up to so many chunks, meaning is compared with each of them.
     pub exact_most: i64,
+}
+
+/// What is known before a search.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Look {
+    /// The tenant's settings.
+    #[diesel(sql_type = Jsonb)]
+    pub settings: Value,
+    /// Whether the tenant has an index of the model's embeddings.
+    #[diesel(sql_type = Bool)]
+    pub is_indexed: bool,
 }
 
 /// What a search in the index of a tenant needs to know.
@@ -75,7 +88,7 @@ struct Near {
 
 /// How much is looked through, and how much there is.
 #[derive(QueryableByName)]
-struct Look {
+struct Amounts {
     #[diesel(sql_type = BigInt)]
     total: i64,
     #[diesel(sql_type = BigInt)]
@@ -88,6 +101,9 @@ struct Look {
 pub struct Row {
     #[diesel(sql_type = BigInt)]
     pub total: i64,
+    /// Hits by meaning before any other rule, where the index was asked.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    nearest: Option<i64>,
     #[diesel(sql_type = Nullable<Double>)]
     pub score: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
@@ -124,16 +140,29 @@ pub struct Found {
     pub text: String,
 }
 
+/// Looks at the tenant before a search by embeddings of this model.
+pub async fn look(tx: &mut TenantTx, model: &str) -> Result<Option<Look>> {
+    Ok(diesel::sql_query(statement::look())
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Text, _>(model)
+        .get_result(tx)
+        .await
+        .optional()?)
+}
+
 /// The hits, best first; equal ones by file and place.
 pub async fn search(tx: &mut TenantTx, search: &Search) -> Result<Vec<Row>> {
     let near = near(tx, search).await?;
     let rows: Vec<Row> = load(tx, search, near.as_ref(), "").await?;
-    let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    if near.is_some() && found < search.limit && search.min_score <= 0.0 {
-        // The index gave up among what the filters leave out.
-        return load(tx, search, None, "").await;
+    // The index may give up among what the filters leave out.
+    let gave_up = |row: &Row| {
+        let wanted = search.pool().min(row.total);
+        row.nearest.is_some_and(|nearest| nearest < wanted)
+    };
+    match rows.iter().any(gave_up) {
+        true => load(tx, search, None, "").await,
+        false => Ok(rows),
     }
-    Ok(rows)
 }
 
 /// How PostgreSQL goes about it, line by line.
@@ -158,12 +187,12 @@ impl Search {
 
 /// The index of the tenant, where it is there and worth it.
 async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
-    let Some(embedding) = &search.embedding else {
+    let Some(embedding) = search.embedding.as_ref().filter(|_| search.is_indexed) else {
         return Ok(None);
     };
     let oversampled = (search.pool() * 2).max(OVERSAMPLED);
     let ef_search = (oversampled * 2).clamp(EF_SEARCH.0, EF_SEARCH.1);
-    let look: Option<Look> = diesel::sql_query(statement::look(tx.tenant()))
+    let amounts: Amounts = diesel::sql_query(statement::amounts())
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<Array<SqlUuid>>, _>(&search.file_ids)
         .bind::<Nullable<SqlUuid>, _>(search.agent_id)
@@ -171,12 +200,10 @@ async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
         .bind::<Text, _>(&search.model)
         .bind::<BigInt, _>(ef_search)
         .get_result(tx)
-        .await
-        .optional()?;
-    let worth_it = |look: &Look| {
-        look.total > search.exact_most && look.total.saturating_mul(SELECTIVE) > look.everything
-    };
-    Ok(look.filter(worth_it).map(|_| Near {
+        .await?;
+    let is_worth_it = amounts.total > search.exact_most
+        && amounts.total.saturating_mul(SELECTIVE) > amounts.everything;
+    Ok(is_worth_it.then(|| Near {
         tenant: tx.tenant(),
         model: search.model.clone(),
         dimensions: embedding.0.len(),

@@ -1,8 +1,8 @@
 //! A model of the BERT family from a directory (`model.safetensors`, `tokenizer.json`, `config.json`),
 //! on threads of its own.
 //!
-//! Queries have a thread to themselves; documents have others, of low priority, so that what is
-//! searched is not kept waiting by what is read.
+//! Queries have a thread to themselves; documents have others, which work while nobody else wants the
+//! processor, so that what is searched is not kept waiting by what is read.
 
 use std::{
     fs,
@@ -16,6 +16,10 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use futures_util::future::BoxFuture;
 use patchbay_domain::knowledge::Embedding;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -27,8 +31,6 @@ const BATCH: usize = 8;
 const LONGEST: usize = 256;
 /// Requests of each kind that may wait.
 const WAITING: usize = 64;
-/// How much lower the priority of documents is.
-const NICE: i32 = 10;
 
 /// The local provider.
 pub struct Local {
@@ -71,8 +73,8 @@ impl Local {
                 name: format!("local/{folder_name}/{dimensions}"),
                 batch: BATCH,
             },
-            queries: Queue::start(&weights, 1, 0),
-            documents: Queue::start(&weights, threads.max(1), NICE),
+            queries: Queue::start(&weights, 1, false),
+            documents: Queue::start(&weights, threads.max(1), true),
         })
     }
 }
@@ -105,12 +107,12 @@ impl Embedder for Local {
 }
 
 impl Queue {
-    fn start(weights: &Arc<Weights>, threads: usize, nice: i32) -> Self {
+    fn start(weights: &Arc<Weights>, threads: usize, is_patient: bool) -> Self {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..threads {
             let (weights, waiting) = (Arc::clone(weights), Arc::clone(&waiting));
-            thread::spawn(move || work(&weights, &waiting, nice));
+            thread::spawn(move || work(&weights, &waiting, is_patient));
         }
         Self {
             jobs,
@@ -119,13 +121,17 @@ impl Queue {
     }
 }
 
-fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, nice: i32) {
+fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, is_patient: bool) {
     // A pool of one thread, or the matrices would be multiplied by all cores at once.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .start_handler(move |_| {
-            // On Linux this is of the thread alone.
-            let _ = rustix::process::nice(nice);
+            if is_patient {
+                // A lower priority would not do: the thread would still keep others waiting for the rest of its turn.
+                let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+                let lowest = ThreadPriority::Crossplatform(ThreadPriorityValue::MIN);
+                let _ = set_thread_priority_and_policy(thread_native_id(), lowest, policy);
+            }
         })
         .build();
     let Ok(pool) = pool else { return };

@@ -41,16 +41,16 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
 async fn note_knowledge_use(app: &App) {
     let now = app.clock.now();
     let at = now.duration_trunc(TimeDelta::minutes(15)).unwrap_or(now);
-    for (tenant, searched) in app.take_knowledge_use() {
+    for (tenant, used) in app.take_knowledge_use() {
         let noted = async {
             let mut tx = app.db.begin(tenant).await?;
-            let amount = (searched.searches, searched.embedding_seconds);
+            let amount = (used.searches, used.embedding_seconds);
             knowledge_usage::add(&mut tx, at, amount).await?;
             tx.commit().await
         };
         if let Err(error) = noted.await {
             tracing::warn!(%error, "searches were not counted; they are counted later");
-            app.note_knowledge_use(tenant, searched.searches, searched.embedding_seconds);
+            app.note_knowledge_use(tenant, used.searches, used.embedding_seconds);
         }
     }
 }

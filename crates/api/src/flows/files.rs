@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use patchbay_domain::{FileId, Metadata, ObjectId, TenantId};
-use patchbay_persistence::{TenantTx, chunks, files, jobs, objects};
+use patchbay_domain::{FileId, Metadata, ObjectId, TenantId, limits::TenantLimits};
+use patchbay_persistence::{TenantTx, chunks, files, jobs, objects, tenants};
 use patchbay_storage::{Stored, Upload};
 use tokio::time::timeout;
 
@@ -75,6 +75,8 @@ async fn begin(app: &App, tenant: TenantId) -> Result<ObjectId> {
         created_at: now,
     };
     let mut tx = app.db.begin(tenant).await?;
+    // Looked at again when the file is there; but who is over the limit need not send it.
+    check_limit(&mut tx, 1).await?;
     objects::insert(&mut tx, &row).await?;
     let end = gives_up_at(app, now);
     jobs::enqueue(&mut tx, jobs::OBJECT, row.id.uuid(), Some(tenant), end).await?;
@@ -123,6 +125,20 @@ pub async fn give_up(app: &App, tenant: TenantId, object: ObjectId) {
     app.job_due.notify_one();
 }
 
+/// Refuses a file that would be too much for the tenant.
+async fn check_limit(tx: &mut TenantTx, size: i64) -> Result<()> {
+    let tenant = tenants::find(tx, false).await?;
+    let limits = TenantLimits::from_stored(tenant.ok_or_else(ApiError::not_found)?.limits);
+    let Some(megabytes) = limits.file_megabytes else {
+        return Ok(());
+    };
+    if files::count_bytes(tx).await? + size > i64::from(megabytes) * 1_000_000 {
+        let detail = format!("`file_megabytes`: {megabytes} MB of files are allowed in all.");
+        return Err(ApiError::new(Code::FileLimitReached, detail));
+    }
+    Ok(())
+}
+
 /// The object that has these bytes: the one that was there before, or else this one.
 async fn keep(
     app: &App,
@@ -152,6 +168,7 @@ pub async fn create(
 ) -> Result<files::WithIngest> {
     let Stored { size, sha256, head } = &received.stored;
     let size = i64::try_from(*size).map_err(ApiError::internal)?;
+    check_limit(tx, size).await?;
     let object = keep(app, tx, received.object, (sha256, size)).await?;
     let now = app.clock.now();
     let mut file = files::File {

@@ -326,7 +326,9 @@ impl Work<'_> {
         let mut tx = self.app.db.begin(self.file.tenant_id).await?;
         let missing = hnsw::missing(&mut tx, &self.ingest.model, most).await?;
         tx.finish();
-        if let Some(chunks) = missing {
+        let own = i64::from(self.ingest.chunks.unwrap_or_default());
+        // Said once in a while, not with each file.
+        if let Some(chunks) = missing.filter(|all| (all - own) / most < all / most) {
             let tenant = self.file.tenant_id;
             tracing::warn!(%tenant, chunks, "searches compare every chunk; run `patchbay-api index`");
         }

@@ -3,7 +3,7 @@
 use patchbay_domain::{configuration::digest_of, knowledge::language};
 use patchbay_persistence::{TenantTx, files::File, tenants};
 use patchbay_vectors::Embedder;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     app::App,
@@ -26,7 +26,12 @@ pub fn embedder(app: &App) -> Result<&dyn Embedder> {
 pub async fn language_of(tx: &mut TenantTx) -> Result<&'static str> {
     let tenant = tenants::find(tx, false).await?;
     let tenant = tenant.ok_or_else(ApiError::not_found)?;
-    Ok(language(&tenant.settings).unwrap_or("english"))
+    Ok(language_in(&tenant.settings))
+}
+
+/// The language that a tenant's settings name.
+pub fn language_in(settings: &Value) -> &'static str {
+    language(settings).unwrap_or("english")
 }
 
 /// What chunks depend on besides the bytes.

@@ -10,8 +10,11 @@ use patchbay_persistence::search::{self, Row, Search};
 use patchbay_vectors::Purpose;
 use serde_json::Value;
 
-use super::recipe::{embedder, language_of};
-use crate::{app::App, error::Result};
+use super::recipe::{embedder, language_in};
+use crate::{
+    app::App,
+    error::{ApiError, Result},
+};
 
 /// What is looked for, and where.
 pub struct Question {
@@ -49,18 +52,21 @@ pub async fn ask(app: &App, tenant: TenantId, question: Question) -> Result<Answ
     let (model, embedding) = meaning(app, &question).await?;
     let embedded = Instant::now();
     let mut tx = app.db.begin(tenant).await?;
+    let look = search::look(&mut tx, &model).await?;
+    let look = look.ok_or_else(ApiError::not_found)?;
     let search = Search {
         mode: question.mode,
         query: question.query,
         embedding,
         model,
-        language: language_of(&mut tx).await?.to_owned(),
+        language: language_in(&look.settings).to_owned(),
         agent_id: question.agent_id,
         file_ids: question.file_ids,
         metadata: question.metadata,
         limit: question.limit.into(),
         min_score: question.min_score.unwrap_or_default(),
         highlight: question.highlight,
+        is_indexed: look.is_indexed,
         exact_most: app.settings.knowledge.index.search_exact_chunks,
     };
     let rows = search::search(&mut tx, &search).await?;

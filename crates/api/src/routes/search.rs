@@ -238,15 +238,7 @@ async fn search(
 ) -> Result<Entity<SearchResult>> {
     let limit = body.limit.unwrap_or(10);
     check(&body, limit)?;
-    let mut tx = caller.read().await?;
-    if let Some(agent) = body.agent_id {
-        let found = agents::find(&mut tx, agent, false).await?;
-        found.ok_or_else(ApiError::not_found)?;
-    }
-    if let Some(ids) = &body.file_ids {
-        require_files(&mut tx, ids).await?;
-    }
-    tx.finish();
+    require_scope(&caller, &body).await?;
     let question = Question {
         query: body.query.into_inner(),
         mode: body.mode,
@@ -259,6 +251,23 @@ async fn search(
     };
     let answer = flow::ask(&caller.app, caller.tenant()?, question).await?;
     Ok(Entity(SearchResult::new(body.mode, answer)))
+}
+
+/// What the body names exists in this tenant.
+async fn require_scope(caller: &Caller<SearchRead>, body: &SearchFiles) -> Result<()> {
+    if body.agent_id.is_none() && body.file_ids.is_none() {
+        return Ok(());
+    }
+    let mut tx = caller.read().await?;
+    if let Some(agent) = body.agent_id {
+        let found = agents::find(&mut tx, agent, false).await?;
+        found.ok_or_else(ApiError::not_found)?;
+    }
+    if let Some(ids) = &body.file_ids {
+        require_files(&mut tx, ids).await?;
+    }
+    tx.finish();
+    Ok(())
 }
 
 fn check(body: &SearchFiles, limit: u32) -> Result<()> {

@@ -55,7 +55,7 @@ impl TenantStatus {
     "settings": {},
     "limits": {
             "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
-            "max_call_seconds": null, "allowed_prefixes": ["+49"], "denied_prefixes": null
+            "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null
         },
     "revision": 1,
     "created_at": "2026-11-23T20:00:00Z",
@@ -146,7 +146,7 @@ pub struct CreateTenant {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10", "slug": "acme", "name": "Acme Inc.",
         "status": "active", "settings": {}, "limits": {
             "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
-            "max_call_seconds": null, "allowed_prefixes": ["+49"], "denied_prefixes": null
+            "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null
         }, "revision": 1,
         "created_at": "2026-11-23T20:00:00Z", "updated_at": "2026-11-23T20:00:00Z"
     },
@@ -225,6 +225,10 @@ pub struct PatchLimits {
     #[serde(default)]
     #[schema(minimum = 1)]
     max_call_seconds: Patch<Option<u32>>,
+    /// Megabytes, of 1,000,000 bytes, of all files together.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    file_megabytes: Patch<Option<u32>>,
     /// Only numbers that begin with one of these, such as `+49`, may be called.
     #[serde(default)]
     #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
@@ -272,6 +276,11 @@ impl PatchLimits {
                 "max_call_seconds",
                 self.max_call_seconds,
                 &mut limits.max_call_seconds,
+            ),
+            (
+                "file_megabytes",
+                self.file_megabytes,
+                &mut limits.file_megabytes,
             ),
         ] {
             if matches!(patch, Patch::To(Some(0))) {

@@ -407,3 +407,29 @@ async fn equal_bytes_that_come_at_once_are_kept_once() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_keeps_no_more_bytes_than_its_operator_allows() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let limits = json!({ "limits": { "file_megabytes": 1 } });
+    let tenant = format!("/api/tenants/{}", fixture.tenant);
+    app.operator().patch(&tenant, &limits).await.expect(200);
+    let uploads = (0..6_u8).map(|n| {
+        let (admin, path) = (fixture.admin.clone(), fixture.at("files?name=a.bin"));
+        async move { admin.upload(&path, &vec![n; 300_000]).await.status.as_u16() }
+    });
+    let mut statuses = join_all(uploads).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 201, 201, 409, 409, 409]);
+    let path = fixture.at("files?name=a.bin");
+    let refused = fixture.admin.upload(&path, &[9; 300_000]).await;
+    refused.expect_error(409, "file_limit_reached");
+    fixture.admin.upload(&path, b"small").await.expect(201);
+    eventually(
+        "no bytes are left over",
+        Duration::from_secs(5),
+        async || (stored(&app).len() == 4).then_some(()),
+    )
+    .await;
+}

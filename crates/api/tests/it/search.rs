@@ -158,11 +158,15 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
     let embedder = app.server.app.embedder.as_ref().unwrap();
     let texts = vec!["zebra".to_owned()];
     let mut embeddings = embedder.embed(texts, Purpose::Query).await.unwrap();
+    let tenant: TenantId = fixture.tenant.parse().unwrap();
+    let mut tx = app.server.app.db.begin(tenant).await.unwrap();
+    let model = embedder.model().name.clone();
+    let look = search::look(&mut tx, &model).await.unwrap().unwrap();
     let search = Search {
         mode,
         query: "zebra".to_owned(),
         embedding: embeddings.pop(),
-        model: embedder.model().name.clone(),
+        model,
         language: "english".to_owned(),
         agent_id: None,
         file_ids: file.map(|file| vec![file.parse().unwrap()]),
@@ -170,10 +174,9 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
         limit: 5,
         min_score: 0.0,
         highlight: false,
+        is_indexed: look.is_indexed,
         exact_most: app.server.app.settings.knowledge.index.search_exact_chunks,
     };
-    let tenant: TenantId = fixture.tenant.parse().unwrap();
-    let mut tx = app.server.app.db.begin(tenant).await.unwrap();
     let plan = search::plan(&mut tx, &search).await.unwrap().join("\n");
     tx.finish();
     plan
@@ -238,6 +241,14 @@ async fn many_chunks_are_found_by_an_index_of_their_tenant() {
     assert!(before.contains("chunks_pkey"), "{before}");
 
     let tenant: TenantId = big.tenant.parse().unwrap();
+    // An agent that knows most of it, by comparison and then by the index.
+    let known = json!({ "file_ids": files[..5] });
+    let path = big.at(&format!("agents/{}/files", big.agent));
+    big.admin.post(&path, &known).await.expect(200);
+    let of_agent =
+        json!({ "query": "Where is the ladder?", "mode": "semantic", "agent_id": big.agent });
+    let exact_of_agent = hits(&big, &of_agent).await;
+
     assert_eq!(maintain(&app, 500).await, [Step::Making(tenant, 5_006)]);
     assert_eq!(maintain(&app, 500).await, []);
     for mode in [SearchMode::Semantic, SearchMode::Hybrid] {
@@ -250,26 +261,50 @@ async fn many_chunks_are_found_by_an_index_of_their_tenant() {
     let same = pairs.map(|(exact, indexed)| exact.iter().filter(|id| indexed.contains(id)).count());
     assert!(same.sum::<usize>() >= 59, "of 60: {exact:?} {indexed:?}");
 
+    let indexed_of_agent = hits(&big, &of_agent).await;
+    let found = indexed_of_agent
+        .iter()
+        .filter(|hit| exact_of_agent.contains(hit))
+        .count();
+    assert!(found >= 9, "of 10: {exact_of_agent:?} {indexed_of_agent:?}");
+    assert!(
+        indexed_of_agent
+            .iter()
+            .all(|hit| hit["file_id"] != files[5])
+    );
+
     let of_few = plan(&app, &big, SearchMode::Semantic, Some(&files[1])).await;
     assert!(
         !of_few.contains("chunks_hnsw_"),
         "few files are compared: {of_few}"
     );
-    let of_another = plan(&app, &small, SearchMode::Semantic, None).await;
-    assert!(!of_another.contains("chunks_hnsw_"), "{of_another}");
     let question = json!({ "query": "zebra", "mode": "semantic", "file_ids": [files[1]] });
     assert_eq!(hits(&big, &question).await.len(), 1);
 
-    // What is of another model is made anew, and what is not worth an index loses it.
-    owner
-        .batch_execute("UPDATE chunks SET model = 'another'")
-        .await
-        .unwrap();
+    // What is of another model is made anew, what cannot be indexed is said, and what is not worth an
+    // index loses it.
+    let owner = |sql: &'static str| async {
+        let mut owner = app.connect("DATABASE_OWNER_URL").await;
+        owner.batch_execute(sql).await.unwrap();
+    };
+    owner("UPDATE chunks SET model = 'another'").await;
     let steps = maintain(&app, 500).await;
     assert!(
         matches!(&*steps, [Step::Dropped(_), Step::Making(..)]),
         "{steps:?}"
     );
+    owner("UPDATE chunks SET model = 'third', embedding = CASE WHEN ordinal = 7 THEN '[1,2]' ELSE embedding END").await;
+    let steps = maintain(&app, 500).await;
+    assert!(
+        matches!(
+            &*steps,
+            [Step::Dropped(_), Step::Making(..), Step::Failed(..)]
+        ),
+        "{steps:?}"
+    );
+    owner("UPDATE chunks SET model = 'fourth' WHERE ordinal <> 7").await;
+    let steps = maintain(&app, 500).await;
+    assert!(matches!(&*steps, [Step::Making(..)]), "{steps:?}");
     let steps = maintain(&app, 20_000).await;
     assert!(matches!(&*steps, [Step::Dropped(_)]), "{steps:?}");
 }

@@ -3,7 +3,7 @@
 //! $1 tenant, $2 files, $3 agent, $4 metadata, $5 model, $6 embedding, $7 hits of each kind, $8 language,
 //! $9 query, $10 the tenant's word, $11 lowest score, $12 most hits, $13 whether words are marked.
 
-use patchbay_domain::{TenantId, knowledge::SearchMode};
+use patchbay_domain::knowledge::SearchMode;
 
 use super::Near;
 use crate::hnsw;
@@ -38,9 +38,15 @@ fn total(mode: SearchMode) -> String {
     )
 }
 
-/// What decides between comparing all and the index, for a tenant that has one; and what scans of the
-/// index in this transaction keep to. $6 is how many candidates such a scan keeps.
-pub fn look(tenant: TenantId) -> String {
+/// What is known before a search: the tenant's settings, and whether its index is there. $2 is the model.
+pub fn look() -> String {
+    let is_there = hnsw::is_there("$1", "$2");
+    format!("SELECT t.settings, {is_there} AS is_indexed FROM tenants t WHERE t.id = $1")
+}
+
+/// What decides between comparing all and the index; and what scans of the index in this transaction keep
+/// to. $6 is how many candidates such a scan keeps.
+pub fn amounts() -> String {
     format!(
         "WITH {}, {},
         settings AS MATERIALIZED (
@@ -53,21 +59,20 @@ pub fn look(tenant: TenantId) -> String {
                (SELECT coalesce(sum(i.chunks), 0)::bigint FROM ingests i JOIN files f
                     ON f.tenant_id = $1 AND f.id = i.file_id AND f.searchable_generation = i.generation
                 WHERE i.tenant_id = $1 AND i.model = $5) AS everything
-        FROM pg_index x, settings
-        WHERE x.indexrelid = to_regclass('{}') AND x.indisvalid
-          AND position('model = ' || quote_literal($5) IN pg_get_expr(x.indpred, x.indrelid)) > 0",
+        FROM settings",
         scope(),
         total(SearchMode::Semantic),
-        hnsw::name(tenant),
     )
 }
 
-/// The nearest of all chunks, each compared.
+/// The nearest of all chunks, each compared. (`OFFSET 0` keeps the planner to the chunks of these files:
+/// where a tenant has few files, it would rather read those of all tenants.)
 const EXACT: &str = "
-    SELECT c.file_id, c.generation, c.ordinal, 1 - (c.embedding <=> $6) AS score
-    FROM scope s JOIN chunks c ON c.tenant_id = $1 AND c.file_id = s.id AND c.generation = s.generation
-    WHERE c.model = $5
-    ORDER BY c.embedding <=> $6, c.file_id, c.ordinal LIMIT $7";
+    SELECT c.file_id, c.generation, c.ordinal, c.distance FROM scope s CROSS JOIN LATERAL (
+        SELECT file_id, generation, ordinal, embedding <=> $6 AS distance FROM chunks
+        WHERE tenant_id = $1 AND file_id = s.id AND generation = s.generation AND model = $5 OFFSET 0
+    ) AS c
+    ORDER BY c.distance, c.file_id, c.ordinal LIMIT $7";
 
 /// The nearest by the tenant's index, which must see its own condition word for word; more than are needed,
 /// since it gives them in about the right order. (A subquery that is true or false, rather than a join or
@@ -81,12 +86,12 @@ fn indexed(near: &Near) -> String {
     } = near;
     let (tenant, model) = (tenant.uuid(), hnsw::quoted(model));
     format!(
-        "SELECT file_id, generation, ordinal, score FROM (
-            SELECT c.file_id, c.generation, c.ordinal, 1 - (c.embedding <=> $6) AS score FROM chunks c
+        "SELECT file_id, generation, ordinal, distance FROM (
+            SELECT c.file_id, c.generation, c.ordinal, c.embedding <=> $6 AS distance FROM chunks c
             WHERE c.tenant_id = '{tenant}' AND c.model = {model}
               AND coalesce((SELECT f.searchable_generation = c.generation FROM files f WHERE f.id = c.file_id AND {WANTED}), false)
             ORDER BY (c.embedding::halfvec({dimensions})) <=> $6::halfvec({dimensions}) LIMIT {oversampled}
-        ) AS about ORDER BY score DESC, file_id, ordinal LIMIT $7"
+        ) AS about ORDER BY distance, file_id, ordinal LIMIT $7"
     )
 }
 
@@ -94,7 +99,9 @@ fn semantic(near: Option<&Near>) -> String {
     let nearest = near.map_or_else(|| EXACT.to_owned(), indexed);
     format!(
         "semantic AS (
-            SELECT *, row_number() OVER (ORDER BY score DESC, file_id, ordinal) AS rank FROM ({nearest}) AS nearest
+            SELECT file_id, generation, ordinal, 1 - distance AS score,
+                   row_number() OVER (ORDER BY distance, file_id, ordinal) AS rank
+            FROM ({nearest}) AS nearest
         )"
     )
 }
@@ -153,11 +160,15 @@ fn lists(mode: SearchMode, words: &str, near: Option<&Near>) -> String {
 /// All of it: hits with what they are, or one row without a hit.
 pub fn search(mode: SearchMode, query: &str, near: Option<&Near>) -> String {
     let words = words(query);
+    let nearest = match near {
+        Some(_) => "(SELECT count(*) FROM semantic)",
+        None => "CAST(NULL AS bigint)",
+    };
     format!(
         "WITH {}, {}, {}, hits AS (
             SELECT * FROM fused WHERE score >= $11 ORDER BY score DESC, file_id, ordinal LIMIT $12
         )
-        SELECT t.total, h.score, h.semantic, h.keyword, c.file_id, s.name AS file_name, c.generation, c.ordinal,
+        SELECT t.total, {nearest} AS nearest, h.score, h.semantic, h.keyword, c.file_id, s.name AS file_name, c.generation, c.ordinal,
                c.page, c.headings, c.starts_at, c.ends_at, c.text,
                CASE WHEN $13 THEN ts_headline($8::regconfig, c.text, {words},
                    'HighlightAll=true, StartSel=\"' || chr(2) || '\", StopSel=\"' || chr(3) || '\"') END AS marked

@@ -25,7 +25,7 @@ pub(super) fn routes(api: &mut Api) {
         summary: "Upload a file",
         description: "Streams a file into the object store, as the bare body or as `multipart/form-data`. Its type is told from its content. \
             The same bytes are stored once. With `ingest` it becomes searchable: txt, md, html, pdf, docx, pptx, xlsx, csv, json, srt, vtt and eml.",
-        errors: &[Code::StorageNotConfigured, Code::EmbeddingsNotConfigured],
+        errors: &[Code::StorageNotConfigured, Code::FileLimitReached, Code::EmbeddingsNotConfigured],
     });
     api.route(
         Method::GET,
