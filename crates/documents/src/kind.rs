@@ -45,7 +45,7 @@ const KINDS: [(Kind, &str, &[&str]); 12] = [
     (Kind::Json, "application/json", &["json"]),
     (Kind::Srt, "application/x-subrip", &["srt"]),
     (Kind::Vtt, "text/vtt", &["vtt"]),
-    (Kind::Eml, "message/rfc822", &["eml"]),
+    (Kind::Eml, "message/rfc822", &["eml", "mht", "mhtml"]),
 ];
 
 impl Kind {
@@ -97,7 +97,11 @@ pub fn media_type(head: &[u8], name: &str) -> String {
     if looks_binary(head) {
         return "application/octet-stream".to_owned();
     }
-    let kind = named.filter(|kind| kind.is_text()).unwrap_or(Kind::Text);
+    let named = named.filter(|kind| kind.is_text());
+    let kind = match named.unwrap_or(Kind::Text) {
+        Kind::Text if looks_like_mail(head) => Kind::Eml,
+        kind => kind,
+    };
     kind.media_type().to_owned()
 }
 
@@ -119,6 +123,21 @@ fn magic(head: &[u8]) -> Option<Kind> {
         start if start.starts_with(b"webvtt") => Some(Kind::Vtt),
         _ => None,
     }
+}
+
+/// Lines of a head, and what only mails, and pages saved as such, have among them.
+fn looks_like_mail(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let lines = text.lines().take_while(|line| !line.trim().is_empty());
+    let lines: Vec<String> = lines.map(str::to_ascii_lowercase).collect();
+    let has = |name: &str| lines.iter().any(|line| line.starts_with(name));
+    let is_line = |line: &String| {
+        line.starts_with([' ', '\t'])
+            || line
+                .split_once(':')
+                .is_some_and(|(name, _)| !name.contains(' '))
+    };
+    lines.iter().all(is_line) && has("from:") && (has("mime-version:") || has("message-id:"))
 }
 
 /// Text has no NUL, unless it is UTF-16 and says so.

@@ -1,15 +1,24 @@
 //! Mails.
 
-use mail_parser::{Address, MessageParser, MimeHeaders as _, PartType};
+use mail_parser::{Address, Message, MessageParser, MimeHeaders as _, PartType};
 
 use crate::{Failure, Part, plain, web};
 
-/// Who wrote what to whom, and the body. Attachments are named, and files of their own.
+/// Forwarded mails inside of one another that are read.
+const DEEPEST: usize = 5;
+
+/// Who wrote what to whom, and the body, with the mails that were forwarded in it. Other attachments are
+/// named, and files of their own.
 pub fn message(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     let mail = MessageParser::default().parse(bytes);
     let mail = mail.filter(|mail| mail.from().is_some() || mail.subject().is_some());
     let mail = mail.ok_or_else(|| Failure::damaged("it is no mail"))?;
     let mut text = String::new();
+    write(&mail, DEEPEST, &mut text)?;
+    Ok(vec![plain::part(text, false)])
+}
+
+fn write(mail: &Message<'_>, deepest: usize, text: &mut String) -> Result<(), Failure> {
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             text.push_str(&format!("{name}: {value}\n"));
@@ -18,25 +27,44 @@ pub fn message(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     line("Subject", mail.subject().map(str::to_owned));
     line("From", mail.from().map(people));
     line("To", mail.to().map(people));
+    line("Cc", mail.cc().map(people));
     line("Date", mail.date().map(|date| date.to_rfc3339()));
     for attachment in mail.attachments() {
-        line(
-            "Attachment",
-            attachment.attachment_name().map(str::to_owned),
-        );
+        let name = attachment.attachment_name().map(str::to_owned);
+        line("Attachment", name);
     }
     text.push('\n');
-    let is_html = |part: &mail_parser::MessagePart<'_>| matches!(part.body, PartType::Html(_));
-    let body = match mail.text_part(0) {
-        Some(part) if is_html(part) => {
-            let html = mail.body_html(0).unwrap_or_default();
-            let parts = web::page(&html)?;
-            parts.into_iter().map(|part| part.text).collect()
+    text.push_str(&body(mail)?);
+    let forwarded = mail.parts.iter().filter_map(|part| match &part.body {
+        PartType::Message(mail) => Some(mail),
+        _ => None,
+    });
+    for mail in forwarded.filter(|_| deepest > 0) {
+        text.push_str("\n\n");
+        write(mail, deepest - 1, text)?;
+    }
+    Ok(())
+}
+
+/// All that is to be read: the plain text, or, where there is none in it, the web page.
+fn body(mail: &Message<'_>) -> Result<String, Failure> {
+    for ids in [&mail.text_body, &mail.html_body] {
+        let mut text = String::new();
+        for part in ids.iter().filter_map(|id| mail.parts.get(*id as usize)) {
+            match &part.body {
+                PartType::Text(words) => text.push_str(words),
+                PartType::Html(html) => {
+                    text.extend(web::page(html)?.into_iter().map(|part| part.text));
+                }
+                _ => {}
+            }
+            text.push('\n');
         }
-        _ => mail.body_text(0).unwrap_or_default().into_owned(),
-    };
-    text.push_str(&body);
-    Ok(vec![plain::part(text, false)])
+        if !text.trim().is_empty() {
+            return Ok(text.trim().to_owned());
+        }
+    }
+    Ok(String::new())
 }
 
 fn people(address: &Address<'_>) -> String {

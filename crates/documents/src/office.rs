@@ -43,9 +43,13 @@ fn markdown(document: &Document, markers: SectionMarkerStyle) -> Result<String, 
     let options = RenderOptions {
         escape_special_chars: false,
         section_markers: markers,
+        // Without them, the words at both ends of a line become one.
+        preserve_line_breaks: true,
         ..RenderOptions::default()
     };
-    to_markdown(document, &options).map_err(failure)
+    let text = to_markdown(document, &options).map_err(failure)?;
+    // Lines of a cell.
+    Ok(text.replace("<br>", " "))
 }
 
 fn failure(error: Error) -> Failure {

@@ -4,7 +4,14 @@ use std::ops::ControlFlow;
 
 use unpdf::{Error, PageStreamOptions, ParseEvent, ParseOptions, PdfParser};
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::{Failure, Part, Progress};
+
+/// Before these, a hyphen stands for a part of a word that comes later.
+const JOINING: [&str; 14] = [
+    "and", "or", "to", "nor", "und", "oder", "bis", "sowie", "bzw", "et", "ou", "y", "o", "e",
+];
 
 /// The pages' texts.
 pub fn parts(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failure> {
@@ -23,7 +30,7 @@ pub fn parts(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failure>
             ParseEvent::PageParsed(page) => {
                 parts.push(Part {
                     page: Some(page.number),
-                    text: page.plain_text(),
+                    text: readable(&page.plain_text()),
                     is_markdown: false,
                 });
                 progress(page.number, pages);
@@ -34,6 +41,41 @@ pub fn parts(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failure>
     });
     read.map_err(failure)?;
     Ok(parts)
+}
+
+/// Words as people would type them: without ligatures, the radicals that Chinese fonts show instead of
+/// characters, and hyphens at what was the end of a line.
+pub(crate) fn readable(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{fb00}'..='\u{fb06}' | '\u{2e80}'..='\u{2fdf}' => plain.extend(c.nfkc()),
+            c => plain.push(c),
+        }
+    }
+    joined(&plain)
+}
+
+/// The text without hyphens between the parts of a word. One before a joining word, as in "short- and
+/// long-term", is no such hyphen.
+fn joined(text: &str) -> String {
+    let (mut whole, mut done) = (String::with_capacity(text.len()), 0);
+    for (at, _) in text.match_indices('-') {
+        let (before, after) = (&text[done..at], &text[at + 1..]);
+        let Some(after) = after.strip_prefix([' ', '\n']) else {
+            continue;
+        };
+        let word = after.split(|c: char| !c.is_alphanumeric()).next();
+        let word = word.unwrap_or_default();
+        let is_cut = before.ends_with(char::is_lowercase)
+            && word.starts_with(char::is_lowercase)
+            && !JOINING.contains(&word);
+        if is_cut {
+            whole.push_str(before);
+            done = at + 2;
+        }
+    }
+    whole + &text[done..]
 }
 
 fn failure(error: Error) -> Failure {

@@ -24,16 +24,45 @@ pub fn decode(bytes: &[u8], declared: Option<&[u8]>) -> String {
         detector.feed(bytes, true);
         detector.guess(None, Utf8Detection::Allow)
     };
-    let encoding = marked.or_else(declared).unwrap_or_else(guessed);
-    encoding.decode(bytes).0.into_owned()
+    let nearly = || is_nearly_utf8(bytes).then_some(encoding_rs::UTF_8);
+    let encoding = marked
+        .or_else(declared)
+        .or_else(nearly)
+        .unwrap_or_else(guessed);
+    let text = encoding.decode(bytes).0;
+    // Lines end as they do everywhere.
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// Whether it is UTF-8 with a few bytes that are broken, such as a last character that was cut in two:
+/// no other set has so many of its sequences by chance.
+fn is_nearly_utf8(bytes: &[u8]) -> bool {
+    let (mut good, mut bad) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        good += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        bad += usize::from(!chunk.invalid().is_empty());
+    }
+    good > bad * 3 || (good > 0 && bad <= 1)
 }
 
 /// One line for each value, with where it stands.
 pub fn json(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
-    let value: Value = serde_json::from_str(&decode(bytes, None)).map_err(Failure::damaged)?;
+    let json = decode(bytes, None);
+    let values = match serde_json::from_str(&json) {
+        Ok(value) => vec![value],
+        Err(error) => lines_of_json(&json).ok_or_else(|| Failure::damaged(error))?,
+    };
     let mut text = String::new();
-    write(&value, &mut String::new(), &mut text);
+    for value in values {
+        write(&value, &mut String::new(), &mut text);
+    }
     Ok(vec![part(text, false)])
+}
+
+/// A value in each line, as logs and exports have it.
+fn lines_of_json(text: &str) -> Option<Vec<Value>> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 fn write(value: &Value, at: &mut String, text: &mut String) {

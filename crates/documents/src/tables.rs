@@ -3,17 +3,18 @@
 
 use std::io::Cursor;
 
-use calamine::{Data, DataRef, Reader as _, Xlsx, XlsxError};
+use calamine::{Data, DataRef, ExcelDateTime, Reader as _, Xlsx, XlsxError};
 
 use crate::{Failure, Part, Progress, plain};
 
 /// Cells of a workbook at most.
 const MOST_CELLS: usize = 2_000_000;
 
-/// A table that is being read: the first row names the columns.
+/// A table that is being read: the first row of several cells names the columns.
 #[derive(Default)]
 struct Table {
     names: Option<Vec<String>>,
+    has_body: bool,
     text: String,
 }
 
@@ -23,9 +24,14 @@ impl Table {
             return;
         }
         let Some(names) = &self.names else {
-            self.names = Some(row);
+            match row.iter().filter(|cell| !cell.trim().is_empty()).count() {
+                // A title, or a list.
+                1 => self.text.push_str(&format!("{}\n", row.concat().trim())),
+                _ => self.names = Some(row),
+            }
             return;
         };
+        self.has_body = true;
         let cells = row.iter().enumerate().filter_map(|(index, cell)| {
             let (cell, name) = (cell.trim(), names.get(index).map_or("", |name| name.trim()));
             match (cell, name) {
@@ -42,7 +48,7 @@ impl Table {
     fn into_text(self) -> String {
         match self.names {
             // A head without a body is all there is.
-            Some(names) if self.text.is_empty() => names.join("; "),
+            Some(names) if !self.has_body => self.text + &names.join("; "),
             _ => self.text,
         }
     }
@@ -96,6 +102,7 @@ fn sheet(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, cells: &mut usize) -> Resul
         let text = match cell.get_value() {
             DataRef::Empty => continue,
             DataRef::SharedString(text) => (*text).to_owned(),
+            DataRef::DateTime(at) => time(at),
             value => Data::from(value.clone()).to_string(),
         };
         // Columns that far out are no table.
@@ -107,6 +114,24 @@ fn sheet(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, cells: &mut usize) -> Resul
     }
     table.add(row);
     Ok(table)
+}
+
+/// A date, a time of day, both, or a span, as people write them; the cell has a number of days.
+fn time(at: &ExcelDateTime) -> String {
+    let (year, month, day, hour, minute, second, _) = at.to_ymd_hms_milli();
+    let of_day = match second {
+        0 => format!("{hour:02}:{minute:02}"),
+        _ => format!("{hour:02}:{minute:02}:{second:02}"),
+    };
+    if at.is_duration() {
+        let minutes = (at.as_f64() * 24.0 * 60.0).round() as i64;
+        return format!("{}:{:02}", minutes / 60, minutes % 60);
+    }
+    match at.as_f64() {
+        days if days < 1.0 => of_day,
+        days if days.fract() == 0.0 => format!("{year}-{month:02}-{day:02}"),
+        _ => format!("{year}-{month:02}-{day:02} {of_day}"),
+    }
 }
 
 fn failure(error: XlsxError) -> Failure {
@@ -121,8 +146,15 @@ fn failure(error: XlsxError) -> Failure {
 
 /// A file of separated values.
 pub fn csv(text: &str) -> Result<Vec<Part>, Failure> {
+    let (delimiter, text) = match text
+        .strip_prefix("sep=")
+        .and_then(|rest| rest.split_once('\n'))
+    {
+        Some((said, rest)) if said.trim().len() == 1 => (said.as_bytes()[0], rest),
+        _ => (delimiter(text), text),
+    };
     let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter(text))
+        .delimiter(delimiter)
         .flexible(true)
         .has_headers(false)
         .from_reader(text.as_bytes());
@@ -134,7 +166,7 @@ pub fn csv(text: &str) -> Result<Vec<Part>, Failure> {
     Ok(vec![plain::part(table.into_text(), false)])
 }
 
-/// What parts the first lines into the same number of fields, and into the most.
+/// What parts most of the first lines into the same number of fields, and into the most.
 fn delimiter(text: &str) -> u8 {
     let fields = |delimiter: u8| {
         let mut reader = csv::ReaderBuilder::new()
@@ -144,9 +176,12 @@ fn delimiter(text: &str) -> u8 {
             .from_reader(text.as_bytes());
         let counts = reader.records().take(20).filter_map(Result::ok);
         let counts: Vec<usize> = counts.map(|record| record.len()).collect();
-        let first = counts.first().copied().unwrap_or_default();
-        let even = counts.iter().filter(|count| **count == first).count();
-        if first > 1 { first * even } else { 0 }
+        let even = |count: &usize| counts.iter().filter(|other| *other == count).count();
+        let weights = counts.iter().filter(|count| **count > 1);
+        weights
+            .map(|count| count * even(count))
+            .max()
+            .unwrap_or_default()
     };
     let best = [b',', b';', b'\t', b'|']
         .into_iter()

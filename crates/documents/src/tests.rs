@@ -75,3 +75,93 @@ fn nothing_of_a_text_is_lost_however_long_its_words_are() {
             .all(|chunk| place(chunk) == chunk.text)
     );
 }
+
+/// The text of a document of this name.
+fn text(name: &str, bytes: &[u8]) -> String {
+    let media = media_type(bytes, name);
+    let parts = extract(bytes, &media, &mut |_, _| {}).unwrap();
+    parts.into_iter().map(|part| part.text).collect()
+}
+
+#[test]
+fn tables_are_read_by_their_columns_whatever_stands_above() {
+    let table = "Report of 2026\n\nName;Price;Place\nBread;3,20;North\n";
+    assert_eq!(
+        text("a.csv", table.as_bytes()),
+        "Report of 2026\nName: Bread; Price: 3,20; Place: North\n"
+    );
+    let said = b"sep=|\nName|Price\nBread, white|3";
+    assert_eq!(text("a.csv", said), "Name: Bread, white; Price: 3\n");
+    assert_eq!(text("a.csv", b"one\ntwo\n"), "one\ntwo\n");
+}
+
+#[test]
+fn web_pages_are_what_a_reader_sees() {
+    let page = "<html><body><form><div role='navigation'>Menu</div><div hidden>Secret</div>
+        <p style='display: none'>Banner</p><h2><a href='#x'>Opening hours</a></h2>
+        <p>We <a href='https://a.example/b?c'>open</a> at nine.
+        <img src='data:image/png;base64,AAAA' alt='A clock'></p></form></body></html>";
+    assert_eq!(
+        text("a.html", page.as_bytes()).trim(),
+        "## Opening hours\n\nWe open at nine. A clock"
+    );
+    let script = b"<html><head><script charset='windows-1251' src='x'></script><meta charset='iso-8859-1'></head><p>Gr\xfc\xdfe</p>";
+    assert_eq!(text("a.html", script).trim(), "Gr\u{fc}\u{df}e");
+    let wide = "<html><head><meta charset='utf-16'></head><p>Gr\u{fc}\u{df}e</p>";
+    assert_eq!(text("a.html", wide.as_bytes()).trim(), "Gr\u{fc}\u{df}e");
+}
+
+#[test]
+fn mails_are_read_to_their_end_and_known_without_their_name() {
+    let mail = "From: a@a.example\nCc: c@c.example\nSubject: Hours\nMIME-Version: 1.0\n\
+        Content-Type: multipart/mixed; boundary=\"b\"\n\n\
+        --b\nContent-Type: text/plain\n\nPart one.\n\
+        --b\nContent-Type: text/plain\n\nPart two.\n\
+        --b\nContent-Type: message/rfc822\n\nFrom: d@d.example\nSubject: Older\n\nPart three.\n--b--\n";
+    let read = text("a.txt", mail.as_bytes());
+    for words in [
+        "Subject: Hours",
+        "Cc: c@c.example",
+        "Part one.",
+        "Part two.",
+        "Subject: Older",
+        "Part three.",
+    ] {
+        assert_eq!(read.matches(words).count(), 1, "{words}: {read}");
+    }
+    let blank = "From: a@a.example\nMessage-ID: <1>\nContent-Type: multipart/alternative; boundary=\"b\"\n\n\
+        --b\nContent-Type: text/plain\n\n \n--b\nContent-Type: text/html\n\n<p>We open at nine.</p>\n--b--\n";
+    assert!(text("a.eml", blank.as_bytes()).contains("We open at nine."));
+    let prose = b"From: here to there\nis far.";
+    assert_eq!(media_type(prose, "a.txt"), "text/plain");
+}
+
+#[test]
+fn characters_survive_broken_ones_and_old_lines() {
+    let mut cut = "Gr\u{fc}\u{df}e aus M\u{fc}nchen".as_bytes().to_vec();
+    cut.extend(b" \xc3");
+    assert!(text("a.txt", &cut).starts_with("Gr\u{fc}\u{df}e aus M\u{fc}nchen"));
+    assert_eq!(text("a.txt", b"Gr\xfc\xdfe"), "Gr\u{fc}\u{df}e");
+    assert_eq!(text("a.txt", b"one\rtwo\r\nthree"), "one\ntwo\nthree");
+    let lines = b"{\"a\": 1}\n{\"a\": 2}\n";
+    assert_eq!(text("a.json", lines), "a: 1\na: 2\n");
+}
+
+#[test]
+fn subtitles_lose_their_markup_and_nothing_that_is_said() {
+    let srt = "1\n00:00:01,000 --> 00:00:02,000\n<i>I <3 you</i>, and x < y {\\an8}is fine\n2\n\
+        00:00:03,000 --> 00:00:04,000\n<00:00:03.500>Yes.\n  \n3\n00:00:05,000 --> 00:00:06,000\n42\n";
+    assert_eq!(
+        text("a.srt", srt.as_bytes()),
+        "I <3 you, and x < y is fine\nYes.\n42"
+    );
+}
+
+#[test]
+fn pages_have_the_words_that_people_type() {
+    let page = "Der e\u{fb03}ziente O\u{fb03}zier liest non-\nsense, vor- und nachher, \u{2f08}\u{2f2f}, x-ray, A- b, a - b";
+    assert_eq!(
+        pdf::readable(page),
+        "Der effiziente Offizier liest nonsense, vor- und nachher, \u{4eba}\u{5de5}, x-ray, A- b, a - b"
+    );
+}

@@ -1,6 +1,6 @@
 //! Web pages.
 
-use htmd::HtmlToMarkdown;
+use htmd::{Element, HtmlToMarkdown, element_handler::Handlers};
 
 use crate::{Failure, Part, plain};
 
@@ -9,21 +9,35 @@ const MOST: usize = 8 << 20;
 /// Where the character set stands, if it does.
 const DECLARATION: usize = 1024;
 /// What is no text of the page.
-const SKIPPED: [&str; 16] = [
-    "head", "script", "style", "noscript", "template", "nav", "footer", "aside", "form", "button",
+const SKIPPED: [&str; 15] = [
+    "head", "script", "style", "noscript", "template", "nav", "footer", "aside", "button",
     "iframe", "svg", "canvas", "object", "select", "dialog",
 ];
+/// What holds parts of a page, and may be there without being text of it.
+const BOXES: [&str; 6] = ["div", "section", "header", "ul", "p", "table"];
 
 /// The page's characters, in the set that it declares.
 pub fn decode(bytes: &[u8]) -> String {
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(DECLARATION)]).to_lowercase();
-    let declared = head.split("charset=").nth(1).map(|rest| {
-        let name = rest.trim_start_matches(['"', '\'']);
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_:".contains(c);
-        name.split(|c| !plain(c))
-            .next()
-            .unwrap_or_default()
-            .to_owned()
+    let metas = head.split("<meta").skip(1);
+    let mut metas = metas.map(|meta| meta.split('>').next().unwrap_or_default());
+    let declared = metas
+        .find_map(|meta| meta.split("charset=").nth(1))
+        .map(|rest| {
+            let name = rest.trim_start_matches(['"', '\'']);
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_:".contains(c);
+            name.split(|c| !plain(c))
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        });
+    // It could not be read here if it were; browsers think so, too.
+    let declared = declared.map(|name| {
+        if name.starts_with("utf-16") {
+            "utf-8".to_owned()
+        } else {
+            name
+        }
     });
     plain::decode(bytes, declared.as_ref().map(|name| name.as_bytes()))
 }
@@ -36,7 +50,45 @@ pub fn page(html: &str) -> Result<Vec<Part>, Failure> {
     }
     let converter = HtmlToMarkdown::builder()
         .skip_tags(SKIPPED.to_vec())
+        // Where links and pictures are says nothing to a reader.
+        .add_handler(
+            vec!["a"],
+            |handlers: &dyn Handlers, element: Element<'_>| {
+                Some(handlers.walk_children(element.node))
+            },
+        )
+        .add_handler(vec!["img"], |_: &dyn Handlers, element: Element<'_>| {
+            Some(attribute(&element, "alt").unwrap_or_default().into())
+        })
+        .add_handler(
+            BOXES.to_vec(),
+            |handlers: &dyn Handlers, element: Element<'_>| match is_hidden(&element) {
+                true => None,
+                false => handlers.fallback(element),
+            },
+        )
         .build();
     let text = converter.convert(html).map_err(Failure::damaged)?;
     Ok(vec![plain::part(text, true)])
+}
+
+fn attribute(element: &Element<'_>, name: &str) -> Option<String> {
+    let mut attributes = element.attrs.iter();
+    let found = attributes.find(|attribute| &*attribute.name.local == name)?;
+    Some(found.value.to_string())
+}
+
+/// Whether nobody sees it, or it is a menu.
+fn is_hidden(element: &Element<'_>) -> bool {
+    let style = attribute(element, "style")
+        .unwrap_or_default()
+        .replace(' ', "");
+    let role = attribute(element, "role").unwrap_or_default();
+    attribute(element, "hidden").is_some()
+        || attribute(element, "aria-hidden").is_some_and(|hidden| hidden == "true")
+        || style.contains("display:none")
+        || matches!(
+            &*role,
+            "navigation" | "menu" | "dialog" | "search" | "contentinfo"
+        )
 }

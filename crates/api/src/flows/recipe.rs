@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Counts changes of what comes out of the same bytes under the same settings.
-const EDITION: u32 = 1;
+const EDITION: u32 = 2;
 
 /// The model, if there is one.
 pub fn embedder(app: &App) -> Result<&dyn Embedder> {

@@ -121,7 +121,14 @@ async fn every_kind_of_document_is_read() {
             json!(null),
             "Helmets & made-to-measure frames",
         ),
+        ("address.docx", 1, json!(null), "Mill Lane 12  \nRiverside"),
         ("plan.pptx", 2, json!(2), "We ride to the lake in June."),
+        (
+            "tours.xlsx",
+            1,
+            json!(1),
+            "Tour: Lake; Day: 2026-06-14; Begins: 09:30",
+        ),
         (
             "prices.xlsx",
             2,
