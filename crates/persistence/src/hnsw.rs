@@ -21,7 +21,7 @@ const PREFIX: &str = "chunks_hnsw_";
 /// Most dimensions that pgvector indexes at half precision.
 const MOST_DIMENSIONS: i32 = 4000;
 /// Bytes that a chunk takes while its index is built, beside those of its embedding.
-const BYTES_BESIDE: i64 = 1300;
+const BYTES_BESIDE: i64 = 1800;
 /// Memory for the build of one index, in kB, at least and at most.
 const MEMORY: (i64, i64) = (65_536, 4_194_304);
 
@@ -202,7 +202,7 @@ async fn make(owner: &mut AsyncPgConnection, group: &Group) -> std::result::Resu
     let memory = (bytes / 1024).clamp(MEMORY.0, MEMORY.1);
     let create = format!(
         "CREATE INDEX CONCURRENTLY {index} ON chunks USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops)
-         WITH (m = 32, ef_construction = 200) WHERE tenant_id = '{}' AND model = {}",
+         WITH (m = 48, ef_construction = 200) WHERE tenant_id = '{}' AND model = {}",
         tenant_id.uuid(),
         quoted(model),
     );

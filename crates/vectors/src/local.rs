@@ -17,7 +17,7 @@ use candle_transformers::models::bert::{BertModel, Config};
 use futures_util::future::BoxFuture;
 use patchbay_domain::knowledge::Embedding;
 use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
 };
 use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
@@ -129,8 +129,11 @@ fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, is_patient: boo
             if is_patient {
                 // A lower priority would not do: the thread would still keep others waiting for the rest of its turn.
                 let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-                let lowest = ThreadPriority::Crossplatform(ThreadPriorityValue::MIN);
-                let _ = set_thread_priority_and_policy(thread_native_id(), lowest, policy);
+                let set =
+                    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+                if let Err(error) = set {
+                    tracing::warn!(%error, "the model's threads have the priority of all others");
+                }
             }
         })
         .build();

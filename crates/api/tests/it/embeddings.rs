@@ -148,8 +148,8 @@ async fn files_of_an_old_model_are_listed_and_seen_again_after_an_ingest() {
         let files = page["data"].as_array().unwrap().iter();
         files.map(|file| file["id"].clone()).collect::<Vec<_>>()
     };
-    let question = json!({ "query": "workshop", "mode": "semantic" });
-    let candidates = async || {
+    let candidates = async |mode: &str| {
+        let question = json!({ "query": "workshop", "mode": mode });
         let found = admin
             .post(&fixture.at("search"), &question)
             .await
@@ -163,7 +163,9 @@ async fn files_of_an_old_model_are_listed_and_seen_again_after_an_ingest() {
         (listed("outdated").await, listed("current").await),
         (vec![file["id"].clone()], vec![])
     );
-    assert_eq!(candidates().await, (json!(0), 0));
+    assert_eq!(candidates("semantic").await, (json!(0), 0));
+    let by_words = candidates("hybrid").await;
+    assert_eq!(by_words, (json!(1), 1), "words are those of any model");
     admin
         .act(&fixture.at(&format!("files/{}/ingest", id(&file))))
         .await
@@ -173,5 +175,5 @@ async fn files_of_an_old_model_are_listed_and_seen_again_after_an_ingest() {
     })
     .await;
     assert_eq!(listed("outdated").await, Vec::<Value>::new());
-    assert_eq!(candidates().await, (json!(1), 1));
+    assert_eq!(candidates("semantic").await, (json!(1), 1));
 }

@@ -24,11 +24,11 @@ fn scope() -> String {
     )
 }
 
-/// How many chunks they have; of the model, where meaning is compared.
+/// How many chunks they have; only those of the model, where nothing but meaning is compared.
 fn total(mode: SearchMode) -> String {
     let model = match mode {
-        SearchMode::Keyword => "true",
-        SearchMode::Semantic | SearchMode::Hybrid => "i.model = $5",
+        SearchMode::Semantic => "i.model = $5",
+        SearchMode::Keyword | SearchMode::Hybrid => "true",
     };
     format!(
         "total AS (
