@@ -150,7 +150,7 @@ pub fn csv(text: &str) -> Result<Vec<Part>, Failure> {
         .strip_prefix("sep=")
         .and_then(|rest| rest.split_once('\n'))
     {
-        Some((said, rest)) if said.trim().len() == 1 => (said.as_bytes()[0], rest),
+        Some((said, rest)) if said.trim().len() == 1 => (said.trim().as_bytes()[0], rest),
         _ => (delimiter(text), text),
     };
     let mut reader = csv::ReaderBuilder::new()

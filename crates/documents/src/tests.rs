@@ -90,7 +90,7 @@ fn tables_are_read_by_their_columns_whatever_stands_above() {
         text("a.csv", table.as_bytes()),
         "Report of 2026\nName: Bread; Price: 3,20; Place: North\n"
     );
-    let said = b"sep=|\nName|Price\nBread, white|3";
+    let said = b"sep= |\nName|Price\nBread, white|3";
     assert_eq!(text("a.csv", said), "Name: Bread, white; Price: 3\n");
     assert_eq!(text("a.csv", b"one\ntwo\n"), "one\ntwo\n");
 }
