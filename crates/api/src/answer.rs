@@ -1,9 +1,9 @@
 //! What handlers answer: each type sets its status and headers and describes itself.
 
 use actix_web::{
-    HttpRequest, HttpResponse, Responder,
-    body::BoxBody,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header},
+    web,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    app::App,
     error::{ApiError, Result},
     extract::List,
     openapi::{Describe, Operation, component_name},
@@ -164,6 +165,33 @@ impl<T: Resource> Answer for Settled<T> {
     }
 }
 
+/// What a handler answers becomes a response.
+pub trait Respond {
+    /// The response to this request.
+    fn respond(self, request: &HttpRequest) -> impl Future<Output = HttpResponse>;
+}
+
+impl<T: Serialize + Send + 'static> Respond for Page<T> {
+    /// A page may be large: it is written away from the threads that serve requests.
+    async fn respond(self, request: &HttpRequest) -> HttpResponse {
+        let Some(app) = request.app_data::<web::Data<App>>() else {
+            return HttpResponse::from_error(ApiError::internal("no state"));
+        };
+        let tenant = request.match_info().get("tenant_id");
+        let tenant = tenant.and_then(|tenant| tenant.parse().ok());
+        let written = app
+            .compute
+            .run(tenant, move |_| serde_json::to_string(&self))
+            .await;
+        match written.and_then(|json| json.map_err(ApiError::internal)) {
+            Ok(json) => HttpResponse::Ok()
+                .content_type(header::ContentType::json())
+                .body(json),
+            Err(error) => HttpResponse::from_error(error),
+        }
+    }
+}
+
 /// The response to an answer.
 pub fn respond(answer: &impl Answer) -> HttpResponse {
     match answer.parts() {
@@ -172,38 +200,27 @@ pub fn respond(answer: &impl Answer) -> HttpResponse {
     }
 }
 
-impl<T: Resource> Responder for Entity<T> {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl<T: Resource> Respond for Entity<T> {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         respond(&self)
     }
 }
 
-impl<T: Resource> Responder for Created<T> {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl<T: Resource> Respond for Created<T> {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         respond(&self)
     }
 }
 
-impl<T: Resource> Responder for Settled<T> {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl<T: Resource> Respond for Settled<T> {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         respond(&self)
     }
 }
 
-impl Responder for Deleted {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl Respond for Deleted {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         HttpResponse::NoContent().finish()
-    }
-}
-
-impl<T: Serialize> Responder for Page<T> {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        HttpResponse::Ok().json(self)
     }
 }
 

@@ -14,7 +14,7 @@ use patchbay_storage::Store;
 use patchbay_vectors::Embedder;
 use tokio::sync::Notify;
 
-use crate::{keyring::KeyRing, rates::RateLimits, settings::Settings};
+use crate::{compute::Compute, keyring::KeyRing, rates::RateLimits, settings::Settings};
 
 /// The service's state. Shared behind an `Arc`.
 pub struct App {
@@ -40,6 +40,8 @@ pub struct App {
     pub embedder: Option<Arc<dyn Embedder>>,
     /// Rate limits of this process.
     pub rates: RateLimits,
+    /// Work that keeps a processor busy.
+    pub compute: Compute,
     /// Told when a job may be due.
     pub job_due: Notify,
     /// Told when an ingest may be due.
@@ -109,6 +111,7 @@ impl App {
             db,
             livekit,
             clock,
+            compute: Compute::new(),
             job_due: Notify::new(),
             ingest_due: Notify::new(),
             event_stored: Notify::new(),

@@ -1,13 +1,13 @@
 //! What a change leaves in the audit trail. Personal fields are named as changed; their values are
 //! never stored there.
 
-use patchbay_domain::Clock;
+use patchbay_domain::{Clock, RawJson};
 use patchbay_persistence::{TenantTx, audit};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    error::Result,
+    error::{ApiError, Result},
     extract::{Actor, RequestMeta},
 };
 
@@ -123,8 +123,8 @@ pub async fn record(
         action,
         resource_kind: resource_kind.to_owned(),
         resource_id,
-        before,
-        after,
+        before: kept(before)?,
+        after: kept(after)?,
         changed,
         request_id: request.map(|r| r.id.clone()).unwrap_or_default(),
         address: request.and_then(|r| r.address).map(|a| a.to_string()),
@@ -146,6 +146,11 @@ fn changed_fields(before: Option<&Value>, after: Option<&Value>) -> Vec<String> 
     names.dedup();
     names.retain(|name| before.get(name) != after.get(name));
     names
+}
+
+fn kept(value: Option<Value>) -> Result<Option<RawJson>> {
+    let text = value.map(|value| RawJson::of(&value)).transpose();
+    text.map_err(ApiError::internal)
 }
 
 fn redact(value: &mut Option<Value>) {

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod app;
 pub mod audit;
 pub mod background;
+pub mod compute;
 pub mod envelope;
 pub mod error;
 pub mod extract;

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody};
+use actix_web::{HttpRequest, HttpResponse};
 use patchbay_domain::TenantId;
 use patchbay_persistence::{
     TenantTx,
@@ -18,7 +18,7 @@ use patchbay_persistence::{
 use serde_json::Value;
 
 use crate::{
-    answer::{Answer, Parts, Resource, respond},
+    answer::{Answer, Parts, Resource, Respond, respond},
     audit::Change,
     error::{ApiError, Code, Result},
     extract::{Caller, IdempotencyKey},
@@ -41,9 +41,8 @@ pub enum Once<R> {
     Replayed(Parts),
 }
 
-impl<R: Answer> Responder for Once<R> {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl<R: Answer> Respond for Once<R> {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         match self {
             Self::Fresh(answer) => respond(&answer),
             Self::Replayed(parts) => {

@@ -1,11 +1,10 @@
 //! Prompts, tools and runtime configs are one mechanism: an artifact with immutable versions.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    Invalid, configuration::digest_of, prompt::PromptSpec, runtime::RuntimeSpec, tool::ToolSpec,
+    Invalid, RawJson, configuration::seal, prompt::PromptSpec, runtime::RuntimeSpec, tool::ToolSpec,
 };
 
 /// What an artifact is.
@@ -32,19 +31,16 @@ impl ArtifactKind {
 }
 
 /// The content of a version, told apart by its kind.
-pub trait Spec: Serialize + serde::de::DeserializeOwned {
+pub trait Spec: Serialize + serde::de::DeserializeOwned + Send + 'static {
     /// The kind of artifact that holds such specs.
     const KIND: ArtifactKind;
 
     /// Checks what the types of the fields cannot: violations point into the spec.
     fn check(&self) -> Result<(), Vec<crate::Violation>>;
 
-    /// The spec as JSON together with the digest of its canonical form.
-    fn seal(&self) -> Result<(Value, String), Invalid> {
-        let value = serde_json::to_value(self)
-            .map_err(|error| Invalid::new("not_json", error.to_string()))?;
-        let digest = digest_of(&value)?;
-        Ok((value, digest))
+    /// The spec as canonical JSON and its digest.
+    fn seal(&self) -> Result<(RawJson, String), Invalid> {
+        seal(self)
     }
 }
 

@@ -1,13 +1,12 @@
 //! What exactly ran: the pinned specs, resolved, under one digest.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::{
-    Invalid, api_key::hex, knowledge::KnowledgeSettings, prompt::PromptSpec, runtime::RuntimeSpec,
-    tool::ToolSpec,
+    Invalid, RawJson, api_key::hex, knowledge::KnowledgeSettings, prompt::PromptSpec,
+    runtime::RuntimeSpec, tool::ToolSpec,
 };
 
 /// The schema number of [`Configuration`]; a change of its shape gets the next one. 1 had no tools, 2 no
@@ -45,20 +44,23 @@ impl Configuration {
         tools.find(|tool| &*tool.function_name == function_name)
     }
 
-    /// The document as JSON and its digest.
-    pub fn seal(&self) -> Result<(Value, String), Invalid> {
-        let value = serde_json::to_value(self)
-            .map_err(|error| Invalid::new("not_json", error.to_string()))?;
-        let digest = digest_of(&value)?;
-        Ok((value, digest))
+    /// The document as canonical JSON and its digest.
+    pub fn seal(&self) -> Result<(RawJson, String), Invalid> {
+        seal(self)
     }
 }
 
-/// SHA-256 of the canonical JSON (RFC 8785), in lowercase hexadecimal.
-pub fn digest_of(value: &Value) -> Result<String, Invalid> {
-    let canonical = serde_json_canonicalizer::to_vec(value)
+/// Canonical JSON (RFC 8785) of a value, and its SHA-256 in lowercase hexadecimal.
+pub(crate) fn seal(value: &impl Serialize) -> Result<(RawJson, String), Invalid> {
+    let canonical = serde_json_canonicalizer::to_string(value)
         .map_err(|error| Invalid::new("not_json", error.to_string()))?;
-    Ok(hex(&Sha256::digest(canonical)))
+    let digest = hex(&Sha256::digest(&canonical));
+    Ok((RawJson::from_text(canonical), digest))
+}
+
+/// SHA-256 of the canonical JSON (RFC 8785), in lowercase hexadecimal.
+pub fn digest_of(value: &impl Serialize) -> Result<String, Invalid> {
+    seal(value).map(|(_, digest)| digest)
 }
 
 #[cfg(test)]

@@ -18,10 +18,12 @@ pub mod limits;
 pub mod metadata;
 pub mod phone;
 pub mod prompt;
+pub mod raw_json;
 pub mod runtime;
 pub mod scope;
 pub mod session;
 pub mod sip;
+pub mod template;
 pub mod text;
 pub mod tool;
 
@@ -34,4 +36,5 @@ pub use id::{
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;
 pub use phone::PhoneNumber;
+pub use raw_json::RawJson;
 pub use scope::Scope;

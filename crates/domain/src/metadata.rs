@@ -11,27 +11,40 @@ use utoipa::{
     },
 };
 
-use crate::Invalid;
+use crate::{Invalid, RawJson};
 
 /// Most bytes that metadata may take as JSON.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// A JSON object of at most [`MAX_BYTES`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// A JSON object of at most [`MAX_BYTES`], kept as text.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(
+    feature = "diesel",
+    derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)
+)]
+#[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Jsonb))]
 #[serde(transparent)]
-pub struct Metadata(Map<String, Value>);
+pub struct Metadata(RawJson);
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self(RawJson::empty_object())
+    }
+}
 
 impl Metadata {
     /// The metadata, unless it is too large.
     pub fn new(map: Map<String, Value>) -> Result<Self, Invalid> {
-        let bytes = serde_json::to_vec(&map).map_or(usize::MAX, |json| json.len());
-        if bytes > MAX_BYTES {
-            return Err(Invalid::new(
-                "too_large",
-                format!("at most {MAX_BYTES} bytes of JSON are allowed, not {bytes}"),
-            ));
+        let text = RawJson::of(&map);
+        let text = text.map_err(|error| Invalid::new("not_json", error.to_string()))?;
+        if text.len() > MAX_BYTES {
+            let message = format!(
+                "at most {MAX_BYTES} bytes of JSON are allowed, not {}",
+                text.len()
+            );
+            return Err(Invalid::new("too_large", message));
         }
-        Ok(Self(map))
+        Ok(Self(text))
     }
 
     /// With a merge patch (RFC 7396) applied; `None` clears it.
@@ -39,14 +52,15 @@ impl Metadata {
         let Some(patch) = patch else {
             return Ok(Self::default());
         };
-        let mut merged = Value::Object(self.0.clone());
-        merge(&mut merged, &Value::Object(patch.0));
+        let mut merged = self.value()?;
+        merge(&mut merged, &patch.value()?);
         merged.try_into()
     }
 
     /// The same as a JSON value.
-    pub fn into_value(self) -> Value {
-        Value::Object(self.0)
+    pub fn value(&self) -> Result<Value, Invalid> {
+        let value = self.0.read();
+        value.map_err(|error| Invalid::new("not_json", error.to_string()))
     }
 }
 
@@ -86,6 +100,30 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
+#[cfg(feature = "diesel")]
+mod columns {
+    use diesel::{
+        deserialize::{self, FromSql},
+        pg::{Pg, PgValue},
+        serialize::{self, Output, ToSql},
+        sql_types::Jsonb,
+    };
+
+    use super::{Metadata, RawJson};
+
+    impl FromSql<Jsonb, Pg> for Metadata {
+        fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+            RawJson::from_sql(value).map(Self)
+        }
+    }
+
+    impl ToSql<Jsonb, Pg> for Metadata {
+        fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+            <RawJson as ToSql<Jsonb, Pg>>::to_sql(&self.0, out)
+        }
+    }
+}
+
 impl ComposeSchema for Metadata {
     fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
         ObjectBuilder::new()
@@ -108,7 +146,10 @@ mod tests {
         let before = metadata(json!({"a": 1, "b": {"c": 2, "d": 3}}));
         let patch = metadata(json!({"a": null, "b": {"c": {"e": null, "f": 4}}}));
         let after = before.merged(Some(patch)).unwrap();
-        assert_eq!(after, metadata(json!({"b": {"c": {"f": 4}, "d": 3}})));
-        assert_eq!(before.merged(None).unwrap(), Metadata::default());
+        assert_eq!(
+            after.value().unwrap(),
+            json!({"b": {"c": {"f": 4}, "d": 3}})
+        );
+        assert_eq!(before.merged(None).unwrap().value().unwrap(), json!({}));
     }
 }

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{AgentId, BindingId, Metadata, TenantId};
-use serde_json::Value;
 
 use crate::{
     Result, TenantTx, Window,
@@ -21,7 +20,6 @@ pub struct Agent {
     pub name: String,
     pub description: String,
     pub worker_name: String,
-    #[diesel(deserialize_as = Value)]
     pub metadata: Metadata,
     pub active_binding_id: Option<BindingId>,
     pub last_binding: i32,
@@ -39,7 +37,7 @@ pub async fn insert(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
             agents::name.eq(&agent.name),
             agents::description.eq(&agent.description),
             agents::worker_name.eq(&agent.worker_name),
-            agents::metadata.eq(agent.metadata.clone().into_value()),
+            agents::metadata.eq(&agent.metadata),
             agents::active_binding_id.eq(agent.active_binding_id),
             agents::revision.eq(agent.revision),
             agents::created_at.eq(agent.created_at),
@@ -104,7 +102,7 @@ pub async fn update(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
             agents::name.eq(&agent.name),
             agents::description.eq(&agent.description),
             agents::worker_name.eq(&agent.worker_name),
-            agents::metadata.eq(agent.metadata.clone().into_value()),
+            agents::metadata.eq(&agent.metadata),
             agents::active_binding_id.eq(agent.active_binding_id),
             agents::last_binding.eq(agent.last_binding),
             agents::revision.eq(agent.revision),

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{ArtifactId, BindingId, TenantId, VersionId, artifact::ArtifactKind};
-use serde_json::Value;
+use patchbay_domain::{
+    ArtifactId, BindingId, RawJson, TenantId, VersionId, artifact::ArtifactKind,
+};
 
 use crate::{
     Result, TenantTx, Window,
@@ -35,7 +36,7 @@ pub struct Version {
     pub id: VersionId,
     pub artifact_id: ArtifactId,
     pub number: i32,
-    pub spec: Value,
+    pub spec: RawJson,
     pub note: String,
     pub digest: String,
     pub author: String,

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{AuditEventId, TenantId};
-use serde_json::Value;
+use patchbay_domain::{AuditEventId, RawJson, TenantId};
 
 use crate::{Result, TenantTx, Window, schema::audit_events};
 
@@ -21,8 +20,8 @@ pub struct AuditEvent {
     pub action: String,
     pub resource_kind: String,
     pub resource_id: String,
-    pub before: Option<Value>,
-    pub after: Option<Value>,
+    pub before: Option<RawJson>,
+    pub after: Option<RawJson>,
     pub changed: Vec<String>,
     pub request_id: String,
     pub address: Option<String>,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{ActivationId, AgentId, BindingId, TenantId, VersionId};
+use patchbay_domain::{ActivationId, AgentId, BindingId, RawJson, TenantId, VersionId};
 use serde_json::Value;
 
 use crate::{
@@ -121,9 +121,9 @@ pub async fn delete(tx: &mut TenantTx, id: BindingId) -> Result<()> {
 /// The specs that a binding names.
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Specs {
-    pub prompt: Value,
-    pub runtime: Value,
-    pub tools: Vec<Value>,
+    pub prompt: RawJson,
+    pub runtime: RawJson,
+    pub tools: Vec<RawJson>,
 }
 
 /// The specs that a binding names, its tools included.
@@ -135,11 +135,11 @@ pub async fn specs(tx: &mut TenantTx, binding: &Binding) -> Result<Option<Specs>
     let named = artifact_versions::id
         .eq_any([binding.prompt_version_id, binding.runtime_config_version_id])
         .or(artifact_versions::id.eq_any(tools));
-    let mut versions: HashMap<VersionId, Value> = artifact_versions::table
+    let mut versions: HashMap<VersionId, RawJson> = artifact_versions::table
         .filter(artifact_versions::tenant_id.eq(tx.tenant()))
         .filter(named)
         .select((artifact_versions::id, artifact_versions::spec))
-        .load::<(VersionId, Value)>(tx)
+        .load::<(VersionId, RawJson)>(tx)
         .await?
         .into_iter()
         .collect();

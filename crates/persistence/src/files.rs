@@ -28,7 +28,6 @@ pub struct File {
     pub media_type: String,
     pub size: i64,
     pub sha256: Vec<u8>,
-    #[diesel(deserialize_as = Value)]
     pub metadata: Metadata,
     pub last_generation: i32,
     pub searchable_generation: Option<i32>,
@@ -49,7 +48,7 @@ pub async fn insert(tx: &mut TenantTx, file: &File) -> Result<()> {
             files::sha256.eq(&file.sha256),
             files::created_at.eq(file.created_at),
             files::name.eq(&file.name),
-            files::metadata.eq(file.metadata.clone().into_value()),
+            files::metadata.eq(&file.metadata),
             files::last_generation.eq(file.last_generation),
             files::searchable_generation.eq(file.searchable_generation),
             files::revision.eq(file.revision),
@@ -65,7 +64,7 @@ pub async fn update(tx: &mut TenantTx, file: &File) -> Result<()> {
     diesel::update(files::table.find((tx.tenant(), file.id)))
         .set((
             files::name.eq(&file.name),
-            files::metadata.eq(file.metadata.clone().into_value()),
+            files::metadata.eq(&file.metadata),
             files::last_generation.eq(file.last_generation),
             files::searchable_generation.eq(file.searchable_generation),
             files::revision.eq(file.revision),

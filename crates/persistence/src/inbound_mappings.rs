@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{AgentId, MappingId, TenantId};
+use patchbay_domain::{AgentId, MappingId, RawJson, TenantId};
 use serde_json::Value;
 
 use crate::{
@@ -24,7 +24,7 @@ pub struct Mapping {
     pub agent_id: AgentId,
     pub closed_agent_id: Option<AgentId>,
     pub worker_name: String,
-    pub variables: Value,
+    pub variables: RawJson,
     pub allowed_addresses: Vec<String>,
     pub username: Option<String>,
     pub enabled: bool,

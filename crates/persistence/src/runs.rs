@@ -4,10 +4,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    AgentId, AgentRunId, Invalid, SessionId, TenantId,
+    AgentId, AgentRunId, Invalid, RawJson, SessionId, TenantId,
     session::{RunState, SessionState},
 };
-use serde_json::Value;
 
 use crate::{
     Error, Result, TenantTx, Window,
@@ -83,8 +82,8 @@ pub async fn with_configuration(
     tx: &mut TenantTx,
     session: SessionId,
     id: AgentRunId,
-) -> Result<Option<(SessionState, Value)>> {
-    let found: Option<(String, Value)> = agent_runs::table
+) -> Result<Option<(SessionState, RawJson)>> {
+    let found: Option<(String, RawJson)> = agent_runs::table
         .inner_join(
             sessions::table.on(sessions::tenant_id
                 .eq(agent_runs::tenant_id)

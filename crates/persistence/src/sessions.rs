@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{AgentId, BindingId, Metadata, SessionId, TenantId, session::SessionState};
-use serde_json::Value;
+use patchbay_domain::{
+    AgentId, BindingId, Metadata, RawJson, SessionId, TenantId, session::SessionState,
+};
 
 use crate::{
     Result, TenantTx, Window,
@@ -29,8 +30,7 @@ pub struct Session {
     pub last_error: Option<String>,
     pub room_name: String,
     pub room_sid: Option<String>,
-    pub variables: Value,
-    #[diesel(deserialize_as = Value)]
+    pub variables: RawJson,
     pub metadata: Metadata,
     pub rendered_prompt: String,
     pub rendered_greeting: Option<String>,
@@ -64,7 +64,7 @@ pub struct Filter {
 pub struct StoredConfiguration {
     pub tenant_id: TenantId,
     pub digest: String,
-    pub document: Value,
+    pub document: RawJson,
     pub created_at: DateTime<Utc>,
 }
 
@@ -107,7 +107,7 @@ pub async fn insert(tx: &mut TenantTx, session: &Session) -> Result<()> {
             sessions::state.eq(session.state.as_str()),
             sessions::room_name.eq(&session.room_name),
             sessions::variables.eq(&session.variables),
-            sessions::metadata.eq(session.metadata.clone().into_value()),
+            sessions::metadata.eq(&session.metadata),
             sessions::rendered_prompt.eq(&session.rendered_prompt),
             sessions::rendered_greeting.eq(&session.rendered_greeting),
             sessions::max_duration_seconds.eq(session.max_duration_seconds),

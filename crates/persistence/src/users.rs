@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{TenantId, UserId};
-use serde_json::Value;
+use patchbay_domain::{Metadata, TenantId, UserId};
 
 use crate::{
     Result, TenantTx, Window,
@@ -25,7 +24,7 @@ pub struct User {
     pub display_name: String,
     pub role: Option<String>,
     pub external_id: Option<String>,
-    pub metadata: Value,
+    pub metadata: Metadata,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

@@ -22,6 +22,7 @@ use utoipa::{
 use super::{BodyDigest, IDEMPOTENCY_KEY};
 use crate::{
     app::App,
+    compute,
     error::{ApiError, Code, Result},
     openapi::{Describe, Operation},
 };
@@ -77,7 +78,7 @@ impl<T: ToSchema + ComposeSchema> ToSchema for Patch<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest for Json<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest for Json<T> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
@@ -86,13 +87,12 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             let body = read(&request, payload).await?;
-            note_digest(&request, &body);
-            parse(&request, &body).map(Self)
+            accept(&request, body).await.map(Self)
         })
     }
 }
 
-impl<T: DeserializeOwned + Default> FromRequest for OptionalJson<T> {
+impl<T: DeserializeOwned + Default + Send + 'static> FromRequest for OptionalJson<T> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
@@ -101,19 +101,53 @@ impl<T: DeserializeOwned + Default> FromRequest for OptionalJson<T> {
         let payload = payload.take();
         Box::pin(async move {
             let body = read(&request, payload).await?;
-            note_digest(&request, &body);
             if body.is_empty() {
+                note_digest(&request, wants_digest(&request).then(|| digest(&body)));
                 return Ok(Self(T::default()));
             }
-            parse(&request, &body).map(Self)
+            accept(&request, body).await.map(Self)
         })
     }
 }
 
-/// Leaves the digest for [`super::IdempotencyKey`], where it is wanted.
-fn note_digest(request: &HttpRequest, body: &[u8]) {
-    if request.headers().contains_key(IDEMPOTENCY_KEY) {
-        let digest = BodyDigest(Sha256::digest(body).into());
+/// Reads a body, a large one away from the threads that serve requests, and leaves its digest.
+async fn accept<T: DeserializeOwned + Send + 'static>(
+    request: &HttpRequest,
+    body: BytesMut,
+) -> Result<T> {
+    check_media(request)?;
+    if body.len() <= compute::SMALL {
+        note_digest(request, wants_digest(request).then(|| digest(&body)));
+        return parse(&body);
+    }
+    let app = request.app_data::<web::Data<App>>();
+    let app = app.ok_or_else(|| ApiError::internal("no state"))?;
+    let tenant = request.match_info().get("tenant_id");
+    let tenant = tenant.and_then(|tenant| tenant.parse().ok());
+    let wants_digest = wants_digest(request);
+    let (parsed, digest) = app
+        .compute
+        .run(tenant, move |_| {
+            let digest = wants_digest.then(|| digest(&body));
+            (parse(&body), digest)
+        })
+        .await?;
+    note_digest(request, digest);
+    parsed
+}
+
+/// Whether [`super::IdempotencyKey`] will ask for the body's digest.
+fn wants_digest(request: &HttpRequest) -> bool {
+    request.headers().contains_key(IDEMPOTENCY_KEY)
+}
+
+fn digest(body: &[u8]) -> BodyDigest {
+    BodyDigest(Sha256::digest(body).into())
+}
+
+/// Leaves the digest for [`super::IdempotencyKey`].
+fn note_digest(request: &HttpRequest, digest: Option<BodyDigest>) {
+    if let Some(digest) = digest {
         request.extensions_mut().insert(digest);
     }
 }
@@ -153,7 +187,7 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
         })
 }
 
-fn parse<T: DeserializeOwned>(request: &HttpRequest, body: &[u8]) -> Result<T> {
+fn check_media(request: &HttpRequest) -> Result<()> {
     let media = request
         .headers()
         .get(CONTENT_TYPE)
@@ -161,15 +195,16 @@ fn parse<T: DeserializeOwned>(request: &HttpRequest, body: &[u8]) -> Result<T> {
         .map(|value| value.split(';').next().unwrap_or_default().trim());
     let is_patch = request.method() == actix_web::http::Method::PATCH;
     match media {
-        Some(media) if media.eq_ignore_ascii_case(JSON) => {}
-        Some(media) if is_patch && media.eq_ignore_ascii_case(MERGE_PATCH) => {}
-        _ => {
-            return Err(ApiError::new(
-                Code::UnsupportedMediaType,
-                "Send the header `Content-Type: application/json`.",
-            ));
-        }
+        Some(media) if media.eq_ignore_ascii_case(JSON) => Ok(()),
+        Some(media) if is_patch && media.eq_ignore_ascii_case(MERGE_PATCH) => Ok(()),
+        _ => Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            "Send the header `Content-Type: application/json`.",
+        )),
     }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::new(Code::InvalidJson, format!("{error}.")))?;
     if !value.is_object() {

@@ -240,8 +240,7 @@ async fn begin(
     caller: &Caller,
 ) -> Result<Record> {
     let (_, lines) = calls::limits(app, tx).await?;
-    let variables: Variables =
-        serde_json::from_value(mapping.variables.clone()).map_err(ApiError::internal)?;
+    let variables: Variables = mapping.variables.read().map_err(ApiError::internal)?;
     let new = NewSession {
         agent_id: answering.agent_id,
         binding_id: None,

@@ -9,6 +9,7 @@ pub mod extraction;
 pub mod files;
 pub mod inbound;
 pub mod ingest;
+pub mod masking;
 pub mod objects;
 pub mod purge;
 pub mod recipe;

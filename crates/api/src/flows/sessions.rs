@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use patchbay_domain::{
-    AgentId, BindingId, Metadata, SessionId, TenantId,
+    AgentId, BindingId, Metadata, RawJson, SessionId, TenantId,
     configuration::{Configuration, SCHEMA},
-    prompt::{PromptSpec, Rendered, Variables},
-    runtime::RuntimeSpec,
+    prompt::{Rendered, Variables},
     session::{RunState, SessionState, reason},
+    template::Budget,
     tool::ToolSpec,
 };
 use patchbay_persistence::{
@@ -98,21 +98,20 @@ pub async fn pin(
         let detail = "Activate a binding of the agent, or name one.";
         ApiError::new(Code::NoActiveBinding, detail)
     })?;
-    let (configuration, rendered) = resolve(tx, &agent, binding_id, variables).await?;
-    let (document, digest) = configuration.seal()?;
+    let resolved = resolve(app, tx, &agent, binding_id, variables).await?;
     let stored = StoredConfiguration {
         tenant_id: tx.tenant(),
-        digest: digest.clone(),
-        document,
+        digest: resolved.digest.clone(),
+        document: resolved.document,
         created_at: app.clock.now(),
     };
     sessions::store_configuration(tx, &stored).await?;
     Ok(Pinned {
         agent,
         binding_id,
-        digest,
-        max_duration_seconds: configuration.runtime.limits.max_duration_seconds,
-        rendered,
+        digest: resolved.digest,
+        max_duration_seconds: resolved.max_duration_seconds,
+        rendered: resolved.rendered,
     })
 }
 
@@ -140,7 +139,7 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
         last_error: None,
         room_name,
         room_sid,
-        variables: serde_json::to_value(&new.variables).map_err(ApiError::internal)?,
+        variables: RawJson::of(&new.variables).map_err(ApiError::internal)?,
         metadata: new.metadata,
         rendered_prompt: pinned.rendered.prompt,
         rendered_greeting: pinned.rendered.greeting,
@@ -168,36 +167,75 @@ pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Ses
     Ok(session)
 }
 
+/// A configuration, sealed, and its prompt rendered.
+struct Resolved {
+    document: RawJson,
+    digest: String,
+    max_duration_seconds: u32,
+    rendered: Rendered,
+}
+
 async fn resolve(
+    app: &App,
     tx: &mut TenantTx,
     agent: &agents::Agent,
     binding_id: BindingId,
     variables: &Variables,
-) -> Result<(Configuration, Rendered)> {
+) -> Result<Resolved> {
     let binding = bindings::find(tx, agent.id, binding_id).await?;
     let binding = binding.ok_or_else(ApiError::not_found)?;
     let specs = bindings::specs(tx, &binding).await?;
     let specs = specs.ok_or_else(|| ApiError::internal("a binding without its versions"))?;
-    let prompt: PromptSpec = serde_json::from_value(specs.prompt).map_err(ApiError::internal)?;
-    let runtime: RuntimeSpec = serde_json::from_value(specs.runtime).map_err(ApiError::internal)?;
-    let tools = specs.tools.into_iter().map(serde_json::from_value);
-    let mut tools: Vec<ToolSpec> = tools
-        .collect::<std::result::Result<_, _>>()
-        .map_err(ApiError::internal)?;
-    tools.sort_by(|a, b| a.function_name.cmp(&b.function_name));
-    let knowledge = binding.knowledge.map(serde_json::from_value).transpose();
-    let knowledge = knowledge.map_err(ApiError::internal)?;
-    let rendered = prompt.render(variables);
-    let rendered = rendered.map_err(|found| ApiError::invalid_within("/variables", found))?;
-    let configuration = Configuration {
+    let (worker_name, variables) = (agent.worker_name.clone(), variables.clone());
+    let work = move |deadline| {
+        let configuration = configuration(worker_name, specs, binding.knowledge)?;
+        let rendered = configuration
+            .prompt
+            .render(&variables, Budget::until(Some(deadline)));
+        let rendered = rendered.map_err(|found| ApiError::invalid_within("/variables", found))?;
+        let (document, digest) = configuration.seal()?;
+        Ok(Resolved {
+            document,
+            digest,
+            max_duration_seconds: configuration.runtime.limits.max_duration_seconds,
+            rendered,
+        })
+    };
+    app.compute.run(Some(tx.tenant()), work).await?
+}
+
+fn configuration(
+    worker_name: String,
+    specs: bindings::Specs,
+    knowledge: Option<serde_json::Value>,
+) -> Result<Configuration> {
+    let read = || -> serde_json::Result<_> {
+        let (prompt, runtime) = (specs.prompt.read()?, specs.runtime.read()?);
+        let tools = specs.tools.iter().map(RawJson::read);
+        let mut tools: Vec<ToolSpec> = tools.collect::<serde_json::Result<_>>()?;
+        tools.sort_by(|a, b| a.function_name.cmp(&b.function_name));
+        let knowledge = knowledge.map(serde_json::from_value).transpose()?;
+        Ok((prompt, runtime, tools, knowledge))
+    };
+    let (prompt, runtime, tools, knowledge) = read().map_err(ApiError::internal)?;
+    Ok(Configuration {
         schema: SCHEMA,
-        worker_name: agent.worker_name.clone(),
+        worker_name,
         prompt,
         runtime,
         tools,
         knowledge,
-    };
-    Ok((configuration, rendered))
+    })
+}
+
+/// A configuration that was stored, read away from the threads that serve requests.
+pub async fn read_configuration(
+    app: &App,
+    tenant: TenantId,
+    document: RawJson,
+) -> Result<Configuration> {
+    let read = move |_| document.read().map_err(ApiError::internal);
+    app.compute.run(Some(tenant), read).await?
 }
 
 /// Asks for the start: `created → starting`, the first run, the call it was made for, and the job. A second start finds it

@@ -1,29 +1,40 @@
 //! Calling tools on a worker's behalf, so that secrets never leave this process.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use patchbay_domain::{
-    Invalid, Violation,
-    tool::{CallIds, HttpCall, HttpRequest, Kind, McpCall, ToolSpec, Values},
+    Invalid, TenantId, Violation,
+    template::Budget,
+    tool::{CallIds, HttpRequest, Kind, ToolSpec, Values},
 };
 use patchbay_outbound::{Answer, Error, McpAnswer, Request};
 use patchbay_persistence::{TenantTx, secrets};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::masking::Secrets;
 use crate::{app::App, error::Result, keyring::Sealed, timeline::CallStatus};
-
-/// What stands where an answer has told a secret.
-const HIDDEN: &str = "[secret]";
 
 /// A call with everything that it takes.
 pub struct Prepared {
+    tenant: TenantId,
+    call: Arc<Call>,
+    secrets: std::result::Result<BTreeMap<String, String>, Invalid>,
+}
+
+/// What is called, and with what.
+struct Call {
     spec: ToolSpec,
     arguments: Value,
     ids: CallIds,
-    secrets: std::result::Result<BTreeMap<String, String>, Invalid>,
+}
+
+/// A request, ready to be sent.
+enum Ready {
+    Http(Request),
+    Mcp(patchbay_outbound::McpCall),
 }
 
 /// How a call went.
@@ -91,32 +102,28 @@ impl Prepared {
             Ok(sealed) => Ok(open(app, sealed)?),
             Err(fault) => Err(Invalid::new(&fault.code, fault.message)),
         };
-        Ok(Self {
+        let call = Call {
             spec,
             arguments,
             ids,
+        };
+        Ok(Self {
+            tenant: tx.tenant(),
+            call: Arc::new(call),
             secrets,
         })
     }
 
     /// Most time that the call may take.
     pub fn timeout(&self) -> Duration {
-        let seconds = match self.spec.kind() {
-            Ok(Kind::Http(call)) => call.timeout_seconds,
-            Ok(Kind::Mcp(call)) => call.timeout_seconds,
-            Ok(Kind::Client(_)) | Err(_) => 0,
-        };
-        Duration::from_secs(seconds.into())
+        self.call.timeout()
     }
 
     /// Makes the call.
     pub async fn carry_out(&self, app: &App) -> Outcome {
         let started = Instant::now();
         let attempt = match &self.secrets {
-            Ok(secrets) => {
-                let attempt = self.attempt(app, secrets).await;
-                attempt.map_err(|error| hidden(error, secrets))
-            }
+            Ok(secrets) => self.attempt(app, secrets.clone()).await,
             Err(error) => Err(error.clone()),
         };
         let mut outcome = attempt.unwrap_or_else(Outcome::failed);
@@ -127,24 +134,76 @@ impl Prepared {
     async fn attempt(
         &self,
         app: &App,
-        secrets: &BTreeMap<String, String>,
+        secrets: BTreeMap<String, String>,
     ) -> std::result::Result<Outcome, Invalid> {
+        let call = Arc::clone(&self.call);
+        let ready = self.compute(app, move |deadline| {
+            let secrets = Secrets::new(secrets)?;
+            Ok((call.ready(&secrets, deadline)?, Arc::new(secrets)))
+        });
+        let (ready, secrets) = ready.await?;
+        let (call, known) = (Arc::clone(&self.call), Arc::clone(&secrets));
+        let failed = |error| secrets.hide_in(failure(error));
+        match ready {
+            Ready::Http(request) => {
+                let answer = app.outbound.call(request).await.map_err(failed)?;
+                self.compute(app, move |_| call.conclude(answer, &known))
+                    .await
+            }
+            Ready::Mcp(request) => {
+                let answer = app.outbound.call_mcp(request).await.map_err(failed)?;
+                self.compute(app, move |_| conclude_mcp(answer, &known))
+                    .await
+            }
+        }
+    }
+
+    async fn compute<T: Send + 'static>(
+        &self,
+        app: &App,
+        work: impl FnOnce(std::time::Instant) -> std::result::Result<T, Invalid> + Send + 'static,
+    ) -> std::result::Result<T, Invalid> {
+        let worked = app.compute.run(Some(self.tenant), work).await;
+        worked.map_err(|error| Invalid::new("overloaded", error.to_string()))?
+    }
+}
+
+impl Call {
+    fn timeout(&self) -> Duration {
+        let seconds = match self.spec.kind() {
+            Ok(Kind::Http(call)) => call.timeout_seconds,
+            Ok(Kind::Mcp(call)) => call.timeout_seconds,
+            Ok(Kind::Client(_)) | Err(_) => 0,
+        };
+        Duration::from_secs(seconds.into())
+    }
+
+    /// The request with its templates filled in.
+    fn ready(
+        &self,
+        secrets: &Secrets,
+        deadline: std::time::Instant,
+    ) -> std::result::Result<Ready, Invalid> {
         let values = Values {
             arguments: &self.arguments,
-            secrets,
+            secrets: secrets.values(),
             call: &self.ids,
         };
+        let budget = Budget::until(Some(deadline));
         match self.spec.kind()? {
             Kind::Http(call) => {
-                let request =
-                    request(call.render(&values)?, self.timeout(), call.max_answer_bytes)?;
-                let answer = app.outbound.call(request).await.map_err(failure)?;
-                Ok(conclude(call, answer, secrets))
+                let rendered = call.render(&values, budget)?;
+                let request = request(rendered, self.timeout(), call.max_answer_bytes)?;
+                Ok(Ready::Http(request))
             }
-            Kind::Mcp(call) => {
-                let answer = app.outbound.call_mcp(self.mcp(call, &values)?).await;
-                conclude_mcp(answer.map_err(failure)?, secrets)
-            }
+            Kind::Mcp(call) => Ok(Ready::Mcp(patchbay_outbound::McpCall {
+                url: call.url.to_string(),
+                headers: header_map(call.render_headers(&values, budget)?)?,
+                tool: call.tool_name.to_string(),
+                arguments: self.arguments.as_object().cloned().unwrap_or_default(),
+                timeout: self.timeout(),
+                max_bytes: call.max_answer_bytes as usize,
+            })),
             Kind::Client(_) => Err(Invalid::new(
                 "not_callable",
                 "the client of a person carries it out",
@@ -152,37 +211,49 @@ impl Prepared {
         }
     }
 
-    fn mcp(
-        &self,
-        call: &McpCall,
-        values: &Values<'_>,
-    ) -> std::result::Result<patchbay_outbound::McpCall, Invalid> {
-        Ok(patchbay_outbound::McpCall {
-            url: call.url.to_string(),
-            headers: header_map(call.render_headers(values)?)?,
-            tool: call.tool_name.to_string(),
-            arguments: self.arguments.as_object().cloned().unwrap_or_default(),
-            timeout: self.timeout(),
-            max_bytes: call.max_answer_bytes as usize,
+    fn conclude(&self, answer: Answer, secrets: &Secrets) -> std::result::Result<Outcome, Invalid> {
+        let body = secrets.hide(answer.body);
+        let status = answer.status.as_u16();
+        let (mut result, error) = if answer.status.is_success() {
+            let Kind::Http(call) = self.spec.kind()? else {
+                return Err(Invalid::new(
+                    "not_callable",
+                    "the tool is not called over HTTP",
+                ));
+            };
+            match call.result(&body) {
+                Ok(result) => (result, None),
+                Err(error) => (Value::Null, Some(error)),
+            }
+        } else {
+            let told = serde_json::from_slice(&body);
+            let told = told.unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+            let error = Invalid::new("http_status", format!("the tool answered {status}"));
+            (told, Some(error))
+        };
+        // JSON can spell a text in ways that only its parser undoes.
+        secrets.hide_within(&mut result);
+        Ok(Outcome {
+            result,
+            error,
+            http_status: Some(status),
+            duration: Duration::ZERO,
+            answer: body,
         })
     }
 }
 
-fn conclude_mcp(
-    answer: McpAnswer,
-    secrets: &BTreeMap<String, String>,
-) -> std::result::Result<Outcome, Invalid> {
-    let told = answer.result.to_string();
-    let told = without_secrets(told.into(), secrets);
-    let result = serde_json::from_slice(&told);
-    let result = result.map_err(|error| Invalid::new("mcp_error", error.to_string()))?;
+fn conclude_mcp(answer: McpAnswer, secrets: &Secrets) -> std::result::Result<Outcome, Invalid> {
+    let mut result = answer.result;
+    secrets.hide_within(&mut result);
+    let told = result.to_string();
     let failed = || Invalid::new("tool_error", "the tool reports an error");
     Ok(Outcome {
         result,
         error: answer.is_error.then(failed),
         http_status: None,
         duration: Duration::ZERO,
-        answer: told,
+        answer: told.into(),
     })
 }
 
@@ -281,88 +352,4 @@ fn failure(error: Error) -> Invalid {
         Error::Mcp(_) => "mcp_error",
     };
     Invalid::new(code, error.to_string())
-}
-
-fn conclude(call: &HttpCall, answer: Answer, secrets: &BTreeMap<String, String>) -> Outcome {
-    let body = without_secrets(answer.body, secrets);
-    let status = answer.status.as_u16();
-    let (result, error) = if answer.status.is_success() {
-        match call.result(&body) {
-            Ok(result) => (result, None),
-            Err(error) => (Value::Null, Some(error)),
-        }
-    } else {
-        let told = serde_json::from_slice(&body);
-        let told = told.unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
-        let error = Invalid::new("http_status", format!("the tool answered {status}"));
-        (told, Some(error))
-    };
-    Outcome {
-        result,
-        error,
-        http_status: Some(status),
-        duration: Duration::ZERO,
-        answer: body,
-    }
-}
-
-/// A tool that answers what it was sent must not tell the model our secrets.
-fn without_secrets(body: Bytes, secrets: &BTreeMap<String, String>) -> Bytes {
-    let text = String::from_utf8_lossy(&body);
-    let forms: Vec<_> = secrets.values().flat_map(|secret| forms(secret)).collect();
-    if !forms.iter().any(|form| text.contains(form)) {
-        return body;
-    }
-    let text = text.into_owned();
-    let hidden = forms
-        .iter()
-        .fold(text, |text, form| text.replace(form, HIDDEN));
-    hidden.into()
-}
-
-/// The same for the words of a failure, which may be the tool's own.
-fn hidden(mut error: Invalid, secrets: &BTreeMap<String, String>) -> Invalid {
-    let words = without_secrets(error.message.into(), secrets);
-    error.message = String::from_utf8_lossy(&words).into_owned();
-    error
-}
-
-/// How a secret may be spelled in an answer: as it is, in JSON, or in a URL.
-fn forms(secret: &str) -> Vec<String> {
-    let json = serde_json::to_string(secret).unwrap_or_default();
-    let json = json.trim_matches('"').to_owned();
-    let url: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let mut forms = vec![
-        json.replace('/', "\\/"),
-        json,
-        url.replace('+', "%20"),
-        url,
-        secret.to_owned(),
-    ];
-    forms.retain(|form| !form.is_empty());
-    forms
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_hidden_however_it_is_spelled() {
-        let secrets = BTreeMap::from([("S".to_owned(), "a\"b/c d\\".to_owned())]);
-        for told in [
-            r#"it is a"b/c d\"#,
-            r#"{"t": "Bearer a\"b/c d\\"}"#,
-            r#"{"t": "a\"b\/c d\\"}"#,
-            "/x?y=a%22b%2Fc%20d%5C",
-            "y=a%22b%2Fc+d%5C",
-        ] {
-            let told = without_secrets(told.into(), &secrets);
-            let told = String::from_utf8(told.to_vec()).unwrap();
-            assert!(told.contains(HIDDEN), "{told}");
-            assert!(!told.contains("b/c") && !told.contains("%2Fc"), "{told}");
-        }
-        let other = Bytes::from_static(b"nothing of it");
-        assert_eq!(without_secrets(other.clone(), &secrets), other);
-    }
 }

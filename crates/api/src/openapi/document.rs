@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::Method;
+use patchbay_domain::template::{FILTERS, Filter};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -312,7 +313,7 @@ impl Builder {
                 "title": "Patchbay",
                 "version": env!("CARGO_PKG_VERSION"),
                 "summary": "Control plane for voice AI agents on LiveKit.",
-                "description": include_str!("description.md"),
+                "description": description(),
                 "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
                 "contact": { "name": "The operator of this installation" },
             },
@@ -432,3 +433,16 @@ describe_tuple!(A, B);
 describe_tuple!(A, B, C);
 describe_tuple!(A, B, C, D);
 describe_tuple!(A, B, C, D, E);
+
+/// What the whole document is about, with the list of filters as the template language has them.
+fn description() -> String {
+    let rows = FILTERS.iter().map(|filter| {
+        let Filter { name, meaning, .. } = filter;
+        format!("| `{name}` | {meaning} |\n")
+    });
+    let filters: String = rows.collect();
+    format!(
+        "{}\n| Filter | What it gives |\n|---|---|\n{filters}",
+        include_str!("description.md").trim_end()
+    )
+}

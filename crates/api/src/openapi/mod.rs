@@ -11,7 +11,7 @@ mod tidy;
 use std::{collections::BTreeMap, sync::Arc};
 
 use actix_web::{
-    FromRequest, Handler, HttpResponse, Responder, guard,
+    FromRequest, Handler, HttpRequest, HttpResponse, guard,
     http::{Method, header},
     web,
 };
@@ -19,6 +19,7 @@ pub use document::{Describe, Operation, component_name};
 use serde_json::Value;
 
 use crate::{
+    answer::Respond,
     error::{ApiError, Code},
     extract::InOrder,
 };
@@ -53,7 +54,7 @@ impl Api {
         F: Handler<Args, Output = Result<R, ApiError>> + Send + Sync,
         Args: Describe + 'static,
         InOrder<Args>: FromRequest,
-        R: Responder + Describe + 'static,
+        R: Respond + Describe + 'static,
     {
         self.document.add::<Args, R>(&method, path, &doc);
         let make = {
@@ -65,7 +66,10 @@ impl Api {
                     _ => web::method(method.clone()),
                 };
                 let handler = handler.clone();
-                route.to(move |InOrder(args): InOrder<Args>| handler.call(args))
+                route.to(move |request: HttpRequest, InOrder(args): InOrder<Args>| {
+                    let answered = handler.call(args);
+                    async move { Ok::<_, ApiError>(answered.await?.respond(&request).await) }
+                })
             }
         };
         let routes = self.resources.entry(path.to_owned()).or_default();

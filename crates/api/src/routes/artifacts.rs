@@ -129,7 +129,7 @@ impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
         Ok(Self {
             id,
             number,
-            spec: serde_json::from_value(spec).map_err(ApiError::internal)?,
+            spec: spec.read().map_err(ApiError::internal)?,
             note,
             digest,
             author,
@@ -334,9 +334,25 @@ pub(super) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
     key: IdempotencyKey,
     admit: impl AsyncFnOnce(&mut TenantTx, &S) -> Result<()>,
 ) -> Result<Once<Created<Version<S>>>> {
-    let checked = body.spec.check();
-    checked.map_err(|violations| ApiError::invalid_within("/spec", violations))?;
-    let mut row = version_row(&caller, (tenant, id), &body)?;
+    let (body, spec, digest) = caller
+        .compute(move |_| {
+            let checked = body.spec.check();
+            checked.map_err(|violations| ApiError::invalid_within("/spec", violations))?;
+            let (spec, digest) = body.spec.seal()?;
+            Ok((body, spec, digest))
+        })
+        .await?;
+    let mut row = artifacts::Version {
+        tenant_id: tenant,
+        id: caller.app.clock.new_id(),
+        artifact_id: id,
+        number: 0,
+        spec,
+        note: body.note.to_string(),
+        digest,
+        author: caller.actor.id(),
+        created_at: caller.app.clock.now(),
+    };
     caller
         .once(&key, async |tx| {
             row.number = locked(tx, S::KIND, id).await?.last_version + 1;
@@ -349,26 +365,6 @@ pub(super) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
             Ok(Change::one(Created { location, value }, event))
         })
         .await
-}
-
-/// The row of a version that has no number yet.
-fn version_row<S: Spec + ToSchema, W>(
-    caller: &Caller<W>,
-    (tenant_id, artifact_id): (TenantId, ArtifactId),
-    body: &CreateVersion<S>,
-) -> Result<artifacts::Version> {
-    let (spec, digest) = body.spec.seal()?;
-    Ok(artifacts::Version {
-        tenant_id,
-        id: caller.app.clock.new_id(),
-        artifact_id,
-        number: 0,
-        spec,
-        note: body.note.to_string(),
-        digest,
-        author: caller.actor.id(),
-        created_at: caller.app.clock.now(),
-    })
 }
 
 const fn version_kind(kind: ArtifactKind) -> &'static str {
@@ -390,7 +386,9 @@ pub(super) async fn list_versions<S: Spec + ToSchema, R: Permission>(
     let digest = list.filter.digest.as_deref();
     let rows = artifacts::list_versions(&mut tx, id, list.window, digest).await?;
     tx.finish();
-    Page::try_new(&list, rows, |row| row.id.uuid(), Version::try_from)
+    caller
+        .compute(move |_| Page::try_new(&list, rows, |row| row.id.uuid(), Version::try_from))
+        .await
 }
 
 pub(super) async fn get_version<S: Spec + ToSchema, R: Permission>(
@@ -400,7 +398,8 @@ pub(super) async fn get_version<S: Spec + ToSchema, R: Permission>(
     let mut tx = caller.read().await?;
     let found = artifacts::find_version(&mut tx, S::KIND, Some(id), version).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.try_into()?))
+    let row = found.ok_or_else(ApiError::not_found)?;
+    caller.compute(move |_| Ok(Entity(row.try_into()?))).await
 }
 
 pub(super) async fn delete_version<S: Spec + ToSchema, W: Permission>(

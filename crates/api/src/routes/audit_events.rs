@@ -2,10 +2,9 @@
 
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
-use patchbay_domain::{AuditEventId, clock};
+use patchbay_domain::{AuditEventId, RawJson, clock};
 use patchbay_persistence::audit;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
@@ -53,10 +52,10 @@ pub struct AuditEvent {
     resource_id: String,
     /// The resource before, without secrets and personal fields; null where it was created.
     #[schema(value_type = Object, nullable)]
-    before: Option<Value>,
+    before: Option<RawJson>,
     /// The resource after, without secrets and personal fields; null where it was deleted.
     #[schema(value_type = Object, nullable)]
-    after: Option<Value>,
+    after: Option<RawJson>,
     /// Names of the fields that changed, personal ones included.
     #[schema(max_items = 200, value_type = Vec<patchbay_domain::text::Word>)]
     changed: Vec<String>,

@@ -353,8 +353,8 @@ async fn require_tools(tx: &mut TenantTx, tools: &[VersionId], knows: bool) -> R
     }
     for (index, id) in tools.iter().enumerate() {
         let version = found.iter().find(|version| version.id == *id);
-        let spec = version.ok_or_else(ApiError::not_found)?.spec.clone();
-        let spec: ToolSpec = serde_json::from_value(spec).map_err(ApiError::internal)?;
+        let spec = version.ok_or_else(ApiError::not_found)?;
+        let spec: ToolSpec = spec.spec.read().map_err(ApiError::internal)?;
         let name = spec.function_name.into_inner();
         if !names.insert(name.clone()) {
             let message = format!("another tool is called `{name}` too");

@@ -3,8 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, Responder,
-    body::BoxBody,
+    FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     http::{Method, StatusCode},
     web,
@@ -14,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Entity, Resource},
+    answer::{Entity, Resource, Respond},
     app::App,
     error::{ApiError, Result},
     openapi::{Api, Describe, Doc, Operation},
@@ -90,9 +89,8 @@ pub struct Check {
     detail: Option<String>,
 }
 
-impl Responder for Readiness {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl Respond for Readiness {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         let status = if self.status == "ok" {
             StatusCode::OK
         } else {

@@ -5,6 +5,7 @@ use patchbay_domain::{
     ArtifactId, TenantId, VersionId,
     artifact::ArtifactKind,
     prompt::{PromptSpec as Spec, Variables},
+    template::Budget,
 };
 use patchbay_persistence::artifacts as rows;
 use serde::{Deserialize, Serialize};
@@ -55,9 +56,13 @@ async fn render(
     let found = rows::find_version(&mut tx, ArtifactKind::Prompt, Some(id), version).await?;
     tx.finish();
     let spec = found.ok_or_else(ApiError::not_found)?.spec;
-    let spec: Spec = serde_json::from_value(spec).map_err(ApiError::internal)?;
-    let rendered = spec.render(&body.variables);
-    let rendered = rendered.map_err(|found| ApiError::invalid_within("/variables", found))?;
+    let rendered = caller
+        .compute(move |deadline| {
+            let spec: Spec = spec.read().map_err(ApiError::internal)?;
+            let rendered = spec.render(&body.variables, Budget::until(Some(deadline)));
+            rendered.map_err(|found| ApiError::invalid_within("/variables", found))
+        })
+        .await?;
     Ok(Entity(RenderedPrompt {
         prompt: rendered.prompt,
         greeting: rendered.greeting,

@@ -245,7 +245,7 @@ async fn search(
         limit,
         agent_id: body.agent_id,
         file_ids: body.file_ids,
-        metadata: body.metadata.map(Metadata::into_value),
+        metadata: body.metadata.map(|metadata| metadata.value()).transpose()?,
         min_score: body.min_score,
         highlight: body.highlight,
     };

@@ -313,7 +313,7 @@ impl PatchLimits {
 
 /// Settings that something here reads must be right; the others are the tenant's own.
 fn checked_settings(settings: Metadata) -> Result<Value> {
-    let settings = settings.into_value();
+    let settings = settings.value()?;
     let language = knowledge::language(&settings);
     language.map_err(|invalid| ApiError::invalid_at("/settings/search_language", invalid))?;
     Ok(settings)

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::artifacts::{self, CreateVersion, Version};
 use crate::{
     answer::{Created, Entity, Resource},
+    app::App,
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
@@ -158,8 +159,8 @@ async fn prepare(
 ) -> Result<Change<Prepared>> {
     let found = rows::find_version(tx, ArtifactKind::Tool, Some(id), version).await?;
     let spec = found.ok_or_else(ApiError::not_found)?.spec;
-    let spec: Spec = serde_json::from_value(spec).map_err(ApiError::internal)?;
-    let arguments = checked(&spec, body)?;
+    let spec: Spec = spec.read().map_err(ApiError::internal)?;
+    let (spec, arguments) = checked(&caller.app, tx, spec, body).await?;
     let ids = CallIds {
         id: caller.app.clock.new_uuid().to_string(),
         session_id: None,
@@ -170,16 +171,24 @@ async fn prepare(
     Ok(Change::one(prepared, event))
 }
 
-/// The arguments, if the tool is one that Patchbay calls and its schema allows them.
-pub(super) fn checked(spec: &Spec, body: ToolArguments) -> Result<Value> {
+/// The tool and the arguments, if it is one that Patchbay calls and its schema allows them.
+pub(super) async fn checked(
+    app: &App,
+    tx: &TenantTx,
+    spec: Spec,
+    body: ToolArguments,
+) -> Result<(Spec, Value)> {
     if let Kind::Client(_) = spec.kind()? {
         let detail = "It is carried out by the client of somebody in the room.";
         return Err(ApiError::new(Code::ToolNotCallable, detail));
     }
-    let arguments = Value::Object(body.arguments);
-    let checked = spec.check_arguments(&arguments);
-    checked.map_err(|found| ApiError::invalid_within("/arguments", found))?;
-    Ok(arguments)
+    let work = move |_| {
+        let arguments = Value::Object(body.arguments);
+        let checked = spec.check_arguments(&arguments);
+        checked.map_err(|found| ApiError::invalid_within("/arguments", found))?;
+        Ok((spec, arguments))
+    };
+    app.compute.run(Some(tx.tenant()), work).await?
 }
 
 pub(super) fn routes(api: &mut Api) {

@@ -90,7 +90,7 @@ impl TryFrom<users::User> for User {
             display_name,
             role,
             external_id,
-            metadata: metadata.try_into()?,
+            metadata,
             revision,
             created_at,
             updated_at,
@@ -151,8 +151,7 @@ impl PatchUser {
         self.external_id
             .apply(&mut row.external_id, |id| id.map(Text::into_inner));
         if let Patch::To(patch) = self.metadata {
-            let current = Metadata::try_from(std::mem::take(&mut row.metadata))?;
-            row.metadata = current.merged(patch)?.into_value();
+            row.metadata = row.metadata.merged(patch)?;
         }
         Ok(())
     }
@@ -250,7 +249,7 @@ async fn create(
         display_name: body.display_name.into_inner(),
         role: body.role.map(Word::into_inner),
         external_id: body.external_id.map(Text::into_inner),
-        metadata: body.metadata.into_value(),
+        metadata: body.metadata,
         revision: 1,
         created_at: now,
         updated_at: now,

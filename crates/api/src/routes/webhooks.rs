@@ -1,8 +1,7 @@
 //! LiveKit's webhooks: verified, stored, answered. What they mean is worked out afterwards.
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, Responder,
-    body::BoxBody,
+    FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     http::{Method, header::AUTHORIZATION},
 };
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use super::health::State;
 use crate::{
+    answer::Respond,
     error::{ApiError, Code, Result},
     extract,
     openapi::{Api, Describe, Doc, Operation},
@@ -73,9 +73,8 @@ impl Describe for Signed {
 /// 200 without a body.
 struct Taken;
 
-impl Responder for Taken {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl Respond for Taken {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         HttpResponse::Ok().finish()
     }
 }

@@ -8,6 +8,7 @@ mod artifacts;
 mod attach;
 mod audit;
 mod bindings;
+mod busy;
 mod calls;
 mod contract;
 mod coverage;

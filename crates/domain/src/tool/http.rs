@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use super::{
     check_bytes, check_timeout, default_answer_bytes, default_timeout,
-    template::{self, Place, Values},
+    template::{self, Filling, Values},
 };
-use crate::{Invalid, Violation, invalid::escape, text::Text};
+use crate::{Invalid, Violation, invalid::escape, template::Budget, text::Text};
 
 /// Most headers, query parameters or form fields.
 const MOST_ENTRIES: usize = 50;
@@ -61,7 +61,7 @@ impl HttpMethod {
     }
 }
 
-/// An HTTP request as minijinja templates over `arguments`, `secrets.NAME` and `call` (`id`,
+/// An HTTP request as templates over `arguments`, `secrets.NAME` and `call` (`id`,
 /// `session_id`, `agent_run_id`). A template that is one expression alone keeps the type of its value
 /// in `json`; where it has no value, its entry is left out.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -185,10 +185,11 @@ impl HttpCall {
         secrets
     }
 
-    /// The request for these values.
-    pub fn render(&self, values: &Values<'_>) -> Result<HttpRequest, Invalid> {
-        let mut headers = render_headers(&self.headers, values)?;
-        let (body, kind) = self.render_body(values)?;
+    /// The request for these values, all its templates under one budget.
+    pub fn render(&self, values: &Values<'_>, budget: Budget) -> Result<HttpRequest, Invalid> {
+        let mut filling = Filling::new(values, budget);
+        let mut headers = render_headers(&self.headers, &mut filling)?;
+        let (body, kind) = self.render_body(&mut filling)?;
         let typed = headers
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
@@ -197,15 +198,15 @@ impl HttpCall {
         }
         Ok(HttpRequest {
             method: self.method.as_str(),
-            url: self.render_url(values)?,
+            url: self.render_url(&mut filling)?,
             headers,
             body,
         })
     }
 
-    fn render_url(&self, values: &Values<'_>) -> Result<String, Invalid> {
+    fn render_url(&self, filling: &mut Filling<'_>) -> Result<String, Invalid> {
         let (_, rest) = split(&self.url);
-        let rest = template::render(rest, Place::Url, values)?;
+        let rest = filling.url(rest)?;
         let path = rest.split(['?', '#']).next().unwrap_or_default();
         if path.split('/').any(climbs) {
             let message = "a value may not be `.` or `..` in a path";
@@ -218,18 +219,21 @@ impl HttpCall {
             .filter(|url| url.origin() == origin.origin())
             .ok_or_else(|| Invalid::new("invalid_url", "the URL leads elsewhere"))?;
         for (name, source) in &self.query {
-            if let Some(value) = template::text(source, values)? {
+            if let Some(value) = filling.text(source)? {
                 url.query_pairs_mut().append_pair(name, &value);
             }
         }
         Ok(url.into())
     }
 
-    fn render_body(&self, values: &Values<'_>) -> Result<(Vec<u8>, Option<&'static str>), Invalid> {
+    fn render_body(
+        &self,
+        filling: &mut Filling<'_>,
+    ) -> Result<(Vec<u8>, Option<&'static str>), Invalid> {
         if let Some(json) = &self.json {
             let mut filled = Map::new();
             for (name, value) in json {
-                if let Some(value) = fill(value, values)? {
+                if let Some(value) = fill(value, filling)? {
                     filled.insert(name.clone(), value);
                 }
             }
@@ -241,7 +245,7 @@ impl HttpCall {
         };
         let mut body = form_urlencoded::Serializer::new(String::new());
         for (name, source) in form {
-            if let Some(value) = template::text(source, values)? {
+            if let Some(value) = filling.text(source)? {
                 body.append_pair(name, &value);
             }
         }
@@ -335,11 +339,11 @@ pub(super) fn check_headers(
 /// Headers with their values; none of them can end its line.
 pub(super) fn render_headers(
     headers: &BTreeMap<String, Text<0, 4000>>,
-    values: &Values<'_>,
+    filling: &mut Filling<'_>,
 ) -> Result<Vec<(String, String)>, Invalid> {
     let mut rendered = Vec::with_capacity(headers.len());
     for (name, source) in headers {
-        let Some(value) = template::text(source, values)? else {
+        let Some(value) = filling.text(source)? else {
             continue;
         };
         if value.chars().any(char::is_control) {
@@ -369,17 +373,17 @@ fn each_string(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &str))
 }
 
 /// A JSON value with its strings filled in; none where it has no value.
-fn fill(value: &Value, values: &Values<'_>) -> Result<Option<Value>, Invalid> {
+fn fill(value: &Value, filling: &mut Filling<'_>) -> Result<Option<Value>, Invalid> {
     Ok(Some(match value {
-        Value::String(source) => return template::evaluate(source, values),
+        Value::String(source) => return filling.value(source),
         Value::Array(items) => {
-            let filled: Result<Vec<_>, _> = items.iter().map(|item| fill(item, values)).collect();
+            let filled: Result<Vec<_>, _> = items.iter().map(|item| fill(item, filling)).collect();
             filled?.into_iter().flatten().collect()
         }
         Value::Object(fields) => {
             let mut filled = Map::new();
             for (name, value) in fields {
-                if let Some(value) = fill(value, values)? {
+                if let Some(value) = fill(value, filling)? {
                     filled.insert(name.clone(), value);
                 }
             }

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Invalid, Violation,
+    template::Budget,
     text::{Text, is_identifier},
 };
 
@@ -22,6 +23,9 @@ use crate::{
 pub const MAX_TIMEOUT_SECONDS: u32 = 60;
 /// Most bytes of an answer that a spec may ask for.
 pub const MAX_ANSWER_BYTES: u32 = 1_048_576;
+
+/// Most secrets that one tool names: each answer is searched for all of them.
+const MOST_SECRETS: usize = 10;
 
 /// A tool: a function that a language model may call. Exactly one of `http`, `mcp` and `client`
 /// says how.
@@ -171,6 +175,11 @@ impl ToolSpec {
             }
             Err(invalid) => found.push(invalid.at("")),
         }
+        let secrets = self.destination().map_or(0, |(_, secrets)| secrets.len());
+        if secrets > MOST_SECRETS {
+            let message = format!("at most {MOST_SECRETS} secrets are allowed");
+            found.push(Invalid::new("too_many", message).at(""));
+        }
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
@@ -216,8 +225,12 @@ impl McpCall {
     }
 
     /// The headers for one call.
-    pub fn render_headers(&self, values: &Values<'_>) -> Result<Vec<(String, String)>, Invalid> {
-        http::render_headers(&self.headers, values)
+    pub fn render_headers(
+        &self,
+        values: &Values<'_>,
+        budget: Budget,
+    ) -> Result<Vec<(String, String)>, Invalid> {
+        http::render_headers(&self.headers, &mut template::Filling::new(values, budget))
     }
 }
 

@@ -1,32 +1,21 @@
-//! Templates of a call: every value is encoded for the place where it stands.
+//! Templates of a call: every value is encoded for the place where it stands, and a secret stands alone in its tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use minijinja::{
-    Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context,
-    value::{Serde, ValueKind},
-};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 
-use crate::{AgentRunId, Invalid, SessionId, prompt::template_error};
+use crate::{
+    AgentRunId, Invalid, SessionId,
+    template::{Budget, Data, Lookup, Template},
+};
 
-/// Instructions that one template may take; ends loops that would never end.
-const FUEL: u64 = 10_000;
 /// What needs no encoding in a URL (RFC 3986, unreserved).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-
-/// Where a template's values stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In path, query or fragment of a URL: percent-encoded.
-    Url,
-    /// In a text that is encoded as a whole afterwards.
-    Text,
-}
 
 /// The ids of a call, for the called to know it again.
 #[derive(Clone, Debug)]
@@ -40,159 +29,116 @@ pub struct CallIds {
 }
 
 /// What templates are filled with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Values<'a> {
     /// `arguments`: what the model gave, checked against the schema.
-    pub arguments: &'a serde_json::Value,
+    pub arguments: &'a Value,
     /// `secrets`: those that the spec names, by name.
     pub secrets: &'a BTreeMap<String, String>,
     /// `call`: `id`, `session_id`, `agent_run_id`.
     pub call: &'a CallIds,
 }
 
-impl Values<'_> {
-    fn context(&self) -> Value {
-        context! {
-            arguments => Value::from(Serde(self.arguments)),
-            secrets => Value::from(Serde(self.secrets)),
-            call => context! {
-                id => &self.call.id,
-                session_id => self.call.session_id.map(|id| id.to_string()),
-                agent_run_id => self.call.agent_run_id.map(|id| id.to_string()),
-            },
+/// A call that is being filled in: its values, and what is left of the budget of all its templates.
+pub(super) struct Filling<'a> {
+    arguments: &'a Value,
+    secrets: Value,
+    call: Value,
+    budget: Budget,
+}
+
+impl<'a> Filling<'a> {
+    pub fn new(values: &Values<'a>, budget: Budget) -> Self {
+        let call = json!({
+            "id": values.call.id,
+            "session_id": values.call.session_id,
+            "agent_run_id": values.call.agent_run_id,
+        });
+        Self {
+            arguments: values.arguments,
+            secrets: json!(values.secrets),
+            call,
+            budget,
         }
     }
-}
 
-fn environment(place: Place) -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_fuel(Some(FUEL));
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_formatter(move |out, _: &mut State<'_, '_>, value| write(out, place, value));
-    environment
-}
+    /// The template as a part of a URL, its values percent-encoded.
+    pub fn url(&mut self, source: &str) -> Result<String, Invalid> {
+        let template = Template::parse(source)?;
+        let (data, budget) = self.parts();
+        template.render(&data, budget, |text, out| {
+            out.extend(utf8_percent_encode(text, ENCODED));
+        })
+    }
 
-fn write(out: &mut Output<'_>, place: Place, value: &Value) -> Result<(), Error> {
-    let text = match value.kind() {
-        ValueKind::Undefined => {
-            return Err(Error::new(ErrorKind::UndefinedError, "a value is missing"));
-        }
-        ValueKind::None => String::new(),
-        ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
-        ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => serde_json::to_string(value)
-            .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?,
-        _ => value.to_string(),
-    };
-    let written = match place {
-        Place::Url => write!(out, "{}", utf8_percent_encode(&text, ENCODED)),
-        Place::Text => out.write_str(&text),
-    };
-    written.map_err(Error::from)
-}
+    /// The value of a template: of its own type where it is one tag alone, and none where that has no
+    /// value; a text otherwise.
+    pub fn value(&mut self, source: &str) -> Result<Option<Value>, Invalid> {
+        let template = Template::parse(source)?;
+        let (data, budget) = self.parts();
+        template.value(&data, budget)
+    }
 
-/// The expression of a template that is nothing else: its value keeps its type, and may be missing.
-fn sole_expression(source: &str) -> Option<&str> {
-    let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-    let plain = !inner.contains("{{") && !inner.contains("}}") && !inner.contains("{%");
-    plain.then(|| inner.trim_matches('-').trim())
-}
+    /// The same as text; none where there is no value or null.
+    pub fn text(&mut self, source: &str) -> Result<Option<String>, Invalid> {
+        Ok(match self.value(source)? {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text),
+            Some(other) => Some(other.to_string()),
+        })
+    }
 
-/// The names that a template looks up, such as `arguments.number`.
-fn names(source: &str) -> Result<BTreeSet<String>, Invalid> {
-    let environment = environment(Place::Text);
-    let template = environment.template_from_str(source);
-    let template =
-        template.map_err(|error| Invalid::new("invalid_template", template_error(&error)))?;
-    let globals: BTreeSet<_> = environment.globals().map(|(name, _)| name).collect();
-    let mut names: BTreeSet<_> = template.undeclared_variables(true).into_iter().collect();
-    names.retain(|name| !globals.contains(&**name));
-    Ok(names)
+    fn parts(&mut self) -> (Data<'_>, &mut Budget) {
+        let data = Data::from([
+            ("arguments", self.arguments),
+            ("secrets", &self.secrets),
+            ("call", &self.call),
+        ]);
+        (data, &mut self.budget)
+    }
 }
 
 /// Checks a template: it looks up `call`, declared arguments, and secrets by their names alone.
 pub(super) fn check(source: &str, declared: Option<&BTreeSet<&str>>) -> Result<(), Invalid> {
-    for name in names(source)? {
-        let mut parts = name.split('.');
-        let wrong = match (parts.next().unwrap_or_default(), parts.next()) {
-            ("secrets", Some(_)) | ("call", Some("id" | "session_id" | "agent_run_id")) => None,
-            ("secrets", None) => Some((
-                "unnamed_secret",
-                "a secret is named where it is used: `secrets.NAME`".to_owned(),
-            )),
-            ("arguments", None) if declared.is_none_or(|declared| !declared.is_empty()) => None,
-            ("arguments", Some(argument)) if declared.is_none_or(|d| d.contains(argument)) => None,
-            ("arguments", _) => Some((
-                "undeclared_argument",
-                format!("`{name}` is not among the parameters"),
-            )),
-            _ => Some((
-                "undeclared_variable",
-                format!("`{name}` is unknown; there are `arguments`, `secrets` and `call`"),
-            )),
-        };
-        if let Some((code, message)) = wrong {
-            return Err(Invalid::new(code, message));
+    Template::parse(source)?
+        .lookups()
+        .iter()
+        .try_for_each(|lookup| check_lookup(lookup, declared))
+}
+
+fn check_lookup(lookup: &Lookup, declared: Option<&BTreeSet<&str>>) -> Result<(), Invalid> {
+    let name = &lookup.name;
+    let wrong = |code: &str, message: String| Err(Invalid::new(code, message));
+    match (&**name, lookup.field.as_deref()) {
+        // Whatever else is done with a secret could tell it, piece by piece, to whoever writes templates.
+        ("secrets", _) if !lookup.is_alone => wrong(
+            "unnamed_secret",
+            "a tag with a secret holds its name alone: `{{ secrets.NAME }}`".to_owned(),
+        ),
+        ("secrets", _) | ("call", Some("id" | "session_id" | "agent_run_id")) => Ok(()),
+        ("arguments", None) if declared.is_none_or(|declared| !declared.is_empty()) => Ok(()),
+        ("arguments", Some(argument)) if declared.is_none_or(|d| d.contains(argument)) => Ok(()),
+        ("arguments", field) => {
+            let field = field.map_or(String::new(), |field| format!(".{field}"));
+            let message = format!("`arguments{field}` is not among the parameters");
+            wrong("undeclared_argument", message)
+        }
+        _ => {
+            let message =
+                format!("`{name}` is unknown; there are `arguments`, `secrets` and `call`");
+            wrong("undeclared_variable", message)
         }
     }
-    Ok(())
 }
 
 /// The names of the secrets that a template uses.
 pub(super) fn secrets(source: &str) -> BTreeSet<String> {
-    let names = names(source).unwrap_or_default();
-    let name = |name: &String| {
-        let (root, rest) = name.split_once('.')?;
-        let name = rest.split('.').next().unwrap_or_default();
-        (root == "secrets").then(|| name.to_owned())
+    let Ok(template) = Template::parse(source) else {
+        return BTreeSet::new();
     };
-    names.iter().filter_map(name).collect()
-}
-
-/// The template filled in.
-pub(super) fn render(source: &str, place: Place, values: &Values<'_>) -> Result<String, Invalid> {
-    let environment = environment(place);
-    environment
-        .template_from_str(source)
-        .and_then(|template| template.render(values.context()))
-        .map_err(|error| failed(&error))
-}
-
-/// The value of a template: of its own type where it is a sole expression, and none where that has no
-/// value; a text otherwise.
-pub(super) fn evaluate(
-    source: &str,
-    values: &Values<'_>,
-) -> Result<Option<serde_json::Value>, Invalid> {
-    let Some(expression) = sole_expression(source) else {
-        return Ok(Some(render(source, Place::Text, values)?.into()));
-    };
-    let environment = environment(Place::Text);
-    let value = environment
-        .compile_expression(expression)
-        .and_then(|expression| expression.eval(values.context()))
-        .map_err(|error| failed(&error))?;
-    if value.is_undefined() {
-        return Ok(None);
-    }
-    let value = serde_json::to_value(&value);
-    value
-        .map(Some)
-        .map_err(|error| Invalid::new("render_failed", error.to_string()))
-}
-
-/// The same as text; none where there is no value or null.
-pub(super) fn text(source: &str, values: &Values<'_>) -> Result<Option<String>, Invalid> {
-    Ok(match evaluate(source, values)? {
-        None | Some(serde_json::Value::Null) => None,
-        Some(serde_json::Value::String(text)) => Some(text),
-        Some(other) => Some(other.to_string()),
-    })
-}
-
-/// Words of an error; never with values, which may be secrets.
-fn failed(error: &Error) -> Invalid {
-    Invalid::new(
-        "render_failed",
-        format!("a template cannot be filled in: {}", error.kind()),
-    )
+    let named = template
+        .lookups()
+        .iter()
+        .filter(|lookup| lookup.name == "secrets");
+    named.filter_map(|lookup| lookup.field.clone()).collect()
 }

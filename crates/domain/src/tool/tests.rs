@@ -44,7 +44,10 @@ fn render(spec: &ToolSpec, arguments: Value) -> Result<HttpRequest, Invalid> {
         secrets: &secrets,
         call: &call,
     };
-    spec.http.as_ref().unwrap().render(&values)
+    spec.http
+        .as_ref()
+        .unwrap()
+        .render(&values, Budget::until(None))
 }
 
 #[test]
@@ -168,12 +171,36 @@ fn templates_use_what_is_declared_and_name_their_secrets() {
         ("{{ nothing }}", "undeclared_variable"),
         ("{{ call.nothing }}", "undeclared_variable"),
         ("{{ secrets[arguments.number] }}", "unnamed_secret"),
+        ("{{ secrets['TOKEN'] }}", "unnamed_secret"),
         ("{{ secrets }}", "unnamed_secret"),
-        ("{% set s = secrets %}{{ s.TOKEN }}", "unnamed_secret"),
+        ("{% set s = secrets %}{{ s.TOKEN }}", "invalid_template"),
         (
             "{% for name in secrets %}{{ name }}{% endfor %}",
             "unnamed_secret",
         ),
+        (
+            "{% if secrets.TOKEN[arguments.number] <= arguments.number %}{{ call.nothing }}{% endif %}",
+            "unnamed_secret",
+        ),
+        ("{% if secrets.TOKEN %}x{% endif %}", "unnamed_secret"),
+        (
+            "{% for c in secrets.TOKEN %}x{% endfor %}",
+            "unnamed_secret",
+        ),
+        ("{{ secrets.TOKEN | upper }}", "unnamed_secret"),
+        ("{{ secrets.TOKEN | default('x') }}", "unnamed_secret"),
+        (
+            "{{ arguments.number | default(secrets.TOKEN) }}",
+            "unnamed_secret",
+        ),
+        ("{{ secrets.TOKEN[0] }}", "unnamed_secret"),
+        ("{{ secrets.TOKEN.x }}", "unnamed_secret"),
+        ("{{ secrets.TOKEN == 'x' }}", "unnamed_secret"),
+        ("{{ 'x' in secrets.TOKEN }}", "unnamed_secret"),
+        ("{{ secrets.TOKEN or 'x' }}", "unnamed_secret"),
+        ("{{ not secrets.TOKEN }}", "unnamed_secret"),
+        ("{{ secrets.TOKEN is defined }}", "unnamed_secret"),
+        ("{{ arguments[secrets.TOKEN] }}", "unnamed_secret"),
         ("{% if %}", "invalid_template"),
     ] {
         let found = faults(&http(json!({ "query": { "q": source } })));
@@ -184,7 +211,7 @@ fn templates_use_what_is_declared_and_name_their_secrets() {
         );
     }
     let spec = http(json!({
-        "headers": { "a": "{{ secrets.ONE }}" }, "query": { "b": "{{ secrets.TWO ~ 'x' }}" },
+        "headers": { "a": "{{ secrets.ONE }}" }, "query": { "b": "Bearer {{ secrets.TWO }}!" },
         "method": "POST", "json": { "c": ["{% if arguments.number %}{{ secrets.THREE }}{% endif %}"] },
     }));
     let (url, secrets) = spec.destination().unwrap();
@@ -193,13 +220,12 @@ fn templates_use_what_is_declared_and_name_their_secrets() {
 }
 
 #[test]
-fn an_endless_template_runs_out_of_fuel() {
-    let endless = "{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}";
-    let spec = http(json!({ "query": { "q": endless } }));
-    assert_eq!(
-        render(&spec, json!({ "number": "1" })).unwrap_err().code,
-        "render_failed"
-    );
+fn all_templates_of_a_request_share_one_budget() {
+    let long = "x".repeat(60_000);
+    let texts = vec!["{{ arguments.number }}"; 100];
+    let spec = http(json!({ "method": "POST", "json": { "texts": texts } }));
+    let refused = render(&spec, json!({ "number": long })).unwrap_err();
+    assert_eq!(refused.code, "render_too_costly");
 }
 
 #[test]
@@ -211,6 +237,14 @@ fn schemas_cannot_reach_out_or_take_for_ever() {
         })
         .chain([("d40".to_owned(), json!({ "type": "string" }))])
         .collect();
+    let chain: Map<String, Value> = (0..900)
+        .map(|n| {
+            let next = json!({ "$ref": format!("#/$defs/d{}", n + 1) });
+            (format!("d{n}"), json!({ "properties": { "a": next } }))
+        })
+        .chain([("d900".to_owned(), json!({ "type": "string" }))])
+        .collect();
+    let patterns: Map<String, Value> = (0..51).map(|n| (format!("^{n}"), json!(true))).collect();
     for (schema, pointer, code) in [
         (
             json!({ "type": "string" }),
@@ -268,6 +302,31 @@ fn schemas_cannot_reach_out_or_take_for_ever() {
             "/parameters/properties/a/pattern",
             "invalid_schema",
         ),
+        (
+            json!({ "type": "object", "properties": { "a": { "pattern": "(?i)\\pL{200}\\pL{200}" } } }),
+            "/parameters/properties/a/pattern",
+            "invalid_schema",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "pattern": "a".repeat(501) } } }),
+            "/parameters",
+            "too_complex",
+        ),
+        (
+            json!({ "type": "object", "patternProperties": patterns }),
+            "/parameters",
+            "too_complex",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/d0" } }, "$defs": chain }),
+            "/parameters",
+            "too_complex",
+        ),
+        (
+            json!({ "type": "object", "unevaluatedProperties": false }),
+            "/parameters/unevaluatedProperties",
+            "not_supported",
+        ),
     ] {
         let client = json!({ "parameters": schema, "http": null, "client": {} });
         let found = faults(&spec(client));
@@ -298,6 +357,52 @@ fn arguments_are_checked_with_pointers() {
     assert_eq!(
         found(json!({ "number": "1", "x": 1 })),
         [(String::new(), "additionalProperties".to_owned())]
+    );
+}
+
+#[test]
+fn checking_arguments_costs_no_more_than_a_fixed_amount() {
+    let many: Vec<_> = (0..1_000)
+        .map(|n| json!({ "items": { "maximum": -n } }))
+        .collect();
+    let alternatives = |count: usize| {
+        let parameters =
+            json!({ "type": "object", "properties": { "a": { "anyOf": many[..count] } } });
+        let spec = spec(
+            json!({ "parameters": parameters, "http": { "url": "https://shop.example.org/" } }),
+        );
+        spec.check().unwrap();
+        spec
+    };
+    let code = |spec: &ToolSpec, arguments: Value| {
+        spec.check_arguments(&arguments).unwrap_err()[0]
+            .code
+            .clone()
+    };
+    assert_eq!(
+        code(&alternatives(1_000), json!({ "a": vec![1; 30_000] })),
+        "too_complex"
+    );
+    assert_eq!(
+        code(&alternatives(100), json!({ "a": vec![1; 1_000] })),
+        "schema_mismatch"
+    );
+    assert_eq!(
+        code(&alternatives(10), json!({ "a": vec![1; 100] })),
+        "anyOf"
+    );
+    let matching = json!({ "type": "object", "additionalProperties": { "pattern": "(?i)[ab]*a[ab]{100}c" }, "patternProperties": {
+        "^x": { "pattern": "b" }, "^y": { "pattern": "b" }, "^z": { "pattern": "b" } } });
+    let matching =
+        spec(json!({ "parameters": matching, "http": { "url": "https://shop.example.org/" } }));
+    matching.check().unwrap();
+    assert_eq!(
+        code(&matching, json!({ "a": "ab".repeat(30_000) })),
+        "too_complex"
+    );
+    assert_eq!(
+        code(&matching, json!({ "a": "ab".repeat(3_000) })),
+        "pattern"
     );
 }
 

@@ -3,8 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, Responder,
-    body::BoxBody,
+    FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     http::{StatusCode, header},
 };
@@ -15,6 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::{
+    answer::Respond,
     error::{ApiError, Result},
     extract::{Caller, Path, scopes::FilesRead},
     flows::objects::{key, store},
@@ -149,9 +149,8 @@ impl Wanted {
     }
 }
 
-impl Responder for Content {
-    type Body = BoxBody;
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+impl Respond for Content {
+    async fn respond(self, _: &HttpRequest) -> HttpResponse {
         let mut response = HttpResponse::build(match (&self.bytes, self.range) {
             (None, _) => StatusCode::NOT_MODIFIED,
             (Some(_), None) => StatusCode::OK,

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, AgentRunId, BindingId, CallId, Invalid, MappingId, PhoneNumber, SessionId, clock,
-    hours::OpeningHours, prompt::Variables, text::Text,
+    AgentId, AgentRunId, BindingId, CallId, Invalid, MappingId, PhoneNumber, RawJson, SessionId,
+    clock, hours::OpeningHours, prompt::Variables, text::Text,
 };
 use patchbay_persistence::{inbound_mappings, sip_objects};
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub struct InboundMapping {
     closed_agent_id: Option<AgentId>,
     /// Values of the prompt's variables.
     #[schema(value_type = Object)]
-    variables: Value,
+    variables: RawJson,
     /// Addresses and networks that calls may come from; from anywhere where there are none.
     #[schema(max_items = 50, value_type = Vec<Text<1, 64>>)]
     allowed_addresses: Vec<String>,
@@ -204,7 +204,7 @@ impl PatchInboundMapping {
         self.closed_agent_id
             .apply(&mut row.closed_agent_id, |id| id);
         if let Patch::To(variables) = self.variables {
-            row.variables = serde_json::to_value(variables).map_err(ApiError::internal)?;
+            row.variables = RawJson::of(&variables).map_err(ApiError::internal)?;
         }
         if let Patch::To(addresses) = self.allowed_addresses {
             row.allowed_addresses = checked_addresses(addresses)?;

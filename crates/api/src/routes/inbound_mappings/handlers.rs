@@ -1,6 +1,6 @@
 //! Create, read, change, delete and claim.
 
-use patchbay_domain::{Invalid, MappingId, TenantId, text::Text};
+use patchbay_domain::{Invalid, MappingId, RawJson, TenantId, text::Text};
 use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers, sip_objects};
 
 use super::dto::{
@@ -34,7 +34,7 @@ fn row(app: &App, tenant: TenantId, body: CreateInboundMapping) -> Result<mappin
         agent_id: body.agent_id,
         closed_agent_id: body.closed_agent_id,
         worker_name: String::new(),
-        variables: serde_json::to_value(&body.variables).map_err(ApiError::internal)?,
+        variables: RawJson::of(&body.variables).map_err(ApiError::internal)?,
         allowed_addresses,
         username: body.username.map(Text::into_inner),
         enabled: body.enabled.unwrap_or(true),

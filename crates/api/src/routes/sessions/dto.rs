@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, AgentRunId, BindingId, CallId, Metadata, ParticipantId, SessionId,
+    AgentId, AgentRunId, BindingId, CallId, Metadata, ParticipantId, RawJson, SessionId,
     call::{AnswerDetection, Direction},
     clock,
     configuration::Configuration,
@@ -12,7 +12,6 @@ use patchbay_domain::{
 };
 use patchbay_persistence::{calls, participants, runs, sessions};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::answer::Resource;
@@ -71,7 +70,7 @@ pub struct Session {
     room_sid: Option<String>,
     /// Values that the prompt was rendered with.
     #[schema(value_type = Object)]
-    variables: Value,
+    variables: RawJson,
     /// Data of your own.
     metadata: Metadata,
     /// Seconds after which it is stopped.

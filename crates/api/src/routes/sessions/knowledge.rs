@@ -1,8 +1,8 @@
 //! What a run looks up in its agent's files.
 
 use patchbay_domain::{
-    AgentId, AgentRunId, SessionId, TenantId, configuration::Configuration,
-    knowledge::KnowledgeSettings, session::SessionState, text::Text,
+    AgentId, AgentRunId, SessionId, TenantId, knowledge::KnowledgeSettings, session::SessionState,
+    text::Text,
 };
 use patchbay_persistence::{TenantTx, files, runs, sessions};
 use serde::Deserialize;
@@ -13,7 +13,10 @@ use crate::{
     audit::Change,
     error::{ApiError, Code, Result},
     extract::{Caller, Json, Path, scopes::Worker},
-    flows::search::{self as flow, Question},
+    flows::{
+        search::{self as flow, Question},
+        sessions::read_configuration,
+    },
     routes::search::SearchResult,
     timeline::{Facts, SearchFacts, Timeline},
 };
@@ -71,8 +74,7 @@ async fn pinned(
         let detail = "Nobody is left to ask for.";
         return Err(ApiError::new(Code::SessionOver, detail));
     }
-    let configuration: Configuration =
-        serde_json::from_value(document).map_err(ApiError::internal)?;
+    let configuration = read_configuration(&caller.app, tx.tenant(), document).await?;
     let settings = configuration.knowledge.ok_or_else(ApiError::not_found)?;
     let row = runs::find(tx, session, run).await?;
     let own = row.and_then(|row| row.agent_id);

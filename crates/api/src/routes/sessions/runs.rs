@@ -11,6 +11,7 @@ use crate::{
         Caller, List, NoFilter, Path,
         scopes::{RunConfigRead, SessionsRead},
     },
+    flows::sessions::read_configuration,
 };
 
 pub(super) async fn list(
@@ -57,13 +58,14 @@ pub(crate) async fn run_config<P>(
         Some(prompt) => (prompt, run.rendered_greeting),
         None => (session.rendered_prompt, session.rendered_greeting),
     };
+    let configuration = read_configuration(&caller.app, tenant, stored.document).await?;
     Ok(AgentRunConfig {
         tenant_id: tenant,
         session_id,
         agent_run_id: run_id,
         state: session.state,
         digest: stored.digest,
-        configuration: serde_json::from_value(stored.document).map_err(ApiError::internal)?,
+        configuration,
         prompt,
         greeting,
         call: call.map(RunCall::from),
@@ -85,7 +87,7 @@ pub(super) async fn configuration(
     } = found.ok_or_else(ApiError::not_found)?;
     Ok(Entity(StoredConfiguration {
         digest,
-        configuration: serde_json::from_value(document).map_err(ApiError::internal)?,
+        configuration: read_configuration(&caller.app, caller.tenant()?, document).await?,
         created_at,
     }))
 }

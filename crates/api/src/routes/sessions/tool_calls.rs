@@ -3,7 +3,6 @@
 use actix_web::rt;
 use patchbay_domain::{
     AgentRunId, Invalid, SessionId, TenantId, ToolCallId,
-    configuration::Configuration,
     session::SessionState,
     text::{Text, Word},
     tool::{CallIds, ToolSpec},
@@ -15,10 +14,14 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Entity, Resource},
+    app::App,
     audit::Change,
     error::{ApiError, Code, Result},
     extract::{Caller, IdempotencyKey, Json, Path, scopes::Worker},
-    flows::tools::{Outcome, Prepared},
+    flows::{
+        sessions::read_configuration,
+        tools::{Outcome, Prepared},
+    },
     once::{Once, Pending},
     routes::tools::{self, ToolArguments, ToolFailure},
     timeline::{CallStatus, Facts, Timeline, ToolCallFacts},
@@ -131,7 +134,7 @@ pub(super) async fn report(
 ) -> Result<Once<Entity<ToolCallFacts>>> {
     let clock = &caller.app.clock;
     let write = async |tx: &mut TenantTx| {
-        let (spec, state) = pinned(tx, (session, run), &body.function_name).await?;
+        let (spec, state) = pinned(&caller.app, tx, (session, run), &body.function_name).await?;
         caller.require_live_if_suspended(state.is_live())?;
         let told = body.told(clock.new_id(), &spec)?;
         let facts = Facts {
@@ -168,14 +171,14 @@ impl ReportToolCall {
 
 /// The version that the run's configuration pins under this name, and where the session stands.
 async fn pinned(
+    app: &App,
     tx: &mut TenantTx,
     (session, run): (SessionId, AgentRunId),
     function: &str,
 ) -> Result<(ToolSpec, SessionState)> {
     let found = runs::with_configuration(tx, session, run).await?;
     let (state, document) = found.ok_or_else(ApiError::not_found)?;
-    let configuration: Configuration =
-        serde_json::from_value(document).map_err(ApiError::internal)?;
+    let configuration = read_configuration(app, tx.tenant(), document).await?;
     let spec = configuration.tool(function).cloned();
     Ok((spec.ok_or_else(ApiError::not_found)?, state))
 }
@@ -186,13 +189,13 @@ async fn begin(
     (session, run): (SessionId, AgentRunId),
     (function, body): (&str, ToolArguments),
 ) -> Result<Change<Call>> {
-    let (spec, state) = pinned(tx, (session, run), function).await?;
+    let (spec, state) = pinned(&caller.app, tx, (session, run), function).await?;
     caller.require_live_if_suspended(state.is_live())?;
     if !matches!(state, SessionState::Starting | SessionState::Running) {
         let detail = "Nobody is left to call for.";
         return Err(ApiError::new(Code::SessionOver, detail));
     }
-    let arguments = tools::checked(&spec, body)?;
+    let (spec, arguments) = tools::checked(&caller.app, tx, spec, body).await?;
     let clock = &caller.app.clock;
     let id: ToolCallId = clock.new_id();
     let facts = begun(run, id, &spec)?;

@@ -1,0 +1,146 @@
+//! Work that keeps a processor busy for more than a moment: templates, schemas, large bodies and answers.
+//! It never runs on a thread that serves requests, there is no more of it at once than there are
+//! processors, and one tenant has half of them at most.
+
+use std::{
+    collections::HashMap,
+    num::NonZero,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use patchbay_domain::TenantId;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
+
+use crate::{
+    error::{ApiError, Code, Result},
+    extract::Caller,
+};
+
+/// Bytes of a body or an answer that are read or written where they are.
+pub const SMALL: usize = 16_384;
+/// How long work may take that looks at the clock; what does not is bounded by the size of its input.
+const LONGEST: Duration = Duration::from_secs(2);
+/// How long work waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where such work runs.
+pub struct Compute {
+    turns: Arc<Semaphore>,
+    share: usize,
+    tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+}
+
+impl Compute {
+    /// As much at once as there are processors.
+    pub fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            turns: Arc::new(Semaphore::new(processors)),
+            share: (processors / 2).max(1),
+            tenants: Mutex::default(),
+        }
+    }
+
+    /// Does `work`, which is told when it must be done. Where too much is waiting, the answer is
+    /// `unavailable`; a panic is an error of this work alone.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        tenant: Option<TenantId>,
+        work: impl FnOnce(Instant) -> T + Send + 'static,
+    ) -> Result<T> {
+        let turns = timeout(PATIENCE, self.turns(tenant)).await;
+        let turns = turns.map_err(|_| {
+            let detail = "Too much work is waiting; try again in a moment.";
+            ApiError::new(Code::Unavailable, detail)
+        })??;
+        let worked = spawn_blocking(move || {
+            let done = work(Instant::now() + LONGEST);
+            drop(turns);
+            done
+        });
+        worked.await.map_err(ApiError::internal)
+    }
+
+    /// A turn of the tenant's and one of the process's, in this order, so that a tenant that waits for
+    /// itself keeps nobody else waiting.
+    async fn turns(&self, tenant: Option<TenantId>) -> Result<(Turn, OwnedSemaphorePermit)> {
+        let own = match tenant {
+            Some(tenant) => Some(acquire(self.of(tenant)).await?),
+            None => None,
+        };
+        Ok((own, acquire(Arc::clone(&self.turns)).await?))
+    }
+
+    fn of(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        // A semaphore that nobody holds or waits for is as good as a new one.
+        tenants.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+        let new = || Arc::new(Semaphore::new(self.share));
+        Arc::clone(tenants.entry(tenant).or_insert_with(new))
+    }
+}
+
+impl<P> Caller<P> {
+    /// [`Compute::run`] for work of the path's tenant that may fail.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Instant) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.app.compute.run(self.path_tenant(), work).await?
+    }
+}
+
+type Turn = Option<OwnedSemaphorePermit>;
+
+async fn acquire(semaphore: Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    semaphore.acquire_owned().await.map_err(ApiError::internal)
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use patchbay_domain::Clock;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_tenant_leaves_turns_to_others_and_a_panic_frees_its_own() {
+        let clock = Clock::system();
+        let compute = Arc::new(Compute {
+            turns: Arc::new(Semaphore::new(2)),
+            share: 1,
+            tenants: Mutex::default(),
+        });
+        let (busy, other): (TenantId, TenantId) = (clock.new_id(), clock.new_id());
+        let (end, ended) = mpsc::channel::<()>();
+        let held = tokio::spawn({
+            let compute = Arc::clone(&compute);
+            async move { compute.run(Some(busy), move |_| ended.recv()).await }
+        });
+        let waiting = tokio::spawn({
+            let compute = Arc::clone(&compute);
+            async move { compute.run(Some(busy), |_| 2).await.unwrap() }
+        });
+        assert_eq!(compute.run(Some(other), |_| 1).await.unwrap(), 1);
+        assert!(!waiting.is_finished());
+        end.send(()).unwrap();
+        held.await.unwrap().unwrap().unwrap();
+        assert_eq!(waiting.await.unwrap(), 2);
+        let panicked = compute.run(Some(busy), |_| panic!("on purpose")).await;
+        assert!(panicked.is_err());
+        assert_eq!(compute.run(Some(busy), |_| 3).await.unwrap(), 3);
+        assert!(compute.tenants.lock().unwrap().len() <= 2);
+    }
+}

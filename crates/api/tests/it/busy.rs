@@ -1,0 +1,378 @@
+//! The worst that a tenant may send, 64 at once: the service goes on answering.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::{Fixture, TestApp};
+
+/// What `/health` may take while everything else is busy.
+const PROMISED: Duration = Duration::from_secs(1);
+const AT_ONCE: usize = 64;
+
+/// Asks for `/health` on connections of their own until it is told to end; answers the longest time.
+fn watch(address: SocketAddr, end: &AtomicBool) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !end.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let patience = Some(Duration::from_secs(60));
+        stream.set_read_timeout(patience).unwrap();
+        let request = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        longest = longest.max(started.elapsed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    longest
+}
+
+/// Sends one request 64 times at once, and asserts that `/health` is answered in time and that no answer is an
+/// error of the service's, other than being asked to come again.
+async fn keeps_answering(
+    app: &TestApp,
+    fixture: &Fixture,
+    what: &str,
+    request: (Method, String, Option<Value>),
+) {
+    let address: SocketAddr = app.base().trim_start_matches("http://").parse().unwrap();
+    let end = Arc::new(AtomicBool::new(false));
+    let watcher = std::thread::spawn({
+        let end = Arc::clone(&end);
+        move || watch(address, &end)
+    });
+    let (method, path, body) = request;
+    let body = body.map(|body| body.to_string());
+    let client = reqwest::Client::new();
+    let started = Instant::now();
+    let all = (0..AT_ONCE).map(|_| {
+        let mut request = client.request(method.clone(), format!("{}{path}", app.base()));
+        request = request
+            .bearer_auth(&fixture.key)
+            .header("accept-encoding", "gzip");
+        if let Some(body) = &body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.clone());
+        }
+        async move {
+            let answer = request.send().await.unwrap();
+            let status = answer.status().as_u16();
+            let bytes = answer.bytes().await.unwrap();
+            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
+            (status, text, bytes.len())
+        }
+    });
+    let answers = futures_util::future::join_all(all).await;
+    let took = started.elapsed();
+    end.store(true, Ordering::Relaxed);
+    let longest = watcher.join().unwrap();
+    let (status, text, length) = &answers[0];
+    println!(
+        "{what}: {AT_ONCE} in {took:.1?}, /health within {longest:.2?}; {status}, {length} bytes, {text:.120}"
+    );
+    for (status, text, _) in &answers {
+        assert!(*status < 500 || *status == 503, "{what}: {status} {text}");
+    }
+    assert!(longest < PROMISED, "{what}: /health took {longest:?}");
+}
+
+/// A body of about 250 KB, under the limit of 256 KiB.
+fn large(unit: &str) -> String {
+    unit.repeat(250_000 / unit.len())
+}
+
+async fn start() -> (TestApp, Fixture) {
+    let app = TestApp::start_with(&["--workers=2", "--body-timeout=10s"]).await;
+    let fixture = app.tenant("acme").await;
+    (app, fixture)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies() {
+    let (app, fixture) = start().await;
+    let agents = fixture.at("agents");
+    for (what, body) in [
+        ("many numbers", json!({ "name": vec![0; 120_000] })),
+        ("many objects", json!({ "name": vec![json!({}); 80_000] })),
+        (
+            "many fields",
+            Value::Object((0..20_000).map(|n| (format!("f{n}"), json!(1))).collect()),
+        ),
+        ("escapes", json!({ "name": large("\u{1}") })),
+    ] {
+        keeps_answering(
+            &app,
+            &fixture,
+            what,
+            (Method::POST, agents.clone(), Some(body)),
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates() {
+    let (app, fixture) = start().await;
+    let versions = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
+    let tags = "{{ a }}".repeat(2_000);
+    let deep = format!(
+        "{}{}{}",
+        "{% for b in a %}".repeat(16),
+        "x".repeat(60_000),
+        "{% endfor %}".repeat(16)
+    );
+    let names: Vec<_> = (0..100)
+        .map(|n| json!({ "name": format!("a{n}"), "default": "é".repeat(1_000) }))
+        .collect();
+    for (what, spec) in [
+        (
+            "many tags",
+            json!({ "template": tags, "variables": [{ "name": "a" }], "greeting": "{{ a }}".repeat(500) }),
+        ),
+        (
+            "deep blocks",
+            json!({ "template": deep, "variables": [{ "name": "a" }] }),
+        ),
+        (
+            "a long text",
+            json!({ "template": "😀".repeat(60_000), "variables": names }),
+        ),
+        (
+            "minus signs",
+            json!({ "template": format!("{{{{ {}1 }}}}", "-".repeat(60_000)) }),
+        ),
+    ] {
+        keeps_answering(
+            &app,
+            &fixture,
+            what,
+            (
+                Method::POST,
+                versions.clone(),
+                Some(json!({ "spec": spec })),
+            ),
+        )
+        .await;
+    }
+    let long = "x".repeat(4_000);
+    let costly = "{% for c in [1,2,3,4,5,6,7,8,9] %}".repeat(8)
+        + "{{ a | upper | lower | title }}"
+        + &"{% endfor %}".repeat(8);
+    let spec = json!({ "template": costly, "variables": [{ "name": "a" }] });
+    let made = fixture
+        .admin
+        .post(&versions, &json!({ "spec": spec }))
+        .await
+        .expect(201);
+    let render = format!("{versions}/{}/render", made["id"].as_str().unwrap());
+    let body = json!({ "variables": { "a": long } });
+    keeps_answering(
+        &app,
+        &fixture,
+        "rendering",
+        (Method::POST, render, Some(body)),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_tools() {
+    let (app, fixture) = start().await;
+    let costly = "{% for c in [1,2,3,4,5,6,7,8,9] %}".repeat(4)
+        + "x{% if a in a %}{% endif %}"
+        + &"{% endfor %}".repeat(4);
+    let versions = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
+    let spec = json!({ "template": costly, "variables": [{ "name": "a" }] });
+    let prompt = fixture
+        .admin
+        .post(&versions, &json!({ "spec": spec }))
+        .await
+        .expect(201);
+    // As many tools as a binding takes, each with a large schema.
+    let properties: serde_json::Map<_, _> = (0..400)
+        .map(|n| {
+            (
+                format!("p{n}"),
+                json!({ "type": "string", "description": "x".repeat(80) }),
+            )
+        })
+        .collect();
+    let mut tools = Vec::new();
+    for n in 0..20 {
+        let spec = json!({
+            "function_name": format!("f{n}"), "description": "x", "client": {},
+            "parameters": { "type": "object", "properties": properties },
+        });
+        tools.push(fixture.tool(spec).await);
+    }
+    let body = json!({ "prompt_version_id": prompt["id"], "runtime_config_version_id": fixture.config_version, "tool_version_ids": tools });
+    let bindings = fixture.at(&format!("agents/{}/bindings", fixture.agent));
+    let binding = fixture.admin.post(&bindings, &body).await.expect(201);
+    fixture.activate(binding["id"].as_str().unwrap()).await;
+    let body = json!({ "agent_id": fixture.agent, "variables": { "a": "x".repeat(1_000) }, "metadata": { "m": "x".repeat(16_000) } });
+    keeps_answering(
+        &app,
+        &fixture,
+        "sessions",
+        (Method::POST, fixture.at("sessions"), Some(body)),
+    )
+    .await;
+    let list = fixture.at("sessions?limit=100");
+    keeps_answering(
+        &app,
+        &fixture,
+        "a page of sessions",
+        (Method::GET, list, None),
+    )
+    .await;
+    let list = fixture.at("audit-events?limit=100");
+    keeps_answering(
+        &app,
+        &fixture,
+        "a page of audit events",
+        (Method::GET, list, None),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas() {
+    let (app, fixture) = start().await;
+    let tool = json!({ "name": "busy" });
+    let tool = fixture
+        .admin
+        .post(&fixture.at("tools"), &tool)
+        .await
+        .expect(201);
+    let versions = fixture.at(&format!("tools/{}/versions", tool["id"].as_str().unwrap()));
+    let spec = |parameters: Value| json!({ "spec": { "function_name": "f", "description": "f", "http": { "url": "http://127.0.0.1:9/" }, "parameters": parameters } });
+    let classes: serde_json::Map<_, _> = (0..60)
+        .map(|n| {
+            (
+                format!("p{n}"),
+                json!({ "pattern": format!("(?i)\\pL{{200}}{n}") }),
+            )
+        })
+        .collect();
+    let patterns: serde_json::Map<_, _> = (0..50)
+        .map(|n| {
+            (
+                format!("p{n}"),
+                json!({ "pattern": format!("(?i)[ab]*a[ab]{{{}}}c", 100 + n) }),
+            )
+        })
+        .collect();
+    let alternatives: Vec<_> = (0..1_000)
+        .map(|n| json!({ "items": { "maximum": -n } }))
+        .collect();
+    let wide: serde_json::Map<_, _> = (0..1_600)
+        .map(|n| (format!("p{n}"), json!({ "type": "string" })))
+        .collect();
+    for (what, parameters) in [
+        (
+            "classes",
+            json!({ "type": "object", "properties": classes }),
+        ),
+        (
+            "patterns",
+            json!({ "type": "object", "properties": patterns }),
+        ),
+        (
+            "alternatives",
+            json!({ "type": "object", "properties": { "a": { "anyOf": alternatives } } }),
+        ),
+        (
+            "properties",
+            json!({ "type": "object", "properties": wide }),
+        ),
+    ] {
+        keeps_answering(
+            &app,
+            &fixture,
+            what,
+            (Method::POST, versions.clone(), Some(spec(parameters))),
+        )
+        .await;
+    }
+    let arguments = [
+        (
+            json!({ "type": "object", "properties": { "a": { "anyOf": alternatives[..150] } } }),
+            json!({ "a": vec![1; 800] }),
+        ),
+        (
+            json!({ "type": "object", "properties": patterns, "additionalProperties": false }),
+            json!({ "p0": "ab".repeat(2_000), "p1": "ab".repeat(500) }),
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": { "enum": vec!["x"; 400] } } }),
+            json!({ "a": "x".repeat(60_000) }),
+        ),
+    ];
+    for (parameters, arguments) in arguments {
+        let made = fixture
+            .admin
+            .post(&versions, &spec(parameters))
+            .await
+            .expect(201);
+        let test = format!("{versions}/{}/test", made["id"].as_str().unwrap());
+        keeps_answering(
+            &app,
+            &fixture,
+            "arguments",
+            (Method::POST, test, Some(json!({ "arguments": arguments }))),
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages() {
+    let (app, fixture) = start().await;
+    let metadata = json!({ "m": vec![0; 8_000] });
+    for n in 0..100 {
+        let body = json!({ "name": format!("agent {n}"), "metadata": metadata });
+        fixture
+            .admin
+            .post(&fixture.at("agents"), &body)
+            .await
+            .expect(201);
+    }
+    keeps_answering(
+        &app,
+        &fixture,
+        "agents",
+        (Method::GET, fixture.at("agents?limit=100"), None),
+    )
+    .await;
+    let versions = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
+    for n in 0..40 {
+        let body = json!({ "spec": { "template": format!("{n}{}", "😀".repeat(60_000)) } });
+        fixture.admin.post(&versions, &body).await.expect(201);
+    }
+    keeps_answering(
+        &app,
+        &fixture,
+        "versions",
+        (Method::GET, format!("{versions}?limit=100"), None),
+    )
+    .await;
+    keeps_answering(
+        &app,
+        &fixture,
+        "audit events",
+        (Method::GET, fixture.at("audit-events?limit=100"), None),
+    )
+    .await;
+}

@@ -1,0 +1,98 @@
+//! Comparisons and truth of values.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::{
+    Budget,
+    eval::{Found, failed},
+    expression::Compare,
+};
+use crate::Invalid;
+
+/// Whether a value counts as true: neither undefined, null, false, zero nor empty.
+pub(super) fn is_true(value: &Found<'_>) -> bool {
+    match value.as_deref() {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(truth)) => *truth,
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(fields)) => !fields.is_empty(),
+    }
+}
+
+/// The outcome of a comparison. What is undefined equals nothing and is in nothing.
+pub(super) fn compare(
+    left: &Found<'_>,
+    how: Compare,
+    right: &Found<'_>,
+    budget: &mut Budget,
+) -> Result<bool, Invalid> {
+    let (Some(left), Some(right)) = (left.as_deref(), right.as_deref()) else {
+        return match how {
+            Compare::Equal | Compare::In => Ok(false),
+            Compare::Unequal | Compare::NotIn => Ok(true),
+            _ => Err(failed("a value is missing")),
+        };
+    };
+    let found = match how {
+        Compare::Equal => equal(left, right, budget)?,
+        Compare::Unequal => !equal(left, right, budget)?,
+        Compare::In => contains(right, left, budget)?,
+        Compare::NotIn => !contains(right, left, budget)?,
+        Compare::Less => order(left, right, budget)?.is_lt(),
+        Compare::LessOrEqual => order(left, right, budget)?.is_le(),
+        Compare::Greater => order(left, right, budget)?.is_gt(),
+        Compare::GreaterOrEqual => order(left, right, budget)?.is_ge(),
+    };
+    Ok(found)
+}
+
+/// Equality by value; 1 equals 1.0.
+fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Invalid> {
+    if let (Value::Number(left), Value::Number(right)) = (left, right) {
+        return Ok(left == right || left.as_f64() == right.as_f64());
+    }
+    budget.value(left)?;
+    budget.value(right)?;
+    Ok(left == right)
+}
+
+fn contains(whole: &Value, part: &Value, budget: &mut Budget) -> Result<bool, Invalid> {
+    match (whole, part) {
+        (Value::String(whole), Value::String(part)) => {
+            budget.text(whole.len() + part.len())?;
+            Ok(whole.contains(&**part))
+        }
+        (Value::Object(fields), Value::String(name)) => Ok(fields.contains_key(name)),
+        (Value::Array(items), part) => {
+            for item in items {
+                if equal(item, part, budget)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Err(failed("`in` needs a list, an object or a text")),
+    }
+}
+
+fn order(left: &Value, right: &Value, budget: &mut Budget) -> Result<Ordering, Invalid> {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => {
+            let exact = left.as_i64().zip(right.as_i64());
+            let exact = exact.map(|(left, right)| left.cmp(&right));
+            let about = || left.as_f64()?.partial_cmp(&right.as_f64()?);
+            exact
+                .or_else(about)
+                .ok_or_else(|| failed("these numbers have no order"))
+        }
+        (Value::String(left), Value::String(right)) => {
+            budget.text(left.len() + right.len())?;
+            Ok(left.cmp(right))
+        }
+        _ => Err(failed("only two numbers or two texts have an order")),
+    }
+}

@@ -1,0 +1,361 @@
+//! Expressions: from the tokens of a tag to a tree whose depth is bounded.
+
+use serde_json::Value;
+
+use super::{
+    MAX_DEPTH,
+    filters::{self, Filter},
+    lexer::{Fault, Tag, Token},
+};
+
+/// An expression.
+#[derive(Clone, Debug)]
+pub(super) enum Expr {
+    Literal(Value),
+    Name(String),
+    /// A value and what is applied to it, from left to right.
+    Steps(Box<Self>, Vec<Step>),
+    Compare(Box<Self>, Compare, Box<Self>),
+    IsDefined(Box<Self>, bool),
+    IsNone(Box<Self>, bool),
+    Not(Box<Self>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+}
+
+/// What is applied to a value.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Field(String),
+    Index(Expr),
+    Filter(&'static Filter, Vec<Expr>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compare {
+    Equal,
+    Unequal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    In,
+    NotIn,
+}
+
+/// A name that a template looks up in its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The name itself.
+    pub name: String,
+    /// The field that is taken of it, where the template names one.
+    pub field: Option<String>,
+    /// Whether `{{ name.field }}` is all that the tag holds.
+    pub is_alone: bool,
+}
+
+/// Words that cannot be names.
+const RESERVED: [&str; 16] = [
+    "and", "elif", "else", "endfor", "endif", "false", "False", "for", "if", "in", "is", "none",
+    "None", "not", "or", "true",
+];
+
+type Parsed<T> = Result<T, Fault>;
+
+/// Which names are known where, and which were looked up in the data.
+#[derive(Default)]
+pub(super) struct Scope {
+    /// The names that the loops around give.
+    pub names: Vec<String>,
+    pub lookups: Vec<Lookup>,
+}
+
+/// The tokens of one tag, from left to right.
+pub(super) struct Tokens<'a> {
+    tokens: std::iter::Peekable<std::vec::IntoIter<(Token, usize)>>,
+    /// Where the tag begins, for what is missing at its end.
+    start: usize,
+    depth: usize,
+    scope: &'a mut Scope,
+}
+
+impl<'a> Tokens<'a> {
+    pub fn new(tag: Tag, scope: &'a mut Scope) -> Self {
+        Self {
+            tokens: tag.tokens.into_iter().peekable(),
+            start: tag.at,
+            depth: 0,
+            scope,
+        }
+    }
+
+    /// A fault at the next token.
+    pub fn fault(&mut self, message: impl Into<String>) -> Fault {
+        let at = self.tokens.peek().map_or(self.start, |(_, at)| *at);
+        Fault::new(at, message)
+    }
+
+    /// The expression that is all of the tag.
+    pub fn whole(mut self) -> Parsed<Expr> {
+        let expression = self.any()?;
+        match self.tokens.peek() {
+            Some((token, _)) => {
+                let message = format!("`{}` is not expected here", token.text());
+                Err(self.fault(message))
+            }
+            None => Ok(expression),
+        }
+    }
+
+    /// A name that a loop gives.
+    pub fn new_name(&mut self) -> Parsed<String> {
+        match self.tokens.peek() {
+            Some((Token::Name(name), _)) if !RESERVED.contains(&&**name) => {
+                let name = name.clone();
+                self.tokens.next();
+                Ok(name)
+            }
+            _ => Err(self.fault("a name is expected")),
+        }
+    }
+
+    pub fn take_sign(&mut self, wanted: &str) -> bool {
+        self.tokens
+            .next_if(|(token, _)| matches!(token, Token::Sign(sign) if *sign == wanted))
+            .is_some()
+    }
+
+    pub fn take_word(&mut self, wanted: &str) -> bool {
+        self.tokens
+            .next_if(|(token, _)| matches!(token, Token::Name(name) if name == wanted))
+            .is_some()
+    }
+
+    fn expect_sign(&mut self, wanted: &str) -> Parsed<()> {
+        match self.take_sign(wanted) {
+            true => Ok(()),
+            false => Err(self.fault(format!("`{wanted}` is missing"))),
+        }
+    }
+
+    /// What stands within brackets or behind `not`, one level deeper.
+    fn deeper(&mut self, read: impl FnOnce(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
+        if self.depth >= MAX_DEPTH {
+            return Err(self.fault(format!("at most {MAX_DEPTH} levels are allowed")));
+        }
+        self.depth += 1;
+        let read = read(self)?;
+        self.depth -= 1;
+        Ok(read)
+    }
+
+    fn any(&mut self) -> Parsed<Expr> {
+        let mut parts = vec![self.all()?];
+        while self.take_word("or") {
+            parts.push(self.all()?);
+        }
+        Ok(match parts.len() {
+            1 => parts.remove(0),
+            _ => Expr::Any(parts),
+        })
+    }
+
+    fn all(&mut self) -> Parsed<Expr> {
+        let mut parts = vec![self.not()?];
+        while self.take_word("and") {
+            parts.push(self.not()?);
+        }
+        Ok(match parts.len() {
+            1 => parts.remove(0),
+            _ => Expr::All(parts),
+        })
+    }
+
+    fn not(&mut self) -> Parsed<Expr> {
+        if self.take_word("not") {
+            let inner = self.deeper(Self::not)?;
+            return Ok(Expr::Not(Box::new(inner)));
+        }
+        self.comparison()
+    }
+
+    fn comparison(&mut self) -> Parsed<Expr> {
+        let left = self.steps()?;
+        if self.take_word("is") {
+            return self.test(left);
+        }
+        let Some(how) = self.compare()? else {
+            return Ok(left);
+        };
+        let right = self.steps()?;
+        Ok(Expr::Compare(Box::new(left), how, Box::new(right)))
+    }
+
+    fn compare(&mut self) -> Parsed<Option<Compare>> {
+        for (sign, how) in [
+            ("==", Compare::Equal),
+            ("!=", Compare::Unequal),
+            ("<=", Compare::LessOrEqual),
+            (">=", Compare::GreaterOrEqual),
+            ("<", Compare::Less),
+            (">", Compare::Greater),
+        ] {
+            if self.take_sign(sign) {
+                return Ok(Some(how));
+            }
+        }
+        if self.take_word("in") {
+            return Ok(Some(Compare::In));
+        }
+        if !self.take_word("not") {
+            return Ok(None);
+        }
+        match self.take_word("in") {
+            true => Ok(Some(Compare::NotIn)),
+            false => Err(self.fault("`in` is missing")),
+        }
+    }
+
+    fn test(&mut self, left: Expr) -> Parsed<Expr> {
+        let left = Box::new(left);
+        let wanted = !self.take_word("not");
+        for (word, test) in [
+            ("defined", Expr::IsDefined(left.clone(), wanted)),
+            ("undefined", Expr::IsDefined(left.clone(), !wanted)),
+            ("none", Expr::IsNone(left, wanted)),
+        ] {
+            if self.take_word(word) {
+                return Ok(test);
+            }
+        }
+        Err(self.fault("there are the tests `defined`, `undefined` and `none`"))
+    }
+
+    /// A value and what is applied to it.
+    fn steps(&mut self) -> Parsed<Expr> {
+        let looked_up = self.scope.lookups.len();
+        let base = self.operand()?;
+        let is_lookup = matches!(base, Expr::Name(_)) && self.scope.lookups.len() > looked_up;
+        let mut steps = Vec::new();
+        loop {
+            if self.take_sign(".") {
+                steps.push(Step::Field(self.field()?));
+            } else if self.take_sign("[") {
+                steps.push(Step::Index(self.deeper(Self::any)?));
+                self.expect_sign("]")?;
+            } else if self.take_sign("|") {
+                steps.push(self.filter()?);
+            } else {
+                break;
+            }
+        }
+        if is_lookup {
+            self.scope.lookups[looked_up].field = match steps.first() {
+                Some(Step::Field(field)) => Some(field.clone()),
+                Some(Step::Index(Expr::Literal(Value::String(field)))) => Some(field.clone()),
+                _ => None,
+            };
+        }
+        Ok(match steps.is_empty() {
+            true => base,
+            false => Expr::Steps(Box::new(base), steps),
+        })
+    }
+
+    fn field(&mut self) -> Parsed<String> {
+        match self
+            .tokens
+            .next_if(|(token, _)| matches!(token, Token::Name(_)))
+        {
+            Some((Token::Name(name), _)) => Ok(name),
+            _ => Err(self.fault("the name of a field is expected")),
+        }
+    }
+
+    fn filter(&mut self) -> Parsed<Step> {
+        let fault = self.fault("");
+        let name = self.field()?;
+        let filter = filters::find(&name).map_err(|message| Fault { message, ..fault })?;
+        let mut arguments = Vec::new();
+        if self.take_sign("(") && !self.take_sign(")") {
+            loop {
+                arguments.push(self.deeper(Self::any)?);
+                if !self.take_sign(",") {
+                    break;
+                }
+            }
+            self.expect_sign(")")?;
+        }
+        let (least, most) = filter.arguments;
+        if !(least..=most).contains(&arguments.len()) {
+            let message = format!("the filter `{name}` takes {least} to {most} values in brackets");
+            return Err(self.fault(message));
+        }
+        Ok(Step::Filter(filter, arguments))
+    }
+
+    fn operand(&mut self) -> Parsed<Expr> {
+        let Some((token, at)) = self.tokens.next() else {
+            return Err(Fault::new(self.start, "the tag is not complete"));
+        };
+        match token {
+            Token::Literal(value) => Ok(Expr::Literal(value)),
+            Token::Name(name) => self.name(name, at),
+            Token::Sign("(") => {
+                let inner = self.deeper(Self::any)?;
+                self.expect_sign(")")?;
+                Ok(inner)
+            }
+            Token::Sign("[") => self.list(),
+            Token::Sign(sign) => Err(Fault::new(at, format!("`{sign}` is not expected here"))),
+        }
+    }
+
+    fn name(&mut self, name: String, at: usize) -> Parsed<Expr> {
+        let literal = match &*name {
+            "true" | "True" => Value::Bool(true),
+            "false" | "False" => Value::Bool(false),
+            "none" | "None" => Value::Null,
+            word if RESERVED.contains(&word) => {
+                return Err(Fault::new(at, format!("`{name}` is not expected here")));
+            }
+            _ => {
+                if !self.scope.names.contains(&name) {
+                    self.scope.lookups.push(Lookup {
+                        name: name.clone(),
+                        field: None,
+                        is_alone: false,
+                    });
+                }
+                return Ok(Expr::Name(name));
+            }
+        };
+        Ok(Expr::Literal(literal))
+    }
+
+    /// A list of literals, which is a literal itself.
+    fn list(&mut self) -> Parsed<Expr> {
+        let mut items = Vec::new();
+        while !self.take_sign("]") {
+            if !items.is_empty() {
+                self.expect_sign(",")?;
+            }
+            let at = self.fault("");
+            match self.operand_of_list()? {
+                Expr::Literal(item) if !item.is_array() => items.push(item),
+                _ => {
+                    let message = "a list holds strings, numbers, `true`, `false` and `none`";
+                    return Err(Fault::new(at.at, message));
+                }
+            }
+        }
+        Ok(Expr::Literal(Value::Array(items)))
+    }
+
+    fn operand_of_list(&mut self) -> Parsed<Expr> {
+        match self.tokens.peek() {
+            Some((Token::Literal(_) | Token::Name(_), _)) => self.operand(),
+            _ => Err(self.fault("a literal is expected")),
+        }
+    }
+}

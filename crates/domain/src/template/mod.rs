@@ -1,0 +1,98 @@
+//! The template language of prompts and tools: a small part of Jinja whose cost is bounded.
+//!
+//! - `{{ value }}` writes a value; `{% if %}`, `{% elif %}`, `{% else %}` and `{% endif %}` choose;
+//!   `{% for item in list %}` with `{% else %}` and `{% endfor %}` repeats over given data, with
+//!   `loop.index`, `loop.index0`, `loop.first`, `loop.last` and `loop.length`; `{% raw %}` to
+//!   `{% endraw %}` is text. A `-` inside a tag's bracket removes the blanks beside it.
+//! - Expressions are names, `.field`, `[index]`, literals, lists of literals, `| filter`, comparisons,
+//!   `in`, `is defined`, `and`, `or`, `not` and parentheses. The filters are those of [`FILTERS`].
+//! - Everything else is text, `{# … #}` too. There are no assignments, macros, functions or arithmetic,
+//!   so a template cannot make more data than it is given.
+//!
+//! A template is checked for the length of its tags, their number and their depth while it is read,
+//! and it is rendered under a [`Budget`].
+
+mod budget;
+mod compare;
+mod eval;
+mod expression;
+mod filters;
+mod lexer;
+mod parser;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use budget::Budget;
+pub use expression::Lookup;
+pub use filters::{FILTERS, Filter};
+use parser::Node;
+use serde_json::Value;
+
+use crate::Invalid;
+
+/// Most characters of one tag.
+pub const MAX_TAG: usize = 1_000;
+/// Most tags of one template.
+pub const MAX_TAGS: usize = 2_000;
+/// Most levels of blocks in each other, and of brackets in one expression.
+pub const MAX_DEPTH: usize = 16;
+
+/// What a template is filled with: values by name.
+pub type Data<'a> = BTreeMap<&'a str, &'a Value>;
+
+/// A template that has been read and may be rendered.
+#[derive(Clone, Debug)]
+pub struct Template {
+    nodes: Vec<Node>,
+    lookups: Vec<Lookup>,
+}
+
+impl Template {
+    /// Reads a template; the error is `invalid_template` with line and column.
+    pub fn parse(source: &str) -> Result<Self, Invalid> {
+        let (nodes, lookups) = parser::parse(source).map_err(|fault| fault.describe(source))?;
+        Ok(Self { nodes, lookups })
+    }
+
+    /// What it looks up in the data it is given, in the order of the text.
+    pub fn lookups(&self) -> &[Lookup] {
+        &self.lookups
+    }
+
+    /// The text, each value written by `encode`.
+    pub fn render(
+        &self,
+        data: &Data<'_>,
+        budget: &mut Budget,
+        encode: fn(&str, &mut String),
+    ) -> Result<String, Invalid> {
+        let mut out = String::new();
+        eval::render(&self.nodes, data, budget, encode, &mut out)?;
+        Ok(out)
+    }
+
+    /// The value of a template that is one tag alone, in its own type, and none where that has no
+    /// value; the text otherwise.
+    pub fn value(&self, data: &Data<'_>, budget: &mut Budget) -> Result<Option<Value>, Invalid> {
+        match self.sole_expression() {
+            Some(expression) => eval::value(expression, data, budget),
+            None => Ok(Some(self.render(data, budget, plain)?.into())),
+        }
+    }
+
+    fn sole_expression(&self) -> Option<&expression::Expr> {
+        let blank = |node: &&Node| !matches!(node, Node::Text(text) if text.trim().is_empty());
+        let mut nodes = self.nodes.iter().filter(blank);
+        match (nodes.next(), nodes.next()) {
+            (Some(Node::Write(expression)), None) => Some(expression),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a value as it is.
+pub fn plain(text: &str, out: &mut String) {
+    out.push_str(text);
+}
