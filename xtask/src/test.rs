@@ -11,6 +11,8 @@ use crate::{
     tools::{self, Tools},
 };
 
+/// Tests that measure how long an answer takes while the service is busy: nothing else may run beside them.
+const ALONE: &str = "busy::";
 /// Tests that take all there is of a processor: beside them, others would miss their short deadlines.
 const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 
@@ -92,7 +94,8 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
         "e2e::",
     ]);
     if filter.is_none() {
-        quick.args(MODEL.iter().flat_map(|name| ["--skip", name]));
+        let later = MODEL.iter().chain([&ALONE]);
+        quick.args(later.flat_map(|name| ["--skip", name]));
     }
     run(
         "unit and integration tests",
@@ -109,7 +112,10 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
     } else {
         return Ok(());
     };
-    let name = if name.is_empty() { "e2e::" } else { name };
+    let names = match name {
+        "" => vec!["e2e::", ALONE],
+        name => vec![name],
+    };
     let mut end_to_end = cargo(&[
         "test",
         "--workspace",
@@ -117,8 +123,8 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
         "it",
         "--",
         "--test-threads=1",
-        name,
     ]);
+    end_to_end.args(names);
     let telephone = telephone();
     if telephone.is_ok() {
         end_to_end.arg("--include-ignored");
