@@ -19,12 +19,32 @@ MAX_TURN_CHARACTERS = 20_000
 DTMF_CODES = {key: code for code, key in enumerate("0123456789*#ABCD")}
 
 
+# LiveKit gives jobs to workers by `max(0, 0.7 - load)`: one that would take another must be below 0.7.
+ALMOST_FULL = 0.69
+
+
 class ConfigError(Exception):
     """What this worker was told to run is not something that it can run."""
 
 
 class Unavailable(ConfigError):
     """Patchbay cannot say at the moment."""
+
+
+def read_capacity(text: str) -> int:
+    """The setting: how many jobs a worker carries out at a time."""
+    capacity = int(text) if text.isdecimal() and text.isascii() else 0
+    if not 1 <= capacity <= 10_000:
+        raise ValueError(f"a number from 1 to 10000 is needed, not {text!r}")
+    return capacity
+
+
+def load(running: int, capacity: int) -> float:
+    """What the worker reports as its load: its jobs alone. The machine's CPU says nothing of whether one more job
+    can be carried out, and LiveKit drops a dispatch for good when no worker's load is below 0.7."""
+    if running >= capacity:
+        return 1.0
+    return ALMOST_FULL * running / capacity
 
 
 @dataclass(frozen=True)

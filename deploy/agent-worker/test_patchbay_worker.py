@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import unittest
+from pathlib import Path
 from types import SimpleNamespace
 
 from patchbay_worker import (
@@ -15,7 +16,9 @@ from patchbay_worker import (
     UsageMeter,
     attributes,
     keys,
+    load,
     passages,
+    read_capacity,
     read_config,
     tone_frames,
     turn,
@@ -29,6 +32,46 @@ def answer(**changes):
     configuration = {"schema": 1, "runtime": runtime | changes.pop("runtime", {})}
     whole = {"digest": "d", "state": "starting", "configuration": configuration, "prompt": "p", "greeting": None}
     return whole | changes
+
+
+class LoadTest(unittest.TestCase):
+    def test_the_load_is_the_share_of_the_capacity(self):
+        self.assertEqual(load(0, 50), 0)
+        self.assertAlmostEqual(load(25, 50), 0.345)
+        self.assertEqual(load(50, 50), 1)
+        self.assertEqual(load(51, 50), 1)
+        self.assertEqual((load(0, 1), load(1, 1)), (0, 1))
+
+    def test_a_worker_that_would_take_another_is_offered_it(self):
+        for capacity in (1, 2, 3, 50, 10_000):
+            loads = [load(running, capacity) for running in range(capacity + 1)]
+            self.assertEqual(loads, sorted(loads))
+            self.assertTrue(all(one < 0.7 for one in loads[:-1]), capacity)
+            self.assertEqual(loads[-1], 1)
+
+    def test_a_capacity_is_a_number(self):
+        self.assertEqual(read_capacity("50"), 50)
+        for wrong in ("", "0", "-1", "1.5", "many", "10001", "٥"):
+            with self.assertRaises(ValueError, msg=wrong):
+                read_capacity(wrong)
+
+
+class RequirementsTest(unittest.TestCase):
+    FOLDER = Path(__file__).parent
+
+    def test_every_package_has_its_hashes(self):
+        text = (self.FOLDER / "requirements.txt").read_text().replace("\\\n", " ")
+        packages = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        self.assertGreater(len(packages), 50)
+        for package in packages:
+            pinned = r"[a-z0-9.-]+==\S+( ; [^\\]+?)?( +--hash=sha256:[0-9a-f]{64})+"
+            self.assertRegex(package, f"^{pinned}$")
+
+    def test_what_is_wanted_is_what_is_pinned(self):
+        pinned = (self.FOLDER / "requirements.txt").read_text()
+        for line in (self.FOLDER / "requirements.in").read_text().splitlines():
+            if not line.startswith("#"):
+                self.assertIn(f"\n{line} ", pinned)
 
 
 class DispatchTest(unittest.TestCase):

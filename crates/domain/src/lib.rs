@@ -35,6 +35,6 @@ pub use id::{
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;
-pub use phone::PhoneNumber;
+pub use phone::{Dialled, PhoneNumber, TransferTarget};
 pub use raw_json::RawJson;
 pub use scope::Scope;

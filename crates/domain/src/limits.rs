@@ -1,10 +1,12 @@
 //! What a tenant may use.
 
+mod numbers;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{Invalid, PhoneNumber, sip::TransferTarget, text::Text};
+use crate::text::Text;
 
 /// What kind of request it is, for its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +83,8 @@ pub struct TenantLimits {
     /// Numbers that begin with one of these may not be called, whatever is allowed.
     #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
     pub denied_prefixes: Option<Vec<String>>,
+    /// Whether emergency numbers may be called; they may not by default.
+    pub emergency_calls: Option<bool>,
 }
 
 /// What a tenant's telephone may do; 0 for any number.
@@ -121,90 +125,6 @@ impl TenantLimits {
             concurrent: self.concurrent_calls.unwrap_or(installation.concurrent),
             per_minute: self.calls_per_minute.unwrap_or(installation.per_minute),
             seconds: self.max_call_seconds.unwrap_or(installation.seconds),
-        }
-    }
-
-    /// Why this number may not be called, if so.
-    pub fn check_number(&self, number: &PhoneNumber) -> Result<(), Invalid> {
-        self.check_prefix(number)
-    }
-
-    fn check_prefix(&self, number: &str) -> Result<(), Invalid> {
-        let begins = |prefixes: &[String]| prefixes.iter().any(|p| number.starts_with(&**p));
-        if self.denied_prefixes.as_deref().is_some_and(begins) {
-            let message = "the operator has denied numbers that begin like this";
-            return Err(Invalid::new("denied_prefix", message));
-        }
-        if self.allowed_prefixes.as_deref().is_some_and(|p| !begins(p)) {
-            let message = "the operator allows only numbers that begin otherwise";
-            return Err(Invalid::new("prefix_not_allowed", message));
-        }
-        Ok(())
-    }
-
-    /// Why a call may not be handed over to this, if so. A user of a SIP server whose name is digits is
-    /// a number too: the server may dial it.
-    pub fn check_target(&self, target: &TransferTarget) -> Result<(), Invalid> {
-        let free = self.denied_prefixes.is_none() && self.allowed_prefixes.is_none();
-        match target.digits() {
-            Some(number) if !free && number.starts_with('+') => self.check_prefix(&number),
-            Some(_) if !free => {
-                let message = "under the operator's prefixes a number is needed with `+` and its country code";
-                Err(Invalid::new("number_not_international", message))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_allow_and_deny() {
-        let number: PhoneNumber = "+4930123456".parse().unwrap();
-        let limits = |allowed: Option<&[&str]>, denied: &[&str]| TenantLimits {
-            allowed_prefixes: allowed.map(|a| a.iter().map(ToString::to_string).collect()),
-            denied_prefixes: Some(denied.iter().map(ToString::to_string).collect()),
-            ..TenantLimits::default()
-        };
-        let code = |limits: TenantLimits| limits.check_number(&number).map_err(|e| e.code);
-        assert_eq!(code(TenantLimits::default()), Ok(()));
-        assert_eq!(code(limits(Some(&["+1", "+49"]), &["+44"])), Ok(()));
-        assert_eq!(
-            code(limits(Some(&["+1"]), &[])),
-            Err("prefix_not_allowed".into())
-        );
-        assert_eq!(
-            code(limits(Some(&[]), &[])),
-            Err("prefix_not_allowed".into())
-        );
-        assert_eq!(
-            code(limits(Some(&["+49"]), &["+4930"])),
-            Err("denied_prefix".into())
-        );
-        let denied = limits(None, &["+882"]);
-        for (target, refused) in [
-            ("+49 30 123456", None),
-            ("sip:desk@pbx.example.org", None),
-            ("sip:+4930123456@pbx.example.org", None),
-            ("sip:0049-30-123456@pbx.example.org", None),
-            ("sip:+88213123456@pbx.example.org", Some("denied_prefix")),
-            ("sip:00882.13123456@pbx.example.org", Some("denied_prefix")),
-            (
-                "sip:030123456@pbx.example.org",
-                Some("number_not_international"),
-            ),
-            ("sip:100@pbx.example.org", Some("number_not_international")),
-        ] {
-            let target: TransferTarget = target.parse().unwrap();
-            let found = denied.check_target(&target).map_err(|e| e.code);
-            assert_eq!(found.err().as_deref(), refused, "{target}");
-            assert_eq!(TenantLimits::default().check_target(&target), Ok(()));
-        }
-        for (text, good) in [("+49", true), ("+", false), ("49", false), ("+4a", false)] {
-            assert_eq!(is_prefix(text), good, "{text}");
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::{Invalid, RawJson};
 /// Most bytes that metadata may take as JSON.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// A JSON object of at most [`MAX_BYTES`], kept as text.
+/// A JSON object of at most [`MAX_BYTES`], kept as text. There is no NUL in it, which the database cannot
+/// hold.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(
     feature = "diesel",
@@ -44,6 +45,12 @@ impl Metadata {
             );
             return Err(Invalid::new("too_large", message));
         }
+        if map
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value))
+        {
+            return Err(Invalid::new("control_character", "NUL is not allowed"));
+        }
         Ok(Self(text))
     }
 
@@ -61,6 +68,18 @@ impl Metadata {
     pub fn value(&self) -> Result<Value, Invalid> {
         let value = self.0.read();
         value.map_err(|error| Invalid::new("not_json", error.to_string()))
+    }
+}
+
+/// Whether NUL is in a string or in the name of a field. The depth is that of JSON that was read.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
     }
 }
 
@@ -139,6 +158,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn nul_is_refused_wherever_it_is() {
+        for value in [
+            json!({"a": "\0"}),
+            json!({"\0": 1}),
+            json!({"a": [1, {"b\0": 2}]}),
+            json!({"a": {"b": ["x\0y"]}}),
+        ] {
+            let refused = Metadata::try_from(value).unwrap_err();
+            assert_eq!(refused.code, "control_character");
+        }
+    }
 
     #[test]
     fn patches_merge_and_null_removes() {

@@ -1,8 +1,17 @@
 //! Telephone numbers in the one form that everybody understands: E.164.
 
+mod dialled;
+mod emergency;
+pub(crate) mod plan;
+mod prefix;
+mod spelling;
+
+pub use dialled::{Dialled, TransferTarget};
+pub use prefix::normalise as normalise_prefix;
+
 use std::{fmt, ops::Deref, str::FromStr};
 
-use phonenumber::Mode;
+use phonenumber::{Mode, country::Id};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{
     __dev::ComposeSchema,
@@ -23,13 +32,32 @@ pub struct PhoneNumber(String);
 impl FromStr for PhoneNumber {
     type Err = Invalid;
 
-    /// Takes any usual spelling with a country code, such as `+49 (30) 123456`.
+    /// Takes any usual spelling with a country code, such as `+49 (30) 123456` or `0049 30 123456`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = |message: &str| Invalid::new("invalid_number", message);
-        if !text.trim_start().starts_with('+') || text.len() > 40 {
+        if text.chars().count() > MOST_CHARACTERS {
+            return Err(invalid("it is too long for a number"));
+        }
+        let mut plain = spelling::plain(text)?;
+        if let Some(digits) = spelling::international(&plain) {
+            plain = format!("+{digits}");
+        }
+        if !plain.starts_with('+') {
             return Err(invalid("a number begins with `+` and its country code"));
         }
-        let number = phonenumber::parse(None, text).map_err(|e| invalid(&e.to_string()))?;
+        Self::read(None, &plain)
+    }
+}
+
+/// Most characters of a number in any spelling.
+const MOST_CHARACTERS: usize = 40;
+
+fn invalid(message: &str) -> Invalid {
+    Invalid::new("invalid_number", message)
+}
+
+impl PhoneNumber {
+    fn read(country: Option<Id>, plain: &str) -> Result<Self, Invalid> {
+        let number = phonenumber::parse(country, plain).map_err(|e| invalid(&e.to_string()))?;
         if number.extension().is_some() {
             return Err(invalid("a number with an extension cannot be called"));
         }
@@ -42,9 +70,19 @@ impl FromStr for PhoneNumber {
             phonenumber::format(&number).mode(Mode::E164).to_string(),
         ))
     }
-}
 
-impl PhoneNumber {
+    /// A number as it is dialled within the country of this code, without separators.
+    pub(crate) fn national(plain: &str, code: u16) -> Result<Self, Invalid> {
+        let country = plan::country(code);
+        let country = country.ok_or_else(|| invalid("the country code is not known"))?;
+        Self::read(Some(country), plain)
+    }
+
+    /// Its country code.
+    pub(crate) fn country_code(&self) -> Option<u16> {
+        plan::split(self.0.strip_prefix('+')?).map(|(code, _)| code)
+    }
+
     /// Who calls `called`, from what the carrier tells: some leave the `+` out, or the country code where
     /// it is the same.
     pub fn of_caller(told: &str, called: &Self) -> Option<Self> {
@@ -58,9 +96,7 @@ impl PhoneNumber {
         }
         let national = || {
             let country = phonenumber::parse(None, &**called).ok()?.country().id();
-            let number = phonenumber::parse(country, &told).ok()?;
-            let valid = phonenumber::is_valid(&number);
-            valid.then(|| Self(phonenumber::format(&number).mode(Mode::E164).to_string()))
+            Self::read(country, &told).ok()
         };
         format!("+{digits}").parse().ok().or_else(national)
     }
@@ -109,6 +145,9 @@ mod tests {
             "+49 (30) 123456",
             "+49-30-123456",
             " +49 30 123456",
+            "0049 30 123456",
+            "+49 (0) 30 123456",
+            "\u{FF0B}４９ ３０ １２３４５６",
         ] {
             let number: PhoneNumber = spelling.parse().unwrap();
             assert_eq!(&*number, "+4930123456", "{spelling}");
@@ -127,6 +166,9 @@ mod tests {
             "+49301234567890123456",
             "+abc",
             "sip:+4930123456@x",
+            "011 49 30 123456",
+            "+4930123456;ext=1",
+            "+4930123456 / +49900123456",
         ] {
             assert_eq!(
                 wrong.parse::<PhoneNumber>().unwrap_err().code,

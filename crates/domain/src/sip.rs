@@ -13,7 +13,7 @@ use utoipa::{
     },
 };
 
-use crate::{Invalid, PhoneNumber};
+use crate::Invalid;
 
 /// How a carrier is spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -111,70 +111,6 @@ impl ComposeSchema for SipAddress {
 }
 impl ToSchema for SipAddress {}
 
-/// Whom a call is handed over to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TransferTarget {
-    /// A number.
-    Number(PhoneNumber),
-    /// A user of a SIP server.
-    Sip {
-        /// The user.
-        user: String,
-        /// The server.
-        address: SipAddress,
-    },
-}
-
-impl TransferTarget {
-    /// What a telephone would dial for it, without separators; none where the user is a name.
-    pub fn digits(&self) -> Option<String> {
-        let user = match self {
-            Self::Number(number) => return Some(number.to_string()),
-            Self::Sip { user, .. } => user,
-        };
-        if user.contains(|c: char| c.is_ascii_alphabetic()) {
-            return None;
-        }
-        let digits: String = user.chars().filter(char::is_ascii_digit).collect();
-        Some(match (user.starts_with('+'), digits.strip_prefix("00")) {
-            (true, _) => format!("+{digits}"),
-            (false, Some(rest)) => format!("+{rest}"),
-            (false, None) => digits,
-        })
-    }
-}
-
-impl FromStr for TransferTarget {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let Some(rest) = text.strip_prefix("sip:") else {
-            return text.parse().map(Self::Number);
-        };
-        let wrong = || {
-            let message = "a number, or `sip:user@host` without parameters, is needed";
-            Invalid::new("invalid_target", message)
-        };
-        let (user, address) = rest.split_once('@').ok_or_else(wrong)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()+".contains(c);
-        if !(1..=64).contains(&user.len()) || !user.chars().all(plain) {
-            return Err(wrong());
-        }
-        Ok(Self::Sip {
-            user: user.to_owned(),
-            address: address.parse()?,
-        })
-    }
-}
-
-impl fmt::Display for TransferTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "tel:{number}"),
-            Self::Sip { user, address } => write!(f, "sip:{user}@{address}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,31 +125,6 @@ mod tests {
             ("[2001:db8::1]", "[2001:db8::1]"),
         ] {
             assert_eq!(text.parse::<SipAddress>().unwrap().to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn a_call_is_handed_to_a_number_or_a_user() {
-        for (text, shown) in [
-            ("+49 30 123456", "tel:+4930123456"),
-            (
-                "sip:desk-1@pbx.example.org:5070",
-                "sip:desk-1@pbx.example.org:5070",
-            ),
-        ] {
-            assert_eq!(text.parse::<TransferTarget>().unwrap().to_string(), shown);
-        }
-        for wrong in [
-            "",
-            "030 123456",
-            "tel:+4930123456",
-            "sip:pbx.example.org",
-            "sip:a@b;transport=udp",
-            "sip:a b@c",
-            "sip:a?Replaces=x@c",
-            "sip:@c",
-        ] {
-            assert!(wrong.parse::<TransferTarget>().is_err(), "{wrong}");
         }
     }
 

@@ -105,6 +105,60 @@ impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
     }
 }
 
+/// Whether a character cannot be seen, or makes others be seen in another place: controls (C0, DEL, C1),
+/// separators of lines and paragraphs, and marks of the direction of writing.
+pub fn is_unprintable(c: char) -> bool {
+    let moves = matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || moves || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+}
+
+/// A text of one line, for what becomes part of a message of another protocol, such as SIP: nothing in it
+/// can begin a line of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct OneLine<const MIN: usize, const MAX: usize>(Text<MIN, MAX>);
+
+impl<const MIN: usize, const MAX: usize> OneLine<MIN, MAX> {
+    /// The text, if it obeys the rules.
+    pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        if text.contains(is_unprintable) {
+            let message = "control characters, line breaks and marks of direction are not allowed";
+            return Err(Invalid::new("control_character", message));
+        }
+        Text::new(text).map(Self)
+    }
+
+    /// The plain string.
+    pub fn into_inner(self) -> String {
+        self.0.into_inner()
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> Deref for OneLine<MIN, MAX> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for OneLine<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> ComposeSchema for OneLine<MIN, MAX> {
+    fn compose(generics: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        Text::<MIN, MAX>::compose(generics)
+    }
+}
+impl<const MIN: usize, const MAX: usize> ToSchema for OneLine<MIN, MAX> {
+    fn name() -> Cow<'static, str> {
+        Text::<MIN, MAX>::name()
+    }
+}
+
 /// Whether a text may be a name in templates: a letter or `_`, then letters, digits and `_`, 64 at most.
 pub fn is_identifier(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -175,6 +229,18 @@ mod tests {
         assert_eq!(Name::new("   ").unwrap_err().code, "too_short");
         assert_eq!(Name::new("a\u{7}").unwrap_err().code, "control_character");
         assert!(Description::new("").is_ok());
+    }
+
+    #[test]
+    fn one_line_is_one_line() {
+        assert!(OneLine::<1, 20>::new("Zoë & Søn, 日本").is_ok());
+        for c in [
+            '\0', '\t', '\n', '\r', '\u{1B}', '\u{7F}', '\u{80}', '\u{85}', '\u{9F}', '\u{2028}',
+            '\u{2029}', '\u{202E}', '\u{2066}', '\u{200F}', '\u{FEFF}',
+        ] {
+            let refused = OneLine::<1, 20>::new(format!("a{c}b"));
+            assert_eq!(refused.unwrap_err().code, "control_character", "{c:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod inbound;
 mod rooms;
 mod sip;
+mod storable;
 mod tokens;
 mod twirp;
 mod webhooks;

@@ -7,7 +7,7 @@ use livekit_api::access_token::VideoGrants;
 use livekit_protocol as proto;
 use tracing::instrument;
 
-use crate::{Error, LiveKit};
+use crate::{Error, LiveKit, storable};
 
 const ROOMS: &str = "RoomService";
 const DISPATCHES: &str = "AgentDispatchService";
@@ -172,7 +172,7 @@ impl LiveKit {
         let answer: proto::ListRoomsResponse = self.call(ROOMS, "ListRooms", grants, &body).await?;
         let rooms = answer.rooms.into_iter().map(|room| Room {
             sid: room.sid,
-            name: room.name,
+            name: storable::text(room.name),
         });
         Ok(rooms.collect())
     }
@@ -266,9 +266,9 @@ fn participant(info: proto::ParticipantInfo) -> Participant {
         joined_at: DateTime::from_timestamp(info.joined_at, 0).filter(|_| info.joined_at > 0),
         kind,
         sid: info.sid,
-        identity: info.identity,
-        name: info.name,
-        attributes: info.attributes,
+        identity: storable::text(info.identity),
+        name: storable::text(info.name),
+        attributes: storable::attributes(info.attributes),
     }
 }
 

@@ -8,7 +8,7 @@ use livekit_protocol as proto;
 use tracing::instrument;
 
 use crate::{
-    LiveKit,
+    LiveKit, storable,
     twirp::{Error, Grants},
 };
 
@@ -111,7 +111,7 @@ impl LiveKit {
             .call_within(limit, SIP, "CreateSIPParticipant", calls(), &body)
             .await?;
         Ok(Answered {
-            sip_call_id: answer.sip_call_id,
+            sip_call_id: storable::text(answer.sip_call_id),
         })
     }
 

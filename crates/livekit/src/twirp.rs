@@ -10,7 +10,7 @@ use prost::Message;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use crate::LiveKit;
+use crate::{LiveKit, storable};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,7 @@ impl TwirpError {
     fn sip(&self) -> Option<SipStatus> {
         let code = self.meta.get("sip_status_code")?.parse().ok()?;
         let words = self.meta.get("sip_status").cloned().unwrap_or_default();
+        let words = storable::text(words);
         Some(SipStatus { code, words })
     }
 }
@@ -150,11 +151,11 @@ impl LiveKit {
         Err(Error::Refused {
             status: status.as_u16(),
             code,
-            message: if msg.is_empty() {
+            message: storable::text(if msg.is_empty() {
                 String::from_utf8_lossy(&body).chars().take(200).collect()
             } else {
                 msg
-            },
+            }),
             sip,
         })
     }

@@ -12,7 +12,10 @@ use livekit_api::access_token::TokenVerifier;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{LiveKit, ParticipantKind};
+use crate::{LiveKit, ParticipantKind, storable};
+
+/// Most bytes of an event's id; LiveKit's have 15.
+const MOST_ID: usize = 255;
 
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +102,9 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> 
 }
 
 impl LiveKit {
-    /// The event in `body`, if `authorization` (a bare JWT) signs exactly these bytes.
+    /// The event in `body`, if `authorization` (a bare JWT) signs exactly these bytes. It is true whatever
+    /// a participant is called, and LiveKit would not send another instead: what cannot be stored of it is
+    /// left out.
     pub fn receive(&self, authorization: &str, body: &[u8]) -> Result<Event, Rejected> {
         let settings = &self.settings;
         let claims = TokenVerifier::with_api_key(&settings.api_key, &settings.api_secret)
@@ -111,7 +116,13 @@ impl LiveKit {
         if signed != Sha256::digest(body).as_slice() {
             return Err(Rejected::Signature);
         }
-        serde_json::from_slice(body).map_err(|error| Rejected::Unreadable(error.to_string()))
+        let unreadable = |error: serde_json::Error| Rejected::Unreadable(error.to_string());
+        let value = serde_json::from_slice(body).map_err(unreadable)?;
+        let event: Event = serde_json::from_value(storable::json(value)).map_err(unreadable)?;
+        if event.id.len() > MOST_ID {
+            return Err(Rejected::Unreadable("its id is too long".to_owned()));
+        }
+        Ok(event)
     }
 }
 

@@ -17,6 +17,9 @@ pub enum Error {
     /// The database is not as the owner's work needs it; the words say what to do.
     #[error("{0}")]
     Unfit(String),
+    /// A value that no column can hold, which the checks before should have refused.
+    #[error("a value cannot be stored: {0}")]
+    Unstorable(String),
     /// Anything else; a defect or a fault of the server.
     #[error("database: {0}")]
     Other(Diesel),
@@ -28,6 +31,19 @@ const INTERVENTION: [&str; 3] = [
     "terminating connection",
     "the database system is",
     "canceling statement due to",
+];
+
+/// The same for values that it cannot take (SQLSTATE class 22): NUL and other bytes that are no text,
+/// and numbers and times out of range.
+const UNSTORABLE: [&str; 8] = [
+    "invalid byte sequence for encoding",
+    "unsupported Unicode escape sequence",
+    "value too long for type",
+    "smallint out of range",
+    "integer out of range",
+    "bigint out of range",
+    "timestamp out of range",
+    "date/time field value out of range",
 ];
 
 /// A result of the database.
@@ -50,6 +66,12 @@ impl From<Diesel> for Error {
                     .any(|words| info.message().starts_with(words)) =>
                 {
                     Self::Unavailable(info.message().to_owned())
+                }
+                _ if UNSTORABLE
+                    .iter()
+                    .any(|words| info.message().starts_with(words)) =>
+                {
+                    Self::Unstorable(info.message().to_owned())
                 }
                 _ => Self::Other(error),
             },

@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use patchbay_domain::{Invalid, Violation};
 use patchbay_persistence::Window;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -48,12 +49,7 @@ impl<F: DeserializeOwned> FromRequest for Query<F> {
     type Future = Ready<Result<Self>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let mut rest = Map::new();
-        let mut violations = Vec::new();
-        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-            keep(&mut rest, &mut violations, &name, value.into_owned());
-        }
-        ready(filter(rest, violations).map(Self))
+        ready(parse_query(request.query_string()).map(Self))
     }
 }
 
@@ -64,10 +60,33 @@ impl<F: ToSchema> Describe for Query<F> {
     }
 }
 
-/// Keeps a parameter, once.
+fn parse_query<F: DeserializeOwned>(query: &str) -> Result<F> {
+    let mut rest = Map::new();
+    let mut violations = Vec::new();
+    for (name, value) in parameters(query)? {
+        keep(&mut rest, &mut violations, &name, value);
+    }
+    filter(rest, violations)
+}
+
+/// The parameters, decoded. What is not text is refused rather than replaced.
+fn parameters(query: &str) -> Result<Vec<(String, String)>> {
+    if percent_decode_str(query).decode_utf8().is_err() {
+        let message = "what is percent-encoded in the query must be UTF-8";
+        return Err(ApiError::invalid_at("", Invalid::new("not_utf8", message)));
+    }
+    let parameters = url::form_urlencoded::parse(query.as_bytes());
+    Ok(parameters.into_owned().collect())
+}
+
+/// Keeps a parameter, once. NUL is in nothing that could be found.
 fn keep(rest: &mut Map<String, Value>, found: &mut Vec<Violation>, name: &str, value: String) {
+    let pointer = format!("/{name}");
     if rest.contains_key(name) {
-        found.push(wrong(&format!("/{name}"), "given twice"));
+        found.push(wrong(&pointer, "given twice"));
+    } else if name.contains('\0') || value.contains('\0') {
+        let invalid = Invalid::new("control_character", "NUL is not allowed");
+        found.push(invalid.at(pointer));
     } else {
         rest.insert(name.to_owned(), Value::String(value));
     }
@@ -96,7 +115,7 @@ fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
         before: None,
     };
     let mut violations = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in parameters(query)? {
         match &*name {
             "limit" => match value.parse() {
                 Ok(limit @ 1..=MAX_LIMIT) => window.limit = limit,
@@ -106,7 +125,7 @@ fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
                 Ok(cursor) => window.before = Some(cursor),
                 Err(_) => violations.push(wrong("/cursor", "not a cursor of this service")),
             },
-            _ => keep(&mut rest, &mut violations, &name, value.into_owned()),
+            _ => keep(&mut rest, &mut violations, &name, value),
         }
     }
     let filter = filter(rest, violations)?;

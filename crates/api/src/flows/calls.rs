@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
-    CallId, Invalid, PhoneNumber, TrunkId,
+    CallId, Dialled, Invalid, PhoneNumber, TrunkId,
     call::{AnswerDetection, CallEvent, CallState, Direction, reason, reason_of_status},
     limits::{Lines, TenantLimits},
     session::Step,
@@ -40,7 +40,9 @@ use crate::{
 /// A number to be dialled.
 pub struct Line {
     /// Whom to call.
-    pub to: PhoneNumber,
+    pub to: Dialled,
+    /// Where the body says so, as a JSON pointer.
+    pub to_pointer: &'static str,
     /// What to show as the origin; the trunk's first number by default.
     pub from: Option<PhoneNumber>,
     /// The trunk; the one there is by default.
@@ -73,7 +75,7 @@ pub fn cap(lines: &Lines) -> u32 {
 /// Refuses what the tenant's telephone may not do.
 fn check(line: &Line, limits: &TenantLimits, lines: &Lines) -> Result<()> {
     if let Err(invalid) = limits.check_number(&line.to) {
-        return Err(ApiError::invalid_at("/to", invalid));
+        return Err(ApiError::invalid_at(line.to_pointer, invalid));
     }
     match line.longest {
         Some(longest) if longest > cap(lines) => {
@@ -223,7 +225,9 @@ async fn begin(app: &App, tx: &mut TenantTx, record: &mut Record, id: CallId) ->
     let (limits, lines) = require_line(app, tx).await?;
     let to = record.call(id).and_then(|call| call.to_number.clone());
     if let Some(number) = to {
-        let checked = number.parse().and_then(|to| limits.check_number(&to));
+        let checked = number
+            .parse()
+            .and_then(|to: Dialled| limits.check_number(&to));
         checked.map_err(|invalid| ApiError::invalid_at("/to", invalid))?;
     }
     let most = i32::try_from(cap(&lines)).unwrap_or(i32::MAX);

@@ -10,6 +10,7 @@ use patchbay_domain::{
     hours::OpeningHours,
     prompt::Variables,
     session::{RunState, SessionState},
+    text::is_unprintable,
 };
 use patchbay_livekit::{Event, ParticipantKind};
 use patchbay_persistence::{
@@ -328,7 +329,8 @@ fn shown(told: &str, called: &str) -> Option<String> {
         return Some(number.to_string());
     }
     let hides = HIDDEN.contains(&&*told.to_ascii_lowercase());
-    (!hides).then(|| told.chars().take(64).collect())
+    let printable = told.chars().filter(|c| !is_unprintable(*c));
+    (!hides).then(|| printable.take(64).collect())
 }
 
 /// The ids of what a call in has become.

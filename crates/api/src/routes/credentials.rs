@@ -1,6 +1,6 @@
 //! A user name and its password, which come together: those of trunks and of mappings.
 
-use patchbay_domain::{Invalid, text::Text};
+use patchbay_domain::{Invalid, text::OneLine};
 use patchbay_persistence::{TenantTx, secrets};
 use uuid::Uuid;
 
@@ -24,12 +24,12 @@ pub fn require_both(username: bool, password: bool) -> Result<()> {
 
 /// Changes the user name that is stored; answers the new password, if there is one.
 pub fn apply(
-    username: Patch<Option<Text<1, 200>>>,
-    password: Patch<Text<1, 200>>,
+    username: Patch<Option<OneLine<1, 200>>>,
+    password: Patch<OneLine<1, 200>>,
     stored: &mut Option<String>,
-) -> Result<Option<Text<1, 200>>> {
+) -> Result<Option<OneLine<1, 200>>> {
     let had = stored.is_some();
-    username.apply(stored, |name| name.map(Text::into_inner));
+    username.apply(stored, |name| name.map(OneLine::into_inner));
     let password = match password {
         Patch::To(password) => Some(password),
         Patch::Absent => None,
@@ -45,7 +45,7 @@ pub async fn store(
     tx: &mut TenantTx,
     owner: Uuid,
     username: Option<&str>,
-    password: Option<Text<1, 200>>,
+    password: Option<OneLine<1, 200>>,
 ) -> Result<()> {
     if let Some(password) = password {
         keep_owned(app, tx, owner, &password).await?;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Invalid, PhoneNumber, TenantId, TrunkId,
     sip::{SipAddress, Transport},
-    text::{Name, Text},
+    text::{Name, OneLine},
 };
 use patchbay_persistence::{TenantTx, calls, secrets, sip_objects, sip_trunks};
 use serde::{Deserialize, Serialize};
@@ -169,10 +169,10 @@ pub struct CreateSipTrunk {
     #[schema(min_items = 1, max_items = 500)]
     numbers: Vec<PhoneNumber>,
     /// User name with the carrier; it needs a password.
-    username: Option<Text<1, 200>>,
+    username: Option<OneLine<1, 200>>,
     /// Password with the carrier. It is sealed, and never answered, logged or audited.
     #[schema(write_only)]
-    password: Option<Text<1, 200>>,
+    password: Option<OneLine<1, 200>>,
 }
 
 /// A change of a trunk.
@@ -195,11 +195,11 @@ pub struct PatchSipTrunk {
     numbers: Patch<Vec<PhoneNumber>>,
     /// User name with the carrier; null takes it and the password away.
     #[serde(default)]
-    username: Patch<Option<Text<1, 200>>>,
+    username: Patch<Option<OneLine<1, 200>>>,
     /// Password with the carrier.
     #[serde(default)]
     #[schema(write_only)]
-    password: Patch<Text<1, 200>>,
+    password: Patch<OneLine<1, 200>>,
 }
 
 pub(super) fn routes(api: &mut Api) {
@@ -293,7 +293,7 @@ fn row(app: &App, tenant: TenantId, body: CreateSipTrunk) -> Result<sip_trunks::
         address: body.address.to_string(),
         transport: body.transport.as_str().to_owned(),
         numbers: checked_numbers(body.numbers)?,
-        username: body.username.map(Text::into_inner),
+        username: body.username.map(OneLine::into_inner),
         revision: 1,
         created_at: now,
         updated_at: now,
@@ -354,7 +354,7 @@ async fn get(
 
 impl PatchSipTrunk {
     /// Changes the row; answers the new password, if there is one.
-    fn apply(self, app: &App, row: &mut sip_trunks::SipTrunk) -> Result<Option<Text<1, 200>>> {
+    fn apply(self, app: &App, row: &mut sip_trunks::SipTrunk) -> Result<Option<OneLine<1, 200>>> {
         self.name.apply(&mut row.name, Name::into_inner);
         if let Patch::To(address) = self.address {
             check_address(app, &address)?;

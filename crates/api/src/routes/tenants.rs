@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Invalid, Metadata, TenantId, knowledge,
     limits::{TenantLimits, is_prefix},
+    phone::normalise_prefix,
     scope::Preset,
     text::{Name, Slug, Text},
 };
@@ -55,7 +56,8 @@ impl TenantStatus {
     "settings": {},
     "limits": {
             "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
-            "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null
+            "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null,
+            "emergency_calls": null
         },
     "revision": 1,
     "created_at": "2026-11-23T20:00:00Z",
@@ -146,7 +148,8 @@ pub struct CreateTenant {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10", "slug": "acme", "name": "Acme Inc.",
         "status": "active", "settings": {}, "limits": {
             "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
-            "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null
+            "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null,
+            "emergency_calls": null
         }, "revision": 1,
         "created_at": "2026-11-23T20:00:00Z", "updated_at": "2026-11-23T20:00:00Z"
     },
@@ -229,19 +232,31 @@ pub struct PatchLimits {
     #[serde(default)]
     #[schema(minimum = 1)]
     file_megabytes: Patch<Option<u32>>,
-    /// Only numbers that begin with one of these, such as `+49`, may be called.
+    /// Only numbers that begin with one of these, such as `+49`, may be called. `0049` and `+49 (0)900` are read as numbers are.
     #[serde(default)]
-    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 40>>>)]
     allowed_prefixes: Patch<Option<Vec<String>>>,
     /// Numbers that begin with one of these may not be called, whatever is allowed.
     #[serde(default)]
-    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 40>>>)]
     denied_prefixes: Patch<Option<Vec<String>>>,
+    /// Whether emergency numbers, such as 112 and 911, may be called; they may not by default.
+    #[serde(default)]
+    emergency_calls: Patch<Option<bool>>,
 }
 
 fn out_of_range(limit: &str, message: &str) -> ApiError {
     let invalid = Invalid::new("out_of_range", message);
     ApiError::invalid_at(&format!("/limits/{limit}"), invalid)
+}
+
+/// Beginnings of numbers as numbers are compared with them; those that are none stay as they are.
+fn normalised(prefixes: Patch<Option<Vec<String>>>) -> Patch<Option<Vec<String>>> {
+    let one = |prefix: String| normalise_prefix(&prefix).unwrap_or(prefix);
+    match prefixes {
+        Patch::To(Some(list)) => Patch::To(Some(list.into_iter().map(one).collect())),
+        other => other,
+    }
 }
 
 impl PatchLimits {
@@ -300,6 +315,7 @@ impl PatchLimits {
                 &mut limits.denied_prefixes,
             ),
         ] {
+            let patch = normalised(patch);
             if let Patch::To(Some(prefixes)) = &patch
                 && (prefixes.len() > 200 || !prefixes.iter().all(|p| is_prefix(p)))
             {
@@ -307,6 +323,8 @@ impl PatchLimits {
             }
             patch.apply(target, |prefixes| prefixes);
         }
+        self.emergency_calls
+            .apply(&mut limits.emergency_calls, |allowed| allowed);
         serde_json::to_value(limits).map_err(ApiError::internal)
     }
 }

@@ -9,7 +9,7 @@ use super::support::{Callee, FakeLiveKit, Fixture, TestApp, eventually, id};
 pub(super) const CALLEE: &str = "+4930123456";
 
 /// A tenant with a trunk; agents come at once.
-async fn world(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
+pub(super) async fn world(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
     let fake = FakeLiveKit::start();
     fake.exchange().with_agents();
     let url = format!("--livekit-url={}", fake.url);
@@ -40,7 +40,7 @@ pub(super) async fn trunk(fixture: &Fixture, name: &str) -> Value {
     .await
 }
 
-fn body(fixture: &Fixture) -> Value {
+pub(super) fn body(fixture: &Fixture) -> Value {
     json!({
         "agent_id": fixture.agent, "to": CALLEE, "variables": { "company": "Acme" }, "start": true,
         "ring_timeout_seconds": 5,
@@ -486,6 +486,8 @@ async fn a_call_is_handed_over_once() {
         refused.violations(),
         [("/to".into(), "denied_prefix".into())]
     );
+    let free = json!({ "limits": { "denied_prefixes": null } });
+    app.operator().patch(&tenant, &free).await.expect(200);
     fake.exchange()
         .set("sip:desk@127.0.0.1", Callee::Refuses(603));
     let to = json!({ "to": "sip:desk@127.0.0.1" });

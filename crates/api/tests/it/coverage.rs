@@ -14,10 +14,10 @@ const EXEMPT: [&str; 4] = [
     "getWhoami",
 ];
 
-struct World {
-    app: TestApp,
+pub(super) struct World {
+    pub(super) app: TestApp,
     ours: Fixture,
-    ids: Map<String, Value>,
+    pub(super) ids: Map<String, Value>,
     others: Map<String, Value>,
 }
 
@@ -95,7 +95,7 @@ fn version_key(path: &str) -> &'static str {
     }
 }
 
-fn fill(path: &str, ids: &Map<String, Value>) -> String {
+pub(super) fn fill(path: &str, ids: &Map<String, Value>) -> String {
     path.split('/')
         .map(
             |part| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
@@ -109,7 +109,7 @@ fn fill(path: &str, ids: &Map<String, Value>) -> String {
 }
 
 /// The operation's example body with the ids of a tenant in it.
-fn body(operation: &Value, ids: &Map<String, Value>) -> Option<Value> {
+pub(super) fn body(operation: &Value, ids: &Map<String, Value>) -> Option<Value> {
     let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
     for (name, value) in body.as_object_mut()? {
         if let Some(id) = ids.get(name) {
@@ -119,7 +119,12 @@ fn body(operation: &Value, ids: &Map<String, Value>) -> Option<Value> {
     Some(body)
 }
 
-async fn send(client: &Client, method: &str, path: &str, body: Option<&Value>) -> Answer {
+pub(super) async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Answer {
     let method: Method = method.parse().unwrap();
     client
         .send(method, path, body.map(|body| body.to_string().into_bytes()))
@@ -134,8 +139,8 @@ fn not_found(answer: Answer, what: &str) -> Value {
     body
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_operation_refuses_whom_it_must() {
+/// Everything twice: for a tenant, and for another one.
+pub(super) async fn world() -> (World, Fixture) {
     let app = TestApp::start().await;
     let (ours, theirs) = (app.tenant("ours").await, app.tenant("theirs").await);
     let world = World {
@@ -144,6 +149,12 @@ async fn every_operation_refuses_whom_it_must() {
         ours,
         app,
     };
+    (world, theirs)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_whom_it_must() {
+    let (world, theirs) = world().await;
     let stranger = &theirs.admin;
     let mut covered = 0;
     for (method, path, operation) in operations() {
@@ -265,7 +276,7 @@ async fn hides_from_others(
 }
 
 /// The tenant's admin, where an admin may do it.
-fn caller(world: &World, operation: &Value) -> Client {
+pub(super) fn caller(world: &World, operation: &Value) -> Client {
     let scopes = operation["x-scopes"].as_array().unwrap();
     if scopes == &[json!("operator")] {
         return world.app.operator();

@@ -5,11 +5,10 @@ use std::time::Duration;
 use actix_web::rt;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    CallId, Invalid, TenantId,
+    CallId, Invalid, PhoneNumber, TenantId, TransferTarget,
     call::{CallEvent, CallState, reason},
     session::RunState,
-    sip::TransferTarget,
-    text::Text,
+    text::{OneLine, Text},
 };
 use patchbay_livekit::Error as LiveKitError;
 use patchbay_persistence::TenantTx;
@@ -43,8 +42,9 @@ const BEFORE_KEYS: Duration = Duration::from_secs(4);
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"to": "+49 30 654321"}))]
 pub struct TransferCall {
-    /// A number, or `sip:user@host`. The host must be on the internet, or in a network that the operator allows.
-    to: Text<1, 320>,
+    /// A number with its country code, a `tel:` URI, or `sip:user@host`. The host must be on the internet, or in a network that the
+    /// operator allows. Where the operator allows or denies prefixes, the user must be a number too.
+    to: OneLine<1, 320>,
     /// Seconds that it may ring there; 45 by default.
     #[schema(minimum = 5, maximum = 75)]
     ring_timeout_seconds: Option<u32>,
@@ -196,13 +196,18 @@ async fn finish(
 }
 
 /// Reads whom the call goes to, and checks that it may.
-async fn checked_target(caller: &Caller<CallsAct>, to: &str) -> Result<TransferTarget> {
+async fn checked_target(
+    caller: &Caller<CallsAct>,
+    call: &Call,
+    to: &str,
+) -> Result<TransferTarget> {
     let wrong = |invalid: Invalid| ApiError::invalid_at("/to", invalid);
     let target: TransferTarget = to.parse().map_err(wrong)?;
     let mut tx = caller.read().await?;
     let (limits, _) = flow::limits(&caller.app, &mut tx).await?;
     tx.finish();
-    limits.check_target(&target).map_err(wrong)?;
+    let home: Option<PhoneNumber> = call.our_number().and_then(|number| number.parse().ok());
+    let target = limits.admit(target, home.as_ref()).map_err(wrong)?;
     if let TransferTarget::Sip { address, .. } = &target {
         let checked = caller.app.outbound.check_host(&address.host).await;
         checked.map_err(|error| wrong(Invalid::new("address_refused", error.to_string())))?;
@@ -217,8 +222,8 @@ pub(super) async fn transfer(
     key: IdempotencyKey,
 ) -> Result<Once<Entity<CallAction>>> {
     let ring = Duration::from_secs(ring(body.ring_timeout_seconds)?.into());
-    read(&caller, id).await?;
-    let to = checked_target(&caller, &body.to).await?.to_string();
+    let call = read(&caller, id).await?;
+    let to = checked_target(&caller, &call, &body.to).await?.to_string();
     let longest = ring + Duration::from(caller.app.settings.livekit_timeout);
     let held = caller.app.clock.now() + longest;
     let asked = ("transfer_asked", Some(held));

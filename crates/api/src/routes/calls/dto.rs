@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, BindingId, CallId, Invalid, MappingId, Metadata, PhoneNumber, SessionId, TrunkId,
+    AgentId, BindingId, CallId, Dialled, Invalid, MappingId, Metadata, PhoneNumber, SessionId,
+    TrunkId,
     call::{AnswerDetection, CallState, Direction},
     clock,
     prompt::Variables,
+    text::Text,
 };
 use patchbay_persistence::calls;
 use serde::{Deserialize, Serialize};
@@ -82,7 +84,7 @@ pub struct Call {
     /// Who called, in E.164, or as the carrier tells it where that is no number; null where it is hidden or was erased.
     #[schema(max_length = 64)]
     from: Option<String>,
-    /// Who was called, in E.164; null where it was erased.
+    /// Who was called, in E.164, or an emergency number; null where it was erased.
     #[schema(max_length = 64)]
     to: Option<String>,
     /// The trunk of a call out; it may have been deleted since.
@@ -132,6 +134,14 @@ impl Call {
     /// Whether the session goes on without it.
     pub fn ends_alone(&self) -> bool {
         !self.is_primary
+    }
+
+    /// The number on our side of it.
+    pub fn our_number(&self) -> Option<&str> {
+        match self.direction {
+            Direction::Outbound => self.from.as_deref(),
+            Direction::Inbound => self.to.as_deref(),
+        }
     }
 }
 
@@ -218,8 +228,10 @@ pub struct CreateCall {
     pub agent_id: Option<AgentId>,
     /// A binding; the agent's active one by default.
     pub binding_id: Option<BindingId>,
-    /// Whom to call.
-    pub to: PhoneNumber,
+    /// Whom to call: any usual spelling with a country code, or a `tel:` URI. Emergency numbers are refused unless the operator
+    /// allows them.
+    #[schema(value_type = Text<2, 100>)]
+    pub to: Dialled,
     /// The number to show as the origin: one of the trunk's, its first by default.
     pub from: Option<PhoneNumber>,
     /// The trunk; the tenant's only one, or the only one with the number `from`, by default.
@@ -251,6 +263,7 @@ impl CreateCall {
     pub fn line(&self) -> Result<Line> {
         Ok(Line {
             to: self.to.clone(),
+            to_pointer: "/to",
             from: self.from.clone(),
             trunk_id: self.trunk_id,
             ring: ring(self.ring_timeout_seconds)?,

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, AgentRunId, BindingId, CallId, Invalid, MappingId, PhoneNumber, RawJson, SessionId,
-    clock, hours::OpeningHours, prompt::Variables, text::Text,
+    clock,
+    hours::OpeningHours,
+    prompt::Variables,
+    text::{OneLine, Text},
 };
 use patchbay_persistence::{inbound_mappings, sip_objects};
 use serde::{Deserialize, Serialize};
@@ -145,10 +148,10 @@ pub struct CreateInboundMapping {
     #[schema(max_items = 50)]
     pub allowed_addresses: Vec<Text<1, 64>>,
     /// User name that the carrier calls with; it needs a password.
-    pub username: Option<Text<1, 200>>,
+    pub username: Option<OneLine<1, 200>>,
     /// Password that the carrier calls with. It is sealed, and never answered, logged or audited.
     #[schema(write_only)]
-    pub password: Option<Text<1, 200>>,
+    pub password: Option<OneLine<1, 200>>,
     /// Whether calls are taken at all; they are by default.
     pub enabled: Option<bool>,
     /// When somebody answers; always by default.
@@ -180,11 +183,11 @@ pub struct PatchInboundMapping {
     allowed_addresses: Patch<Vec<Text<1, 64>>>,
     /// User name that the carrier calls with; null takes it and the password away.
     #[serde(default)]
-    username: Patch<Option<Text<1, 200>>>,
+    username: Patch<Option<OneLine<1, 200>>>,
     /// Password that the carrier calls with.
     #[serde(default)]
     #[schema(write_only)]
-    password: Patch<Text<1, 200>>,
+    password: Patch<OneLine<1, 200>>,
     /// Whether calls are taken at all.
     #[serde(default)]
     enabled: Patch<bool>,
@@ -199,7 +202,7 @@ pub struct PatchInboundMapping {
 
 impl PatchInboundMapping {
     /// Changes the row; answers the new password, if there is one.
-    pub fn apply(self, row: &mut inbound_mappings::Mapping) -> Result<Option<Text<1, 200>>> {
+    pub fn apply(self, row: &mut inbound_mappings::Mapping) -> Result<Option<OneLine<1, 200>>> {
         self.agent_id.apply(&mut row.agent_id, |id| id);
         self.closed_agent_id
             .apply(&mut row.closed_agent_id, |id| id);
@@ -302,7 +305,7 @@ pub struct InboundMappingFilter {
 #[schema(example = json!({"room_name": "dev-in-0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fc0_+4930654321_x7k2"}))]
 pub struct ClaimCall {
     /// Name of the room that the worker was sent to.
-    pub room_name: Text<1, 250>,
+    pub room_name: OneLine<1, 250>,
 }
 
 /// What a call in has become.

@@ -1,6 +1,6 @@
 //! Create, read, change, delete and claim.
 
-use patchbay_domain::{Invalid, MappingId, RawJson, TenantId, text::Text};
+use patchbay_domain::{Invalid, MappingId, RawJson, TenantId, text::OneLine};
 use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers, sip_objects};
 
 use super::dto::{
@@ -36,7 +36,7 @@ fn row(app: &App, tenant: TenantId, body: CreateInboundMapping) -> Result<mappin
         worker_name: String::new(),
         variables: RawJson::of(&body.variables).map_err(ApiError::internal)?,
         allowed_addresses,
-        username: body.username.map(Text::into_inner),
+        username: body.username.map(OneLine::into_inner),
         enabled: body.enabled.unwrap_or(true),
         hours: checked_hours(body.hours)?,
         headers: checked_headers(body.headers)?,
@@ -70,7 +70,7 @@ async fn insert(
     app: &App,
     tx: &mut TenantTx,
     mut row: mappings::Mapping,
-    password: Option<Text<1, 200>>,
+    password: Option<OneLine<1, 200>>,
 ) -> Result<InboundMapping> {
     row.worker_name = inbound::shared_worker(tx, row.agent_id, row.closed_agent_id).await?;
     if !numbers::hold(tx, &row.number).await? {

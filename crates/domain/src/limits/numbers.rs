@@ -1,0 +1,255 @@
+//! Which numbers a tenant may call. Whatever is asked for has been read as `+` and digits before it is
+//! compared, and what was compared is what is dialled.
+
+use super::TenantLimits;
+use crate::{
+    Invalid, PhoneNumber,
+    phone::{Dialled, TransferTarget, normalise_prefix},
+};
+
+impl TenantLimits {
+    /// Why this number may not be called, if so.
+    pub fn check_number(&self, number: &Dialled) -> Result<(), Invalid> {
+        match number {
+            Dialled::Number(number) => self.check_prefixes(&[number.to_string()]),
+            Dialled::Emergency(_) => self.check_emergency(),
+        }
+    }
+
+    /// What is dialled when a call is handed over to this, or why it may not be. `home` is the number of
+    /// ours on the call, whose country national numbers are those of. A user of a SIP server is a number
+    /// too where the name is digits: the server may dial it.
+    pub fn admit(
+        &self,
+        target: TransferTarget,
+        home: Option<&PhoneNumber>,
+    ) -> Result<TransferTarget, Invalid> {
+        let (country, address) = match &target {
+            TransferTarget::Number(number) => {
+                self.check_number(number)?;
+                return Ok(target);
+            }
+            TransferTarget::Sip {
+                country, address, ..
+            } => (*country, address.clone()),
+        };
+        let digits = target.digits(home);
+        if digits.as_ref().is_some_and(|digits| digits.is_emergency()) {
+            self.check_emergency()?;
+            return Ok(target);
+        }
+        if !self.restricts_numbers() && country.is_none() {
+            return Ok(target);
+        }
+        let readings = digits.map_or_else(Vec::new, |digits| digits.readings());
+        self.check_prefixes(&readings)?;
+        let user = readings.into_iter().next().ok_or_else(not_international)?;
+        Ok(TransferTarget::Sip {
+            user,
+            country: None,
+            address,
+        })
+    }
+
+    /// Whether not all numbers may be called.
+    fn restricts_numbers(&self) -> bool {
+        let denies = self.denied_prefixes.as_ref();
+        self.allowed_prefixes.is_some() || denies.is_some_and(|denied| !denied.is_empty())
+    }
+
+    /// All that a number may be taken for must be allowed, and nothing of it denied.
+    fn check_prefixes(&self, readings: &[String]) -> Result<(), Invalid> {
+        if readings.is_empty() {
+            return Err(not_international());
+        }
+        let begins = |number: &String, prefixes: &[String]| {
+            let normal = |prefix: &String| normalise_prefix(prefix);
+            let mut prefixes = prefixes.iter().filter_map(normal);
+            prefixes.any(|prefix| number.starts_with(&prefix))
+        };
+        let denied = self.denied_prefixes.as_deref().unwrap_or_default();
+        if readings.iter().any(|number| begins(number, denied)) {
+            let message = "the operator has denied numbers that begin like this";
+            return Err(Invalid::new("denied_prefix", message));
+        }
+        let Some(allowed) = self.allowed_prefixes.as_deref() else {
+            return Ok(());
+        };
+        if !readings.iter().all(|number| begins(number, allowed)) {
+            let message = "the operator allows only numbers that begin otherwise";
+            return Err(Invalid::new("prefix_not_allowed", message));
+        }
+        Ok(())
+    }
+
+    fn check_emergency(&self) -> Result<(), Invalid> {
+        if self.emergency_calls == Some(true) {
+            return Ok(());
+        }
+        let message = "it is an emergency number, and the operator does not allow to call these";
+        Err(Invalid::new("emergency_number", message))
+    }
+}
+
+fn not_international() -> Invalid {
+    let message = "under the operator's prefixes a number is needed with `+` and its country code";
+    Invalid::new("number_not_international", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(allowed: Option<&[&str]>, denied: Option<&[&str]>) -> TenantLimits {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        TenantLimits {
+            allowed_prefixes: allowed.map(owned),
+            denied_prefixes: denied.map(owned),
+            ..TenantLimits::default()
+        }
+    }
+
+    #[test]
+    fn prefixes_allow_and_deny() {
+        let number: Dialled = "+4930123456".parse().unwrap();
+        for (limits, refused) in [
+            (limits(None, None), None),
+            (limits(Some(&["+1", "+49"]), Some(&["+44"])), None),
+            (limits(Some(&["0049"]), None), None),
+            (limits(Some(&["+1"]), Some(&[])), Some("prefix_not_allowed")),
+            (limits(Some(&[]), None), Some("prefix_not_allowed")),
+            (
+                limits(Some(&["+49"]), Some(&["+4930"])),
+                Some("denied_prefix"),
+            ),
+            (limits(None, Some(&["+49 (0)30"])), Some("denied_prefix")),
+        ] {
+            let found = limits.check_number(&number).map_err(|e| e.code);
+            assert_eq!(found.err().as_deref(), refused, "{limits:?}");
+        }
+    }
+
+    /// What is dialled for a target, or the code of its refusal.
+    fn admitted(limits: &TenantLimits, target: &str) -> String {
+        let home: PhoneNumber = "+4930111111".parse().unwrap();
+        let target: TransferTarget = target.parse().unwrap();
+        let admitted = limits.admit(target, Some(&home));
+        admitted.map_or_else(|e| e.code, |target| target.to_string())
+    }
+
+    #[test]
+    fn under_prefixes_a_target_is_a_number_of_the_world() {
+        let denied = limits(None, Some(&["+882", "+49900", "+44"]));
+        for (target, outcome) in [
+            ("+49 30 123456", "tel:+4930123456"),
+            (
+                "sip:+4930123456@pbx.example.org",
+                "sip:+4930123456@pbx.example.org",
+            ),
+            (
+                "sip:0049-30-123456@pbx.example.org",
+                "sip:+4930123456@pbx.example.org",
+            ),
+            (
+                "sip:030123456@pbx.example.org",
+                "sip:+4930123456@pbx.example.org",
+            ),
+            (
+                "sip:+12745550123@pbx.example.org",
+                "sip:+12745550123@pbx.example.org",
+            ),
+            (
+                "sip:030123456;phone-context=+49@pbx.example.org",
+                "sip:+4930123456@pbx.example.org",
+            ),
+            ("sip:+88213123456@pbx.example.org", "denied_prefix"),
+            ("sip:00882.13123456@pbx.example.org", "denied_prefix"),
+            (
+                "sip:%2B49900123456@pbx.example.org;user=phone",
+                "denied_prefix",
+            ),
+            ("sip:+490900123456@pbx.example.org", "denied_prefix"),
+            ("sip:09001123456@pbx.example.org", "denied_prefix"),
+            (
+                "sip:0900-1-123456;phone-context=+49@pbx.example.org",
+                "denied_prefix",
+            ),
+            (
+                "sip:01144-20-79460000;phone-context=+1@pbx.example.org",
+                "denied_prefix",
+            ),
+            ("tel:09001123456;phone-context=+49", "denied_prefix"),
+            ("tel:+49-900-1123456", "denied_prefix"),
+            ("sip:desk@pbx.example.org", "number_not_international"),
+            ("sip:100@pbx.example.org", "number_not_international"),
+            ("sip:22000@pbx.example.org", "number_not_international"),
+            (
+                "sip:49900123456@pbx.example.org",
+                "number_not_international",
+            ),
+            (
+                "sip:+49*900123456@pbx.example.org",
+                "number_not_international",
+            ),
+            (
+                "sip:+49+900123456@pbx.example.org",
+                "number_not_international",
+            ),
+            (
+                "sip:+99999999999@pbx.example.org",
+                "number_not_international",
+            ),
+        ] {
+            assert_eq!(admitted(&denied, target), outcome, "{target}");
+        }
+        let allowed = limits(Some(&["+49", "+1"]), None);
+        assert_eq!(
+            admitted(&allowed, "sip:+4420794600@x.example"),
+            "prefix_not_allowed"
+        );
+        assert_eq!(
+            admitted(&allowed, "sip:desk@x.example"),
+            "number_not_international"
+        );
+    }
+
+    #[test]
+    fn without_prefixes_a_user_is_left_alone() {
+        for free in [limits(None, None), limits(None, Some(&[]))] {
+            for same in ["desk", "100", "030123456", "0049900123456", "a_b"] {
+                let target = format!("sip:{same}@pbx.example.org");
+                assert_eq!(admitted(&free, &target), target);
+            }
+        }
+    }
+
+    #[test]
+    fn help_is_the_operators_to_allow() {
+        let numbers = limits(Some(&["+49"]), None);
+        let allows = TenantLimits {
+            emergency_calls: Some(true),
+            ..numbers.clone()
+        };
+        for target in [
+            "112",
+            "+49112",
+            "tel:911;phone-context=+1",
+            "sip:911@pbx.example.org",
+            "sip:9-1-1@pbx.example.org",
+            "sip:%31%31%32@pbx.example.org",
+            "sip:+49112@pbx.example.org",
+            "sip:01149112@pbx.example.org",
+            "sip:49112@pbx.example.org",
+            "sip:1*1*2@pbx.example.org",
+            "sip:144;phone-context=+41@pbx.example.org",
+        ] {
+            assert_eq!(
+                admitted(&TenantLimits::default(), target),
+                "emergency_number",
+                "{target}"
+            );
+            assert_eq!(admitted(&numbers, target), "emergency_number", "{target}");
+            assert_ne!(admitted(&allows, target), "emergency_number", "{target}");
+        }
+    }
+}

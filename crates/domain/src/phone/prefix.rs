@@ -1,0 +1,65 @@
+//! The beginnings of numbers that an operator allows and denies.
+
+use super::{plan, spelling};
+
+/// The beginning of a number as numbers are compared with it: `+` and 1 to 15 digits. Separators, `00`
+/// and `011` in front of the country code and the national `0` behind it are taken away, as no number
+/// has them; none where it is no such beginning.
+pub fn normalise(text: &str) -> Option<String> {
+    let plain = spelling::plain(text).ok()?;
+    let abroad = || plain.strip_prefix("011");
+    let digits = spelling::international(&plain).or_else(abroad)?;
+    let all = (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    if !all || digits.starts_with('0') {
+        return None;
+    }
+    let digits = without_trunk_prefix(digits).unwrap_or_else(|| digits.to_owned());
+    Some(format!("+{digits}"))
+}
+
+/// Digits behind `+` without the `0` that is only dialled at home; none where there is no such `0`.
+pub(crate) fn without_trunk_prefix(digits: &str) -> Option<String> {
+    let (code, national) = plan::split(digits)?;
+    let rest = national.strip_prefix('0').filter(|rest| !rest.is_empty())?;
+    (plan::trunk_prefix(code) == Some("0")).then(|| format!("{code}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_have_one_spelling() {
+        for (text, prefix) in [
+            ("+49", "+49"),
+            ("0049", "+49"),
+            ("01149", "+49"),
+            ("+49 900", "+49900"),
+            ("+49 (0)900", "+49900"),
+            ("00 49-900", "+49900"),
+            ("\u{FF0B}４９", "+49"),
+            ("+1900", "+1900"),
+            ("+39 06", "+3906"),
+            ("+8", "+8"),
+        ] {
+            assert_eq!(normalise(text).as_deref(), Some(prefix), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_begins_no_number_is_none() {
+        for text in [
+            "",
+            "+",
+            "49",
+            "0900",
+            "+4a",
+            "+0",
+            "+49\n",
+            "00",
+            "+1234567890123456",
+        ] {
+            assert_eq!(normalise(text), None, "{text:?}");
+        }
+    }
+}
