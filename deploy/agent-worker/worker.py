@@ -68,7 +68,8 @@ def capacity() -> int:
 
 
 PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080")
-WORKER_KEY = setting("PATCHBAY_WORKER_KEY")
+# The service may have two while one takes the other's place; both are good, and one is enough here.
+WORKER_KEY = setting("PATCHBAY_WORKER_KEY").split(",")[0].strip()
 CAPACITY = capacity()
 
 

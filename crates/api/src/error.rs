@@ -9,7 +9,7 @@ use actix_web::{
         header::{self, HeaderName},
     },
 };
-use patchbay_domain::{Invalid, Violation};
+use patchbay_domain::{Invalid, TenantId, Violation};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -59,6 +59,8 @@ pub enum Code {
     CallNotAnswered,
     CallOver,
     CallLimitReached,
+    SessionLimitReached,
+    KeyLimitReached,
     NumberMapped,
     MappingDisabled,
     StorageNotConfigured,
@@ -75,6 +77,7 @@ pub enum Code {
     RateLimited,
     BadRequest,
     Internal,
+    StoredDataUnreadable,
     Unavailable,
 }
 
@@ -149,6 +152,8 @@ impl Code {
             Self::CallNotAnswered => ("call_not_answered", 409, "Nobody has answered the call"),
             Self::CallOver => ("call_over", 409, "The call is over"),
             Self::CallLimitReached => ("call_limit_reached", 429, "Too many telephone calls"),
+            Self::SessionLimitReached => ("session_limit_reached", 429, "Too many live sessions"),
+            Self::KeyLimitReached => ("key_limit_reached", 409, "The tenant has too many keys"),
             Self::Erased => ("erased", 410, "The answer has been erased"),
             Self::InvalidIdempotencyKey => (
                 "invalid_idempotency_key",
@@ -172,6 +177,11 @@ impl Code {
             Self::ValidationFailed => ("validation_failed", 422, "The request is not valid"),
             Self::RateLimited => ("rate_limited", 429, "Too many requests"),
             Self::Internal => ("internal", 500, "Something went wrong here"),
+            Self::StoredDataUnreadable => (
+                "stored_data_unreadable",
+                500,
+                "What is stored cannot be read",
+            ),
             Self::Unavailable => ("unavailable", 503, "Not available at the moment"),
         }
     }
@@ -316,6 +326,16 @@ impl ApiError {
         )
     }
 
+    /// What is stored of a tenant, in this column, cannot be read. Nothing is done in its place: what is
+    /// lost may have been a limit.
+    pub fn unreadable(tenant: TenantId, column: &str, cause: impl fmt::Display) -> Self {
+        tracing::error!(%tenant, column, %cause, "what is stored cannot be read");
+        let detail = format!(
+            "`{column}` of the tenant {tenant} cannot be read. The operator must set it anew."
+        );
+        Self::new(Code::StoredDataUnreadable, detail)
+    }
+
     /// The code.
     pub const fn code(&self) -> Code {
         self.code
@@ -336,19 +356,11 @@ impl ApiError {
         self.code == code
     }
 
-    /// A request too many; the next may come in this many seconds.
-    pub fn rate_limited(detail: String, retry_after: u64) -> Self {
+    /// A request, call or session too many, with its code; the next may come in this many seconds.
+    pub fn too_many(code: Code, detail: String, retry_after: u64) -> Self {
         Self {
             header: Some((header::RETRY_AFTER, retry_after.to_string())),
-            ..Self::new(Code::RateLimited, detail)
-        }
-    }
-
-    /// A telephone call too many; a line may be free in this many seconds.
-    pub fn call_limit(detail: String, retry_after: u64) -> Self {
-        Self {
-            header: Some((header::RETRY_AFTER, retry_after.to_string())),
-            ..Self::new(Code::CallLimitReached, detail)
+            ..Self::new(code, detail)
         }
     }
 

@@ -17,5 +17,6 @@ pub mod rates;
 pub mod routes;
 pub mod server;
 pub mod settings;
+pub mod stored;
 pub mod telemetry;
 pub mod timeline;

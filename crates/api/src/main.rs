@@ -176,7 +176,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let traces = telemetry::init(&settings)?;
     let app = Arc::new(App::new(settings, Clock::system())?);
     refuse_bypass(&app).await?;
-    if app.settings.operator_key.is_none() {
+    if app.settings.operator_key.is_empty() {
         tracing::warn!("PATCHBAY_OPERATOR_KEY is not set: nobody can create tenants");
     }
     let mut server = Server::start(app)?;

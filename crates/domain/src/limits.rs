@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::Invalid;
 use crate::text::Text;
 
 /// What kind of request it is, for its rate limit.
@@ -65,6 +66,9 @@ pub struct TenantLimits {
     /// Starts and tool calls per minute of all its keys together.
     #[schema(minimum = 1)]
     pub starts_per_minute: Option<u32>,
+    /// Sessions that are live at a time, those of telephone calls included.
+    #[schema(minimum = 1)]
+    pub concurrent_sessions: Option<u32>,
     /// Telephone calls at a time, in both directions.
     #[schema(minimum = 1)]
     pub concurrent_calls: Option<u32>,
@@ -105,9 +109,50 @@ pub fn is_prefix(text: &str) -> bool {
 }
 
 impl TenantLimits {
-    /// The limits as they were stored; what cannot be read follows the installation.
-    pub fn from_stored(stored: Value) -> Self {
-        serde_json::from_value(stored).unwrap_or_default()
+    /// The limits as they were stored. What cannot be read is an error: to follow the installation
+    /// instead would allow what the operator has forbidden. A limit that only another version knows is
+    /// left out, so that an upgrade can be taken back.
+    pub fn from_stored(stored: Value) -> Result<Self, Invalid> {
+        // An array would be read as the limits in their order.
+        if !stored.is_object() {
+            return Err(Invalid::new("invalid_type", "an object is needed"));
+        }
+        let limits: Self = serde_json::from_value(stored)
+            .map_err(|error| Invalid::new("invalid_value", error.to_string()))?;
+        limits.check().map_err(|(name, invalid)| {
+            Invalid::new(&invalid.code, format!("`{name}`: {}", invalid.message))
+        })?;
+        Ok(limits)
+    }
+
+    /// What is wrong, and in which limit. Zero would mean any number.
+    pub fn check(&self) -> Result<(), (&'static str, Invalid)> {
+        let out_of_range = |name, message| Err((name, Invalid::new("out_of_range", message)));
+        for (name, limit) in [
+            ("reads_per_minute", self.reads_per_minute),
+            ("writes_per_minute", self.writes_per_minute),
+            ("starts_per_minute", self.starts_per_minute),
+            ("concurrent_sessions", self.concurrent_sessions),
+            ("concurrent_calls", self.concurrent_calls),
+            ("calls_per_minute", self.calls_per_minute),
+            ("max_call_seconds", self.max_call_seconds),
+            ("file_megabytes", self.file_megabytes),
+        ] {
+            if limit == Some(0) {
+                return out_of_range(name, "at least 1 is needed");
+            }
+        }
+        for (name, prefixes) in [
+            ("allowed_prefixes", &self.allowed_prefixes),
+            ("denied_prefixes", &self.denied_prefixes),
+        ] {
+            let is_wrong =
+                |list: &Vec<String>| list.len() > 200 || !list.iter().all(|p| is_prefix(p));
+            if prefixes.as_ref().is_some_and(is_wrong) {
+                return out_of_range(name, "at most 200 of `+` and 1 to 15 digits");
+            }
+        }
+        Ok(())
     }
 
     /// The rates, with those of the installation where none is set.
@@ -119,12 +164,55 @@ impl TenantLimits {
         }
     }
 
+    /// How many sessions may be live at a time, as the installation has it where nothing is set; 0 for
+    /// any number.
+    pub fn sessions(&self, installation: u32) -> u32 {
+        self.concurrent_sessions.unwrap_or(installation)
+    }
+
     /// What the telephone may do, as the installation has it where nothing is set.
     pub fn lines(&self, installation: Lines) -> Lines {
         Lines {
             concurrent: self.concurrent_calls.unwrap_or(installation.concurrent),
             per_minute: self.calls_per_minute.unwrap_or(installation.per_minute),
             seconds: self.max_call_seconds.unwrap_or(installation.seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn limits_that_cannot_be_read_are_no_limits_of_the_installation() {
+        let stored = |value: Value| TenantLimits::from_stored(value).map_err(|e| e.message);
+        assert_eq!(stored(json!({})), Ok(TenantLimits::default()));
+        assert_eq!(
+            stored(json!({ "of_a_later_version": 1 })),
+            stored(json!({}))
+        );
+        let denied = stored(json!({ "denied_prefixes": ["+882"], "concurrent_calls": 2 })).unwrap();
+        assert_eq!(denied.concurrent_calls, Some(2));
+        assert_eq!(denied.denied_prefixes, Some(vec!["+882".to_owned()]));
+        for wrong in [
+            Value::Null,
+            json!("x"),
+            json!([]),
+            json!([6000]),
+            json!({ "denied_prefixes": "+882" }),
+            json!({ "denied_prefixes": ["+882", 7] }),
+            json!({ "denied_prefixes": ["882"] }),
+            json!({ "allowed_prefixes": [""] }),
+            json!({ "concurrent_calls": 0 }),
+            json!({ "concurrent_calls": -1 }),
+            json!({ "concurrent_calls": "2" }),
+            json!({ "concurrent_sessions": 1.5 }),
+            json!({ "max_call_seconds": 4_294_967_296_u64 }),
+        ] {
+            assert!(stored(wrong.clone()).is_err(), "{wrong}");
         }
     }
 }

@@ -1,18 +1,23 @@
 //! API keys. A lookup table: a key is what tells the tenant.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{ApiKeyId, TenantId};
 
-use crate::{
-    Result, TenantTx, Window,
-    schema::{api_keys, tenants},
-};
+use crate::{Result, TenantTx, Window, schema::api_keys};
+
+/// How many generations of keys there may be: each request looks at all those above its key.
+pub const MOST_GENERATIONS: i64 = 8;
 
 /// One key, without its secret.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = api_keys, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = api_keys, check_for_backend(Pg))]
 #[expect(missing_docs, reason = "columns")]
 pub struct ApiKey {
     pub tenant_id: TenantId,
@@ -23,6 +28,7 @@ pub struct ApiKey {
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
     pub last_used_at: Option<DateTime<Utc>>,
+    pub parent_key_id: Option<ApiKeyId>,
 }
 
 /// What a request's key is checked against.
@@ -32,8 +38,8 @@ pub struct Credential {
     pub tenant_id: TenantId,
     pub secret_hash: Vec<u8>,
     pub scopes: Vec<String>,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub revoked_at: Option<DateTime<Utc>>,
+    /// Neither it nor any key above it is revoked, expired or gone.
+    pub is_valid: bool,
     pub tenant_status: String,
     pub tenant_limits: serde_json::Value,
 }
@@ -47,26 +53,97 @@ pub async fn insert(tx: &mut TenantTx, key: &ApiKey, secret_hash: &[u8]) -> Resu
     Ok(())
 }
 
+/// A key with all those above it: its line. The first part is followed by the condition that finds it.
+const LINE: &str = "WITH RECURSIVE line AS (
+        SELECT k.tenant_id, k.parent_key_id, k.expires_at, k.revoked_at, 1 AS generation
+        FROM api_keys k WHERE k.id = ";
+const ABOVE: &str = "
+    UNION ALL
+        SELECT k.tenant_id, k.parent_key_id, k.expires_at, k.revoked_at, line.generation + 1
+        FROM line JOIN api_keys k ON k.tenant_id = line.tenant_id AND k.id = line.parent_key_id
+        WHERE line.generation < ";
+/// Whether all of the line is good; followed by the time. Its top has no parent, or a key is gone.
+const VALID: &str = "bool_or(line.parent_key_id IS NULL)
+        AND bool_and(line.revoked_at IS NULL AND (line.expires_at IS NULL OR line.expires_at > ";
+
+/// The statement of [`credential`]: typed, so that it is prepared once, which `sql_query` is not.
+#[derive(QueryId)]
+struct FindCredential {
+    id: ApiKeyId,
+    now: DateTime<Utc>,
+}
+
+impl Query for FindCredential {
+    type SqlType = (SqlUuid, Binary, Array<Text>, Bool, Text, Jsonb);
+}
+
+impl QueryFragment<Pg> for FindCredential {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(LINE);
+        out.push_bind_param::<SqlUuid, _>(&self.id)?;
+        out.push_sql(ABOVE);
+        out.push_bind_param::<BigInt, _>(&MOST_GENERATIONS)?;
+        out.push_sql(") SELECT k.tenant_id, k.secret_hash, k.scopes, (SELECT ");
+        out.push_sql(VALID);
+        out.push_bind_param::<Timestamptz, _>(&self.now)?;
+        out.push_sql(")) FROM line), t.status, t.limits ");
+        out.push_sql("FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.id)
+    }
+}
+
 /// What is known of a key, by the id in its token. One round trip, on every request.
 pub async fn credential(
     connection: &mut AsyncPgConnection,
     id: ApiKeyId,
+    now: DateTime<Utc>,
 ) -> Result<Option<Credential>> {
+    let find = FindCredential { id, now };
+    Ok(find.get_result(connection).await.optional()?)
+}
+
+/// What the keys that a key makes may not outlive.
+#[derive(Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Line {
+    #[diesel(sql_type = Bool)]
+    pub is_valid: bool,
+    #[diesel(sql_type = BigInt)]
+    pub generations: i64,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The line of a key of the tenant. Under [`tenants::hold`](crate::tenants::hold) nobody revokes a key of
+/// it until this transaction ends.
+pub async fn line(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Result<Line> {
+    let query = format!(
+        "{LINE} $1 AND k.tenant_id = $2 {ABOVE} $3)
+         SELECT coalesce({VALID} $4)), false) AS is_valid, count(*) AS generations,
+                min(line.expires_at) AS expires_at FROM line"
+    );
+    Ok(diesel::sql_query(query)
+        .bind::<SqlUuid, _>(id)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<BigInt, _>(MOST_GENERATIONS)
+        .bind::<Timestamptz, _>(now)
+        .get_result(tx)
+        .await?)
+}
+
+/// How many keys of the tenant are good.
+pub async fn count_live(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<i64> {
     Ok(api_keys::table
-        .inner_join(tenants::table.on(tenants::id.eq(api_keys::tenant_id)))
-        .filter(api_keys::id.eq(id))
-        .select((
-            api_keys::tenant_id,
-            api_keys::secret_hash,
-            api_keys::scopes,
-            api_keys::expires_at,
-            api_keys::revoked_at,
-            tenants::status,
-            tenants::limits,
-        ))
-        .first(connection)
-        .await
-        .optional()?)
+        .filter(api_keys::tenant_id.eq(tx.tenant()))
+        .filter(api_keys::revoked_at.is_null())
+        .filter(
+            api_keys::expires_at
+                .is_null()
+                .or(api_keys::expires_at.gt(now)),
+        )
+        .count()
+        .get_result(tx)
+        .await?)
 }
 
 /// One key of the tenant, locked if `lock`.
@@ -94,13 +171,45 @@ pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<ApiKey>> {
         .await?)
 }
 
-/// Revokes a key; it is refused from the next request on.
-pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Result<()> {
-    diesel::update(api_keys::table.find((tx.tenant(), id)))
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = SqlUuid)]
+    id: ApiKeyId,
+}
+
+/// Revokes a key with all that descend from it; they are refused from the next request on. Answers them
+/// as they were, the key itself first, without those that were revoked or expired before: what is below
+/// such a key is refused as it is.
+pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Result<Vec<ApiKey>> {
+    let found: Vec<Found> = diesel::sql_query(
+        "WITH RECURSIVE below AS (
+            SELECT k.id FROM api_keys k WHERE k.tenant_id = $1 AND k.id = $2
+        UNION
+            SELECT k.id FROM below JOIN api_keys k ON k.tenant_id = $1 AND k.parent_key_id = below.id
+            WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)
+        ) SELECT id FROM below",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .bind::<Timestamptz, _>(at)
+    .load(tx)
+    .await?;
+    let ids: Vec<_> = found.into_iter().map(|found| found.id).collect();
+    let live = api_keys::table
+        .filter(api_keys::tenant_id.eq(tx.tenant()))
+        .filter(api_keys::id.eq_any(ids))
+        .filter(api_keys::revoked_at.is_null());
+    let revoked = live
+        .clone()
+        .order(api_keys::id)
+        .select(ApiKey::as_select())
+        .load(tx)
+        .await?;
+    diesel::update(live)
         .set(api_keys::revoked_at.eq(at))
         .execute(tx)
         .await?;
-    Ok(())
+    Ok(revoked)
 }
 
 /// Notes when keys were last used, many in one statement.

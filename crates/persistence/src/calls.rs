@@ -8,10 +8,7 @@ use patchbay_domain::{
     call::{AnswerDetection, CallState, Direction},
 };
 
-use crate::{
-    Result, TenantTx, Window,
-    schema::{calls, tenants},
-};
+use crate::{Result, TenantTx, Window, schema::calls, tenants};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
@@ -211,12 +208,7 @@ pub async fn occupancy(
     now: DateTime<Utc>,
     since: DateTime<Utc>,
 ) -> Result<(i64, i64)> {
-    tenants::table
-        .find(tx.tenant())
-        .select(tenants::id)
-        .for_no_key_update()
-        .execute(tx)
-        .await?;
+    tenants::hold(tx).await?;
     // A call that lasts longer than it may is not counted: nothing that was lost keeps a line.
     let longest = diesel::dsl::sql::<diesel::sql_types::Bool>(
         "coalesce(answered_at, dialing_at) + make_interval(secs => max_duration_seconds + ring_timeout_seconds) > ",

@@ -31,6 +31,7 @@ diesel::table! {
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
         last_used_at -> Nullable<Timestamptz>,
+        parent_key_id -> Nullable<Uuid>,
     }
 }
 

@@ -10,6 +10,7 @@ use patchbay_domain::{
 use crate::{
     Result, TenantTx, Window,
     schema::{configurations, sessions},
+    tenants,
 };
 
 /// One session.
@@ -187,6 +188,22 @@ pub async fn update(tx: &mut TenantTx, session: &Session) -> Result<()> {
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// How many sessions of the tenant are live. One that should have been over before `late` is not
+/// counted: nothing that was lost keeps a place. Whoever asks holds the answer until its transaction ends.
+pub async fn count_live(tx: &mut TenantTx, late: DateTime<Utc>) -> Result<i64> {
+    tenants::hold(tx).await?;
+    let end = diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "coalesce(running_at, starting_at) + make_interval(secs => max_duration_seconds) > ",
+    );
+    Ok(sessions::table
+        .filter(sessions::tenant_id.eq(tx.tenant()))
+        .filter(sessions::state.eq_any(["starting", "running", "stopping"]))
+        .filter(end.bind::<diesel::sql_types::Timestamptz, _>(late))
+        .count()
+        .get_result(tx)
+        .await?)
 }
 
 /// Erases a session with its runs and participants.

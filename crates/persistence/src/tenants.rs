@@ -44,6 +44,18 @@ pub async fn find(tx: &mut TenantTx, lock: bool) -> Result<Option<Tenant>> {
     Ok(found.optional()?)
 }
 
+/// Makes whoever counts something of the tenant wait until this transaction ends, without keeping others
+/// from adding rows that name it. Answers whether the tenant exists.
+pub async fn hold(tx: &mut TenantTx) -> Result<bool> {
+    let held = tenants::table
+        .find(tx.tenant())
+        .select(tenants::id)
+        .for_no_key_update()
+        .execute(tx)
+        .await?;
+    Ok(held == 1)
+}
+
 /// Stores the mutable columns of `tenant`.
 pub async fn update(tx: &mut TenantTx, tenant: &Tenant) -> Result<()> {
     diesel::update(tenants::table.find(tx.tenant()))

@@ -12,7 +12,7 @@ use patchbay_domain::{
 };
 use patchbay_persistence::{TenantTx, api_keys};
 use serde_json::json;
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use super::{RequestMeta, scopes::Permission};
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
     error::{ApiError, Code, Result},
     openapi::{Describe, Operation},
     rates,
+    settings::Secret,
+    stored,
 };
 
 /// Who acts.
@@ -192,9 +194,16 @@ fn admit<P: Permission>(
     })
 }
 
+fn denied(detail: &str) -> ApiError {
+    ApiError::new(Code::InvalidKey, detail)
+}
+
+fn unknown() -> ApiError {
+    denied("The key is unknown, revoked or expired.")
+}
+
 /// The holder of the key in the request.
 async fn identify(app: &App, request: &HttpRequest, class: Class) -> Result<Identity> {
-    let denied = |detail: &str| ApiError::new(Code::InvalidKey, detail);
     let token = request
         .headers()
         .get(AUTHORIZATION)
@@ -207,59 +216,84 @@ async fn identify(app: &App, request: &HttpRequest, class: Class) -> Result<Iden
         })
         .ok_or_else(|| denied("Send the header `Authorization: Bearer <key>`."))?;
     let hash = api_key::hash(token);
-    for (key, actor, scope) in [
-        (&app.settings.operator_key, Actor::Operator, Scope::Operator),
-        (&app.settings.worker_key, Actor::Worker, Scope::Worker),
-    ] {
-        let is_it = key
-            .as_ref()
-            .is_some_and(|key| api_key::hash(key.reveal()).ct_eq(&hash).into());
-        if is_it {
-            return Ok(Identity {
-                actor,
-                scopes: vec![scope],
-                tenant: None,
-                suspended: false,
-                limits: TenantLimits::default(),
-                secret_hash: hash,
-            });
-        }
+    if let Some(identity) = of_installation(app, hash) {
+        return Ok(identity);
     }
-    let unknown = || denied("The key is unknown, revoked or expired.");
     let id = api_key::parse(token).ok_or_else(unknown)?;
-    let address = RequestMeta::of(request).address;
-    if address.is_some_and(|address| app.rates.is_hopeless(address, id)) {
-        return Err(unknown());
-    }
     if let Some((state, error)) = app.rates.still_refused(id, &hash, class) {
         request.extensions_mut().insert(state);
         // Whoever does not wait is made to: a flood over few connections slows down by itself.
         actix_web::rt::time::sleep(REFUSAL_PAUSE).await;
         return Err(error);
     }
-    let mut connection = app.db.connection().await?;
-    let credential = api_keys::credential(&mut connection, id)
-        .await?
-        .ok_or_else(unknown)?;
+    let credential = look_up(app, request, id).await?.ok_or_else(unknown)?;
     let matches: bool = credential.secret_hash.ct_eq(&hash).into();
-    let expired = credential
-        .expires_at
-        .is_some_and(|at| at <= app.clock.now());
-    if !matches || expired || credential.revoked_at.is_some() {
+    if !matches || !credential.is_valid {
         return Err(unknown());
     }
     app.note_key_use(id);
+    of_tenant(id, hash, credential)
+}
+
+/// The installation's own keys, of which there may be two each.
+fn of_installation(app: &App, hash: [u8; 32]) -> Option<Identity> {
+    let settings = &app.settings;
+    let own = [
+        (&settings.operator_key, Actor::Operator, Scope::Operator),
+        (&settings.worker_key, Actor::Worker, Scope::Worker),
+    ];
+    let (_, actor, scope) = own.into_iter().find(|(keys, ..)| is_one_of(keys, &hash))?;
+    Some(Identity {
+        actor,
+        scopes: vec![scope],
+        tenant: None,
+        suspended: false,
+        limits: TenantLimits::default(),
+        secret_hash: hash,
+    })
+}
+
+/// Compares with every key, in the same time whichever matches.
+fn is_one_of(keys: &[Secret], hash: &[u8; 32]) -> bool {
+    let matches = keys
+        .iter()
+        .map(|key| api_key::hash(key.reveal()).ct_eq(hash));
+    matches.fold(Choice::from(0), |any, one| any | one).into()
+}
+
+/// What is known of a key. It is asked for whatever its address did before.
+async fn look_up(
+    app: &App,
+    request: &HttpRequest,
+    id: ApiKeyId,
+) -> Result<Option<api_keys::Credential>> {
+    let _turn = match RequestMeta::of(request).address {
+        Some(address) => app.rates.turn(address).await,
+        None => None,
+    };
+    let mut connection = app.db.connection().await?;
+    Ok(api_keys::credential(&mut connection, id, app.clock.now()).await?)
+}
+
+/// The holder of a tenant's key that is right.
+fn of_tenant(
+    id: ApiKeyId,
+    secret_hash: [u8; 32],
+    credential: api_keys::Credential,
+) -> Result<Identity> {
+    let tenant = credential.tenant_id;
     Ok(Identity {
         actor: Actor::Key(id),
+        // A scope of another version grants nothing here.
         scopes: credential
             .scopes
             .iter()
             .filter_map(|s| s.parse().ok())
             .collect(),
-        tenant: Some(credential.tenant_id),
-        suspended: credential.tenant_status == "suspended",
-        limits: TenantLimits::from_stored(credential.tenant_limits),
-        secret_hash: hash,
+        tenant: Some(tenant),
+        suspended: credential.tenant_status != "active",
+        limits: stored::limits(tenant, credential.tenant_limits)?,
+        secret_hash,
     })
 }
 

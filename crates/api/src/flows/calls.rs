@@ -35,6 +35,7 @@ use crate::{
     app::App,
     error::{ApiError, Code, Result},
     extract::Actor,
+    stored,
 };
 
 /// A number to be dialled.
@@ -59,7 +60,7 @@ pub struct Line {
 pub async fn limits(app: &App, tx: &mut TenantTx) -> Result<(TenantLimits, Lines)> {
     let tenant = tenants::find(tx, false).await?;
     let tenant = tenant.ok_or_else(ApiError::not_found)?;
-    let limits = TenantLimits::from_stored(tenant.limits);
+    let limits = stored::limits(tenant.id, tenant.limits)?;
     let lines = limits.lines(app.settings.call_limits);
     Ok((limits, lines))
 }
@@ -250,11 +251,11 @@ pub async fn require_line(app: &App, tx: &mut TenantTx) -> Result<(TenantLimits,
             "`concurrent_calls`: {} at a time are allowed.",
             lines.concurrent
         );
-        return Err(ApiError::call_limit(detail, 10));
+        return Err(ApiError::too_many(Code::CallLimitReached, detail, 10));
     }
     if reached(lines.per_minute, begun) {
         let detail = format!("`calls_per_minute`: {} are allowed.", lines.per_minute);
-        return Err(ApiError::call_limit(detail, 60));
+        return Err(ApiError::too_many(Code::CallLimitReached, detail, 60));
     }
     Ok((limits, lines))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use patchbay_domain::{FileId, Metadata, ObjectId, TenantId, limits::TenantLimits};
+use patchbay_domain::{FileId, Metadata, ObjectId, TenantId};
 use patchbay_persistence::{TenantTx, chunks, files, jobs, objects, tenants};
 use patchbay_storage::{Stored, Upload};
 use tokio::time::timeout;
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, Code, Result},
+    stored,
 };
 
 /// Bytes that are in the store, and not a file's yet.
@@ -128,7 +129,8 @@ pub async fn give_up(app: &App, tenant: TenantId, object: ObjectId) {
 /// Refuses a file that would be too much for the tenant.
 async fn check_limit(tx: &mut TenantTx, size: i64) -> Result<()> {
     let tenant = tenants::find(tx, false).await?;
-    let limits = TenantLimits::from_stored(tenant.ok_or_else(ApiError::not_found)?.limits);
+    let tenant = tenant.ok_or_else(ApiError::not_found)?;
+    let limits = stored::limits(tenant.id, tenant.limits)?;
     let Some(megabytes) = limits.file_megabytes else {
         return Ok(());
     };

@@ -31,6 +31,7 @@ use crate::{
     app::App,
     error::{ApiError, Code, Result},
     extract::Actor,
+    stored,
 };
 
 /// How long a caller may hear it ring, in seconds.
@@ -68,8 +69,8 @@ pub fn answering(mapping: &Mapping, at: DateTime<Utc>) -> Result<Answering> {
     if !mapping.enabled {
         return Err(ApiError::new(Code::MappingDisabled, "Enable it first."));
     }
-    let hours = mapping.hours.clone().map(serde_json::from_value);
-    let hours: Option<OpeningHours> = hours.transpose().map_err(ApiError::internal)?;
+    let read = |hours| stored::json(mapping.tenant_id, "inbound_mappings.hours", hours);
+    let hours: Option<OpeningHours> = mapping.hours.clone().map(read).transpose()?;
     let is_open = hours.is_none_or(|hours| hours.is_open(at));
     match (is_open, mapping.closed_agent_id) {
         (true, _) => Ok(Answering {
@@ -166,7 +167,7 @@ pub async fn claim_by_event(app: &App, event: &Event) -> Result<Option<Room>> {
             session_id: claimed.session_id,
         })),
         // It was refused, and its room is gone.
-        Err(error) if !error.is_ours() => {
+        Err(error) if refuses(&error) => {
             tracing::info!(%error, room = %room.name, "a call in was refused");
             Ok(None)
         }
@@ -190,12 +191,17 @@ async fn settle(
         }
         Err(error) => {
             tx.finish();
-            if !error.is_ours() {
+            if refuses(&error) {
                 app.livekit.delete_room(&room).await?;
             }
             Err(error)
         }
     }
+}
+
+/// Whether the call is refused by this, rather than to be tried again. What cannot be read stays so.
+fn refuses(error: &ApiError) -> bool {
+    !error.is_ours() || error.is(Code::StoredDataUnreadable)
 }
 
 /// Records the call with its session, unless that has been done.
@@ -221,6 +227,7 @@ async fn record(
     let now = app.clock.now();
     let answering = answering(&mapping, now)?;
     calls::require_line(app, tx).await?;
+    flow::require_place(app, tx).await?;
     let mut record = begin(app, tx, &mapping, &answering, &caller).await?;
     let ring = i32::try_from(RING).unwrap_or(i32::MAX);
     let longest = record.session.max_duration_seconds - ring;
@@ -241,7 +248,11 @@ async fn begin(
     caller: &Caller,
 ) -> Result<Record> {
     let (_, lines) = calls::limits(app, tx).await?;
-    let variables: Variables = mapping.variables.read().map_err(ApiError::internal)?;
+    let variables: Variables = stored::raw(
+        mapping.tenant_id,
+        "inbound_mappings.variables",
+        &mapping.variables,
+    )?;
     let new = NewSession {
         agent_id: answering.agent_id,
         binding_id: None,

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use patchbay_domain::{
     AgentId, BindingId, Metadata, RawJson, SessionId, TenantId,
     configuration::{Configuration, SCHEMA},
     prompt::{Rendered, Variables},
-    session::{RunState, SessionState, reason},
+    session::{RunState, SessionState, Timings, reason},
     template::Budget,
     tool::ToolSpec,
 };
@@ -15,6 +16,7 @@ use patchbay_persistence::{
     TenantTx, agents, bindings, jobs,
     runs::{self, AgentRun},
     sessions::{self, Session, StoredConfiguration},
+    tenants,
     webhook_events::{self, Room as RoomOwner},
 };
 
@@ -22,6 +24,7 @@ use super::{calls, record::Record};
 use crate::{
     app::App,
     error::{ApiError, Code, Result},
+    stored,
     timeline::{Facts, Timeline},
 };
 
@@ -238,6 +241,28 @@ pub async fn read_configuration(
     app.compute.run(Some(tenant), read).await?
 }
 
+/// Whether the tenant may have one more live session now. Whoever asks holds the answer until its
+/// transaction ends.
+pub async fn require_place(app: &App, tx: &mut TenantTx) -> Result<()> {
+    let tenant = tenants::find(tx, false).await?;
+    let tenant = tenant.ok_or_else(ApiError::not_found)?;
+    let most = stored::limits(tenant.id, tenant.limits)?.sessions(app.settings.session_limit);
+    if most == 0 {
+        return Ok(());
+    }
+    let Timings {
+        start_deadline,
+        join_deadline,
+        ..
+    } = app.timings;
+    let late = app.clock.now() - start_deadline - join_deadline * 2 - TimeDelta::minutes(2);
+    if sessions::count_live(tx, late).await? >= i64::from(most) {
+        let detail = format!("`concurrent_sessions`: {most} at a time are allowed.");
+        return Err(ApiError::too_many(Code::SessionLimitReached, detail, 10));
+    }
+    Ok(())
+}
+
 /// Asks for the start: `created → starting`, the first run, the call it was made for, and the job. A second start finds it
 /// done.
 pub async fn start(app: &App, tx: &mut TenantTx, record: &mut Record) -> Result<()> {
@@ -246,6 +271,7 @@ pub async fn start(app: &App, tx: &mut TenantTx, record: &mut Record) -> Result<
         SessionState::Starting | SessionState::Running => return Ok(()),
         _ => return Err(ApiError::new(Code::SessionOver, "A session starts once.")),
     }
+    require_place(app, tx).await?;
     calls::begin_primary(app, tx, record).await?;
     record.enter(SessionState::Starting, None);
     add_run(app, tx, record, (1, None)).await?;

@@ -28,7 +28,7 @@ use super::{
     secrets,
     sync::{SyncError, crash_here},
 };
-use crate::{app::App, error::ApiError};
+use crate::{app::App, error::ApiError, stored};
 
 /// What telling LiveKit comes to.
 type Told<T> = Result<T, patchbay_livekit::Error>;
@@ -132,7 +132,7 @@ async fn wanted(
         return Ok(match found {
             Some((mut trunk, _)) => {
                 let credentials = credentials(trunk.username.take())?;
-                (Wanted::Trunk(outbound(&prefix, trunk, credentials)), false)
+                (Wanted::Trunk(outbound(&prefix, trunk, credentials)?), false)
             }
             None => (Wanted::Nothing, true),
         });
@@ -149,11 +149,15 @@ async fn wanted(
     })
 }
 
-fn outbound(prefix: &str, trunk: SipTrunk, credentials: Option<Credentials>) -> OutboundTrunk {
-    OutboundTrunk {
+fn outbound(
+    prefix: &str,
+    trunk: SipTrunk,
+    credentials: Option<Credentials>,
+) -> Result<OutboundTrunk, ApiError> {
+    Ok(OutboundTrunk {
         name: format!("{prefix}{}", trunk.revision),
         address: with_port(&trunk),
-        transport: match trunk.transport.try_into().unwrap_or_default() {
+        transport: match stored::word(trunk.tenant_id, "sip_trunks.transport", trunk.transport)? {
             Transport::Auto => patchbay_livekit::Transport::Auto,
             Transport::Udp => patchbay_livekit::Transport::Udp,
             Transport::Tcp => patchbay_livekit::Transport::Tcp,
@@ -161,7 +165,7 @@ fn outbound(prefix: &str, trunk: SipTrunk, credentials: Option<Credentials>) -> 
         },
         numbers: trunk.numbers,
         credentials,
-    }
+    })
 }
 
 /// The address with its port: without one LiveKit would follow the SRV records of a name, which nobody

@@ -169,6 +169,9 @@ impl Operation {
             self.error(*code);
         }
         self.error(Code::Internal);
+        if self.value.contains_key("x-scopes") {
+            self.error(Code::StoredDataUnreadable);
+        }
         self.error(Code::Unavailable);
         let problem = self.schema::<Problem>();
         for (status, codes) in std::mem::take(&mut self.errors) {

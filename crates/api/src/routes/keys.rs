@@ -1,11 +1,11 @@
 //! API keys of a tenant.
 
 use actix_web::http::Method;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use patchbay_domain::{
     ApiKeyId, Clock, Invalid, Scope, TenantId, api_key, clock, scope::Preset, text::Name,
 };
-use patchbay_persistence::{api_keys, tenants};
+use patchbay_persistence::{TenantTx, api_keys, tenants};
 use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,12 +15,15 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, IdempotencyKey, Json, List, NoFilter, Path,
+        Actor, Caller, IdempotencyKey, Json, List, NoFilter, Path,
         scopes::{KeysRead, KeysWrite},
     },
     once::Once,
     openapi::{Api, Doc},
 };
+
+/// Good keys of a tenant beyond which keys make no more: revoking one, with all below it, stays quick.
+const MOST_LIVE: i64 = 1000;
 
 /// An API key, without its secret.
 #[derive(Clone, Serialize, ToSchema)]
@@ -31,7 +34,8 @@ use crate::{
     "created_at": "2026-11-23T20:00:00Z",
     "expires_at": null,
     "revoked_at": null,
-    "last_used_at": null
+    "last_used_at": null,
+    "parent_key_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"
 }))]
 pub struct ApiKey {
     /// Id; the second part of the key itself.
@@ -50,6 +54,8 @@ pub struct ApiKey {
     revoked_at: Option<DateTime<Utc>>,
     /// When it was last used, a few seconds late; null while it was not.
     last_used_at: Option<DateTime<Utc>>,
+    /// The key that made it, which it does not outlive; null where the operator made it.
+    parent_key_id: Option<ApiKeyId>,
 }
 
 impl ApiKey {
@@ -70,6 +76,7 @@ impl From<api_keys::ApiKey> for ApiKey {
             expires_at,
             revoked_at,
             last_used_at,
+            parent_key_id,
         } = row;
         Self {
             id,
@@ -82,6 +89,7 @@ impl From<api_keys::ApiKey> for ApiKey {
             expires_at,
             revoked_at,
             last_used_at,
+            parent_key_id,
         }
     }
 }
@@ -91,7 +99,7 @@ impl From<api_keys::ApiKey> for ApiKey {
 #[schema(example = json!({
     "key": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12", "name": "dashboard", "scopes": ["agents:read"],
-        "created_at": "2026-11-23T20:00:00Z", "expires_at": null, "revoked_at": null, "last_used_at": null
+        "created_at": "2026-11-23T20:00:00Z", "expires_at": null, "revoked_at": null, "last_used_at": null, "parent_key_id": null
     },
     "secret": "pb_0199a2f07c117a549d4e3b1f8f0f2f12_…"
 }))]
@@ -120,7 +128,7 @@ pub struct CreateApiKey {
     scopes: Vec<Scope>,
     /// A named set of scopes, added to `scopes`.
     preset: Option<Preset>,
-    /// From when on it is refused.
+    /// From when on it is refused; by default when the key that makes it is, and never later.
     #[serde(default, deserialize_with = "clock::read_optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
@@ -156,6 +164,7 @@ pub(super) fn generate(
         expires_at,
         revoked_at: None,
         last_used_at: None,
+        parent_key_id: None,
     };
     let hash = api_key::hash(&token);
     (row, Generated { token, hash })
@@ -171,8 +180,10 @@ pub(super) fn routes(api: &mut Api) {
             id: "createApiKey",
             tag,
             summary: "Create a key",
-            description: "The answer carries the key itself, this once; only a hash of it is kept.",
-            errors: &[],
+            description: "The answer carries the key itself, this once; only a hash of it is kept. A key that a key has made is its \
+                child: it expires with it at the latest, and is revoked with it. Keys that are to last are made by the operator, or by \
+                a key that lasts. There are at most 8 generations, and keys make no more where a tenant has 1,000 that are good.",
+            errors: &[Code::KeyLimitReached],
         },
     );
     api.route(
@@ -191,7 +202,8 @@ pub(super) fn routes(api: &mut Api) {
         id: "revokeApiKey",
         tag,
         summary: "Revoke a key",
-        description: "The key is refused from the next request on. It stays in the list, with the time of its revocation.",
+        description: "The key is refused from the next request on, and so are the keys that it has made, and those that they have made. \
+            They stay in the list, with the time of their revocation.",
         errors: &[],
     });
 }
@@ -207,8 +219,7 @@ async fn create(
     let (row, secret) = generate(clock, tenant, &body.name, scopes, body.expires_at);
     caller
         .once(&key, async |tx| {
-            let known = tenants::find(tx, false).await?;
-            known.ok_or_else(ApiError::not_found)?;
+            let row = under_parent(&caller, tx, row).await?;
             api_keys::insert(tx, &row, &secret.hash).await?;
             let key = ApiKey::from(row);
             let event = Event::created("api_key", key.id, &key);
@@ -218,6 +229,56 @@ async fn create(
             Ok(Change::one(Created { location, value }, event))
         })
         .await
+}
+
+/// The new key as the child of the key that makes it; the operator's has no parent. The parent may have
+/// been revoked just now, and cannot be until the child is there to be revoked with it.
+async fn under_parent(
+    caller: &Caller<KeysWrite>,
+    tx: &mut TenantTx,
+    mut row: api_keys::ApiKey,
+) -> Result<api_keys::ApiKey> {
+    if !tenants::hold(tx).await? {
+        return Err(ApiError::not_found());
+    }
+    let Actor::Key(parent) = caller.actor else {
+        return Ok(row);
+    };
+    let now = caller.app.clock.now();
+    let line = api_keys::line(tx, parent, now).await?;
+    if !line.is_valid {
+        let detail = "The key is unknown, revoked or expired.";
+        return Err(ApiError::new(Code::InvalidKey, detail));
+    }
+    if line.generations >= api_keys::MOST_GENERATIONS {
+        let message = "there are too many generations of keys: let an earlier one make it";
+        return Err(ApiError::invalid_at("", Invalid::new("too_deep", message)));
+    }
+    if api_keys::count_live(tx, now).await? >= MOST_LIVE {
+        let detail = format!("{MOST_LIVE} good keys are allowed. Revoke some first.");
+        return Err(ApiError::new(Code::KeyLimitReached, detail));
+    }
+    row.parent_key_id = Some(parent);
+    row.expires_at = within(row.expires_at, line.expires_at)?;
+    Ok(row)
+}
+
+/// When a child expires whose parent expires at `most`.
+fn within(
+    wanted: Option<DateTime<Utc>>,
+    most: Option<DateTime<Utc>>,
+) -> Result<Option<DateTime<Utc>>> {
+    match (wanted, most) {
+        (Some(wanted), Some(most)) if wanted > most => {
+            let message = format!(
+                "the key that makes it expires at {}",
+                most.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+            );
+            let invalid = Invalid::new("later_than_parent", message);
+            Err(ApiError::invalid_at("/expires_at", invalid))
+        }
+        (wanted, most) => Ok(wanted.or(most)),
+    }
 }
 
 /// The scopes of the new key, none of which the caller may lack.
@@ -266,14 +327,20 @@ async fn revoke(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
+            // Nobody makes a child meanwhile.
+            tenants::hold(tx).await?;
             let found = api_keys::find(tx, id, true).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
-            if row.revoked_at.is_some() {
-                return Ok(Change::none(Deleted));
-            }
-            api_keys::revoke(tx, id, caller.app.clock.now()).await?;
-            let event = Event::deleted("api_key", id, &ApiKey::from(row));
-            Ok(Change::one(Deleted, event))
+            found.ok_or_else(ApiError::not_found)?;
+            let revoked = api_keys::revoke(tx, id, caller.app.clock.now()).await?;
+            let event = |row: api_keys::ApiKey| {
+                let id = row.id;
+                Event::deleted("api_key", id, &ApiKey::from(row))
+            };
+            let events = revoked.into_iter().map(event).collect();
+            Ok(Change {
+                value: Deleted,
+                events,
+            })
         })
         .await
 }

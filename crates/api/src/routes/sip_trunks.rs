@@ -96,7 +96,8 @@ pub struct SipTrunk {
     #[schema(max_length = 255)]
     address: String,
     /// How the carrier is spoken to.
-    transport: Transport,
+    #[schema(value_type = Transport)]
+    transport: String,
     /// Numbers that calls may show as their origin; the first by default.
     #[schema(min_items = 1, max_items = 500, value_type = Vec<PhoneNumber>)]
     numbers: Vec<String>,
@@ -139,7 +140,7 @@ impl From<(sip_trunks::SipTrunk, sip_objects::SipObject)> for SipTrunk {
             id,
             name,
             address,
-            transport: transport.try_into().unwrap_or_default(),
+            transport,
             numbers,
             username,
             sync: object.into(),

@@ -3,8 +3,8 @@
 use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Invalid, Metadata, TenantId, knowledge,
-    limits::{TenantLimits, is_prefix},
+    Metadata, TenantId, knowledge,
+    limits::TenantLimits,
     phone::normalise_prefix,
     scope::Preset,
     text::{Name, Slug, Text},
@@ -25,6 +25,7 @@ use crate::{
     },
     once::Once,
     openapi::{Api, Doc},
+    stored,
 };
 
 /// Whether a tenant may work.
@@ -55,7 +56,7 @@ impl TenantStatus {
     "status": "active",
     "settings": {},
     "limits": {
-            "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
+            "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_sessions": null, "concurrent_calls": 20, "calls_per_minute": null,
             "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null,
             "emergency_calls": null
         },
@@ -116,7 +117,7 @@ impl TryFrom<tenants::Tenant> for Tenant {
                 TenantStatus::Suspended
             },
             settings: settings.try_into()?,
-            limits: TenantLimits::from_stored(limits),
+            limits: stored::limits(id, limits)?,
             revision,
             created_at,
             updated_at,
@@ -147,7 +148,7 @@ pub struct CreateTenant {
     "tenant": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10", "slug": "acme", "name": "Acme Inc.",
         "status": "active", "settings": {}, "limits": {
-            "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_calls": 20, "calls_per_minute": null,
+            "reads_per_minute": null, "writes_per_minute": null, "starts_per_minute": null, "concurrent_sessions": null, "concurrent_calls": 20, "calls_per_minute": null,
             "max_call_seconds": null, "file_megabytes": 5000, "allowed_prefixes": ["+49"], "denied_prefixes": null,
             "emergency_calls": null
         }, "revision": 1,
@@ -158,7 +159,7 @@ pub struct CreateTenant {
         "name": "first admin key",
         "scopes": ["tenant:read"],
         "created_at": "2026-11-23T20:00:00Z",
-        "expires_at": null, "revoked_at": null, "last_used_at": null
+        "expires_at": null, "revoked_at": null, "last_used_at": null, "parent_key_id": null
     },
     "admin_secret": "pb_0199a2f07c117a549d4e3b1f8f0f2f12_…"
 }))]
@@ -216,6 +217,10 @@ pub struct PatchLimits {
     #[serde(default)]
     #[schema(minimum = 1)]
     starts_per_minute: Patch<Option<u32>>,
+    /// Sessions that are live at a time, those of telephone calls included.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    concurrent_sessions: Patch<Option<u32>>,
     /// Telephone calls at a time, in both directions.
     #[serde(default)]
     #[schema(minimum = 1)]
@@ -245,11 +250,6 @@ pub struct PatchLimits {
     emergency_calls: Patch<Option<bool>>,
 }
 
-fn out_of_range(limit: &str, message: &str) -> ApiError {
-    let invalid = Invalid::new("out_of_range", message);
-    ApiError::invalid_at(&format!("/limits/{limit}"), invalid)
-}
-
 /// Beginnings of numbers as numbers are compared with them; those that are none stay as they are.
 fn normalised(prefixes: Patch<Option<Vec<String>>>) -> Patch<Option<Vec<String>>> {
     let one = |prefix: String| normalise_prefix(&prefix).unwrap_or(prefix);
@@ -261,70 +261,29 @@ fn normalised(prefixes: Patch<Option<Vec<String>>>) -> Patch<Option<Vec<String>>
 
 impl PatchLimits {
     fn apply(self, mut limits: TenantLimits) -> Result<Value> {
-        for (name, patch, target) in [
-            (
-                "reads_per_minute",
-                self.reads_per_minute,
-                &mut limits.reads_per_minute,
-            ),
-            (
-                "writes_per_minute",
-                self.writes_per_minute,
-                &mut limits.writes_per_minute,
-            ),
-            (
-                "starts_per_minute",
-                self.starts_per_minute,
-                &mut limits.starts_per_minute,
-            ),
-            (
-                "concurrent_calls",
-                self.concurrent_calls,
-                &mut limits.concurrent_calls,
-            ),
-            (
-                "calls_per_minute",
-                self.calls_per_minute,
-                &mut limits.calls_per_minute,
-            ),
-            (
-                "max_call_seconds",
-                self.max_call_seconds,
-                &mut limits.max_call_seconds,
-            ),
-            (
-                "file_megabytes",
-                self.file_megabytes,
-                &mut limits.file_megabytes,
-            ),
+        for (patch, target) in [
+            (self.reads_per_minute, &mut limits.reads_per_minute),
+            (self.writes_per_minute, &mut limits.writes_per_minute),
+            (self.starts_per_minute, &mut limits.starts_per_minute),
+            (self.concurrent_sessions, &mut limits.concurrent_sessions),
+            (self.concurrent_calls, &mut limits.concurrent_calls),
+            (self.calls_per_minute, &mut limits.calls_per_minute),
+            (self.max_call_seconds, &mut limits.max_call_seconds),
+            (self.file_megabytes, &mut limits.file_megabytes),
         ] {
-            if matches!(patch, Patch::To(Some(0))) {
-                return Err(out_of_range(name, "at least 1 is needed"));
-            }
             patch.apply(target, |limit| limit);
         }
-        for (name, patch, target) in [
-            (
-                "allowed_prefixes",
-                self.allowed_prefixes,
-                &mut limits.allowed_prefixes,
-            ),
-            (
-                "denied_prefixes",
-                self.denied_prefixes,
-                &mut limits.denied_prefixes,
-            ),
+        for (patch, target) in [
+            (self.allowed_prefixes, &mut limits.allowed_prefixes),
+            (self.denied_prefixes, &mut limits.denied_prefixes),
         ] {
-            let patch = normalised(patch);
-            if let Patch::To(Some(prefixes)) = &patch
-                && (prefixes.len() > 200 || !prefixes.iter().all(|p| is_prefix(p)))
-            {
-                return Err(out_of_range(name, "at most 200 of `+` and 1 to 15 digits"));
-            }
-            patch.apply(target, |prefixes| prefixes);
+            normalised(patch).apply(target, |prefixes| prefixes);
         }
         self.emergency_calls
             .apply(&mut limits.emergency_calls, |allowed| allowed);
+        let checked = limits.check();
+        checked
+            .map_err(|(name, invalid)| ApiError::invalid_at(&format!("/limits/{name}"), invalid))?;
         serde_json::to_value(limits).map_err(ApiError::internal)
     }
 }
@@ -347,9 +306,8 @@ impl PatchTenant {
             row.settings = checked_settings(current.merged(patch)?)?;
         }
         if let Patch::To(patch) = self.limits {
-            let current = TenantLimits::from_stored(std::mem::take(&mut row.limits));
             row.limits = match patch {
-                Some(patch) => patch.apply(current)?,
+                Some(patch) => patch.apply(stored::limits(row.id, row.limits.take())?)?,
                 None => json!({}),
             };
         }
@@ -496,15 +454,30 @@ async fn patch(
             let found = tenants::find(tx, true).await?;
             let mut row = found.ok_or_else(ApiError::not_found)?;
             if_match.check(row.revision)?;
-            let before = Tenant::try_from(row.clone())?;
+            let before = before(&row, &body)?;
             body.apply(&mut row)?;
             row.revision += 1;
             row.updated_at = caller.app.clock.now();
             tenants::update(tx, &row).await?;
             let after = Tenant::try_from(row)?;
-            let event = Event::updated("tenant", after.id, &before, &after);
+            let event = Event::of("updated", "tenant", after.id, Some(&before), Some(&after));
             Ok(Change::one(after, event))
         })
         .await?;
     Ok(Entity(tenant))
+}
+
+/// The tenant before a change. Limits that cannot be read stop it, unless it is what clears them.
+fn before(row: &tenants::Tenant, change: &PatchTenant) -> Result<Value> {
+    let clears = matches!(change.limits, Patch::To(None));
+    let is_readable = TenantLimits::from_stored(row.limits.clone()).is_ok();
+    let mut known = row.clone();
+    if clears && !is_readable {
+        known.limits = json!({});
+    }
+    let mut before = serde_json::to_value(Tenant::try_from(known)?).map_err(ApiError::internal)?;
+    if clears && !is_readable {
+        before["limits"] = row.limits.clone();
+    }
+    Ok(before)
 }

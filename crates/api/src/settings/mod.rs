@@ -1,5 +1,6 @@
 //! Settings: every one is a flag and an environment variable with a documented default.
 
+mod keys;
 mod knowledge;
 
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
@@ -143,12 +144,24 @@ pub struct Settings {
     /// Name of this installation; the first part of its room names.
     #[arg(long, env = "PATCHBAY_ENV", default_value = "dev", value_parser = env_name)]
     pub env: String,
-    /// Key of the operator; at least 32 characters. Without it nobody can create tenants.
-    #[arg(long, env = "PATCHBAY_OPERATOR_KEY", hide_env_values = true)]
-    pub operator_key: Option<Secret>,
-    /// Key of the workers that serve all tenants; at least 32 characters.
-    #[arg(long, env = "PATCHBAY_WORKER_KEY", hide_env_values = true)]
-    pub worker_key: Option<Secret>,
+    /// Key of the operator; at least 32 characters. Two, comma-separated, while one takes the other's
+    /// place. Without it nobody can create tenants.
+    #[arg(
+        long,
+        env = "PATCHBAY_OPERATOR_KEY",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub operator_key: Vec<Secret>,
+    /// Key of the workers that serve all tenants; at least 32 characters. Two, comma-separated, while
+    /// one takes the other's place.
+    #[arg(
+        long,
+        env = "PATCHBAY_WORKER_KEY",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub worker_key: Vec<Secret>,
     /// Keys that secrets are sealed with, the sealing one first: `id:64 hexadecimal digits`,
     /// comma-separated. Without it no secrets can be kept.
     #[arg(long, env = "PATCHBAY_SECRET_KEYS", hide_env_values = true)]
@@ -195,6 +208,10 @@ pub struct Settings {
         value_parser = lines
     )]
     pub call_limits: Lines,
+    /// Sessions of one tenant that are live at a time, those of calls included, unless the operator gave
+    /// it a limit of its own; 0 for any number.
+    #[arg(long, env = "PATCHBAY_SESSION_LIMIT", default_value = "200")]
+    pub session_limit: u32,
     /// Failed authentications per minute of one address; 0 for any number.
     #[arg(long, env = "PATCHBAY_ADDRESS_LIMIT", default_value = "120")]
     pub address_limit: u32,
@@ -369,15 +386,10 @@ impl Settings {
                 _ => {}
             }
         }
-        for (name, secret) in [
-            ("PATCHBAY_OPERATOR_KEY", self.operator_key.as_ref()),
-            ("PATCHBAY_WORKER_KEY", self.worker_key.as_ref()),
-            ("LIVEKIT_API_SECRET", Some(&self.livekit_api_secret)),
-        ] {
-            if secret.is_some_and(|secret| secret.0.len() < 32) {
-                return Err(format!("{name}: at least 32 characters are needed"));
-            }
+        if self.livekit_api_secret.0.len() < 32 {
+            return Err("LIVEKIT_API_SECRET: at least 32 characters are needed".to_owned());
         }
+        keys::check(&self.operator_key, &self.worker_key)?;
         self.keyring().map_err(|fault| fault.to_string())?;
         self.knowledge.check()?;
         if self.worker_names.iter().any(|name| name.trim().is_empty()) {

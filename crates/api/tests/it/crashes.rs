@@ -183,6 +183,14 @@ async fn a_wrong_setting_is_one_line_and_exit_code_2() {
         ("--start-deadline=soon", "--start-deadline"),
         ("--livekit-url=ftp://x", "LIVEKIT_URL"),
         ("--operator-key=short", "PATCHBAY_OPERATOR_KEY"),
+        (
+            "--operator-key=short-one,short-two",
+            "PATCHBAY_OPERATOR_KEY",
+        ),
+        (
+            "--worker-key=shortshortshortshortshortshortshort,shortshortshortshortshortshortshort",
+            "PATCHBAY_WORKER_KEY",
+        ),
         ("--env=UPPER", "--env"),
     ] {
         let mut api = Process::api(&arguments("none", &[argument]));

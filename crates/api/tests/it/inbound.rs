@@ -347,6 +347,26 @@ async fn who_is_refused_loses_the_room_and_leaves_no_record() {
     let ringing = Ringing::new(&fake, &app, &mapping, "first").await;
     ringing.claim(&app, &fixture, &mapping).await.expect(200);
     refused("second", 429, "call_limit_reached").await;
+    let one = json!({ "limits": { "calls_per_minute": null, "concurrent_sessions": 1 } });
+    operator.patch(&tenant, &one).await.expect(200);
+    refused("third", 429, "session_limit_reached").await;
+    // What cannot be read is neither always open nor without a limit.
+    let mut database = app.connect("DATABASE_URL").await;
+    for (broken, mended) in [
+        (
+            "UPDATE tenants SET limits = '{\"denied_prefixes\": 7}'",
+            "UPDATE tenants SET limits = '{}'",
+        ),
+        (
+            "UPDATE inbound_mappings SET hours = '{\"open\": 7}'",
+            "UPDATE inbound_mappings SET hours = NULL",
+        ),
+    ] {
+        let own = format!("SET app.tenant_id = '{}'; {broken}", fixture.tenant);
+        database.batch_execute(&own).await.unwrap();
+        refused("unreadable", 500, "stored_data_unreadable").await;
+        database.batch_execute(mended).await.unwrap();
+    }
     assert_eq!(calls(&fixture).await.len(), 1);
 }
 
@@ -404,6 +424,30 @@ async fn a_mapping_is_checked_before_it_is_kept() {
             "/allowed_addresses/0",
             "invalid_address",
         ),
+        (
+            "allowed_addresses",
+            json!(["203.0.113.0/24", "0.0.0.0/0"]),
+            "/allowed_addresses/1",
+            "network_too_large",
+        ),
+        (
+            "allowed_addresses",
+            json!(["0.0.0.0/1", "128.0.0.0/1"]),
+            "/allowed_addresses/0",
+            "network_too_large",
+        ),
+        (
+            "allowed_addresses",
+            json!(["::ffff:0:0/96"]),
+            "/allowed_addresses/0",
+            "network_too_large",
+        ),
+        (
+            "allowed_addresses",
+            json!(["10.0.0.0/8"]),
+            "/allowed_addresses/0",
+            "address_refused",
+        ),
         ("username", json!("u"), "/password", "missing_field"),
         ("headers", json!(["Via"]), "/headers/0", "invalid_header"),
         (
@@ -425,6 +469,17 @@ async fn a_mapping_is_checked_before_it_is_kept() {
     let mapping = mapping(&app, &fixture, json!({})).await;
     let again = fixture.admin.post(&path, &spec(&fixture)).await;
     again.expect_error(409, "number_mapped");
+    let one = fixture.at(&format!("inbound-mappings/{}", id(&mapping)));
+    for everywhere in ["0.0.0.0/0", "::/0", "203.0.113.9/1"] {
+        let patch = json!({ "allowed_addresses": [everywhere] });
+        let refused = fixture.admin.patch(&one, &patch).await;
+        let expected = ("/allowed_addresses/0".into(), "network_too_large".into());
+        assert_eq!(refused.violations(), [expected], "{everywhere}");
+    }
+    let patch = json!({ "allowed_addresses": ["203.0.113.77/24", "::ffff:198.51.100.4"] });
+    let patched = fixture.admin.patch(&one, &patch).await.expect(200);
+    let expected = json!(["203.0.113.0/24", "198.51.100.4"]);
+    assert_eq!(patched["allowed_addresses"], expected);
     let agent = fixture.at(&format!("agents/{}", fixture.agent));
     fixture
         .admin
@@ -433,7 +488,6 @@ async fn a_mapping_is_checked_before_it_is_kept() {
         .expect_error(409, "agent_in_use");
     let number = fixture.at(&format!("numbers/{}", number(&fixture)));
     app.operator().delete(&number).await.expect(204);
-    let one = fixture.at(&format!("inbound-mappings/{}", id(&mapping)));
     fixture.admin.get(&one).await.expect_error(404, "not_found");
     fixture.admin.delete(&agent).await.expect(204);
 }

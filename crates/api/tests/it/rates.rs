@@ -139,6 +139,88 @@ async fn guessing_keys_is_limited_by_address() {
     neighbour.get("/api/whoami").await.expect(200);
 }
 
+/// A key of the right form that nobody has been given: another's id, or nobody's, with another secret.
+fn guess(id: Option<&str>, number: u8) -> String {
+    let id = id.map_or(uuid::Uuid::from_u128(number.into()), |id| {
+        id.parse().unwrap()
+    });
+    patchbay_domain::api_key::format(patchbay_domain::ApiKeyId::new(id), &[number; 32])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_right_is_never_refused_for_what_others_did() {
+    let settings = [
+        "--address-limit=2",
+        "--trusted-proxies=127.0.0.0/8",
+        "--key-limits=reads=5,writes=100,starts=100",
+    ];
+    let app = TestApp::start_with(&settings).await;
+    let (ours, theirs) = (app.tenant("ours").await, app.tenant("theirs").await);
+    let body = json!({ "name": "k", "scopes": ["agents:read"] });
+    let made = app
+        .operator()
+        .post(&ours.at("keys"), &body)
+        .await
+        .expect(201);
+    let victim = made["key"]["id"].as_str().unwrap();
+    let from = |key: &str, address: &str| app.with_key(key).with_header("x-forwarded-for", address);
+    for address in ["192.0.2.1", "2001:db8::1"] {
+        // Of the right form, so that each has to be looked up; half of them with the id of a real key.
+        let mut refused = 0;
+        for number in 0..=120 {
+            let id = (number % 2 == 0).then_some(victim);
+            let guess = from(&guess(id, number), address);
+            let answer = guess.get("/api/whoami").await;
+            assert!(answer.status == 401 || answer.status == 429);
+            refused += usize::from(answer.status == 429);
+        }
+        assert!(refused > 50, "{refused}");
+    }
+    // The first requests of a key that this process has never seen, while the guessing goes on.
+    let secret = made["secret"].as_str().unwrap();
+    for (key, address) in [
+        (secret, "192.0.2.1"),
+        (secret, "2001:db8::2"),
+        (&*theirs.key, "192.0.2.1"),
+        (super::support::OPERATOR_KEY, "192.0.2.1"),
+        (super::support::WORKER_KEY, "2001:db8::3"),
+    ] {
+        let flood = (0..20).map(|number| from(&guess(None, number), address));
+        let flood: Vec<_> = flood.collect();
+        let guesses = futures_util::future::join_all(flood.iter().map(|c| c.get("/api/whoami")));
+        let client = from(key, address);
+        let (guesses, answer) =
+            futures_util::future::join(guesses, client.get("/api/whoami")).await;
+        if key == secret && address == "192.0.2.1" {
+            let left = answer.header("ratelimit").to_owned();
+            assert!(
+                left.starts_with("\"key-reads\";r=4;"),
+                "a guess counted: {left}"
+            );
+        }
+        answer.expect(200);
+        for guess in guesses {
+            assert!(guess.status == 401 || guess.status == 429);
+        }
+    }
+    let client = from(secret, "192.0.2.9");
+    let mut answer = client.get("/api/whoami").await;
+    for _ in 0..20 {
+        if answer.status == 200 {
+            answer = client.get("/api/whoami").await;
+        }
+    }
+    answer.expect_error(429, "rate_limited");
+    // A key that is over its limit is told apart from guesses of it, and refuses nobody else.
+    let wrong = from(&guess(Some(victim), 1), "192.0.2.9");
+    wrong
+        .get("/api/whoami")
+        .await
+        .expect_error(401, "invalid_key");
+    ours.admin.get("/api/whoami").await.expect(200);
+    theirs.admin.get("/api/whoami").await.expect(200);
+}
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]

@@ -22,7 +22,7 @@ pub(super) fn routes(api: &mut Api) {
         description: "Makes a call out and the session for it. With `start`, it is started in the same request; the answer is 201 in any \
             case, and what becomes of the call is seen in its `state`. A number that the operator denies, and a call longer than the \
             tenant's may be, are not valid.",
-        errors: &[Code::NoActiveBinding, Code::TelephonyNotConfigured, Code::CallLimitReached],
+        errors: &[Code::NoActiveBinding, Code::TelephonyNotConfigured, Code::CallLimitReached, Code::SessionLimitReached],
     });
     api.route(
         Method::GET,
@@ -55,7 +55,7 @@ pub(super) fn routes(api: &mut Api) {
         description: "Creates the room, dispatches the agent, and dials when the agent has joined: where no agent comes, nobody's telephone \
             rings. Answers 200 once LiveKit has confirmed the room, and 202 when it has not yet. A number is dialled once and never again, \
             whatever happens; a second start answers the same.",
-        errors: &[Code::CallOver, Code::SessionOver, Code::CallLimitReached, Code::ValidationFailed],
+        errors: &[Code::CallOver, Code::SessionOver, Code::CallLimitReached, Code::SessionLimitReached, Code::ValidationFailed],
     });
     api.route(Method::POST, "/api/tenants/{tenant_id}/calls/{call_id}/stop", handlers::stop, Doc {
         id: "stopCall",

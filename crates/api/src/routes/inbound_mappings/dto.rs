@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::origins;
 use crate::{
     answer::Resource,
+    app::App,
     error::{ApiError, Result},
     extract::Patch,
     routes::{credentials, sessions::AgentRunConfig, sip_trunks::Sync},
@@ -65,7 +67,8 @@ pub struct InboundMapping {
     /// Whether calls are taken at all.
     enabled: bool,
     /// When somebody answers; always where it is null.
-    hours: Option<OpeningHours>,
+    #[schema(value_type = Option<OpeningHours>)]
+    hours: Option<Value>,
     /// SIP headers that become attributes of the caller in the room, as `header.` and their name in lower case.
     #[schema(max_items = 50, value_type = Vec<Text<3, 64>>)]
     headers: Vec<String>,
@@ -115,7 +118,7 @@ impl From<(inbound_mappings::Mapping, sip_objects::SipObject)> for InboundMappin
             allowed_addresses,
             username,
             enabled,
-            hours: hours.and_then(|hours| serde_json::from_value(hours).ok()),
+            hours: hours.map(shown),
             headers,
             sync: object.into(),
             revision,
@@ -123,6 +126,13 @@ impl From<(inbound_mappings::Mapping, sip_objects::SipObject)> for InboundMappin
             updated_at,
         }
     }
+}
+
+/// Stored hours in today's form. Those that cannot be read are shown as they are, never as always open;
+/// calls are then refused.
+fn shown(hours: Value) -> Value {
+    let read = serde_json::from_value::<OpeningHours>(hours.clone());
+    read.and_then(serde_json::to_value).unwrap_or(hours)
 }
 
 /// A mapping to be created.
@@ -143,7 +153,8 @@ pub struct CreateInboundMapping {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub variables: Variables,
-    /// Addresses and networks that calls may come from. They are needed unless a user name is given.
+    /// Addresses and networks that calls may come from. They are needed unless a user name is given. A network has at least 16
+    /// bits (`/16`), or 32 in IPv6; one that is not on the internet must be in one that the operator allows.
     #[serde(default)]
     #[schema(max_items = 50)]
     pub allowed_addresses: Vec<Text<1, 64>>,
@@ -177,7 +188,7 @@ pub struct PatchInboundMapping {
     #[serde(default)]
     #[schema(value_type = Object)]
     variables: Patch<Variables>,
-    /// Addresses and networks that calls may come from.
+    /// Addresses and networks that calls may come from: none larger than `/16`, or `/32` in IPv6.
     #[serde(default)]
     #[schema(max_items = 50)]
     allowed_addresses: Patch<Vec<Text<1, 64>>>,
@@ -202,7 +213,11 @@ pub struct PatchInboundMapping {
 
 impl PatchInboundMapping {
     /// Changes the row; answers the new password, if there is one.
-    pub fn apply(self, row: &mut inbound_mappings::Mapping) -> Result<Option<OneLine<1, 200>>> {
+    pub fn apply(
+        self,
+        app: &App,
+        row: &mut inbound_mappings::Mapping,
+    ) -> Result<Option<OneLine<1, 200>>> {
         self.agent_id.apply(&mut row.agent_id, |id| id);
         self.closed_agent_id
             .apply(&mut row.closed_agent_id, |id| id);
@@ -210,7 +225,7 @@ impl PatchInboundMapping {
             row.variables = RawJson::of(&variables).map_err(ApiError::internal)?;
         }
         if let Patch::To(addresses) = self.allowed_addresses {
-            row.allowed_addresses = checked_addresses(addresses)?;
+            row.allowed_addresses = origins::checked(addresses, &app.settings.outbound_allow)?;
         }
         let password = credentials::apply(self.username, self.password, &mut row.username)?;
         self.enabled.apply(&mut row.enabled, |enabled| enabled);
@@ -225,22 +240,8 @@ impl PatchInboundMapping {
     }
 }
 
-/// Addresses or networks, as LiveKit reads them.
-pub fn checked_addresses(addresses: Vec<Text<1, 64>>) -> Result<Vec<String>> {
-    at_most("/allowed_addresses", addresses.len())?;
-    let read = |(index, text): (usize, Text<1, 64>)| {
-        let network = text.parse::<ipnet::IpNet>().map(|net| net.to_string());
-        let address = text.parse::<std::net::IpAddr>().map(|ip| ip.to_string());
-        network.ok().or(address.ok()).ok_or_else(|| {
-            let message = "an address or a network is needed, such as `203.0.113.0/24`";
-            let invalid = Invalid::new("invalid_address", message);
-            ApiError::invalid_at(&format!("/allowed_addresses/{index}"), invalid)
-        })
-    };
-    addresses.into_iter().enumerate().map(read).collect()
-}
-
-fn at_most(pointer: &str, count: usize) -> Result<()> {
+/// At most so many.
+pub(super) fn at_most(pointer: &str, count: usize) -> Result<()> {
     if count > MOST {
         let invalid = Invalid::new("too_many", format!("at most {MOST} are allowed"));
         return Err(ApiError::invalid_at(pointer, invalid));

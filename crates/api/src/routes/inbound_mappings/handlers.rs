@@ -3,9 +3,12 @@
 use patchbay_domain::{Invalid, MappingId, RawJson, TenantId, text::OneLine};
 use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers, sip_objects};
 
-use super::dto::{
-    Claim, ClaimCall, CreateInboundMapping, InboundMapping, InboundMappingFilter,
-    PatchInboundMapping, checked_addresses, checked_headers, checked_hours, require_origin,
+use super::{
+    dto::{
+        Claim, ClaimCall, CreateInboundMapping, InboundMapping, InboundMappingFilter,
+        PatchInboundMapping, checked_headers, checked_hours, require_origin,
+    },
+    origins,
 };
 use crate::{
     answer::{Created, Deleted, Entity, Page},
@@ -24,7 +27,7 @@ use crate::{
 /// The row, without the worker name, which its agents tell.
 fn row(app: &App, tenant: TenantId, body: CreateInboundMapping) -> Result<mappings::Mapping> {
     let now = app.clock.now();
-    let allowed_addresses = checked_addresses(body.allowed_addresses)?;
+    let allowed_addresses = origins::checked(body.allowed_addresses, &app.settings.outbound_allow)?;
     credentials::require_both(body.username.is_some(), body.password.is_some())?;
     require_origin(&allowed_addresses, body.username.is_some())?;
     Ok(mappings::Mapping {
@@ -134,7 +137,7 @@ pub(super) async fn patch(
             let (mut row, object) = found.ok_or_else(ApiError::not_found)?;
             if_match.check(row.revision)?;
             let before = InboundMapping::from((row.clone(), object));
-            let password = body.apply(&mut row)?;
+            let password = body.apply(&caller.app, &mut row)?;
             row.worker_name = inbound::shared_worker(tx, row.agent_id, row.closed_agent_id).await?;
             row.revision += 1;
             row.updated_at = caller.app.clock.now();

@@ -2,6 +2,7 @@
 
 mod dto;
 mod handlers;
+mod origins;
 mod resolve;
 
 use actix_web::http::Method;
@@ -86,6 +87,6 @@ pub(super) fn routes(api: &mut Api) {
         description: "For the worker that LiveKit has sent to a caller: makes the session and the call of this room, once, and answers what to \
             run. The caller is looked for in the room; a room that this mapping has not made is not found. Where the call is refused, \
             the room is deleted, and the worker leaves.",
-        errors: &[Code::MappingDisabled, Code::Closed, Code::NoActiveBinding, Code::CallLimitReached],
+        errors: &[Code::MappingDisabled, Code::Closed, Code::NoActiveBinding, Code::CallLimitReached, Code::SessionLimitReached],
     });
 }

@@ -51,8 +51,9 @@ pub(super) fn routes(api: &mut Api) {
         summary: "Create a session",
         description: "Resolves the agent's active binding (or the one named), renders the prompt with the given variables and \
             keeps the configuration under its digest for good. With `start`, it is started in the same request; \
-            the answer is 201 in any case, so look at `state` and `last_error`.",
-        errors: &[Code::NoActiveBinding],
+            the answer is 201 in any case, so look at `state` and `last_error`; where the tenant has as many live sessions as it may, \
+            nothing is created.",
+        errors: &[Code::NoActiveBinding, Code::SessionLimitReached],
     });
     api.route(
         Method::GET,
@@ -93,7 +94,7 @@ pub(super) fn routes(api: &mut Api) {
         description: "Creates the room and dispatches the agent. Answers 200 once LiveKit has confirmed, and 202 when it has not yet; \
             it is then tried again until the start deadline. A second start answers the same. \
             `running` follows when the agent has joined.",
-        errors: &[Code::SessionOver],
+        errors: &[Code::SessionOver, Code::SessionLimitReached],
     });
     api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/stop", handlers::stop, Doc {
         id: "stopSession",

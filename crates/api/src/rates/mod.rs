@@ -1,7 +1,14 @@
 //! Rate limits: per key, per tenant, and per address for those without a key.
 //!
+//! Nobody is refused for what strangers did: requests count for a key and its tenant once the key is
+//! known to be right, and an address that fails too often (`addresses.rs`) refuses no key that is right.
+//! What is remembered here is bounded: keys and tenants by those that exist and came in the last two
+//! minutes, addresses by a number.
+//!
 //! They are kept in this process. Where several processes serve one installation, each allows its
 //! share (`PATCHBAY_PROCESSES`), which is exact as long as requests are spread evenly.
+
+mod addresses;
 
 use std::{
     collections::HashMap,
@@ -25,10 +32,12 @@ use patchbay_domain::{
     ApiKeyId, TenantId,
     limits::{Class, Rates, TenantLimits},
 };
+use tokio::sync::SemaphorePermit;
 
 use subtle::ConstantTimeEq as _;
 
-use crate::error::{ApiError, Result};
+use crate::error::{ApiError, Code, Result};
+use addresses::Addresses;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
@@ -41,7 +50,6 @@ const IDLE: Duration = Duration::from_secs(120);
 enum Subject {
     Key(ApiKeyId),
     Tenant(TenantId),
-    Address(IpAddr),
 }
 
 impl Subject {
@@ -49,7 +57,6 @@ impl Subject {
         match self {
             Self::Key(_) => "key",
             Self::Tenant(_) => "tenant",
-            Self::Address(_) => "address",
         }
     }
 }
@@ -79,10 +86,9 @@ pub struct RateState(Vec<Standing>);
 pub struct RateLimits {
     key: Rates,
     tenant: Rates,
-    failures: u32,
     processes: u32,
+    addresses: Addresses,
     buckets: Mutex<HashMap<(Subject, Class), Bucket>>,
-    blocked: Mutex<HashMap<IpAddr, Instant>>,
     refusals: Mutex<HashMap<(ApiKeyId, Class), Refusal>>,
 }
 
@@ -116,13 +122,13 @@ impl RateLimits {
     /// Limits per key and tenant, and of failed authentications per address, all per minute and
     /// shared by this many processes.
     pub fn new(key: Rates, tenant: Rates, failures: u32, processes: u32) -> Self {
+        let processes = processes.max(1);
         Self {
             key,
             tenant,
-            failures,
-            processes: processes.max(1),
+            processes,
+            addresses: Addresses::new(NonZeroU32::new(failures.div_ceil(processes))),
             buckets: Mutex::default(),
-            blocked: Mutex::default(),
             refusals: Mutex::default(),
         }
     }
@@ -180,39 +186,23 @@ impl RateLimits {
     ) -> (RateState, Result<()>) {
         let rates = limits.rates(self.tenant);
         let mut buckets = self.buckets();
+        let (key, tenant) = (Subject::Key(key), Subject::Tenant(tenant));
         let standings = [
-            self.count(&mut buckets, Subject::Key(key), class, self.key.of(class)),
-            self.count(
-                &mut buckets,
-                Subject::Tenant(tenant),
-                class,
-                rates.of(class),
-            ),
+            self.count(&mut buckets, key, class, self.key.of(class)),
+            self.count(&mut buckets, tenant, class, rates.of(class)),
         ];
         conclude(standings.into_iter().flatten().collect())
     }
 
     /// Counts a failed authentication; 429 where it is one too many.
     pub fn fail(&self, address: IpAddr) -> (RateState, Result<()>) {
-        let network = network(address);
-        let subject = Subject::Address(network);
-        let standing = self.count(&mut self.buckets(), subject, Class::Reads, self.failures);
-        if let Some(standing) = standing.as_ref().filter(|standing| standing.refused) {
-            let until = Instant::now() + standing.reset;
-            self.blocked().insert(network, until);
-        }
-        conclude(standing.into_iter().collect())
+        conclude(self.addresses.fail(address).into_iter().collect())
     }
 
-    /// Whether a key is not even to be looked up: its address has failed too often just now, and
-    /// the key has not been seen lately.
-    pub fn is_hopeless(&self, address: IpAddr, key: ApiKeyId) -> bool {
-        let until = self.blocked().get(&network(address)).copied();
-        let classes = [Class::Reads, Class::Writes, Class::Starts];
-        until.is_some_and(|until| until > Instant::now())
-            && !classes
-                .into_iter()
-                .any(|class| self.buckets().contains_key(&(Subject::Key(key), class)))
+    /// Waits for a turn to look up a key, if its address has failed too often; the turn is over when
+    /// this is dropped.
+    pub async fn turn(&self, address: IpAddr) -> Option<SemaphorePermit<'_>> {
+        self.addresses.turn(address).await
     }
 
     /// Forgets buckets that are full again.
@@ -220,16 +210,12 @@ impl RateLimits {
         let now = Instant::now();
         self.buckets()
             .retain(|_, bucket| now - bucket.touched < IDLE);
-        self.blocked().retain(|_, until| *until > now);
+        self.addresses.forget_idle();
         self.refusals().retain(|_, refusal| refusal.until > now);
     }
 
     fn refusals(&self) -> MutexGuard<'_, HashMap<(ApiKeyId, Class), Refusal>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn blocked(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
-        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn buckets(&self) -> MutexGuard<'_, HashMap<(Subject, Class), Bucket>> {
@@ -244,22 +230,26 @@ impl RateLimits {
         per_minute: u32,
     ) -> Option<Standing> {
         let share = NonZeroU32::new(per_minute.div_ceil(self.processes))?;
-        let fresh = || Bucket {
-            per_minute: share.get(),
-            limiter: RateLimiter::direct(Quota::per_minute(share)).with_middleware(),
-            touched: Instant::now(),
-        };
+        let fresh = || Bucket::new(share);
         let bucket = buckets.entry((subject, class)).or_insert_with(fresh);
         if bucket.per_minute != share.get() {
             *bucket = fresh();
         }
-        bucket.touched = Instant::now();
-        Some(bucket.check(subject, class))
+        Some(bucket.check(format!("{}-{}", subject.name(), class.as_str())))
     }
 }
 
 impl Bucket {
-    fn check(&self, subject: Subject, class: Class) -> Standing {
+    fn new(per_minute: NonZeroU32) -> Self {
+        Self {
+            per_minute: per_minute.get(),
+            limiter: RateLimiter::direct(Quota::per_minute(per_minute)).with_middleware(),
+            touched: Instant::now(),
+        }
+    }
+
+    fn check(&mut self, policy: String) -> Standing {
+        self.touched = Instant::now();
         let quota = self.per_minute;
         let checked = self.limiter.check();
         let (remaining, reset) = match &checked {
@@ -270,7 +260,7 @@ impl Bucket {
             Err(until) => (0, until.wait_time_from(DefaultClock::default().now())),
         };
         Standing {
-            policy: format!("{}-{}", subject.name(), class.as_str()),
+            policy,
             quota,
             remaining,
             reset,
@@ -289,7 +279,11 @@ fn conclude(standings: Vec<Standing>) -> (RateState, Result<()>) {
             ..
         }) => {
             let detail = format!("The limit {policy} allows {quota} requests a minute.");
-            Err(ApiError::rate_limited(detail, seconds(*reset)))
+            Err(ApiError::too_many(
+                Code::RateLimited,
+                detail,
+                seconds(*reset),
+            ))
         }
         None => Ok(()),
     };
@@ -299,17 +293,6 @@ fn conclude(standings: Vec<Standing>) -> (RateState, Result<()>) {
 /// Whole seconds, rounded up, at least one.
 fn seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1000).max(1) as u64
-}
-
-/// One who has an IPv6 address usually has a whole /64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let bits = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(bits.into())
-        }
-        v4 => v4,
-    }
 }
 
 impl RateState {
