@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -52,6 +52,8 @@ pub struct App {
     pub started: Instant,
     /// Set when the process is asked to end: readiness fails from then on.
     pub draining: std::sync::atomic::AtomicBool,
+    /// What has ended that the service is nothing without; the process is about to end of it.
+    pub broken: OnceLock<String>,
     used_keys: Mutex<HashSet<ApiKeyId>>,
     knowledge_use: Mutex<HashMap<TenantId, KnowledgeUse>>,
 }
@@ -68,7 +70,8 @@ pub struct KnowledgeUse {
 impl App {
     /// The state for these settings. Connects to nothing yet, but loads a local model.
     pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        let embedder = settings.knowledge.embedder()?;
+        let panics = settings.crash_at.as_deref() == Some("panic:embed");
+        let embedder = settings.knowledge.embedder(panics)?;
         Self::with_embedder(settings, clock, embedder)
     }
 
@@ -117,6 +120,7 @@ impl App {
             event_stored: Notify::new(),
             started: Instant::now(),
             draining: false.into(),
+            broken: OnceLock::new(),
             used_keys: Mutex::default(),
             knowledge_use: Mutex::default(),
         })

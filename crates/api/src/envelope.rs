@@ -1,7 +1,7 @@
 //! What surrounds every request: its id, its span and log line, security headers, and the last
 //! word on errors, so that a panic and the framework's own refusals look like all others.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::time::Duration;
 
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
@@ -13,7 +13,6 @@ use actix_web::{
     rt::time::timeout,
     web,
 };
-use futures_util::FutureExt as _;
 use patchbay_domain::tool::MAX_TIMEOUT_SECONDS;
 use tracing::{Instrument as _, field::Empty};
 
@@ -22,6 +21,7 @@ use crate::{
     app::App,
     error::{ApiError, PROBLEM_JSON},
     extract::RequestMeta,
+    panics::caught,
     rates::RateState,
     telemetry,
 };
@@ -57,13 +57,13 @@ pub async fn envelope<B: MessageBody + 'static>(
     );
     telemetry::continue_trace(&span, request.headers());
     let limit = limit(&request);
-    let served = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let served = caught(next.call(request));
     let outcome = timeout(limit, served.instrument(span.clone())).await;
     let refused = |error| Err(span.in_scope(|| refuse(error, &meta)));
     let mut response = match outcome {
         Ok(Ok(Ok(response))) => finish(response, &meta),
         Ok(Ok(Err(error))) => return refused(as_api_error(&error)),
-        Ok(Err(_)) => return refused(ApiError::internal("a handler panicked")),
+        Ok(Err(panicked)) => return refused(ApiError::internal(panicked)),
         Err(_) => return refused(ApiError::timed_out(limit)),
     };
     let state = response.request().extensions().get::<RateState>().cloned();

@@ -489,6 +489,9 @@ impl From<patchbay_storage::Error> for ApiError {
 
 impl From<patchbay_vectors::Error> for ApiError {
     fn from(error: patchbay_vectors::Error) -> Self {
+        if let patchbay_vectors::Error::Panicked = error {
+            return Self::internal(error);
+        }
         tracing::warn!(%error, "no embedding");
         Self::new(
             Code::Unavailable,

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use patchbay_api::{
     app::App,
+    confinement,
     flows::extraction,
     routes,
     server::Server,
@@ -17,7 +18,10 @@ use patchbay_persistence::{
     hnsw::{self, Step},
     migrations,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 
 /// Control plane for voice AI agents on LiveKit.
 #[derive(Parser)]
@@ -42,22 +46,40 @@ enum Command {
     /// Get the text out of a file: from standard input to standard output, within limits.
     #[command(hide = true)]
     Extract(extraction::Task),
+    /// Confine this process as `extract` does, and try what it must not be able to do.
+    #[command(hide = true)]
+    Confinement(confinement::Probe),
     /// Print the OpenAPI document.
     Openapi,
 }
 
 /// A setting is wrong.
 const WRONG_SETTING: u8 = 2;
+/// How long readiness fails before requests are refused.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long the end may take, whatever hangs.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
+    // Keys and passwords are in this process's memory and environment from the first moment on.
+    if let Err(error) = confinement::hide_memory() {
+        return ended(Err(error));
+    }
     let cli = Cli::parse();
-    // It has neither runtime nor network: it reads what strangers have made.
-    if let Command::Extract(task) = cli.command {
-        return ended(extraction::work(task));
+    // They have neither runtime nor network: what they do is done as those who read what strangers have made.
+    match cli.command {
+        Command::Extract(task) => return ended(extraction::work(task)),
+        Command::Confinement(probe) => return ended(confinement::run(&probe)),
+        _ => {}
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli.command));
+            // What blocks a thread must not keep the process.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            code
+        }
         Err(error) => ended(Err(error.into())),
     }
 }
@@ -79,6 +101,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
         Command::Index(command) => index(&command).await,
         Command::Extract(task) => extraction::work(task),
+        Command::Confinement(probe) => confinement::run(&probe),
         Command::Openapi => print_document(),
     };
     ended(outcome)
@@ -169,17 +192,35 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
         store.ping().await.context("the object store")?;
     }
     println!("The settings are good, and what they point at answers.");
+    match confinement::ask(extraction::program(&app.settings.knowledge)).await {
+        Ok(found) => println!("On this machine {found}."),
+        Err(error) => println!("How extraction is confined could not be found out: {error:#}."),
+    }
     Ok(())
+}
+
+/// Says how far from everything a process is that reads what strangers have made.
+async fn tell_confinement(settings: &Settings) {
+    match confinement::ask(extraction::program(&settings.knowledge)).await {
+        Ok(found) if found.possible().is_empty() && found.missing().is_empty() => {
+            tracing::info!("{found}");
+        }
+        Ok(found) => tracing::warn!("{found}"),
+        Err(error) => {
+            tracing::warn!(error = %format!("{error:#}"), "how extraction is confined could not be found out");
+        }
+    }
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let traces = telemetry::init(&settings)?;
     let app = Arc::new(App::new(settings, Clock::system())?);
-    refuse_bypass(&app).await?;
+    let is_role_known = refuse_bypass(&app).await?;
     if app.settings.operator_key.is_empty() {
         tracing::warn!("PATCHBAY_OPERATOR_KEY is not set: nobody can create tenants");
     }
-    let mut server = Server::start(app)?;
+    tell_confinement(&app.settings).await;
+    let mut server = Server::start(Arc::clone(&app))?;
     tracing::info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -187,9 +228,15 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         fault = server.broken() => Some(fault),
+        role = bypassing_later(&app), if !is_role_known => Some(bypasses(&role)),
     };
+    if let Some(fault) = &broken {
+        tracing::error!(fault, "the service cannot go on");
+    }
     tracing::info!("ending: requests in flight finish");
-    server.stop(Duration::from_millis(500)).await;
+    if timeout(LONGEST_END, server.stop(GRACE)).await.is_err() {
+        tracing::error!("not everything came to its end in time");
+    }
     if let Some(traces) = traces {
         let _ = tokio::task::spawn_blocking(move || traces.shutdown()).await;
     }
@@ -199,43 +246,41 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
 }
 
-/// A role that bypasses row-level security would take the second lock off every tenant's door.
-async fn refuse_bypass(app: &Arc<App>) -> anyhow::Result<()> {
-    let bypassing = match app.db.bypassing_role().await {
-        Ok(bypassing) => bypassing,
-        // Readiness will tell; the service waits for its database rather than dying of it.
-        Err(error) => {
-            tracing::warn!(%error, "the database cannot be asked yet");
-            tokio::spawn(refuse_bypass_later(Arc::clone(app)));
-            None
-        }
-    };
-    match bypassing {
-        Some(role) if app.settings.allow_rls_bypass => {
+/// A role that bypasses row-level security would take the second lock off every tenant's door. False where
+/// the database cannot be asked yet.
+async fn refuse_bypass(app: &App) -> anyhow::Result<bool> {
+    match app.db.bypassing_role().await {
+        Ok(Some(role)) if app.settings.allow_rls_bypass => {
             tracing::warn!(
                 role,
                 "ROW-LEVEL SECURITY IS BYPASSED by this role: development only"
             );
-            Ok(())
+            Ok(true)
         }
-        Some(role) => anyhow::bail!(
-            "DATABASE_URL: the role {role} bypasses row-level security; use a member of {}",
-            migrations::APPLICATION_ROLE
-        ),
-        None => Ok(()),
+        Ok(Some(role)) => anyhow::bail!(bypasses(&role)),
+        Ok(None) => Ok(true),
+        // Readiness will tell; the service waits for its database rather than dying of it.
+        Err(error) => {
+            tracing::warn!(%error, "the database cannot be asked yet");
+            Ok(false)
+        }
     }
 }
 
-/// The same check as soon as the database answers; too late for an error, so the process ends.
-async fn refuse_bypass_later(app: Arc<App>) {
+fn bypasses(role: &str) -> String {
+    format!(
+        "DATABASE_URL: the role {role} bypasses row-level security; use a member of {}",
+        migrations::APPLICATION_ROLE
+    )
+}
+
+/// The same as soon as the database answers; resolves only with a role that is refused.
+async fn bypassing_later(app: &App) -> String {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         match app.db.bypassing_role().await {
-            Ok(Some(role)) if !app.settings.allow_rls_bypass => {
-                tracing::error!(role, "DATABASE_URL: the role bypasses row-level security");
-                std::process::exit(1);
-            }
-            Ok(_) => return,
+            Ok(Some(role)) if !app.settings.allow_rls_bypass => return role,
+            Ok(_) => std::future::pending().await,
             Err(_) => {}
         }
     }

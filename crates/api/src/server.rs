@@ -15,7 +15,10 @@ use actix_web::{
     web,
 };
 use anyhow::Context as _;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
@@ -30,8 +33,9 @@ pub struct Server {
     /// Its state.
     pub app: Arc<App>,
     handle: ServerHandle,
+    requests: JoinHandle<std::io::Result<()>>,
     shutdown: watch::Sender<bool>,
-    loops: JoinSet<()>,
+    loops: JoinSet<String>,
 }
 
 impl Server {
@@ -69,25 +73,28 @@ impl Server {
         .listen(listener)?
         .run();
         let handle = server.handle();
-        tokio::spawn(server);
+        let requests = tokio::spawn(server);
         let (shutdown, told) = watch::channel(false);
         let loops = background::start(&app, &told);
         Ok(Self {
             address,
             app,
             handle,
+            requests,
             shutdown,
             loops,
         })
     }
 
-    /// Resolves when a loop beside the requests has ended, which none should: the process is better
-    /// started anew than left half alive.
+    /// Resolves when a loop beside the requests has ended, or what takes them, which none should: the process
+    /// is better started anew than left half alive. Readiness shows it meanwhile.
     pub async fn broken(&mut self) -> String {
-        match self.loops.join_next().await {
-            Some(Err(error)) => format!("a background loop failed: {error}"),
-            _ => "a background loop ended".to_owned(),
-        }
+        let fault = tokio::select! {
+            Some(ended) = self.loops.join_next() => ended.unwrap_or_else(|error| error.to_string()),
+            ended = &mut self.requests => format!("the HTTP server has ended: {ended:?}"),
+        };
+        let _ = self.app.broken.set(fault.clone());
+        fault
     }
 
     /// Readiness fails first, requests in flight finish, then the loops end.

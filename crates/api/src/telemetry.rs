@@ -13,7 +13,11 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::settings::{LogFormat, Settings};
+use crate::{
+    exporter::Lasting,
+    panics,
+    settings::{LogFormat, Settings},
+};
 
 /// Sets logs and traces up for the process. Keep the provider and shut it down at the end.
 pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
@@ -43,14 +47,17 @@ pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
         .with(logs)
         .with(traces)
         .try_init()?;
+    panics::tell();
     Ok(provider)
 }
 
 fn exporter(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_http()
-        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-        .build()?;
+    let endpoint = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
+    let make = move || {
+        let exporter = opentelemetry_otlp::SpanExporter::builder();
+        Ok(exporter.with_http().with_endpoint(&*endpoint).build()?)
+    };
+    let exporter = Lasting::new(make)?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_resource(

@@ -31,6 +31,27 @@ pub const OBJECT_SWEEP: &str = "object_sweep";
 /// Delete what has aged out.
 pub const PURGE: &str = "purge";
 
+/// After so many tries in a row that ended without a word, a job is dead.
+pub const MOST_CRASHES: i32 = 10;
+
+/// What is kept as the error of a job that crashed; the log has more.
+const CRASHED: &str = "it panicked, or ended the process";
+
+/// How a try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// There is nothing left to do.
+    Done,
+    /// To be looked at again then.
+    Again(DateTime<Utc>),
+    /// It failed with these words, and is tried again then.
+    Failed(DateTime<Utc>, &'a str),
+    /// It crashed, and is tried again then.
+    Crashed(DateTime<Utc>),
+    /// It has crashed too often.
+    Dead,
+}
+
 /// A claimed job.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
@@ -43,6 +64,8 @@ pub struct Job {
     pub tenant_id: Option<TenantId>,
     #[diesel(sql_type = Integer)]
     pub attempts: i32,
+    #[diesel(sql_type = Integer)]
+    pub crashes: i32,
     #[diesel(sql_type = BigInt)]
     pub generation: i64,
     #[diesel(sql_type = Timestamptz)]
@@ -50,7 +73,7 @@ pub struct Job {
 }
 
 /// Asks for the subject to be looked at, at `run_at` or earlier. A job that is running is looked
-/// at once more when it ends. Listeners hear of it at commit.
+/// at once more when it ends, and one that is dead has one more try. Listeners hear of it at commit.
 pub async fn enqueue(
     connection: &mut AsyncPgConnection,
     kind: &str,
@@ -72,6 +95,7 @@ pub async fn enqueue(
                 "least(jobs.run_at, excluded.run_at)",
             )),
             jobs::generation.eq(jobs::generation + 1),
+            jobs::dead_at.eq(None::<DateTime<Utc>>),
         ))
         .execute(connection)
         .await?;
@@ -137,10 +161,10 @@ async fn claim_these(
 ) -> Result<Vec<Job>> {
     let statement = format!(
         "WITH due AS ({due}), claimed AS (
-             UPDATE jobs SET claimed_until = $2, attempts = attempts + 1
+             UPDATE jobs SET claimed_until = $2, attempts = attempts + 1, crashes = crashes + 1
              FROM due WHERE jobs.kind = due.kind AND jobs.subject_id = due.subject_id
-             RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.generation,
-                       jobs.claimed_until
+             RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.crashes,
+                       jobs.generation, jobs.claimed_until
          ), turns AS (
              INSERT INTO ingest_turns (tenant_id, at)
              SELECT DISTINCT tenant_id, $1 FROM claimed WHERE kind = 'ingest' ORDER BY tenant_id
@@ -175,14 +199,13 @@ pub async fn heartbeat(
     Ok(())
 }
 
-/// Gives a job back: to run again at `again`, or, without it, never. One that was asked for anew
-/// in the meantime runs again at once. One whose claim was lost is another's by now.
+/// Gives a job back. One that was asked for anew in the meantime runs again at once. One whose claim was
+/// lost is another's by now.
 pub async fn release(
     connection: &mut AsyncPgConnection,
     job: &Job,
     now: DateTime<Utc>,
-    again: Option<DateTime<Utc>>,
-    error: Option<&str>,
+    outcome: Outcome<'_>,
 ) -> Result<()> {
     let ours = || {
         jobs::table
@@ -191,25 +214,56 @@ pub async fn release(
     };
     let unchanged = ours().filter(jobs::generation.eq(job.generation));
     let free = jobs::claimed_until.eq(None::<DateTime<Utc>>);
-    let done = match again {
-        None => diesel::delete(unchanged).execute(connection).await?,
-        Some(run_at) => {
-            let attempts = if error.is_some() { job.attempts } else { 0 };
-            let next = (
-                jobs::run_at.eq(run_at),
-                free,
-                jobs::attempts.eq(attempts),
-                jobs::last_error.eq(error),
-            );
-            let update = diesel::update(unchanged).set(next);
-            update.execute(connection).await?
-        }
+    let crashes = match outcome {
+        // Its claim has counted it.
+        Outcome::Crashed(_) => None,
+        // One try is left to whoever asks for it.
+        Outcome::Dead => Some(MOST_CRASHES - 1),
+        _ => Some(0),
+    };
+    let crashes = crashes.map(|count| jobs::crashes.eq(count));
+    let (run_at, attempts, error, dead_at) = match outcome {
+        Outcome::Done => (now, 0, None, None),
+        Outcome::Again(at) => (at, 0, None, None),
+        Outcome::Failed(at, words) => (at, job.attempts, Some(words), None),
+        Outcome::Crashed(at) => (at, job.attempts, Some(CRASHED), None),
+        Outcome::Dead => (now, job.attempts, Some(CRASHED), Some(now)),
+    };
+    let done = if outcome == Outcome::Done {
+        diesel::delete(unchanged).execute(connection).await?
+    } else {
+        let next = (
+            jobs::run_at.eq(run_at),
+            free,
+            crashes,
+            jobs::attempts.eq(attempts),
+            jobs::last_error.eq(error),
+            jobs::dead_at.eq(dead_at),
+        );
+        let update = diesel::update(unchanged).set(next);
+        update.execute(connection).await?
     };
     if done == 0 {
-        let update = diesel::update(ours()).set((jobs::run_at.eq(now), free));
+        let next = (jobs::run_at.eq(now), free, crashes);
+        let update = diesel::update(ours()).set(next);
         update.execute(connection).await?;
     }
     Ok(())
+}
+
+/// Gives jobs that died before `before` one more try; answers how many. What killed them may have been
+/// mended.
+pub async fn revive(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> Result<usize> {
+    let dead = jobs::table.filter(jobs::dead_at.lt(before));
+    let revived = diesel::update(dead).set((
+        jobs::dead_at.eq(None::<DateTime<Utc>>),
+        jobs::run_at.eq(now),
+    ));
+    Ok(revived.execute(connection).await?)
 }
 
 /// When the next job is due that nobody has claimed: an ingest, or any other.

@@ -90,6 +90,7 @@ diesel::table! {
         payload -> Jsonb,
         next_try_at -> Timestamptz,
         applied_at -> Nullable<Timestamptz>,
+        crashes -> Integer,
     }
 }
 
@@ -104,6 +105,7 @@ diesel::table! {
         claimed_until -> Nullable<Timestamptz>,
         last_error -> Nullable<Text>,
         dead_at -> Nullable<Timestamptz>,
+        crashes -> Integer,
     }
 }
 

@@ -98,6 +98,22 @@ pub async fn postpone(
     Ok(())
 }
 
+/// The same for an event that crashed whatever applied it; answers how often it has done so.
+pub async fn postpone_crashed(
+    connection: &mut AsyncPgConnection,
+    id: &str,
+    until: DateTime<Utc>,
+) -> Result<i32> {
+    Ok(diesel::update(webhook_events::table.find(id))
+        .set((
+            webhook_events::next_try_at.eq(until),
+            webhook_events::crashes.eq(webhook_events::crashes + 1),
+        ))
+        .returning(webhook_events::crashes)
+        .get_result(connection)
+        .await?)
+}
+
 /// Claims an event for the transaction at hand; false when it has been applied by another.
 pub async fn mark_applied(
     connection: &mut AsyncPgConnection,

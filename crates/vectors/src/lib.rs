@@ -27,6 +27,9 @@ pub enum Error {
     /// The provider refuses, or the model cannot be used; another try is of no use.
     #[error("embedding provider: {0}")]
     Refused(String),
+    /// The model panicked on these texts; it goes on with others.
+    #[error("the embedding model panicked on a text")]
+    Panicked,
 }
 
 /// A result of a provider.

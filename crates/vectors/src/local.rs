@@ -2,10 +2,12 @@
 //! on threads of its own.
 //!
 //! Queries have a thread to themselves; documents have others, which work while nobody else wants the
-//! processor, so that what is searched is not kept waiting by what is read.
+//! processor, so that what is searched is not kept waiting by what is read. A thread that panics tells
+//! whoever waits for it, and goes on with the next texts.
 
 use std::{
     fs,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -16,6 +18,7 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use futures_util::future::BoxFuture;
 use patchbay_domain::knowledge::Embedding;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -29,6 +32,8 @@ use crate::{Embedder, Error, Model, Purpose, Result, unit};
 const BATCH: usize = 8;
 /// Tokens of a text; the rest is cut off. The chunks of this project are shorter.
 const LONGEST: usize = 256;
+/// For tests: on these words a model panics that was loaded to do so.
+const FAULT: &str = "the planted fault";
 /// Requests of each kind that may wait.
 const WAITING: usize = 64;
 
@@ -53,6 +58,7 @@ struct Queue {
 struct Weights {
     bert: BertModel,
     tokenizer: Tokenizer,
+    panics: bool,
 }
 
 pub(crate) fn tokenizer(folder: &Path) -> Result<Tokenizer> {
@@ -64,8 +70,19 @@ pub(crate) fn tokenizer(folder: &Path) -> Result<Tokenizer> {
 impl Local {
     /// Loads the model in `folder`; documents are read by this many threads.
     pub fn load(folder: &Path, threads: usize) -> Result<Self> {
+        Self::start(folder, threads, Weights::load(folder)?)
+    }
+
+    /// For tests: the same, but on the words "the planted fault" it panics.
+    pub fn load_with_fault(folder: &Path, threads: usize) -> Result<Self> {
+        let mut weights = Weights::load(folder)?;
+        weights.panics = true;
+        Self::start(folder, threads, weights)
+    }
+
+    fn start(folder: &Path, threads: usize, weights: Weights) -> Result<Self> {
         let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let weights = Arc::new(Weights::load(folder)?);
+        let weights = Arc::new(weights);
         let dimensions = weights.embed(&[String::new()]).map_err(unusable)?;
         let dimensions = dimensions.first().map_or(0, |embedding| embedding.0.len());
         Ok(Self {
@@ -73,8 +90,8 @@ impl Local {
                 name: format!("local/{folder_name}/{dimensions}"),
                 batch: BATCH,
             },
-            queries: Queue::start(&weights, 1, false),
-            documents: Queue::start(&weights, threads.max(1), true),
+            queries: Queue::start(&weights, 1, false)?,
+            documents: Queue::start(&weights, threads.max(1), true)?,
         })
     }
 }
@@ -90,7 +107,6 @@ impl Embedder for Local {
             Purpose::Document => &self.documents,
         };
         Box::pin(async move {
-            let ended = |_| Error::Unavailable("the model's thread has ended".to_owned());
             // Whoever searches is told at once; files can wait.
             let room = match purpose {
                 Purpose::Query => queue.room.try_acquire().map_err(|_| Error::Busy)?,
@@ -99,7 +115,7 @@ impl Embedder for Local {
             let (answer, answered) = oneshot::channel();
             let sent = queue.jobs.send(Job { texts, answer });
             sent.map_err(|_| Error::Unavailable("the model's threads have ended".to_owned()))?;
-            let outcome = answered.await.map_err(ended)?;
+            let outcome = answered.await.map_err(|_| Error::Panicked)?;
             drop(room);
             outcome
         })
@@ -107,37 +123,53 @@ impl Embedder for Local {
 }
 
 impl Queue {
-    fn start(weights: &Arc<Weights>, threads: usize, is_patient: bool) -> Self {
+    fn start(weights: &Arc<Weights>, threads: usize, is_patient: bool) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..threads {
             let (weights, waiting) = (Arc::clone(weights), Arc::clone(&waiting));
-            thread::spawn(move || work(&weights, &waiting, is_patient));
+            let pool = pool(is_patient)?;
+            // A panic drops the job's answer, by which whoever waits for it is told.
+            let lives = move || {
+                let work = || work(&weights, &waiting, &pool);
+                while catch_unwind(AssertUnwindSafe(work)).is_err() {}
+            };
+            let thread = thread::Builder::new().name("embedding-model".to_owned());
+            thread.spawn(lives).map_err(unstarted)?;
         }
-        Self {
+        Ok(Self {
             jobs,
             room: Semaphore::new(WAITING),
-        }
+        })
     }
 }
 
-fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, is_patient: bool) {
-    // A pool of one thread, or the matrices would be multiplied by all cores at once.
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .start_handler(move |_| {
-            if is_patient {
-                // A lower priority would not do: the thread would still keep others waiting for the rest of its turn.
-                let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-                let set =
-                    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
-                if let Err(error) = set {
-                    tracing::warn!(%error, "the model's threads have the priority of all others");
-                }
+fn unstarted(error: impl std::fmt::Display) -> Error {
+    Error::Unavailable(format!(
+        "a thread of the model could not be started: {error}"
+    ))
+}
+
+/// A pool of one thread, or the matrices would be multiplied by all cores at once.
+fn pool(is_patient: bool) -> Result<ThreadPool> {
+    let pool = ThreadPoolBuilder::new().num_threads(1);
+    let pool = pool.thread_name(|_| "embedding-model".to_owned());
+    let pool = pool.start_handler(move |_| {
+        if is_patient {
+            // A lower priority would not do: the thread would still keep others waiting for the rest of its turn.
+            let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+            let set =
+                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+            if let Err(error) = set {
+                tracing::warn!(%error, "the model's threads have the priority of all others");
             }
-        })
-        .build();
-    let Ok(pool) = pool else { return };
+        }
+    });
+    pool.build().map_err(unstarted)
+}
+
+/// Takes jobs as long as somebody may send some.
+fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, pool: &ThreadPool) {
     loop {
         let next = waiting
             .lock()
@@ -182,12 +214,19 @@ impl Weights {
         let weights = read("model.safetensors")?;
         let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu);
         let bert = BertModel::load(weights.map_err(unusable)?, &config).map_err(unusable)?;
-        Ok(Self { bert, tokenizer })
+        Ok(Self {
+            bert,
+            tokenizer,
+            panics: false,
+        })
     }
 
     /// The mean of the tokens' states, without the filling.
     fn embed(&self, texts: &[String]) -> candle_core::Result<Vec<Embedding>> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        if self.panics && texts.iter().any(|text| text.contains(FAULT)) {
+            panic!("a planted fault");
+        }
         let encoded = self.tokenizer.encode_batch_fast(texts, true);
         let encoded = encoded.map_err(candle_core::Error::wrap)?;
         let count = encoded.len();

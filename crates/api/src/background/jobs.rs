@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use patchbay_persistence::jobs::{self, Job};
+use patchbay_persistence::jobs::{self, Job, MOST_CRASHES, Outcome};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::Shutdown;
@@ -11,12 +11,18 @@ use crate::{
     app::App,
     error::ApiError,
     flows::{ingest, objects, purge, sip_sync, sync},
+    panics::{Panicked, caught},
 };
 
 /// Jobs that run at a time.
 const PARALLEL: usize = 32;
 /// Longest pause between two tries.
 const MAX_BACKOFF: TimeDelta = TimeDelta::seconds(15);
+/// Pause after which what has crashed too often may have been mended.
+const REST: TimeDelta = TimeDelta::hours(1);
+
+/// When a job is due again, if ever, or why it failed.
+type Ended = Result<Option<DateTime<Utc>>, String>;
 
 /// Which jobs a loop runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,34 +143,71 @@ async fn claim(app: &App, lane: Lane, free: usize) -> patchbay_persistence::Resu
 }
 
 async fn run_one(app: &Arc<App>, mut job: Job) {
-    let claimed = job.clone();
-    let work = work(app, &claimed);
-    let mut work = std::pin::pin!(work);
-    let beat = Duration::from(app.settings.job_lease) / 3;
-    let outcome = loop {
-        match timeout(beat, &mut work).await {
-            Ok(outcome) => break outcome,
-            Err(_) => heartbeat(app, &mut job).await,
-        }
+    // It has ended the process before, again and again.
+    let ended = match job.crashes > MOST_CRASHES {
+        true => Err(Panicked),
+        false => attempt(app, &mut job).await,
     };
     let now = app.clock.now();
-    let (again, error) = match outcome {
-        Ok(again) => (again, None),
-        Err(error) => {
-            let pause = backoff(job.attempts);
-            tracing::warn!(kind = job.kind, subject = %job.subject_id, attempts = job.attempts, %error, "job failed");
-            (Some(now + pause), Some(error))
-        }
-    };
+    let outcome = judge(&job, &ended, now);
+    tell(&job, outcome);
     let released = async {
         let mut connection = app.db.connection().await?;
-        jobs::release(&mut connection, &job, now, again, error.as_deref()).await
+        jobs::release(&mut connection, &job, now, outcome).await
     };
     if let Err(error) = released.await {
         tracing::warn!(%error, "a job could not be given back; its lease will end");
     }
     app.job_due.notify_one();
     app.ingest_due.notify_one();
+}
+
+/// Does the work, and keeps the claim alive meanwhile.
+async fn attempt(app: &Arc<App>, job: &mut Job) -> Result<Ended, Panicked> {
+    let claimed = job.clone();
+    let mut work = std::pin::pin!(caught(work(app, &claimed)));
+    let beat = Duration::from(app.settings.job_lease) / 3;
+    loop {
+        match timeout(beat, &mut work).await {
+            Ok(ended) => return ended,
+            Err(_) => heartbeat(app, job).await,
+        }
+    }
+}
+
+/// What becomes of a job. One of the installation, which nobody would ask for anew, never dies.
+fn judge<'a>(job: &Job, ended: &'a Result<Ended, Panicked>, now: DateTime<Utc>) -> Outcome<'a> {
+    let is_dead = job.crashes >= MOST_CRASHES;
+    match ended {
+        Ok(Ok(None)) => Outcome::Done,
+        Ok(Ok(Some(at))) => Outcome::Again(*at),
+        Ok(Err(words)) => Outcome::Failed(now + backoff(job.attempts), words),
+        Err(Panicked) if is_dead && job.tenant_id.is_some() => Outcome::Dead,
+        Err(Panicked) if is_dead => Outcome::Again(now + REST),
+        Err(Panicked) => Outcome::Crashed(now + backoff(job.crashes)),
+    }
+}
+
+fn tell(job: &Job, outcome: Outcome<'_>) {
+    let Job {
+        kind,
+        attempts,
+        crashes,
+        ..
+    } = job;
+    let subject = job.subject_id;
+    match outcome {
+        Outcome::Failed(_, error) => {
+            tracing::warn!(kind, %subject, attempts, error, "job failed");
+        }
+        Outcome::Crashed(_) => {
+            tracing::error!(kind, %subject, attempts, crashes, "job crashed; it is tried again");
+        }
+        Outcome::Dead => {
+            tracing::error!(kind, %subject, crashes, "job is dead; it has one more try when it is asked for, and every hour");
+        }
+        Outcome::Done | Outcome::Again(_) => {}
+    }
 }
 
 /// 0.25 s, doubled with every attempt.
@@ -183,7 +226,7 @@ async fn heartbeat(app: &App, job: &mut Job) {
     }
 }
 
-async fn work(app: &Arc<App>, job: &Job) -> Result<Option<DateTime<Utc>>, String> {
+async fn work(app: &Arc<App>, job: &Job) -> Ended {
     match (&*job.kind, job.tenant_id) {
         (jobs::SESSION, Some(tenant)) => {
             let id = patchbay_domain::SessionId::new(job.subject_id);
@@ -220,12 +263,24 @@ async fn work(app: &Arc<App>, job: &Job) -> Result<Option<DateTime<Utc>>, String
         }
         (jobs::PURGE, _) => {
             purge::purge(app).await.map_err(|e| e.to_string())?;
+            revive(app).await.map_err(|e| e.to_string())?;
             Ok(Some(app.clock.now() + app.settings.purge_interval.delta()))
         }
         (kind, _) => {
             Err(ApiError::internal(format!("no work for jobs of kind {kind}")).to_string())
         }
     }
+}
+
+/// Gives jobs that have been dead for a while one more try.
+async fn revive(app: &App) -> patchbay_persistence::Result<()> {
+    let now = app.clock.now();
+    let mut connection = app.db.connection().await?;
+    let count = jobs::revive(&mut connection, now, now - REST).await?;
+    if count > 0 {
+        tracing::warn!(count, "dead jobs are tried once more");
+    }
+    Ok(())
 }
 
 /// Hears of jobs that other processes have recorded.
@@ -247,5 +302,45 @@ pub async fn listen(app: Arc<App>, mut shutdown: Shutdown) {
             () = hear => {}
             _ = shutdown.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn job(crashes: i32, tenant: bool) -> Job {
+        Job {
+            kind: jobs::SESSION.to_owned(),
+            subject_id: Uuid::nil(),
+            tenant_id: tenant.then(|| patchbay_domain::TenantId::new(Uuid::nil())),
+            attempts: 3,
+            crashes,
+            generation: 1,
+            claimed_until: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_crashes_is_tried_again_and_dies_in_the_end() {
+        let now = DateTime::UNIX_EPOCH;
+        let judged = |crashes, tenant| judge(&job(crashes, tenant), &Err(Panicked), now);
+        let after = |milliseconds| Outcome::Crashed(now + TimeDelta::milliseconds(milliseconds));
+        assert_eq!(judged(1, true), after(250));
+        assert_eq!(judged(2, true), after(500));
+        assert_eq!(judged(MOST_CRASHES - 1, true), after(15_000));
+        assert_eq!(judged(MOST_CRASHES, true), Outcome::Dead);
+        // The process died of it, so nobody could say so.
+        assert_eq!(judged(MOST_CRASHES + 1, true), Outcome::Dead);
+        assert_eq!(
+            judged(MOST_CRASHES, false),
+            Outcome::Again(now + REST),
+            "nobody would ask for it anew"
+        );
+        let failed = Ok(Err("no".to_owned()));
+        let outcome = judge(&job(MOST_CRASHES, true), &failed, now);
+        assert_eq!(outcome, Outcome::Failed(now + TimeDelta::seconds(1), "no"));
     }
 }

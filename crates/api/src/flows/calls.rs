@@ -35,6 +35,7 @@ use crate::{
     app::App,
     error::{ApiError, Code, Result},
     extract::Actor,
+    panics::caught,
     stored,
 };
 
@@ -316,7 +317,7 @@ pub async fn dial(
             // A net under our own clock, should nobody of us be there to hang up.
             longest: ring + seconds(call.max_duration_seconds) + Duration::from_secs(30),
         };
-        tokio::spawn(await_dial(Arc::clone(app), session.clone(), id, dial));
+        tokio::spawn(see_dial_through(Arc::clone(app), session.clone(), id, dial));
     }
     Ok(())
 }
@@ -339,20 +340,30 @@ async fn usable(
     }
 }
 
-/// Waits for the answer to a dial, for as long as it rings.
-async fn await_dial(app: Arc<App>, session: Session, id: CallId, dial: Dial) {
+/// Waits for the answer to a dial. Should that panic, the room will show what became of the call.
+async fn see_dial_through(app: Arc<App>, session: Session, id: CallId, dial: Dial) {
+    if let Err(panicked) = caught(await_dial(&app, &session, id, dial)).await {
+        let given_up = Conclusion::of(CallEvent::Abandoned, panicked.to_string());
+        if let Err(error) = conclude(&app, &session, id, given_up).await {
+            tracing::warn!(%error, call = %id, "a dial that panicked was not recorded as given up");
+        }
+    }
+}
+
+/// Waits for as long as it rings.
+async fn await_dial(app: &App, session: &Session, id: CallId, dial: Dial) {
     let lease = Duration::from(app.settings.job_lease);
     let work = app.livekit.dial(&dial);
     let mut work = std::pin::pin!(work);
     let outcome = loop {
         match timeout(lease / 3, &mut work).await {
             Ok(outcome) => break outcome,
-            Err(_) => go_on_waiting(&app, &session, id, app.clock.now() + lease).await,
+            Err(_) => go_on_waiting(app, session, id, app.clock.now() + lease).await,
         }
     };
-    crash_here(&app, "after_dial_answered");
+    crash_here(app, "after_dial_answered");
     let conclusion = Conclusion::from(outcome);
-    if let Err(error) = conclude(&app, &session, id, conclusion).await {
+    if let Err(error) = conclude(app, session, id, conclusion).await {
         // The lease ends, and the session's job finds out by itself.
         tracing::warn!(%error, call = %id, "the answer to a dial was not recorded");
     }

@@ -1,24 +1,24 @@
 //! Getting the text out of a file: in a process of its own, which may die of it.
 //!
-//! The process is this very program (`patchbay-api extract`). It limits its own memory and time before
-//! it looks at the file, reads the file from its standard input and writes one line of JSON for
-//! everything that there is to tell. What it was doing when it died is what is wrong with the file.
+//! The process is this very program (`patchbay-api extract`). It limits its own memory and time and
+//! [confines](crate::confinement) itself before it looks at the file, reads the file from its standard
+//! input and writes one line of JSON for everything that there is to tell. What it was doing when it died
+//! is what is wrong with the file.
 
 use std::{
     io::{Read as _, Write as _},
     os::unix::process::ExitStatusExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
 };
 
-use anyhow::Context as _;
 use clap::Args;
 use futures_util::TryStreamExt as _;
 use patchbay_documents::{Chunk, Failure, Sizing};
 use patchbay_domain::knowledge::Stage;
 use patchbay_storage::Download;
 use patchbay_vectors::TokenCounter;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::Resource;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -27,7 +27,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::app::App;
+use crate::{
+    app::App,
+    confinement::{confined, limit},
+    settings::KnowledgeSettings,
+};
 
 /// Bytes of text, with what is told of it, that come out of one file at most.
 const MOST_OUTPUT: u64 = 256 << 20;
@@ -85,8 +89,10 @@ pub fn work(task: Task) -> anyhow::Result<()> {
         Some(folder) => TokenCounter::of_model(folder)?,
         None => TokenCounter::Rough,
     };
-    let reader = std::thread::Builder::new().stack_size(STACK);
-    let done = reader.spawn(move || tell(&task, &counter))?.join();
+    let done = confined(STACK, move |_| {
+        share_with_nobody()?;
+        tell(&task, &counter)
+    })?;
     // A panic, or nobody who listens: the file's fault, or nobody's.
     if !matches!(done, Ok(Ok(()))) {
         std::process::exit(UNREADABLE);
@@ -94,12 +100,10 @@ pub fn work(task: Task) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn limit(resource: Resource, most: u64) -> anyhow::Result<()> {
-    let limit = Rlimit {
-        current: Some(most),
-        maximum: Some(most),
-    };
-    setrlimit(resource, limit).context("a limit could not be set")
+/// What libraries would share out among threads, which nobody can start here, they do in this one.
+fn share_with_nobody() -> anyhow::Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+    Ok(pool.use_current_thread().build_global()?)
 }
 
 fn tell(task: &Task, counter: &TokenCounter) -> anyhow::Result<()> {
@@ -218,14 +222,16 @@ async fn too_late(app: &App, all_sent: oneshot::Receiver<()>) -> Fault {
     too_long()
 }
 
+/// The program that reads files.
+pub fn program(settings: &KnowledgeSettings) -> &Path {
+    // Also where the file was replaced since.
+    let this = Path::new("/proc/self/exe");
+    settings.extractor.as_deref().unwrap_or(this)
+}
+
 fn command(app: &App, media: &str) -> Command {
     let settings = &app.settings.knowledge;
-    let program = match &settings.extractor {
-        Some(program) => program.clone(),
-        // Also where the file was replaced since.
-        None => PathBuf::from("/proc/self/exe"),
-    };
-    let mut command = Command::new(program);
+    let mut command = Command::new(program(settings));
     let seconds = u64::from(settings.extract_timeout.seconds()).max(1);
     command
         .env_clear()

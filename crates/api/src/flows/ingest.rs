@@ -133,6 +133,10 @@ impl From<patchbay_vectors::Error> for IngestError {
                     "The embedding provider refuses; the operator finds the cause in the log.";
                 Self::Failed("embedding_refused".to_owned(), detail.to_owned())
             }
+            patchbay_vectors::Error::Panicked => {
+                let detail = "The embedding model cannot take its text; the operator finds the cause in the log.";
+                Self::Failed("embedding_failed".to_owned(), detail.to_owned())
+            }
             error => Self::Again(error.to_string()),
         }
     }

@@ -338,10 +338,15 @@ pub(super) async fn change(
     Ok(())
 }
 
-/// Aborts the process in tests, to prove that a crash at this point is repaired.
-pub(super) fn crash_here(app: &App, point: &str) {
-    if app.settings.crash_at.as_deref() == Some(point) {
-        std::process::abort();
+/// Aborts the process in tests, to prove that a crash at this point is repaired; or panics.
+pub fn crash_here(app: &App, point: &str) {
+    let Some(at) = app.settings.crash_at.as_deref() else {
+        return;
+    };
+    match at.split_once(':') {
+        None if at == point => std::process::abort(),
+        Some(("panic", at)) if at == point => panic!("a planted fault"),
+        _ => {}
     }
 }
 

@@ -14,7 +14,7 @@ use patchbay_persistence::{TenantTx, secrets};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::masking::Secrets;
+use super::{masking::Secrets, sync::crash_here};
 use crate::{app::App, error::Result, keyring::Sealed, timeline::CallStatus};
 
 /// A call with everything that it takes.
@@ -122,6 +122,7 @@ impl Prepared {
     /// Makes the call.
     pub async fn carry_out(&self, app: &App) -> Outcome {
         let started = Instant::now();
+        crash_here(app, "in_tool_call");
         let attempt = match &self.secrets {
             Ok(secrets) => self.attempt(app, secrets.clone()).await,
             Err(error) => Err(error.clone()),

@@ -67,7 +67,8 @@ pub struct Readiness {
     /// `ok`, or `down` when a check is down or the process is ending.
     #[schema(max_length = 20)]
     status: String,
-    /// One entry for each of `postgresql`, `migrations`, `livekit` and, where one is set, `object_store`.
+    /// One entry for each of `postgresql`, `migrations`, `livekit`, where one is set `object_store`, and
+    /// `background`: what works beside the requests.
     #[schema(max_items = 10)]
     checks: Vec<Check>,
 }
@@ -126,7 +127,7 @@ pub(super) fn routes(api: &mut Api) {
         id: "getReadiness",
         tag,
         summary: "Can the service do its work?",
-        description: "Checks PostgreSQL, migrations, LiveKit and the object store. Fails as soon as the process is asked to end.",
+        description: "Checks PostgreSQL, migrations, LiveKit, the object store and what works beside the requests. Fails as soon as the process is asked to end.",
         errors: &[],
     });
 }
@@ -140,7 +141,7 @@ async fn live(State(app): State) -> Result<Entity<Health>> {
 }
 
 async fn ready(State(app): State) -> Result<Readiness> {
-    let (postgresql, migrations, livekit, store) = futures_util::join!(
+    let (postgresql, migrations, livekit, store, background) = futures_util::join!(
         check("postgresql", async {
             app.db.ping().await.map_err(|e| hide(&e))
         }),
@@ -165,9 +166,13 @@ async fn ready(State(app): State) -> Result<Readiness> {
                 None => Ok(()),
             }
         }),
+        check("background", async {
+            app.broken.get().map_or(Ok(()), |fault| Err(hide(fault)))
+        }),
     );
     let mut checks = vec![postgresql, migrations, livekit];
     checks.extend(app.store.is_some().then_some(store));
+    checks.push(background);
     let draining = app.draining.load(Ordering::Relaxed);
     let ok = !draining && checks.iter().all(|check| check.status == "ok");
     Ok(Readiness {

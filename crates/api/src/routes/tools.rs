@@ -1,6 +1,6 @@
 //! Tools: what an agent may call.
 
-use actix_web::{http::Method, rt};
+use actix_web::http::Method;
 use patchbay_domain::{
     ArtifactId, TenantId, VersionId,
     artifact::ArtifactKind,
@@ -24,6 +24,7 @@ use crate::{
     flows::tools::{self as flow, Outcome, Prepared},
     once::{Once, Pending},
     openapi::{Api, Doc},
+    panics::seen_through,
     timeline::CallStatus,
 };
 
@@ -142,13 +143,13 @@ async fn test(
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
     };
     // Whoever asked may hang up; what was begun is seen through and recorded.
-    let seen_through = rt::spawn(async move {
+    seen_through(async move {
         let answer = Entity(ToolTest::from(prepared.carry_out(&caller.app).await));
         caller
             .settle(&key, async |_| Ok(Change::none(answer)))
             .await
-    });
-    seen_through.await.map_err(ApiError::internal)?
+    })
+    .await
 }
 
 async fn prepare(

@@ -1,9 +1,14 @@
 //! Settings of files, ingests and search.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use patchbay_storage::{Bucket, Store};
+#[cfg(feature = "local-embeddings")]
+use patchbay_vectors::Local;
 use patchbay_vectors::{Embedder, OpenAi};
 
 use super::{Secret, Span};
@@ -140,8 +145,8 @@ impl KnowledgeSettings {
         Ok(Some(Store::new(&settings)?))
     }
 
-    /// The embedding model, if one is set.
-    pub fn embedder(&self) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
+    /// The embedding model, if one is set; for tests one that panics.
+    pub fn embedder(&self, panics: bool) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
         if let Some(url) = &self.embedding_url {
             let key = self
                 .embedding_key
@@ -152,18 +157,22 @@ impl KnowledgeSettings {
             return Ok(Some(Arc::new(provider)));
         }
         match &self.embedding_directory {
-            Some(folder) => local(folder, self.embedding_threads).map(Some),
+            Some(folder) => local(folder, self.embedding_threads, panics).map(Some),
             None => Ok(None),
         }
     }
 }
 
 #[cfg(feature = "local-embeddings")]
-fn local(folder: &std::path::Path, threads: usize) -> anyhow::Result<Arc<dyn Embedder>> {
-    Ok(Arc::new(patchbay_vectors::Local::load(folder, threads)?))
+fn local(folder: &Path, threads: usize, panics: bool) -> anyhow::Result<Arc<dyn Embedder>> {
+    let model = match panics {
+        true => Local::load_with_fault(folder, threads),
+        false => Local::load(folder, threads),
+    };
+    Ok(Arc::new(model?))
 }
 
 #[cfg(not(feature = "local-embeddings"))]
-fn local(_: &std::path::Path, _: usize) -> anyhow::Result<Arc<dyn Embedder>> {
+fn local(_: &Path, _: usize, _: bool) -> anyhow::Result<Arc<dyn Embedder>> {
     anyhow::bail!("PATCHBAY_EMBEDDING_DIRECTORY: this binary was built without local models")
 }

@@ -311,7 +311,8 @@ pub struct Settings {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
 
-    /// For tests: abort the process at this point (`after_create_room`, …).
+    /// For tests: abort the process at this point (`after_create_room`, …), or panic there
+    /// (`panic:after_create_room`).
     #[arg(long, env = "PATCHBAY_TEST_CRASH_AT", hide = true)]
     pub crash_at: Option<String>,
 }

@@ -13,25 +13,26 @@ use super::{
     },
 };
 
-struct Crashing {
-    schema: String,
+/// The binary, which may die and be started again on the same data.
+pub(super) struct Crashing {
+    pub schema: String,
     port: u16,
 }
 
 impl Crashing {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self {
             schema: make_schema().await,
             port: free_port(),
         }
     }
 
-    fn base(&self) -> String {
+    pub fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// The binary; with a point, it aborts there.
-    fn start(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
+    pub fn start(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
         let listen = format!("--listen=127.0.0.1:{}", self.port);
         let crash = crash_at.map(|point| format!("--crash-at={point}"));
         let mut all = vec![&*listen];
@@ -315,6 +316,19 @@ async fn a_call_that_was_answered_in_the_crash_goes_on() {
     let _api = line.start(None);
     becomes(&fixture, &only_call(&fixture).await, "answered").await;
     assert_eq!(line.fake.exchange().dials().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_on_although_the_wait_for_its_answer_panicked() {
+    let line = Line::new().await;
+    let _api = line.start(Some("panic:after_dial_answered"));
+    let fixture = line.fixture().await;
+    let made = call(&fixture).await;
+    becomes(&fixture, &made, "answered").await;
+    assert_eq!(line.fake.exchange().dials().len(), 1);
+    let stop = fixture.at(&format!("calls/{}/stop", id(&made)));
+    fixture.admin.act(&stop).await.expect(200);
+    becomes(&fixture, &made, "ended").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

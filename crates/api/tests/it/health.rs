@@ -18,7 +18,13 @@ async fn is_alive_and_ready() {
         .collect();
     assert_eq!(
         names,
-        ["postgresql", "migrations", "livekit", "object_store"]
+        [
+            "postgresql",
+            "migrations",
+            "livekit",
+            "object_store",
+            "background"
+        ]
     );
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix_web::rt;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     CallId, Invalid, PhoneNumber, TenantId, TransferTarget,
@@ -27,6 +26,7 @@ use crate::{
     extract::{Caller, IdempotencyKey, Json, Path, scopes::CallsAct},
     flows::{calls as flow, record::Record},
     once::{Once, Pending},
+    panics::seen_through,
     timeline::CallStatus,
 };
 
@@ -233,15 +233,15 @@ pub(super) async fn transfer(
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
     };
     // The caller may hang up; what was begun is seen through and recorded.
-    let seen_through = rt::spawn(async move {
+    seen_through(async move {
         let at = (&*target.room, &*target.telephone);
         let outcome = caller.app.livekit.transfer(at, &to, ring).await;
         let outcome = outcome.map_err(Refusal::from);
         let over = Some(CallEvent::HangUp(reason::TRANSFERRED));
         let done = async |tx: &mut TenantTx| finish(&caller, tx, target.call, outcome, over).await;
         caller.settle(&key, done).await
-    });
-    seen_through.await.map_err(ApiError::internal)?
+    })
+    .await
 }
 
 pub(super) async fn dtmf(
@@ -256,12 +256,12 @@ pub(super) async fn dtmf(
         Pending::Prepared(target) => target,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
     };
-    let seen_through = rt::spawn(async move {
+    seen_through(async move {
         let outcome = press(&caller, &target, &body.digits, longest).await;
         let done = async |tx: &mut TenantTx| finish(&caller, tx, target.call, outcome, None).await;
         caller.settle(&key, done).await
-    });
-    seen_through.await.map_err(ApiError::internal)?
+    })
+    .await
 }
 
 /// Asks the agent to press the keys.

@@ -78,7 +78,7 @@ pub struct IngestSummary {
 #[schema(example = json!({"code": "encrypted_pdf", "detail": "The PDF is protected with a password: save it without one."}))]
 pub struct IngestError {
     /// Stable code: `encrypted_pdf`, `encrypted`, `no_text_found`, `unsupported_type`, `damaged`, `too_large`, `too_much_memory`,
-    /// `timed_out`, `embedding_refused`, `gave_up`; null while it is tried again. New ones may appear.
+    /// `timed_out`, `embedding_refused`, `embedding_failed`, `gave_up`; null while it is tried again. New ones may appear.
     #[schema(max_length = 64)]
     code: Option<String>,
     /// What can be done about it.

@@ -1,6 +1,5 @@
 //! Tools that a run calls.
 
-use actix_web::rt;
 use patchbay_domain::{
     AgentRunId, Invalid, SessionId, TenantId, ToolCallId,
     session::SessionState,
@@ -23,6 +22,7 @@ use crate::{
         tools::{Outcome, Prepared},
     },
     once::{Once, Pending},
+    panics::seen_through,
     routes::tools::{self, ToolArguments, ToolFailure},
     timeline::{CallStatus, Facts, Timeline, ToolCallFacts},
 };
@@ -117,13 +117,13 @@ pub(super) async fn call(
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
     };
     // The worker may hang up; what was begun is seen through and recorded.
-    let seen_through = rt::spawn(async move {
+    seen_through(async move {
         let outcome = call.prepared.carry_out(&caller.app).await;
         caller
             .settle(&key, async |tx| finish(&caller, tx, call, outcome).await)
             .await
-    });
-    seen_through.await.map_err(ApiError::internal)?
+    })
+    .await
 }
 
 pub(super) async fn report(

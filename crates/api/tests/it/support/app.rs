@@ -150,7 +150,7 @@ impl TestApp {
 fn serve(schema: &str, more: &[&str]) -> Server {
     let settings = Cli::parse_from(arguments(schema, more)).settings;
     let embedder = match settings.knowledge.embedding_url {
-        Some(_) => settings.knowledge.embedder().unwrap(),
+        Some(_) => settings.knowledge.embedder(false).unwrap(),
         None => settings
             .knowledge
             .embedding_directory

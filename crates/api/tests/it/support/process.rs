@@ -34,10 +34,15 @@ impl Process {
         program: impl AsRef<Path>,
         configure: impl FnOnce(&mut Command),
     ) -> Self {
-        let log = PathBuf::from(environment("FOLDER")).join(format!("{name}-{}.log", free_port()));
-        let out = File::create(&log).unwrap();
         let mut command = Command::new(program.as_ref());
         configure(&mut command);
+        Self::of(name, command)
+    }
+
+    /// Starts this command with its output in a log of this name.
+    pub fn of(name: &str, mut command: Command) -> Self {
+        let log = PathBuf::from(environment("FOLDER")).join(format!("{name}-{}.log", free_port()));
+        let out = File::create(&log).unwrap();
         let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
@@ -52,6 +57,11 @@ impl Process {
         Self::start("api", env!("CARGO_BIN_EXE_patchbay-api"), |command| {
             command.arg("serve").args(&arguments[1..]);
         })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for a text in the log.

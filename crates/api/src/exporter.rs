@@ -1,0 +1,131 @@
+//! An exporter of traces that survives its panics. Its thread would end of one, and nobody would see another
+//! trace before the service is started anew.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use opentelemetry_sdk::{
+    Resource,
+    error::{OTelSdkError, OTelSdkResult},
+    trace::{SpanData, SpanExporter},
+};
+
+use crate::panics::caught;
+
+/// Makes an exporter, and another one when it has panicked.
+pub struct Lasting<E, M> {
+    make: M,
+    exporter: Mutex<Arc<E>>,
+    resource: Option<Resource>,
+}
+
+impl<E: SpanExporter, M: Fn() -> anyhow::Result<E>> Lasting<E, M> {
+    /// The first one is made at once.
+    pub fn new(make: M) -> anyhow::Result<Self> {
+        let exporter = Mutex::new(Arc::new(make()?));
+        Ok(Self {
+            make,
+            exporter,
+            resource: None,
+        })
+    }
+
+    fn current(&self) -> Arc<E> {
+        let exporter = self.exporter.lock();
+        Arc::clone(&exporter.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn renew(&self) -> anyhow::Result<()> {
+        let mut exporter = (self.make)()?;
+        if let Some(resource) = &self.resource {
+            exporter.set_resource(resource);
+        }
+        *self.exporter.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(exporter);
+        Ok(())
+    }
+}
+
+impl<E, M> fmt::Debug for Lasting<E, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lasting")
+    }
+}
+
+impl<E, M> SpanExporter for Lasting<E, M>
+where
+    E: SpanExporter + 'static,
+    M: Fn() -> anyhow::Result<E> + Send + Sync,
+{
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let exporter = self.current();
+        let exported = caught(async { exporter.export(batch).await }).await;
+        exported.unwrap_or_else(|panicked| {
+            let renewed = self.renew();
+            let words =
+                renewed.map_or_else(|error| format!("{error:#}"), |()| panicked.to_string());
+            Err(OTelSdkError::InternalFailure(words))
+        })
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.current().shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.current().force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.resource = Some(resource.clone());
+        // Nobody exports yet.
+        let exporter = self.exporter.get_mut();
+        let exporter = exporter.unwrap_or_else(PoisonError::into_inner);
+        if let Some(exporter) = Arc::get_mut(exporter) {
+            exporter.set_resource(resource);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Panics where it is the first of its kind.
+    #[derive(Debug)]
+    struct Fragile(u32, Arc<Mutex<Vec<Resource>>>);
+
+    impl SpanExporter for Fragile {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            assert_ne!(self.0, 0, "a planted fault");
+            Ok(())
+        }
+        fn set_resource(&mut self, resource: &Resource) {
+            self.1.lock().unwrap().push(resource.clone());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_loses_a_batch_and_not_those_that_follow() {
+        let (made, told) = (AtomicU32::new(0), Arc::default());
+        let make = || {
+            let number = made.fetch_add(1, Ordering::Relaxed);
+            Ok(Fragile(number, Arc::clone(&told)))
+        };
+        let mut exporter = Lasting::new(make).unwrap();
+        let resource = Resource::builder().with_service_name("test").build();
+        exporter.set_resource(&resource);
+        assert!(exporter.export(Vec::new()).await.is_err());
+        assert!(exporter.export(Vec::new()).await.is_ok());
+        let told = told.lock().unwrap();
+        assert_eq!(
+            *told,
+            [resource.clone(), resource],
+            "each knows whose traces they are"
+        );
+    }
+}

@@ -1,0 +1,2 @@
+ALTER TABLE webhook_events DROP COLUMN crashes;
+ALTER TABLE jobs DROP COLUMN crashes;
