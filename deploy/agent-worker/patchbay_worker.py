@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import struct
 from collections.abc import Iterator
@@ -45,6 +46,23 @@ def load(running: int, capacity: int) -> float:
     if running >= capacity:
         return 1.0
     return ALMOST_FULL * running / capacity
+
+
+def room_without_caller(name: str) -> str:
+    """A room's name for log lines: that of a call in is `<prefix>_<caller>_<random>`."""
+    prefix, _, rest = name.partition("_")
+    random = rest.rpartition("_")[2] if "_" in rest else ""
+    return f"{prefix}_…{'_' if random else ''}{random}" if rest else name
+
+
+class WithoutCaller(logging.Filter):
+    """Takes who calls out of the `room` of log records, the agents library's own included."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        room = getattr(record, "room", None)
+        if isinstance(room, str):
+            record.room = room_without_caller(room)
+        return True
 
 
 @dataclass(frozen=True)

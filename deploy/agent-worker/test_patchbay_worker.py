@@ -1,6 +1,7 @@
 """Tests of the worker's pure parts: `python -m unittest` in this folder."""
 
 import json
+import logging
 import math
 import struct
 import unittest
@@ -14,6 +15,7 @@ from patchbay_worker import (
     Dispatch,
     Inbound,
     UsageMeter,
+    WithoutCaller,
     attributes,
     keys,
     load,
@@ -72,6 +74,21 @@ class RequirementsTest(unittest.TestCase):
         for line in (self.FOLDER / "requirements.in").read_text().splitlines():
             if not line.startswith("#"):
                 self.assertIn(f"\n{line} ", pinned)
+
+
+class LogTest(unittest.TestCase):
+    def test_rooms_are_told_without_who_calls(self):
+        for name, told in (
+            ("dev-s-0199", "dev-s-0199"),
+            ("dev-in-0199_+4930777777_x7Kd", "dev-in-0199_…_x7Kd"),
+            ("dev-in-0199_ada_lovelace_x7Kd", "dev-in-0199_…_x7Kd"),
+            ("dev-in-0199_+4930777777", "dev-in-0199_…"),
+        ):
+            logger = logging.Logger("test")
+            logger.addFilter(WithoutCaller())
+            with self.assertLogs(logger) as logged:
+                logger.warning("refused", extra={"room": name})
+            self.assertEqual(logged.records[0].room, told)
 
 
 class DispatchTest(unittest.TestCase):

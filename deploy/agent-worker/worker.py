@@ -28,6 +28,7 @@ from patchbay_worker import (
     Inbound,
     RunConfig,
     Unavailable,
+    WithoutCaller,
     attributes,
     keys,
     load,
@@ -38,6 +39,8 @@ from patchbay_worker import (
 from pipeline import Pipeline
 
 log = logging.getLogger("patchbay.worker")
+for logger in (log, logging.getLogger("livekit.agents")):
+    logger.addFilter(WithoutCaller())
 
 LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
 # The SDK's native part loses an event now and then when two rooms are entered at the same moment, and ends the process.

@@ -1,7 +1,7 @@
 //! What a change leaves in the audit trail. Personal fields are named as changed; their values are
 //! never stored there.
 
-use patchbay_domain::{Clock, RawJson};
+use patchbay_domain::{Clock, RawJson, call::KNOWN_REASONS};
 use patchbay_persistence::{TenantTx, audit};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -11,8 +11,8 @@ use crate::{
     extract::{Actor, RequestMeta},
 };
 
-/// Fields whose values never enter the trail.
-const PERSONAL: [&str; 6] = [
+/// Fields whose values never enter the trail, whatever they are of.
+const PERSONAL: [&str; 7] = [
     "variables",
     "metadata",
     "email",
@@ -20,6 +20,18 @@ const PERSONAL: [&str; 6] = [
     "transcript",
     // LiveKit names the room of a call in after who calls.
     "room_name",
+    // One that a caller has chosen; what we make of a user's id is told as `participant`.
+    "identity",
+];
+
+/// Fields that are personal in resources of one kind alone.
+const PERSONAL_OF: [(&str, &[&str]); 4] = [
+    ("user", &["role", "external_id"]),
+    // Words of a worker, and what LiveKit said.
+    ("session", &["error_detail", "last_error"]),
+    ("call", &["from", "to", "detail", "sip_call_id"]),
+    // People name files after people, and what is wrong with one may be told in its words.
+    ("file", &["name", "ingest"]),
 ];
 
 /// The outcome of a change, and what the trail says of it.
@@ -112,8 +124,8 @@ pub async fn record(
         mut after,
     } = event;
     let changed = changed_fields(before.as_ref(), after.as_ref());
-    redact(&mut before);
-    redact(&mut after);
+    redact(resource_kind, &mut before);
+    redact(resource_kind, &mut after);
     let row = audit::AuditEvent {
         tenant_id: tx.tenant(),
         id: clock.new_id(),
@@ -153,10 +165,19 @@ fn kept(value: Option<Value>) -> Result<Option<RawJson>> {
     text.map_err(ApiError::internal)
 }
 
-fn redact(value: &mut Option<Value>) {
-    if let Some(Value::Object(fields)) = value {
-        fields.retain(|name, _| !PERSONAL.contains(&name.as_str()));
-    }
+fn redact(kind: &str, value: &mut Option<Value>) {
+    let Some(Value::Object(fields)) = value else {
+        return;
+    };
+    let of_kind = PERSONAL_OF.iter().filter(|(of, _)| *of == kind);
+    let of_kind: Vec<_> = of_kind.flat_map(|(_, names)| *names).collect();
+    fields.retain(|name, value| {
+        let name = name.as_str();
+        // A stop may give a reason in anybody's words.
+        let own_words = matches!(name, "end_reason" | "reason")
+            && value.as_str().is_some_and(|r| !KNOWN_REASONS.contains(&r));
+        !(own_words || PERSONAL.contains(&name) || of_kind.contains(&&name))
+    });
 }
 
 #[cfg(test)]
@@ -172,7 +193,25 @@ mod tests {
         let changed = changed_fields(Some(&before), Some(&after));
         assert_eq!(changed, ["metadata", "revision"]);
         let mut kept = Some(after);
-        redact(&mut kept);
+        redact("agent", &mut kept);
         assert_eq!(kept, Some(json!({"name": "a", "revision": 2})));
+    }
+
+    #[test]
+    fn what_is_personal_depends_on_the_kind() {
+        let kept = |kind: &str, value: Value| {
+            let mut value = Some(value);
+            redact(kind, &mut value);
+            value.unwrap()
+        };
+        let named = json!({"name": "a", "role": "b", "identity": "c"});
+        assert_eq!(kept("user", named.clone()), json!({"name": "a"}));
+        assert_eq!(kept("file", named.clone()), json!({"role": "b"}));
+        assert_eq!(kept("session", named), json!({"name": "a", "role": "b"}));
+        let ended = |reason: &str| json!({"state": "ended", "end_reason": reason});
+        let known = kept("session", ended("completed"));
+        assert_eq!(known, ended("completed"));
+        let own_words = kept("session", ended("Ada said goodbye"));
+        assert_eq!(own_words, json!({"state": "ended"}));
     }
 }

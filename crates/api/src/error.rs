@@ -9,7 +9,7 @@ use actix_web::{
         header::{self, HeaderName},
     },
 };
-use patchbay_domain::{Invalid, TenantId, Violation};
+use patchbay_domain::{Invalid, TenantId, Violation, text::without_quotes};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -317,9 +317,11 @@ impl ApiError {
         }
     }
 
-    /// A defect of ours: logged here, not told to the client.
+    /// A defect of ours: logged here, without the values that the cause may quote, and not told to the
+    /// client.
     pub fn internal(cause: impl fmt::Display) -> Self {
-        tracing::error!(%cause, "internal error");
+        let cause = without_quotes(&cause.to_string());
+        tracing::error!(cause, "internal error");
         Self::new(
             Code::Internal,
             "The error has been logged under the request id.",

@@ -112,26 +112,27 @@ impl<P> Caller<P> {
         longest: impl FnOnce(&T) -> Duration,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<Change<T>>,
     ) -> Result<Pending<T>> {
-        let mut tx = self.app.db.begin(self.tenant()?).await?;
-        let claim = key.claim(&self.actor);
-        if let Some(claim) = &claim
-            && let Some(known) = self.known(&mut tx, claim).await?
-        {
-            tx.finish();
-            return Ok(Pending::Replayed(known));
-        }
-        let prepared = self.apply(&mut tx, work).await?;
-        if let Some(claim) = &claim {
-            let now = self.app.clock.now();
-            let unknown = idempotency::Answer {
-                status: None,
-                location: None,
-                etag: None,
-                body: Some(String::new()),
-                settles_at: Some(now + longest(&prepared) + self.patience()),
-            };
-            claim.store(&mut tx, &unknown, now).await?;
-        }
+        let tenant = self.tenant()?;
+        let Some(claim) = key.claim(&self.actor) else {
+            return Ok(Pending::Prepared(self.change_in(tenant, work).await?));
+        };
+        let mut tx = match self.open(tenant, &claim).await? {
+            Pending::Prepared(tx) => tx,
+            Pending::Replayed(known) => return Ok(Pending::Replayed(known)),
+        };
+        let prepared = match self.apply(&mut tx, work).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(refused(tx, error).await),
+        };
+        let now = self.app.clock.now();
+        let unknown = idempotency::Answer {
+            status: None,
+            location: None,
+            etag: None,
+            body: Some(String::new()),
+            settles_at: Some(now + longest(&prepared) + self.patience()),
+        };
+        claim.store(&mut tx, &unknown, now).await?;
         tx.commit().await?;
         Ok(Pending::Prepared(prepared))
     }
@@ -145,7 +146,7 @@ impl<P> Caller<P> {
         let mut tx = self.app.db.begin(self.tenant()?).await?;
         let answer = self.apply(&mut tx, work).await?;
         if let Some(claim) = key.claim(&self.actor) {
-            self.record(&mut tx, &claim, &answer, true).await?;
+            claim.settle(&mut tx, &self.kept(&answer, true)?).await?;
         }
         tx.commit().await?;
         Ok(Once::Fresh(answer))
@@ -162,17 +163,34 @@ impl<P> Caller<P> {
             return Ok(Once::Fresh(self.change_in(tenant, work).await?));
         };
         let home = self.home();
-        let mut tx = self.app.db.begin(home).await?;
-        if let Some(known) = self.known(&mut tx, &claim).await? {
-            tx.finish();
-            return Ok(Once::Replayed(known));
-        }
+        let mut tx = match self.open(home, &claim).await? {
+            Pending::Prepared(tx) => tx,
+            Pending::Replayed(known) => return Ok(Once::Replayed(known)),
+        };
         tx.enter(tenant).await?;
-        let answer = self.apply(&mut tx, work).await?;
+        let answer = match self.apply(&mut tx, work).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(refused(tx, error).await),
+        };
         tx.enter(home).await?;
-        self.record(&mut tx, &claim, &answer, settled).await?;
+        let now = self.app.clock.now();
+        let kept = self.kept(&answer, settled)?;
+        claim.store(&mut tx, &kept, now).await?;
         tx.commit().await?;
         Ok(Once::Fresh(answer))
+    }
+
+    /// A transaction that holds the claim, or what this request was answered before.
+    async fn open(&self, home: TenantId, claim: &Claim) -> Result<Pending<TenantTx>> {
+        let mut tx = self.app.db.begin(home).await?;
+        match self.known(&mut tx, claim).await {
+            Ok(None) => Ok(Pending::Prepared(tx)),
+            Ok(Some(known)) => {
+                tx.roll_back().await;
+                Ok(Pending::Replayed(known))
+            }
+            Err(error) => Err(refused(tx, error).await),
+        }
     }
 
     /// What this request was answered before, if it was.
@@ -198,6 +216,10 @@ impl<P> Caller<P> {
             body,
             settles_at,
         } = answer;
+        let body = body.ok_or_else(|| {
+            let detail = "What was answered then has been erased since.";
+            ApiError::new(Code::Erased, detail)
+        })?;
         if settles_at.is_some_and(|at| at > self.app.clock.now()) {
             return Err(in_flight());
         }
@@ -205,10 +227,6 @@ impl<P> Caller<P> {
             let detail = "The request was interrupted, and it is not known whether it took effect.";
             return Err(ApiError::new(Code::OutcomeUnknown, detail));
         };
-        let body = body.ok_or_else(|| {
-            let detail = "What was answered then has been erased since.";
-            ApiError::new(Code::Erased, detail)
-        })?;
         Ok(Some(Parts {
             status: u16::try_from(status).map_err(ApiError::internal)?,
             location,
@@ -217,23 +235,17 @@ impl<P> Caller<P> {
         }))
     }
 
-    async fn record<R: Answer>(
-        &self,
-        tx: &mut TenantTx,
-        claim: &Claim,
-        answer: &R,
-        settled: bool,
-    ) -> Result<()> {
+    /// What is kept of an answer.
+    fn kept<R: Answer>(&self, answer: &R, settled: bool) -> Result<idempotency::Answer> {
         let parts = answer.parts()?;
-        let now = self.app.clock.now();
-        let row = idempotency::Answer {
+        let settles_at = self.app.clock.now() + self.patience();
+        Ok(idempotency::Answer {
             status: Some(i16::try_from(parts.status).map_err(ApiError::internal)?),
             location: parts.location,
             etag: parts.etag,
             body: Some(without_secret::<R::Resource>(parts.body)?),
-            settles_at: (!settled).then_some(now + self.patience()),
-        };
-        Ok(claim.store(tx, &row, now).await?)
+            settles_at: (!settled).then_some(settles_at),
+        })
     }
 
     /// Longer than a request may take: whoever was to settle it is then gone.
@@ -246,6 +258,12 @@ impl<P> Caller<P> {
         self.path_tenant()
             .unwrap_or(TenantId::new(uuid::Uuid::nil()))
     }
+}
+
+/// Gives the claim back before the error is told: the next try must not find it taken.
+async fn refused(tx: TenantTx, error: ApiError) -> ApiError {
+    tx.roll_back().await;
+    error
 }
 
 /// What is kept of a body.

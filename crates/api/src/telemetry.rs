@@ -10,7 +10,8 @@ use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::Sd
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{
@@ -44,11 +45,20 @@ pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
     };
     tracing_subscriber::registry()
         .with(filter)
+        .with(filter_fn(|metadata| may_speak(metadata.target())))
         .with(logs)
         .with(traces)
         .try_init()?;
     panics::tell();
     Ok(provider)
+}
+
+/// Whose messages are logged and traced: our own, which hold nobody's personal data, and those of libraries
+/// that see none. Others log whole statements, headers or messages.
+fn may_speak(target: &str) -> bool {
+    ["patchbay", "actix_server", "opentelemetry"]
+        .iter()
+        .any(|known| target.starts_with(known))
 }
 
 fn exporter(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {

@@ -120,9 +120,17 @@ pub type UserId = Id<kind::User>;
 pub type VersionId = Id<kind::Version>;
 
 impl UserId {
+    /// What identities of users begin with. Nobody chooses such a one.
+    pub const IDENTITY: &str = "usr_";
+
     /// The user's identity in rooms.
     pub fn identity(self) -> String {
-        format!("usr_{}", self.0)
+        format!("{}{}", Self::IDENTITY, self.0)
+    }
+
+    /// The user whose identity this is.
+    pub fn of_identity(identity: &str) -> Option<Self> {
+        identity.strip_prefix(Self::IDENTITY)?.parse().ok()
     }
 }
 

@@ -50,7 +50,7 @@ pub struct DispatchRule {
 
 impl LiveKit {
     /// All trunks for calls in.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, err)]
     pub async fn list_inbound_trunks(&self) -> Result<Vec<SipObject>, Error> {
         let mut found: Vec<SipObject> = Vec::new();
         loop {
@@ -74,7 +74,7 @@ impl LiveKit {
 
     /// Makes a trunk, or puts it in the place of the one with this id; answers its id. Making one is
     /// NOT idempotent.
-    #[instrument(skip_all, fields(name = %trunk.name), err)]
+    #[instrument(skip_all, fields(object = %trunk.name), err)]
     pub async fn put_inbound_trunk(
         &self,
         sid: Option<&str>,
@@ -112,7 +112,7 @@ impl LiveKit {
     }
 
     /// All dispatch rules.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, err)]
     pub async fn list_dispatch_rules(&self) -> Result<Vec<SipObject>, Error> {
         let mut found: Vec<SipObject> = Vec::new();
         loop {
@@ -136,7 +136,7 @@ impl LiveKit {
 
     /// Makes a rule, or puts it in the place of the one with this id; answers its id. Making one is
     /// NOT idempotent.
-    #[instrument(skip_all, fields(name = %rule.name), err)]
+    #[instrument(skip_all, fields(object = %rule.name), err)]
     pub async fn put_dispatch_rule(
         &self,
         sid: Option<&str>,
@@ -167,7 +167,7 @@ impl LiveKit {
     }
 
     /// Deletes a rule. A missing one is no error.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, fields(sid = sid), err)]
     pub async fn delete_dispatch_rule(&self, sid: &str) -> Result<(), Error> {
         let body = proto::DeleteSipDispatchRuleRequest {
             sip_dispatch_rule_id: sid.to_owned(),

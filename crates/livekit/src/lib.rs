@@ -15,7 +15,7 @@ mod webhooks;
 use std::time::Duration;
 
 pub use inbound::{DispatchRule, InboundTrunk};
-pub use rooms::{Dispatch, Participant, ParticipantKind, Room, RoomRequest};
+pub use rooms::{Dispatch, Participant, ParticipantKind, Room, RoomRequest, room_without_caller};
 pub use sip::{Answered, Credentials, Dial, OutboundTrunk, SipObject, Transport};
 pub use tokens::{JoinToken, Role};
 pub use twirp::{Error, SipStatus};

@@ -1,6 +1,6 @@
 //! Rooms, participants and agent dispatches.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use chrono::{DateTime, Utc};
 use livekit_api::access_token::VideoGrants;
@@ -102,7 +102,7 @@ pub struct Dispatch {
 impl LiveKit {
     /// Creates a room with its dispatch. Idempotent: repeating it neither makes another room nor
     /// brings a second agent.
-    #[instrument(skip_all, fields(room = %request.name), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(&request.name)), err)]
     pub async fn create_room(&self, request: &RoomRequest) -> Result<Room, Error> {
         let grants = VideoGrants {
             room_create: true,
@@ -131,7 +131,7 @@ impl LiveKit {
     }
 
     /// Deletes a room and disconnects everyone in it. A missing room is no error.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn delete_room(&self, room: &str) -> Result<(), Error> {
         let grants = VideoGrants {
             room_create: true,
@@ -178,7 +178,7 @@ impl LiveKit {
     }
 
     /// Who is in the room; nobody where there is no room.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn list_participants(&self, room: &str) -> Result<Vec<Participant>, Error> {
         let body = proto::ListParticipantsRequest {
             room: room.to_owned(),
@@ -194,7 +194,7 @@ impl LiveKit {
     }
 
     /// Removes a participant. One who is not there is no error.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn remove_participant(&self, room: &str, identity: &str) -> Result<(), Error> {
         let body = proto::RoomParticipantIdentity {
             room: room.to_owned(),
@@ -211,7 +211,7 @@ impl LiveKit {
     }
 
     /// Dispatches an agent into a room. NOT idempotent, and a missing room is created: look first.
-    #[instrument(skip(self, metadata), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn create_dispatch(
         &self,
         room: &str,
@@ -234,7 +234,7 @@ impl LiveKit {
     }
 
     /// The dispatches of a room that exists (a missing one takes LiveKit 3 s to refuse).
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn list_dispatches(&self, room: &str) -> Result<Vec<Dispatch>, Error> {
         let body = proto::ListAgentDispatchRequest {
             room: room.to_owned(),
@@ -244,6 +244,19 @@ impl LiveKit {
             .call(DISPATCHES, "ListDispatch", room_admin(room), &body)
             .await?;
         Ok(answer.agent_dispatches.into_iter().map(dispatch).collect())
+    }
+}
+
+/// A room's name without who calls in it, for logs: LiveKit names the room of a call in
+/// `<prefix>_<caller>_<random>`. A caller may have any name, so all between the first and the last `_` goes.
+pub fn room_without_caller(name: &str) -> Cow<'_, str> {
+    match (name.split_once('_'), name.rsplit_once('_')) {
+        (Some((prefix, rest)), Some((_, random))) if rest != random => {
+            format!("{prefix}_…_{random}").into()
+        }
+        // A rule without a random end, or somebody else's room.
+        (Some((prefix, _)), _) => format!("{prefix}_…").into(),
+        _ => name.into(),
     }
 }
 
@@ -276,5 +289,26 @@ fn dispatch(made: proto::AgentDispatch) -> Dispatch {
     Dispatch {
         id: made.id,
         metadata: made.metadata,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_told_without_its_caller() {
+        for (name, told) in [
+            ("dev-s-0199a2f0", "dev-s-0199a2f0"),
+            ("dev-in-0199a2f0_+4930777777_x7Kd", "dev-in-0199a2f0_…_x7Kd"),
+            (
+                "dev-in-0199a2f0_ada_lovelace_x7Kd",
+                "dev-in-0199a2f0_…_x7Kd",
+            ),
+            ("dev-in-0199a2f0_+4930777777", "dev-in-0199a2f0_…"),
+            ("a__b", "a_…_b"),
+        ] {
+            assert_eq!(room_without_caller(name), told);
+        }
     }
 }

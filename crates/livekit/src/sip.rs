@@ -8,7 +8,7 @@ use livekit_protocol as proto;
 use tracing::instrument;
 
 use crate::{
-    LiveKit, storable,
+    LiveKit, room_without_caller, storable,
     twirp::{Error, Grants},
 };
 
@@ -93,7 +93,7 @@ pub struct Answered {
 impl LiveKit {
     /// Dials, and waits until the telephone is answered or not. NOT idempotent: never repeat it when
     /// the outcome is not known.
-    #[instrument(skip_all, fields(room = %dial.room, identity = %dial.identity))]
+    #[instrument(skip_all, fields(room = %room_without_caller(&dial.room)))]
     pub async fn dial(&self, dial: &Dial) -> Result<Answered, Error> {
         let body = proto::CreateSipParticipantRequest {
             sip_trunk_id: dial.trunk_sid.clone(),
@@ -117,7 +117,7 @@ impl LiveKit {
 
     /// Hands a telephone over to another number or SIP address (`tel:…` or `sip:…`); it then leaves
     /// the room. NOT idempotent.
-    #[instrument(skip(self, to), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn transfer(
         &self,
         (room, identity): (&str, &str),
@@ -147,7 +147,7 @@ impl LiveKit {
     }
 
     /// Calls a method that a participant offers; answers what it answered. NOT idempotent.
-    #[instrument(skip(self, payload), err)]
+    #[instrument(skip_all, fields(room = %room_without_caller(room), rpc = method), err)]
     pub async fn perform_rpc(
         &self,
         (room, identity): (&str, &str),
@@ -175,7 +175,7 @@ impl LiveKit {
     }
 
     /// All trunks for calls out.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, err)]
     pub async fn list_outbound_trunks(&self) -> Result<Vec<SipObject>, Error> {
         let mut found: Vec<SipObject> = Vec::new();
         loop {
@@ -199,7 +199,7 @@ impl LiveKit {
 
     /// Makes a trunk, or puts it in the place of the one with this id; answers its id. Making one is
     /// NOT idempotent.
-    #[instrument(skip_all, fields(name = %trunk.name), err)]
+    #[instrument(skip_all, fields(object = %trunk.name), err)]
     pub async fn put_outbound_trunk(
         &self,
         sid: Option<&str>,
@@ -227,7 +227,7 @@ impl LiveKit {
     }
 
     /// Deletes a trunk of either direction. A missing one is no error.
-    #[instrument(skip(self), err)]
+    #[instrument(skip_all, fields(sid = sid), err)]
     pub async fn delete_trunk(&self, sid: &str) -> Result<(), Error> {
         let body = proto::DeleteSipTrunkRequest {
             sip_trunk_id: sid.to_owned(),

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use livekit_api::access_token::{SIPGrants, VideoGrants};
+use patchbay_domain::text::without_quotes;
 use prost::Message;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -18,8 +19,9 @@ pub enum Error {
     /// No answer in time: the call may or may not have taken effect.
     #[error("LiveKit did not answer: {0}")]
     Unreachable(String),
-    /// An answer that says no.
-    #[error("LiveKit answered {status}: {message}")]
+    /// An answer that says no. The server's words may name rooms, people and numbers, and errors go
+    /// into logs: they are told to those alone who ask for the field.
+    #[error("LiveKit answered {status} {code}")]
     Refused {
         /// HTTP status.
         status: u16,
@@ -31,7 +33,7 @@ pub enum Error {
         sip: Option<SipStatus>,
     },
     /// An answer that is no LiveKit answer.
-    #[error("LiveKit answered something unreadable: {0}")]
+    #[error("LiveKit answered something unreadable: {}", without_quotes(.0))]
     Garbled(String),
     /// The token for the call could not be made.
     #[error("no access token: {0}")]

@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
     AgentId, CallId, MappingId, SessionId, TenantId, TrunkId,
-    call::{AnswerDetection, CallState, Direction},
+    call::{AnswerDetection, CallState, Direction, KNOWN_REASONS},
+    session::reason,
 };
 
 use crate::{Result, TenantTx, Window, schema::calls, tenants};
@@ -229,12 +230,16 @@ pub async fn occupancy(
     Ok((lines, begun))
 }
 
-/// Erases whose numbers they were from the calls of a session. LiveKit calls a telephone by its number.
-pub async fn erase_numbers(tx: &mut TenantTx, session: SessionId) -> Result<()> {
-    let of_session = calls::table
-        .filter(calls::tenant_id.eq(tx.tenant()))
-        .filter(calls::session_id.eq(session));
-    diesel::update(of_session)
+/// Erases who called whom from the calls of a session, and a reason in somebody's own words. LiveKit calls a
+/// telephone by its number.
+pub async fn erase_people(tx: &mut TenantTx, session: SessionId) -> Result<()> {
+    let tenant = tx.tenant();
+    let of_session = || {
+        calls::table
+            .filter(calls::tenant_id.eq(tenant))
+            .filter(calls::session_id.eq(session))
+    };
+    diesel::update(of_session())
         .set((
             calls::from_number.eq(None::<String>),
             calls::to_number.eq(None::<String>),
@@ -242,6 +247,10 @@ pub async fn erase_numbers(tx: &mut TenantTx, session: SessionId) -> Result<()> 
             calls::sip_call_id.eq(None::<String>),
             calls::identity.eq(""),
         ))
+        .execute(tx)
+        .await?;
+    diesel::update(of_session().filter(calls::reason.ne_all(KNOWN_REASONS)))
+        .set(calls::reason.eq(reason::STOPPED))
         .execute(tx)
         .await?;
     Ok(())

@@ -231,6 +231,13 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Keeps nothing, and returns when the locks are free for whoever asks next.
+    pub async fn roll_back(mut self) {
+        self.open = false;
+        // A connection that does not take it is gone, and its locks with it.
+        let _ = self.connection.batch_execute("ROLLBACK").await;
+    }
+
     /// Ends a transaction that only read, without waiting.
     pub fn finish(mut self) {
         self.open = false;

@@ -1,6 +1,7 @@
 //! What can go wrong with the database, as far as callers care.
 
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use patchbay_domain::text::without_quotes;
 
 /// An error of the database.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +21,8 @@ pub enum Error {
     /// A value that no column can hold, which the checks before should have refused.
     #[error("a value cannot be stored: {0}")]
     Unstorable(String),
-    /// Anything else; a defect or a fault of the server.
-    #[error("database: {0}")]
+    /// Anything else; a defect or a fault of the server. PostgreSQL quotes values in its words.
+    #[error("database: {}", without_quotes(&.0.to_string()))]
     Other(Diesel),
 }
 

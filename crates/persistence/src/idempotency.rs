@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
+    dsl::sql,
     prelude::*,
-    sql_types::{Bool, Text},
+    sql_types::{Bool, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
@@ -59,15 +60,23 @@ impl Claim {
 
     /// What is kept for this claim: the fingerprint and the answer.
     pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, Answer)>> {
+        let hidden = sql::<Bool>("key = ")
+            .bind::<Text, _>(HIDDEN)
+            .sql(" || encode(sha256(convert_to(")
+            .bind::<Text, _>(&self.key)
+            .sql(", 'UTF8')), 'hex')");
         Ok(table::table
-            .find((tx.tenant(), &self.caller, &self.operation, &self.key))
+            .filter(table::tenant_id.eq(tx.tenant()))
+            .filter(table::caller.eq(&self.caller))
+            .filter(table::operation.eq(&self.operation))
+            .filter(table::key.eq(&self.key).or(hidden))
             .select((table::fingerprint, Answer::as_select()))
             .first(tx)
             .await
             .optional()?)
     }
 
-    /// Keeps an answer; a later one takes the place of an earlier one.
+    /// Keeps the first answer; the claim is locked, and nothing is kept for it yet.
     pub async fn store(
         &self,
         tx: &mut TenantTx,
@@ -81,49 +90,67 @@ impl Claim {
                 answer,
                 table::created_at.eq(now),
             ))
-            .on_conflict((
-                table::tenant_id,
-                table::caller,
-                table::operation,
-                table::key,
-            ))
-            .do_update()
-            .set(answer)
             .execute(tx)
             .await?;
         Ok(())
     }
+
+    /// Keeps a later answer in the place of the first one, unless that has been erased meanwhile:
+    /// what was erased must not come back.
+    pub async fn settle(&self, tx: &mut TenantTx, answer: &Answer) -> Result<()> {
+        let kept = table::table
+            .find((tx.tenant(), &self.caller, &self.operation, &self.key))
+            .filter(table::body.is_not_null());
+        diesel::update(kept).set(answer).execute(tx).await?;
+        Ok(())
+    }
 }
 
-/// Erases what answers tell of a resource, by its path. A replay then says that it is gone.
+/// What hidden keys begin with; the rest is the key's digest. No caller's key has a blank in it.
+const HIDDEN: &str = "sha256 ";
+
+/// Erases the answers that speak of a resource, by its path. A replay then says that it is gone.
 pub async fn erase(tx: &mut TenantTx, resource: &str) -> Result<()> {
-    let about = table::location
-        .eq(resource)
-        .or(table::path.eq(resource))
-        .or(table::path.like(format!("{resource}/%")));
-    diesel::update(
-        table::table
-            .filter(table::tenant_id.eq(tx.tenant()))
-            .filter(about.assume_not_null()),
-    )
-    .set(table::body.eq(None::<String>))
-    .execute(tx)
-    .await?;
-    Ok(())
+    let about = "location = $2 OR path = $2 OR starts_with(path, $2 || '/')";
+    erase_these(tx, about, resource).await
 }
 
 /// Erases answers to a session's attachments that name this identity.
 pub async fn erase_attachments(tx: &mut TenantTx, identity: &str) -> Result<()> {
-    let names = table::body.like(format!("%\"{identity}\"%"));
-    diesel::update(
-        table::table
-            .filter(table::tenant_id.eq(tx.tenant()))
-            .filter(table::path.like("%/attach"))
-            .filter(names.assume_not_null()),
-    )
-    .set(table::body.eq(None::<String>))
-    .execute(tx)
-    .await?;
+    let names = "path LIKE '%/attach' AND strpos(body, '\"' || $2 || '\"') > 0";
+    erase_these(tx, names, identity).await
+}
+
+/// Erases how a tool, or a version of one, was tried out: with arguments that may speak of people. How it
+/// was made may be told again.
+pub async fn erase_tests(tx: &mut TenantTx, tool: &str) -> Result<()> {
+    let tests = "starts_with(path, $2 || '/') AND path LIKE '%/test'";
+    erase_these(tx, tests, tool).await
+}
+
+/// Empties data of a caller's own in the answer that made a resource; the rest may be told again.
+pub async fn clear_own_data(tx: &mut TenantTx, location: &str, field: &'static str) -> Result<()> {
+    let cleared = format!("jsonb_set(body::jsonb, '{{{field}}}', '{{}}', false)::text");
+    update_these(tx, &cleared, "location = $2", location).await
+}
+
+async fn erase_these(tx: &mut TenantTx, which: &str, of: &str) -> Result<()> {
+    update_these(tx, "NULL", which, of).await
+}
+
+/// Changes the bodies of these answers; their keys, which callers may make of anything, are hidden.
+async fn update_these(tx: &mut TenantTx, body: &str, which: &str, of: &str) -> Result<()> {
+    let statement = format!(
+        "UPDATE idempotency_keys
+         SET body = {body}, key = $3 || encode(sha256(convert_to(key, 'UTF8')), 'hex')
+         WHERE tenant_id = $1 AND body IS NOT NULL AND NOT starts_with(key, $3) AND ({which})"
+    );
+    diesel::sql_query(statement)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Text, _>(of)
+        .bind::<Text, _>(HIDDEN)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

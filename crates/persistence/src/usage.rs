@@ -61,6 +61,20 @@ pub async fn append(tx: &mut TenantTx, batch: &[Usage]) -> Result<usize> {
         .await?)
 }
 
+/// Forgets what the worker called its reports of a session; the amounts stay.
+pub async fn forget_reports(tx: &mut TenantTx, session: SessionId) -> Result<()> {
+    let of_session = usage_records::table
+        .filter(usage_records::tenant_id.eq(tx.tenant()))
+        .filter(usage_records::session_id.eq(session));
+    // The row's own id: a session's reports are told apart by theirs.
+    let own_id = diesel::dsl::sql::<Text>("id::text");
+    diesel::update(of_session)
+        .set(usage_records::batch_id.eq(own_id))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// What a session has used, summed up by kind, provider and model.
 pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Total>> {
     let query = "SELECT kind, provider, model, sum(input_tokens)::bigint AS input_tokens,

@@ -7,7 +7,7 @@ use patchbay_domain::{Metadata, TenantId, UserId};
 
 use crate::{
     Result, TenantTx, Window,
-    schema::{participants, users},
+    schema::{audit_events, participants, users},
 };
 
 /// One user.
@@ -60,6 +60,40 @@ pub async fn find(tx: &mut TenantTx, id: UserId, lock: bool) -> Result<Option<Us
         query.first(tx).await
     };
     Ok(found.optional()?)
+}
+
+/// One user, who is not erased before the transaction ends.
+pub async fn hold(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
+    let query = users::table
+        .find((tx.tenant(), id))
+        .select(User::as_select());
+    Ok(query.for_key_share().first(tx).await.optional()?)
+}
+
+/// Those of these users who were erased; the others are not before the transaction ends. What is still
+/// told of somebody erased must not be kept: a join token holds their name for as long as it is good.
+pub async fn erased_among(tx: &mut TenantTx, ids: Vec<UserId>) -> Result<Vec<UserId>> {
+    let here: Vec<UserId> = users::table
+        .filter(users::tenant_id.eq(tx.tenant()))
+        .filter(users::id.eq_any(&ids))
+        .select(users::id)
+        .for_key_share()
+        .load(tx)
+        .await?;
+    let gone: Vec<_> = ids.into_iter().filter(|id| !here.contains(id)).collect();
+    if gone.is_empty() {
+        return Ok(gone);
+    }
+    let names = gone.iter().map(ToString::to_string);
+    let erased: Vec<String> = audit_events::table
+        .filter(audit_events::tenant_id.eq(tx.tenant()))
+        .filter(audit_events::resource_kind.eq("user"))
+        .filter(audit_events::resource_id.eq_any(names.collect::<Vec<_>>()))
+        .filter(audit_events::action.eq("user.deleted"))
+        .select(audit_events::resource_id)
+        .load(tx)
+        .await?;
+    Ok(erased.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 /// A page of users.

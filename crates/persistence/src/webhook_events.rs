@@ -1,11 +1,18 @@
 //! Webhook events, stored before they are answered and applied afterwards, and the rooms by whose
 //! names they find their tenant.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{Bool, Jsonb},
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{SessionId, TenantId};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     Result, TenantTx,
@@ -31,22 +38,39 @@ pub async fn insert_room(connection: &mut AsyncPgConnection, room: &Room) -> Res
     Ok(())
 }
 
-/// Forgets the rooms of a session, whose names may tell who called.
-pub async fn forget_rooms(tx: &mut TenantTx, session: SessionId) -> Result<()> {
+/// Puts a digest in the place of the names of a session's rooms, which may tell who called. An
+/// unexpired token can still bring such a room back; by its digest it is known, and deleted.
+pub async fn hide_rooms(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     let of_session = rooms::table
         .filter(rooms::tenant_id.eq(tx.tenant()))
         .filter(rooms::session_id.eq(session));
-    diesel::delete(of_session).execute(tx).await?;
+    let hidden = diesel::delete(of_session).returning(Room::as_returning());
+    for room in hidden.get_results(tx).await? {
+        let name = digest_of(&room.name);
+        insert_room(tx, &Room { name, ..room }).await?;
+    }
     Ok(())
 }
 
-/// The rooms of ours among these names.
+/// What stands for the name of a room whose session was erased. Its random end keeps it from being guessed.
+fn digest_of(name: &str) -> String {
+    format!("sha256:{:x}", Sha256::digest(name))
+}
+
+/// The rooms of ours among these names, also those of sessions that were erased.
 pub async fn find_rooms(connection: &mut AsyncPgConnection, names: &[String]) -> Result<Vec<Room>> {
-    Ok(rooms::table
-        .filter(rooms::name.eq_any(names))
+    let mut plain: HashMap<_, _> = names.iter().map(|name| (digest_of(name), name)).collect();
+    plain.extend(names.iter().map(|name| (name.clone(), name)));
+    let found: Vec<Room> = rooms::table
+        .filter(rooms::name.eq_any(plain.keys()))
         .select(Room::as_select())
         .load(connection)
-        .await?)
+        .await?;
+    let named = found.into_iter().filter_map(|room| {
+        let name = (*plain.get(&room.name)?).clone();
+        Some(Room { name, ..room })
+    });
+    Ok(named.collect())
 }
 
 /// Stores an event; false when it was stored before.
@@ -69,18 +93,28 @@ pub async fn insert(
     Ok(inserted == 1)
 }
 
+/// An event that waits to be applied.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = webhook_events, check_for_backend(diesel::pg::Pg))]
+#[expect(missing_docs, reason = "columns")]
+pub struct Pending {
+    pub id: String,
+    pub received_at: DateTime<Utc>,
+    pub payload: Value,
+}
+
 /// Events that wait to be applied, oldest first.
 pub async fn pending(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<(String, Value)>> {
+) -> Result<Vec<Pending>> {
     Ok(webhook_events::table
         .filter(webhook_events::applied_at.is_null())
         .filter(webhook_events::next_try_at.le(now))
         .order((webhook_events::next_try_at, webhook_events::id))
         .limit(limit)
-        .select((webhook_events::id, webhook_events::payload))
+        .select(Pending::as_select())
         .load(connection)
         .await?)
 }
@@ -114,7 +148,11 @@ pub async fn postpone_crashed(
         .await?)
 }
 
-/// Claims an event for the transaction at hand; false when it has been applied by another.
+/// What stays of an event: its name. The rest tells of people.
+const BLANK: &str = "jsonb_build_object('event', payload->'event')";
+
+/// Claims an event for the transaction at hand, and blanks it; false when it has been applied by
+/// another.
 pub async fn mark_applied(
     connection: &mut AsyncPgConnection,
     id: &str,
@@ -124,10 +162,23 @@ pub async fn mark_applied(
         .find(id)
         .filter(webhook_events::applied_at.is_null());
     let updated = diesel::update(pending)
-        .set(webhook_events::applied_at.eq(now))
+        .set((
+            webhook_events::applied_at.eq(now),
+            webhook_events::payload.eq(sql::<Jsonb>(BLANK)),
+        ))
         .execute(connection)
         .await?;
     Ok(updated == 1)
+}
+
+/// Blanks what an earlier version has applied without blanking it; answers how many.
+pub async fn blank_applied(connection: &mut AsyncPgConnection) -> Result<usize> {
+    let whole = webhook_events::table
+        .filter(webhook_events::applied_at.is_not_null())
+        .filter(sql::<Bool>("payload ? 'room'"));
+    let blank = webhook_events::payload.eq(sql::<Jsonb>(BLANK));
+    let blanked = diesel::update(whole).set(blank).execute(connection);
+    Ok(blanked.await?)
 }
 
 /// Deletes events that were received before `before` and applied; answers how many.

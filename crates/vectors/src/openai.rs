@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use patchbay_domain::knowledge::Embedding;
+use patchbay_domain::{knowledge::Embedding, text::without_quotes};
 use reqwest::{StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Embedder, Error, Model, Purpose, Result, unit};
 
@@ -72,9 +72,8 @@ impl OpenAi {
         let pause = response.headers().get(RETRY_AFTER);
         let pause = pause.and_then(|value| value.to_str().ok()?.parse().ok());
         if !status.is_success() {
-            let words: String = response.text().await.unwrap_or_default();
-            let words: String = words.chars().take(300).collect();
-            let why = format!("{status}: {words}");
+            let words = response.text().await.unwrap_or_default();
+            let why = format!("{status}{}", code_of(&words));
             return Err(match status {
                 StatusCode::TOO_MANY_REQUESTS => Failure {
                     error: Error::Unavailable(why),
@@ -84,11 +83,25 @@ impl OpenAi {
                 _ => Failure::end(Error::Refused(why)),
             });
         }
-        let answer: Answer = response
-            .json()
-            .await
-            .map_err(|error| Failure::again(Error::Unavailable(error.to_string())))?;
+        let answer: Answer = response.json().await.map_err(|error| {
+            Failure::again(Error::Unavailable(without_quotes(&error.to_string())))
+        })?;
         in_order(answer.data, texts.len()).map_err(Failure::end)
+    }
+}
+
+/// The provider's codes of a failure. Its words go nowhere: they may repeat the text, or the key.
+fn code_of(words: &str) -> String {
+    let answer: Value = serde_json::from_str(words).unwrap_or_default();
+    let told = ["type", "code"].map(|name| answer["error"][name].as_str().unwrap_or_default());
+    let is_code = |text: &&str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+        (1..=64).contains(&text.len()) && text.chars().all(plain)
+    };
+    let codes: Vec<_> = told.into_iter().filter(is_code).collect();
+    match codes.is_empty() {
+        true => String::new(),
+        false => format!(": {}", codes.join(", ")),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use patchbay_persistence::webhook_events;
+use chrono::TimeDelta;
+use patchbay_persistence::webhook_events::{self, Pending};
 
 use super::Shutdown;
 use crate::{
@@ -18,6 +19,8 @@ const BATCH: i64 = 64;
 const RETRY: Duration = Duration::from_secs(10);
 /// An event that has crashed whatever applied it so often is left out.
 const MOST_CRASHES: i32 = 10;
+/// After this time an event that cannot be applied is left out.
+const GIVE_UP: TimeDelta = TimeDelta::hours(1);
 
 /// The loop: apply what is stored, oldest first, then wait for more.
 pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
@@ -40,31 +43,9 @@ async fn apply_pending(app: &App) -> Result<i64> {
     let pending = webhook_events::pending(&mut connection, app.clock.now(), BATCH).await?;
     drop(connection);
     let mut count = 0;
-    for (id, payload) in pending {
+    for event in pending {
         count += 1;
-        let event = match serde_json::from_value(payload) {
-            Ok(event) => event,
-            Err(error) => {
-                tracing::error!(%id, %error, "a stored event cannot be read; it is left out");
-                leave_out(app, &id).await?;
-                continue;
-            }
-        };
-        // One event that fails must not hold the others up; it is tried again next time.
-        let applied = caught(async {
-            crash_here(app, "apply_event");
-            room_events::apply(app, &event).await
-        });
-        match applied.await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%id, %error, "an event could not be applied; it is tried again");
-                let mut connection = app.db.connection().await?;
-                let until = app.clock.now() + RETRY;
-                webhook_events::postpone(&mut connection, &id, until).await?;
-            }
-            Err(_) => crashed(app, &id).await?,
-        }
+        apply_one(app, event).await?;
     }
     Ok(count)
 }
@@ -85,5 +66,38 @@ async fn crashed(app: &App, id: &str) -> Result<()> {
         tracing::error!(%id, crashes, "an event crashes whatever applies it; it is left out");
         leave_out(app, id).await?;
     }
+    Ok(())
+}
+
+/// One event that fails must not hold the others up; it is tried again, and given up in the end, since
+/// what it tells of people must not stay for ever.
+async fn apply_one(app: &App, pending: Pending) -> Result<()> {
+    let Pending {
+        id,
+        received_at,
+        payload,
+    } = pending;
+    let Ok(event) = serde_json::from_value(payload) else {
+        // Its words would quote the event.
+        tracing::error!(%id, "a stored event cannot be read; it is left out");
+        return leave_out(app, &id).await;
+    };
+    let applied = caught(async {
+        crash_here(app, "apply_event");
+        room_events::apply(app, &event).await
+    });
+    let error = match applied.await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error,
+        Err(_) => return crashed(app, &id).await,
+    };
+    let now = app.clock.now();
+    if now - received_at > GIVE_UP {
+        tracing::error!(%id, %error, "an event could not be applied for an hour; it is left out");
+        return leave_out(app, &id).await;
+    }
+    tracing::warn!(%id, %error, "an event could not be applied; it is tried again");
+    let mut connection = app.db.connection().await?;
+    webhook_events::postpone(&mut connection, &id, now + RETRY).await?;
     Ok(())
 }

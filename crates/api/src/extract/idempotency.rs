@@ -6,8 +6,10 @@ use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::HeaderName,
 };
 use patchbay_persistence::idempotency::Claim;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::Actor;
 use crate::{
@@ -18,6 +20,12 @@ use crate::{
 /// The header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_LENGTH: usize = 255;
+/// What is encoded in a path: all but the characters that URLs leave as they are.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// SHA-256 of the body, left in the request by whoever read it.
 pub struct BodyDigest(pub [u8; 32]);
@@ -76,16 +84,36 @@ fn read(request: &HttpRequest) -> Result<Option<Keyed>> {
         return Err(ApiError::new(Code::InvalidIdempotencyKey, detail));
     }
     let pattern = request.match_pattern().unwrap_or_default();
-    let mut fingerprint = Sha256::new_with_prefix(request.path());
+    let path = canonical(&pattern, request.match_info());
+    let mut fingerprint = Sha256::new_with_prefix(&path);
     if let Some(BodyDigest(digest)) = request.extensions().get() {
         fingerprint.update(digest);
     }
     Ok(Some(Keyed {
         key: key.to_owned(),
         operation: format!("{} {pattern}", request.method()),
-        path: request.path().to_owned(),
+        path,
         fingerprint: fingerprint.finalize().to_vec(),
     }))
+}
+
+/// The path as this service writes it: the pattern with the parsed ids in it. However a caller spells an
+/// id (in capitals, without dashes, percent-encoded), it is the same request, and is erased with what
+/// it speaks of.
+fn canonical(pattern: &str, values: &actix_web::dev::Path<actix_web::dev::Url>) -> String {
+    let segment = |segment: &str| {
+        let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
+        let Some(name) = name else {
+            return segment.to_owned();
+        };
+        let value = values.get(name).unwrap_or_default();
+        let value = percent_decode_str(value).decode_utf8_lossy();
+        let id = value.parse::<Uuid>().ok().filter(|_| name.ends_with("_id"));
+        let plain = || utf8_percent_encode(&value, ENCODED).to_string();
+        id.map_or_else(plain, |id| id.to_string())
+    };
+    let segments: Vec<_> = pattern.split('/').map(segment).collect();
+    segments.join("/")
 }
 
 impl Describe for IdempotencyKey {

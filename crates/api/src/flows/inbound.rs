@@ -16,6 +16,7 @@ use patchbay_livekit::{Event, ParticipantKind};
 use patchbay_persistence::{
     TenantTx, agents,
     calls::Call,
+    idempotency,
     inbound_mappings::{self, Mapping},
     secrets, sip_objects, tenants,
     webhook_events::{self, Room},
@@ -168,7 +169,9 @@ pub async fn claim_by_event(app: &App, event: &Event) -> Result<Option<Room>> {
         })),
         // It was refused, and its room is gone.
         Err(error) if refuses(&error) => {
-            tracing::info!(%error, room = %room.name, "a call in was refused");
+            let room = patchbay_livekit::room_without_caller(&room.name);
+            let code = error.code().name();
+            tracing::info!(code, mapping_id = %mapping, %room, "a call in was refused");
             Ok(None)
         }
         Err(error) => Err(error),
@@ -360,6 +363,8 @@ fn claimed(record: &Record) -> Result<Claimed> {
 pub async fn forget(app: &App, tx: &mut TenantTx, id: MappingId) -> Result<()> {
     secrets::delete_owned(tx, id.uuid()).await?;
     inbound_mappings::delete(tx, id).await?;
+    let path = format!("/api/tenants/{}/inbound-mappings/{id}", tx.tenant());
+    idempotency::clear_own_data(tx, &path, "variables").await?;
     sip_sync::ask(app, tx, id.uuid(), sip_objects::MAPPING).await?;
     Ok(())
 }

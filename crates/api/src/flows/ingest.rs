@@ -143,7 +143,7 @@ impl From<patchbay_vectors::Error> for IngestError {
 }
 
 /// Runs the job.
-#[tracing::instrument(skip(app), err(level = "warn"))]
+#[tracing::instrument(skip_all, fields(%tenant, %id), err(level = "warn"))]
 pub async fn run(app: &App, tenant: TenantId, id: FileId) -> std::result::Result<(), IngestError> {
     let mut tx = app.db.begin(tenant).await?;
     let found = files::find(&mut tx, id).await?;

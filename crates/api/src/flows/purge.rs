@@ -11,6 +11,7 @@ pub async fn purge(app: &App) -> Result<()> {
     let before = now - app.settings.webhook_retention.delta();
     let mut connection = app.db.connection().await?;
     let events = webhook_events::purge(&mut connection, before).await?;
+    webhook_events::blank_applied(&mut connection).await?;
     drop(connection);
     let before = now - app.settings.idempotency_retention.delta();
     // Answers of requests without a tenant are among nobody's rows.

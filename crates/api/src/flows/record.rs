@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
-    AgentRunId, Clock, SessionId,
+    AgentRunId, Clock, SessionId, UserId,
     call::CallEvent,
     session::{RunState, RunView, SessionState, View, closed_reason},
 };
@@ -15,6 +15,7 @@ use patchbay_persistence::{
     participants::{self, Participant},
     runs::{self, AgentRun},
     sessions::{self, Session},
+    users,
 };
 use serde_json::json;
 
@@ -117,11 +118,12 @@ impl Record {
 
     /// Stores what changed, with its audit events and its place on the timeline.
     pub async fn save(
-        self,
+        mut self,
         tx: &mut TenantTx,
         actor: &Actor,
         request: Option<&RequestMeta>,
     ) -> Result<Session> {
+        self.forget_names(tx).await?;
         self.timeline().write(tx, &self.clock).await?;
         sessions::update(tx, &self.session).await?;
         for run in &self.runs {
@@ -146,6 +148,26 @@ impl Record {
             audit::record(tx, &self.clock, actor, request, event).await?;
         }
         Ok(self.session)
+    }
+
+    /// Takes away the names of people who have been erased.
+    async fn forget_names(&mut self, tx: &mut TenantTx) -> Result<()> {
+        let touched = self.touched_participants.iter();
+        let touched = touched.map(|index| &self.participants[*index]);
+        let named = touched.filter(|participant| !participant.name.is_empty());
+        let users = named.filter_map(|participant| UserId::of_identity(&participant.identity));
+        let users: Vec<_> = users.collect();
+        if users.is_empty() {
+            return Ok(());
+        }
+        let erased = users::erased_among(tx, users).await?;
+        for participant in &mut self.participants {
+            let user = UserId::of_identity(&participant.identity);
+            if user.is_some_and(|user| erased.contains(&user)) {
+                participant.name.clear();
+            }
+        }
+        Ok(())
     }
 
     /// What has changed since the record was loaded.

@@ -59,7 +59,7 @@ enum Wanted {
 type Sids = (Option<String>, Option<String>);
 
 /// Runs the job.
-#[tracing::instrument(skip(app), err(level = "warn"))]
+#[tracing::instrument(skip_all, fields(%tenant, %id), err(level = "warn"))]
 pub async fn sync(app: &App, tenant: TenantId, id: Uuid) -> Result<(), SyncError> {
     let mut tx = app.db.begin(tenant).await?;
     let Some(object) = sip_objects::find(&mut tx, id).await? else {

@@ -45,7 +45,7 @@ impl From<patchbay_persistence::Error> for SyncError {
 }
 
 /// Runs the job; answers when it is due again, if ever.
-#[tracing::instrument(skip(app), err(level = "warn"))]
+#[tracing::instrument(skip_all, fields(%tenant, %id), err(level = "warn"))]
 pub async fn sync(
     app: &Arc<App>,
     tenant: TenantId,
@@ -129,7 +129,7 @@ async fn observe(app: &App, session: &Session) -> Result<Option<(Session, Step)>
     let session = record.save(&mut tx, &Actor::System, None).await?;
     tx.commit().await?;
     for identity in surplus {
-        tracing::info!(%identity, "removing an agent that came too late");
+        tracing::info!("removing an agent that came too late, or a telephone that has hung up");
         app.livekit.remove_participant(&name, &identity).await?;
     }
     Ok(Some((session, step)))

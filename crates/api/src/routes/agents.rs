@@ -6,7 +6,7 @@ use patchbay_domain::{
     AgentId, BindingId, Invalid, Metadata, TenantId,
     text::{Description, Name},
 };
-use patchbay_persistence::{agents, inbound_mappings};
+use patchbay_persistence::{agents, idempotency, inbound_mappings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -341,6 +341,8 @@ async fn delete(
                 return Err(ApiError::new(Code::AgentInUse, detail));
             }
             agents::delete(tx, id).await?;
+            let path = format!("/api/tenants/{}/agents/{id}", tx.tenant());
+            idempotency::clear_own_data(tx, &path, "metadata").await?;
             let event = Event::deleted("agent", id, &Agent::from(row));
             Ok(Change::one(Deleted, event))
         })

@@ -8,7 +8,7 @@ use patchbay_domain::{
     artifact::{ArtifactKind, Spec},
     text::{Description, Name, Note},
 };
-use patchbay_persistence::{TenantTx, artifacts};
+use patchbay_persistence::{TenantTx, artifacts, idempotency};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -296,6 +296,8 @@ pub(super) async fn delete<S: Spec + ToSchema, W: Permission>(
             if_match.check(row.revision)?;
             refuse_if_bound(tx, id, None).await?;
             artifacts::delete(tx, id).await?;
+            let path = format!("/api/tenants/{}/{}/{id}", tx.tenant(), segment(S::KIND));
+            idempotency::erase_tests(tx, &path).await?;
             let event = Event::deleted(S::KIND.as_str(), id, &Artifact::<S>::from(row));
             Ok(Change::one(Deleted, event))
         })
@@ -413,6 +415,12 @@ pub(super) async fn delete_version<S: Spec + ToSchema, W: Permission>(
             let row = found.ok_or_else(ApiError::not_found)?;
             refuse_if_bound(tx, id, Some(version)).await?;
             artifacts::delete_version(tx, version).await?;
+            let segment = segment(S::KIND);
+            let path = format!(
+                "/api/tenants/{}/{segment}/{id}/versions/{version}",
+                tx.tenant()
+            );
+            idempotency::erase_tests(tx, &path).await?;
             let before = Version::<S>::try_from(row)?;
             let event = Event::deleted(version_kind(S::KIND), version, &before);
             Ok(Change::one(Deleted, event))

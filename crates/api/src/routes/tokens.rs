@@ -94,7 +94,7 @@ pub(super) fn routes(api: &mut Api) {
     });
 }
 
-const RESERVED: [&str; 3] = ["agent-", "sip_", "usr_"];
+const RESERVED: [&str; 3] = ["agent-", "sip_", UserId::IDENTITY];
 
 async fn create(
     caller: Caller<TokensWrite>,
@@ -185,18 +185,14 @@ impl Wish {
     /// Finds the user, or makes up an identity where none is given.
     pub(super) async fn resolve(self, app: &App, tx: &mut TenantTx) -> Result<Guest> {
         let user = match self.user_id {
-            Some(id) => Some(
-                users::find(tx, id, false)
-                    .await?
-                    .ok_or_else(ApiError::not_found)?,
-            ),
+            Some(id) => Some(users::hold(tx, id).await?.ok_or_else(ApiError::not_found)?),
             None => None,
         };
         let is_chosen = user.is_some() || self.identity.is_some();
         let identity = match (&user, self.identity) {
             (Some(user), _) => user.id.identity(),
             (None, Some(identity)) => identity.into_inner(),
-            (None, None) => format!("usr_{}", app.clock.new_uuid()),
+            (None, None) => UserId::new(app.clock.new_uuid()).identity(),
         };
         let name = self.name.map(OneLine::into_inner);
         Ok(Guest {
@@ -237,9 +233,13 @@ impl Guest {
 
     /// The trail's word of it.
     pub(super) fn minted(&self, verb: &str, token: &Token, session: SessionId) -> Event {
+        // The identity of a user or of somebody unnamed is an id; a chosen one may be anything, and the
+        // trail does not keep it.
+        let is_id = self.identity.starts_with(UserId::IDENTITY);
         let after = serde_json::json!({
             "role": self.role,
             "identity": self.identity,
+            "participant": is_id.then_some(&self.identity),
             "expires_at": token.expires_at,
         });
         Event::of(verb, "session", session, None::<&()>, Some(&after))

@@ -52,7 +52,7 @@ async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool
     .await
 }
 
-fn livekit() -> LiveKit {
+pub(super) fn livekit() -> LiveKit {
     let settings = patchbay_livekit::Settings {
         url: environment("LIVEKIT_URL"),
         api_key: environment("LIVEKIT_KEY"),

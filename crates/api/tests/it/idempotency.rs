@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use super::erasure::{Spelling, spelled};
 use super::support::{Client, FakeLiveKit, Fault, Fixture, TestApp, eventually, operations};
 
 /// POSTs without a key: they create nothing, or are idempotent by ids in their body.
@@ -174,6 +176,82 @@ async fn what_was_erased_is_not_told_again() {
     let replay = client.act(&format!("{path}/stop")).await;
     replay.expect_error(410, "erased");
     assert_eq!(count(&fixture, "sessions").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_the_same_however_its_ids_are_spelled() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let client = keyed(&fixture.admin, "ada@example.org");
+    let body = json!({ "agent_id": fixture.agent, "variables": { "company": "Acme" } });
+    let session = client
+        .post(&fixture.at("sessions"), &body)
+        .await
+        .expect(201);
+    let stop = fixture.at(&format!(
+        "sessions/{}/stop",
+        session["id"].as_str().unwrap()
+    ));
+    // The first spelling is not ours.
+    let first = client.act(&spelled(&stop, Spelling::NoDashes)).await;
+    assert_eq!(first.header("idempotency-replayed"), "");
+    let stopped = first.expect(200);
+    let all = [
+        Spelling::Ours,
+        Spelling::Capitals,
+        Spelling::NoDashes,
+        Spelling::Braces,
+        Spelling::Urn,
+        Spelling::Encoded,
+    ];
+    for spelling in all {
+        let replay = client.act(&spelled(&stop, spelling)).await;
+        assert_eq!(
+            replay.header("idempotency-replayed"),
+            "true",
+            "{spelling:?}"
+        );
+        assert_eq!(replay.expect(200), stopped);
+        let sessions = spelled(&fixture.at("sessions"), spelling);
+        let replay = client.post(&sessions, &body).await;
+        assert_eq!(replay.expect(201)["id"], session["id"], "{spelling:?}");
+    }
+    // A fixed part of the path may be percent-encoded too.
+    let replay = client.act(&stop.replace("sessions", "%73essions")).await;
+    assert_eq!(replay.expect(200), stopped);
+    let other = fixture.session(false).await;
+    let other = stop.replace(
+        session["id"].as_str().unwrap(),
+        other["id"].as_str().unwrap(),
+    );
+    let reused = client.act(&other).await;
+    reused.expect_error(422, "idempotency_key_reused");
+
+    fixture
+        .admin
+        .delete(stop.strip_suffix("/stop").unwrap())
+        .await
+        .expect(204);
+    for spelling in all {
+        let replay = client.act(&spelled(&stop, spelling)).await;
+        replay.expect_error(410, "erased");
+        let sessions = spelled(&fixture.at("sessions"), spelling);
+        let replay = client.post(&sessions, &body).await;
+        replay.expect_error(410, "erased");
+    }
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let look = format!(
+        "SET app.tenant_id = '{}';
+         DO $$ BEGIN
+             IF (SELECT count(*) FROM idempotency_keys) <> 2 OR EXISTS (
+                 SELECT FROM idempotency_keys WHERE body IS NOT NULL OR key NOT LIKE 'sha256 %'
+                     OR path NOT LIKE '/api/tenants/{0}/sessions%'
+             ) THEN RAISE EXCEPTION 'something of the answers was left behind';
+             END IF;
+         END $$",
+        fixture.tenant
+    );
+    database.batch_execute(&look).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ mod dialling;
 mod document;
 mod e2e;
 mod embeddings;
+mod erasure;
 mod faults;
 mod files;
 mod health;

@@ -514,3 +514,31 @@ async fn after_a_crash_the_outcome_is_unknown_and_the_call_is_not_repeated() {
         .unwrap();
     assert_eq!(last["kind"], "tool_call.started", "an end is not made up");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_after_the_erasure_is_not_kept() {
+    let app = TestApp::start_with(&[ALLOW]).await;
+    let (fixture, upstream) = (app.tenant("acme").await, Upstream::start());
+    keep_token(&fixture).await;
+    let (session, tools) = calls_of(&fixture, &[slow_order(&upstream)]).await;
+    let client = app.worker().with_header("idempotency-key", "k");
+    let (path, body) = (
+        format!("{tools}/find_order"),
+        json!({ "arguments": { "number": "Ada" } }),
+    );
+    let called = tokio::spawn({
+        let (client, path, body) = (client.clone(), path.clone(), body.clone());
+        async move { client.post(&path, &body).await }
+    });
+    eventually("it is being called", Duration::from_secs(3), async || {
+        (!upstream.calls().is_empty()).then_some(())
+    })
+    .await;
+    let at = fixture.at(&format!("sessions/{}", session["id"].as_str().unwrap()));
+    fixture.admin.act(&format!("{at}/stop")).await.expect(200);
+    fixture.admin.delete(&at).await.expect(204);
+    let answer = called.await.unwrap().expect(200);
+    assert_eq!(answer["status"], "succeeded", "it was seen through");
+    client.post(&path, &body).await.expect_error(410, "erased");
+    assert_eq!(upstream.calls().len(), 1);
+}

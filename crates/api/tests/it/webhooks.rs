@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use diesel::{
+    QueryableByName,
+    sql_types::{Bool, Jsonb},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -237,4 +242,87 @@ async fn a_lost_agent_is_replaced_once() {
         .map(|r| r["state"].clone())
         .collect();
     assert_eq!(states, [json!("finished"), json!("lost")]);
+}
+
+#[derive(QueryableByName)]
+struct Kept {
+    #[diesel(sql_type = Jsonb)]
+    payload: Value,
+    #[diesel(sql_type = Bool)]
+    applied: bool,
+}
+
+async fn kept(database: &mut AsyncPgConnection, id: &str) -> Kept {
+    let query = "SELECT payload, applied_at IS NOT NULL AS applied FROM webhook_events WHERE id = ";
+    let query = diesel::sql_query(format!("{query}'{id}'"));
+    query.get_result(database).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_blank_once_it_is_applied_or_given_up() {
+    let app = TestApp::start_with(&["--join-deadline=20s", "--agent-grace=30s"]).await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let ada = |sid: &str| {
+        Some(json!({ "sid": sid, "identity": "ada", "name": "Ada", "kind": "STANDARD" }))
+    };
+    let nobodys = json!({ "room_name": "somebody-elses", "room_sid": "RM_x" });
+    for (id, session) in [("EV_ours", &session), ("EV_nobodys", &nobodys)] {
+        let joined = event(id, "participant_joined", session, now(), ada("PA_1"));
+        deliver(&app, &joined).await.expect(200);
+        let kept = eventually("it is applied", Duration::from_secs(5), async || {
+            let kept = kept(&mut database, id).await;
+            kept.applied.then_some(kept)
+        })
+        .await;
+        assert_eq!(
+            kept.payload,
+            json!({ "event": "participant_joined" }),
+            "{id}"
+        );
+    }
+    // One that cannot be applied is kept for an hour.
+    let broken = "REVOKE INSERT ON session_events FROM patchbay_app";
+    database.batch_execute(broken).await.unwrap();
+    let joined = event(
+        "EV_stuck",
+        "participant_joined",
+        &session,
+        now(),
+        ada("PA_2"),
+    );
+    deliver(&app, &joined).await.expect(200);
+    let postponed = "SELECT payload, next_try_at > received_at AS applied FROM webhook_events WHERE id = 'EV_stuck'";
+    eventually("it is postponed", Duration::from_secs(5), async || {
+        let kept: Kept = diesel::sql_query(postponed)
+            .get_result(&mut database)
+            .await
+            .unwrap();
+        (kept.applied && kept.payload["participant"]["name"] == "Ada").then_some(())
+    })
+    .await;
+    let later =
+        "UPDATE webhook_events SET received_at = now() - interval '61 minutes', next_try_at = now()
+                 WHERE id = 'EV_stuck'";
+    database.batch_execute(later).await.unwrap();
+    eventually("it is given up", Duration::from_secs(5), async || {
+        let kept = kept(&mut database, "EV_stuck").await;
+        (kept.applied && kept.payload == json!({ "event": "participant_joined" })).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_version_has_applied_is_blanked_too() {
+    let app = TestApp::start_with(&["--purge-interval=300ms"]).await;
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let whole = r#"INSERT INTO webhook_events (id, received_at, payload, next_try_at, applied_at) VALUES
+        ('EV_old', now(), '{"event": "room_finished", "room": {"name": "x_+4930777777_y"}}', now(), now())"#;
+    database.batch_execute(whole).await.unwrap();
+    eventually("it is blank", Duration::from_secs(5), async || {
+        let kept = kept(&mut database, "EV_old").await;
+        (kept.payload == json!({ "event": "room_finished" })).then_some(())
+    })
+    .await;
 }

@@ -175,6 +175,30 @@ pub mod reason {
     pub const LIVEKIT_UNAVAILABLE: &str = super::session::reason::LIVEKIT_UNAVAILABLE;
 }
 
+/// The reasons of ours, of calls and of the sessions they end with. Others come from whoever asked for
+/// a stop, in words of their own; those are erased with the session.
+pub const KNOWN_REASONS: [&str; 19] = [
+    reason::COMPLETED,
+    reason::CALLER_HANGUP,
+    reason::CALLEE_HANGUP,
+    reason::AGENT_HANGUP,
+    reason::CANCELED,
+    reason::BUSY,
+    reason::DECLINED,
+    reason::NO_ANSWER,
+    reason::INVALID_NUMBER,
+    reason::TRUNK_AUTH,
+    reason::TRUNK_FAILURE,
+    reason::TRANSFERRED,
+    reason::LIVEKIT_UNAVAILABLE,
+    session::reason::ABANDONED,
+    session::reason::STOPPED,
+    session::reason::MAX_DURATION,
+    session::reason::AGENT_ERROR,
+    session::reason::NO_WORKER,
+    session::reason::AGENT_LOST,
+];
+
 /// The reason that a SIP status means.
 pub const fn reason_of_status(status: u16) -> &'static str {
     match status {

@@ -69,7 +69,7 @@ pub struct Call {
     state: CallState,
     /// Why it is over: `completed`, `caller_hangup`, `callee_hangup`, `agent_hangup`, `canceled`, `busy`, `declined`, `no_answer`,
     /// `invalid_number`, `trunk_auth`, `trunk_failure`, `transferred`, `no_worker`, `agent_lost`, `agent_error`, `max_duration`,
-    /// `livekit_unavailable`, or what a stop gave. New ones may appear. Null before.
+    /// `livekit_unavailable`, or what a stop gave, until the session is erased. New ones may appear. Null before.
     #[schema(max_length = 64)]
     reason: Option<String>,
     /// Who ended it: `caller`, `callee`, `agent` or `us`. Null before, and where nobody can tell.

@@ -1,7 +1,7 @@
 //! Upload, read, change, delete and ingest.
 
 use patchbay_domain::{FileId, Invalid, TenantId, text::Name};
-use patchbay_persistence::{TenantTx, chunks, files};
+use patchbay_persistence::{TenantTx, chunks, files, idempotency};
 use uuid::Uuid;
 
 use super::dto::{Chunk, File, FileFilter, FileStatus, PatchFile};
@@ -101,7 +101,7 @@ pub(super) async fn patch(
 
 pub(super) async fn delete(
     caller: Caller<FilesWrite>,
-    Path((_, id)): Path<(TenantId, FileId)>,
+    Path((tenant, id)): Path<(TenantId, FileId)>,
     if_match: IfMatch,
 ) -> Result<Deleted> {
     let deleted = caller
@@ -109,6 +109,7 @@ pub(super) async fn delete(
             let (row, before) = locked(tx, id).await?;
             if_match.check(row.revision)?;
             flow::delete(&caller.app, tx, &row).await?;
+            idempotency::erase(tx, &format!("/api/tenants/{tenant}/files/{id}")).await?;
             let event = Event::deleted("file", id, &before);
             Ok(Change::one(Deleted, event))
         })

@@ -6,7 +6,9 @@ use patchbay_domain::{
     session::SessionState,
     text::{Detail, Word},
 };
-use patchbay_persistence::{TenantTx, calls, idempotency, participants, sessions, webhook_events};
+use patchbay_persistence::{
+    TenantTx, calls, idempotency, participants, sessions, usage, webhook_events,
+};
 
 use super::{
     dto::{CreateSession, Participant, Session, SessionFilter, StopSession},
@@ -141,24 +143,29 @@ pub(super) async fn delete(
                 let detail = "Stop the session first.";
                 return Err(ApiError::new(Code::SessionLive, detail));
             }
-            let calls = calls::of_session(tx, id).await?;
-            if calls
-                .iter()
-                .any(|call| call.direction == Direction::Inbound)
-            {
-                webhook_events::forget_rooms(tx, id).await?;
-            }
-            calls::erase_numbers(tx, id).await?;
-            sessions::delete(tx, id).await?;
-            idempotency::erase(tx, &format!("/api/tenants/{tenant}/sessions/{id}")).await?;
-            for call in calls {
-                let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
-                idempotency::erase(tx, &path).await?;
-            }
+            erase(tx, tenant, id).await?;
             let event = Event::deleted("session", id, &Session::from(row));
             Ok(Change::one(Deleted, event))
         })
         .await
+}
+
+/// Erases a session with all that it has left elsewhere.
+async fn erase(tx: &mut TenantTx, tenant: TenantId, id: SessionId) -> Result<()> {
+    let calls = calls::of_session(tx, id).await?;
+    let is_inbound = |call: &calls::Call| call.direction == Direction::Inbound;
+    if calls.iter().any(is_inbound) {
+        webhook_events::hide_rooms(tx, id).await?;
+    }
+    calls::erase_people(tx, id).await?;
+    usage::forget_reports(tx, id).await?;
+    sessions::delete(tx, id).await?;
+    idempotency::erase(tx, &format!("/api/tenants/{tenant}/sessions/{id}")).await?;
+    for call in calls {
+        let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
+        idempotency::erase(tx, &path).await?;
+    }
+    Ok(())
 }
 
 /// The session as it is, while LiveKit is asked.

@@ -41,7 +41,7 @@ pub struct TestApp {
 }
 
 /// The URL of a role with the schema as its search path.
-fn in_schema(url: &str, schema: &str) -> String {
+pub fn in_schema(url: &str, schema: &str) -> String {
     format!("{url}?options=-csearch_path%3D{schema}%2Cpublic")
 }
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use serde_json::json;
 
 use super::{
     app::{environment, install_crypto},
@@ -19,6 +20,8 @@ pub enum Fault {
     Hang,
     /// Answer 500.
     Broken,
+    /// Answer 500 in words that repeat what was asked.
+    Telling,
     /// Answer 503 once, as for a room that no node has, and forward from then on.
     NoNode,
     /// Answer what is no protobuf.
@@ -109,6 +112,10 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
             HttpResponse::ServiceUnavailable().body("no response from servers")
         }
         Fault::Broken => HttpResponse::InternalServerError().body("out of order"),
+        Fault::Telling => {
+            let words = String::from_utf8_lossy(&body).into_owned();
+            HttpResponse::InternalServerError().json(json!({ "code": "internal", "msg": words }))
+        }
         Fault::Garbage => HttpResponse::Ok().body(vec![0xff; 40]),
         Fault::None | Fault::Lost => {
             let answer = match state.exchange.answer(&method, &body).await {

@@ -12,7 +12,9 @@ mod s3;
 mod signed;
 mod upstream;
 
-pub use app::{OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, make_schema, model};
+pub use app::{
+    OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, make_schema, model,
+};
 pub use client::{Answer, Client};
 pub use document::{check, document, operations};
 pub use exchange::Callee;
