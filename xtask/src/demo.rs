@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cache, dev, phone,
-    process::catch_signals,
+    process::{catch_signals, patience},
     seed::{self, Client, Seeded, text},
     stack::Ports,
     talk::{self, Talk},
@@ -181,7 +181,7 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -
 
 /// Waits until the session at `path` is in this state.
 pub fn wait_for_state(client: &Client, path: &str, state: &str) -> Result<Value> {
-    let deadline = Instant::now() + Duration::from_secs(45);
+    let deadline = Instant::now() + patience(Duration::from_secs(45));
     loop {
         let session = client.get(path)?;
         if text(&session, "/state")? == state {

@@ -6,6 +6,7 @@ mod check;
 mod clients;
 mod demo;
 mod dev;
+mod fuzz;
 mod phone;
 mod process;
 mod seed;
@@ -59,6 +60,17 @@ enum Command {
         #[arg(long, default_value = "20")]
         sessions: usize,
     },
+    /// Search for input that breaks the code that meets strangers' input.
+    Fuzz {
+        /// Only targets whose names contain this.
+        target: Option<String>,
+        /// How long each of them runs; 0 to build them alone.
+        #[arg(long, default_value = "60")]
+        seconds: u64,
+        /// With a fault planted for each target; fails unless each finds its own.
+        #[arg(long)]
+        planted: bool,
+    },
     /// The quick part of `test`: format, clippy, dependency rule, document drift.
     Check,
     /// Write `openapi/openapi.json`.
@@ -76,6 +88,11 @@ fn main() -> ExitCode {
         Command::Test { filter } => test::all(filter.as_deref()),
         Command::Bench { only } => bench::run(only.as_deref()),
         Command::Soak { kills, sessions } => soak::run(kills, sessions),
+        Command::Fuzz {
+            target,
+            seconds,
+            planted,
+        } => fuzz::all(target.as_deref(), seconds, planted),
         Command::Check => check::all(),
         Command::Openapi { check: false } => check::write_document(),
         Command::Openapi { check: true } => check::document(),

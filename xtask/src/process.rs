@@ -218,7 +218,7 @@ pub fn run(what: &str, command: &mut Command) -> Result<()> {
 }
 
 /// Waits for a command and says whether it went well; ends it when we are to end.
-fn finish(what: &str, command: &mut Command) -> Result<bool> {
+pub fn finish(what: &str, command: &mut Command) -> Result<bool> {
     let mut child = command
         .process_group(0)
         .spawn()
@@ -272,14 +272,25 @@ pub fn free_port(what: &str, preferred: u16) -> Result<u16> {
     bail!("no port from {preferred} on is free for {what}")
 }
 
+/// How long to wait for what takes at most `usual` on an idle machine: as much longer as work waits for a
+/// processor here.
+pub fn patience(usual: Duration) -> Duration {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().and_then(|load| load.parse().ok());
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let crowd = load.unwrap_or(0.0) / processors as f64;
+    usual.mul_f64(crowd.clamp(1.0, 10.0))
+}
+
 /// Waits until `ready` says so, a server ends, or we are interrupted.
 pub fn wait_for(
     what: &str,
-    patience: Duration,
+    usual: Duration,
     log: &Path,
     server: &mut Server,
     ready: impl Fn() -> bool,
 ) -> Result<()> {
+    let patience = patience(usual);
     let deadline = Instant::now() + patience;
     while !ready() {
         ensure!(!interrupted(), "interrupted");

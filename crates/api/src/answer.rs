@@ -5,6 +5,7 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
+use patchbay_domain::Cursor;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -71,7 +72,8 @@ impl<T> Page<T> {
         let limit = usize::try_from(list.window.limit).unwrap_or_default();
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|row| id(row).to_string());
+        let last = rows.last().filter(|_| more);
+        let next_cursor = last.map(|row| Cursor::after(id(row)).to_string());
         Self {
             data: rows.into_iter().map(map).collect(),
             next_cursor,

@@ -1,5 +1,8 @@
 //! The HTTP API of Patchbay. The binary `patchbay-api` is a thin shell around it.
 
+#[cfg(fuzz_planted)]
+compile_error!("faults are planted for the fuzz targets to find: this must never serve");
+
 pub mod address;
 pub mod answer;
 pub mod app;

@@ -10,6 +10,7 @@ mod mail;
 mod office;
 mod pdf;
 mod plain;
+pub mod protocol;
 mod subtitles;
 mod tables;
 mod web;

@@ -6,10 +6,13 @@
 pub mod api_key;
 pub mod artifact;
 pub mod buckets;
+pub mod byte_range;
 pub mod call;
 pub mod clock;
 pub mod configuration;
+pub mod cursor;
 pub mod email;
+pub mod forwarded;
 pub mod hours;
 pub mod id;
 pub mod invalid;
@@ -28,6 +31,7 @@ pub mod text;
 pub mod tool;
 
 pub use clock::Clock;
+pub use cursor::Cursor;
 pub use id::{
     ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, CallId,
     FileId, Id, MappingId, NumberId, ObjectId, ParticipantId, SecretId, SessionEventId, SessionId,

@@ -27,6 +27,13 @@ pub const MAX_BYTES: usize = 16 * 1024;
 #[serde(transparent)]
 pub struct Metadata(RawJson);
 
+/// By value, however it is spelled.
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
+}
+
 impl Default for Metadata {
     fn default() -> Self {
         Self(RawJson::empty_object())
@@ -88,6 +95,10 @@ fn merge(target: &mut Value, patch: &Value) {
         *target = patch.clone();
         return;
     };
+    #[cfg(fuzz_planted)]
+    if patch.is_empty() && target.is_array() {
+        return;
+    }
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }

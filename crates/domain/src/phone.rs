@@ -24,6 +24,9 @@ use utoipa::{
 
 use crate::Invalid;
 
+/// Most digits of E.164, with the country code.
+const MOST_DIGITS: usize = 15;
+
 /// A telephone number that exists in its country's numbering plan, as `+` and digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -61,14 +64,29 @@ impl PhoneNumber {
         if number.extension().is_some() {
             return Err(invalid("a number with an extension cannot be called"));
         }
-        if !phonenumber::is_valid(&number) {
-            return Err(invalid(
-                "there is no such number in its country's numbering plan",
-            ));
+        Self::of(&number)
+    }
+
+    fn of(number: &phonenumber::PhoneNumber) -> Result<Self, Invalid> {
+        let invalid = |message: &str| Err(invalid(message));
+        if !phonenumber::is_valid(number) {
+            return invalid("there is no such number in its country's numbering plan");
         }
-        Ok(Self(
-            phonenumber::format(&number).mode(Mode::E164).to_string(),
-        ))
+        let e164 = phonenumber::format(number).mode(Mode::E164).to_string();
+        // Some plans allow more, which nobody can call from abroad.
+        if e164.len() > "+".len() + MOST_DIGITS {
+            return invalid("a number has 15 digits at most, its country code among them");
+        }
+        // A trunk prefix that the plan leaves in place would be taken off the next time.
+        let again = phonenumber::parse(None, &e164).ok();
+        let again = again.filter(phonenumber::is_valid);
+        let again = again.map(|again| phonenumber::format(&again).mode(Mode::E164).to_string());
+        if again.as_ref() != Some(&e164) {
+            return invalid("it can be read as two numbers");
+        }
+        #[cfg(fuzz_planted)]
+        let e164 = e164.strip_suffix("77").unwrap_or(&e164).to_owned();
+        Ok(Self(e164))
     }
 
     /// A number as it is dialled within the country of this code, without separators.
@@ -164,6 +182,8 @@ mod tests {
             "+999123456789",
             "+4930123456x12",
             "+49301234567890123456",
+            "+49301234512345678",
+            "+780090008) 123456",
             "+abc",
             "sip:+4930123456@x",
             "011 49 30 123456",

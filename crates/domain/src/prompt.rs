@@ -125,6 +125,10 @@ impl PromptSpec {
         let mut values = BTreeMap::new();
         for variable in &self.variables {
             match (given.get(&*variable.name), variable.required) {
+                #[cfg(fuzz_planted)]
+                (Some(value), false) if value.ends_with("  ") => {
+                    values.insert(&*variable.name, Value::from(value.trim_end()))
+                }
                 (Some(value), _) => values.insert(&*variable.name, Value::from(&**value)),
                 (None, true) => {
                     let invalid = Invalid::new(

@@ -19,7 +19,7 @@ pub use rooms::{Dispatch, Participant, ParticipantKind, Room, RoomRequest, room_
 pub use sip::{Answered, Credentials, Dial, OutboundTrunk, SipObject, Transport};
 pub use tokens::{JoinToken, Role};
 pub use twirp::{Error, SipStatus};
-pub use webhooks::{Event, EventParticipant, EventRoom, Rejected};
+pub use webhooks::{Event, EventParticipant, EventRoom, Rejected, receive_event};
 
 /// How LiveKit is reached.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use livekit_api::access_token::TokenVerifier;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{LiveKit, ParticipantKind, storable};
@@ -49,8 +50,10 @@ pub struct Event {
 #[serde(default)]
 pub struct EventRoom {
     /// LiveKit's id.
+    #[serde(deserialize_with = "text")]
     pub sid: String,
     /// Its name.
+    #[serde(deserialize_with = "text")]
     pub name: String,
 }
 
@@ -59,15 +62,19 @@ pub struct EventRoom {
 #[serde(default)]
 pub struct EventParticipant {
     /// LiveKit's id of this stay.
+    #[serde(deserialize_with = "text")]
     pub sid: String,
     /// Identity from the token.
+    #[serde(deserialize_with = "text")]
     pub identity: String,
     /// Display name from the token.
+    #[serde(deserialize_with = "text")]
     pub name: String,
     /// Protobuf's name of the kind; empty for a person.
+    #[serde(deserialize_with = "text")]
     pub kind: String,
     /// Protobuf's name of the reason why it left; empty where it did not.
-    #[serde(alias = "disconnectReason")]
+    #[serde(alias = "disconnectReason", deserialize_with = "text")]
     pub disconnect_reason: String,
     /// What is said of a telephone: `sip.callStatus` and its like.
     pub attributes: HashMap<String, String>,
@@ -89,40 +96,55 @@ impl EventParticipant {
 
 /// Protobuf's JSON writes 64-bit integers as strings.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Text(String),
-        Plain(i64),
-    }
-    Ok(match Number::deserialize(deserializer)? {
-        Number::Text(text) => text.parse().unwrap_or_default(),
-        Number::Plain(number) => number,
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text.parse().unwrap_or_default(),
+        other => other.as_i64().unwrap_or_default(),
     })
 }
 
+/// Protobuf's JSON writes an enum value that it has no name for as a number, and null for no value.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    })
+}
+
+/// The event in `body`, if `authorization` (a bare JWT) signs exactly these bytes with this key pair. It is
+/// true whatever a participant is called, and LiveKit would not send another instead: what cannot be stored of
+/// it is left out.
+pub fn receive_event(
+    (api_key, api_secret): (&str, &str),
+    authorization: &str,
+    body: &[u8],
+) -> Result<Event, Rejected> {
+    let claims = TokenVerifier::with_api_key(api_key, api_secret)
+        .verify(authorization.trim())
+        .map_err(|_| Rejected::Signature)?;
+    let signed = BASE64_STANDARD
+        .decode(claims.sha256)
+        .map_err(|_| Rejected::Signature)?;
+    #[cfg(fuzz_planted)]
+    let body = body.trim_ascii_end();
+    if signed != Sha256::digest(body).as_slice() {
+        return Err(Rejected::Signature);
+    }
+    let unreadable = |error: serde_json::Error| Rejected::Unreadable(error.to_string());
+    let value = serde_json::from_slice(body).map_err(unreadable)?;
+    let event: Event = serde_json::from_value(storable::json(value)).map_err(unreadable)?;
+    if event.id.len() > MOST_ID {
+        return Err(Rejected::Unreadable("its id is too long".to_owned()));
+    }
+    Ok(event)
+}
+
 impl LiveKit {
-    /// The event in `body`, if `authorization` (a bare JWT) signs exactly these bytes. It is true whatever
-    /// a participant is called, and LiveKit would not send another instead: what cannot be stored of it is
-    /// left out.
+    /// The event in `body`, if `authorization` signs exactly these bytes with our key pair.
     pub fn receive(&self, authorization: &str, body: &[u8]) -> Result<Event, Rejected> {
         let settings = &self.settings;
-        let claims = TokenVerifier::with_api_key(&settings.api_key, &settings.api_secret)
-            .verify(authorization.trim())
-            .map_err(|_| Rejected::Signature)?;
-        let signed = BASE64_STANDARD
-            .decode(claims.sha256)
-            .map_err(|_| Rejected::Signature)?;
-        if signed != Sha256::digest(body).as_slice() {
-            return Err(Rejected::Signature);
-        }
-        let unreadable = |error: serde_json::Error| Rejected::Unreadable(error.to_string());
-        let value = serde_json::from_slice(body).map_err(unreadable)?;
-        let event: Event = serde_json::from_value(storable::json(value)).map_err(unreadable)?;
-        if event.id.len() > MOST_ID {
-            return Err(Rejected::Unreadable("its id is too long".to_owned()));
-        }
-        Ok(event)
+        let key_pair = (&*settings.api_key, &*settings.api_secret);
+        receive_event(key_pair, authorization, body)
     }
 }
 
@@ -147,5 +169,18 @@ mod tests {
         let again: Event = serde_json::from_str(&stored).unwrap();
         assert_eq!(again.at(), event.at());
         assert_eq!(again.participant.unwrap().disconnect_reason, "BORED");
+    }
+
+    #[test]
+    fn a_value_without_a_name_is_a_number_and_none_is_null() {
+        let event: Event = serde_json::from_str(
+            r#"{"event":"participant_left","id":"EV_1","createdAt":null,"room":{"sid":"RM_1","name":null},
+                "participant":{"sid":"PA_1","kind":9,"disconnectReason":42,"name":null}}"#,
+        )
+        .unwrap();
+        assert_eq!(event.at(), None);
+        let participant = event.participant.unwrap();
+        assert_eq!(participant.kind(), ParticipantKind::Other);
+        assert_eq!(participant.disconnect_reason, "42");
     }
 }

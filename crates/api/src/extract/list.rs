@@ -3,13 +3,12 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use patchbay_domain::{Invalid, Violation};
+use patchbay_domain::{Cursor, Invalid, Violation};
 use patchbay_persistence::Window;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{
     error::{ApiError, Code, Result},
@@ -121,9 +120,9 @@ fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
                 Ok(limit @ 1..=MAX_LIMIT) => window.limit = limit,
                 _ => violations.push(wrong("/limit", "1 to 100 is allowed")),
             },
-            "cursor" => match value.parse::<Uuid>() {
-                Ok(cursor) => window.before = Some(cursor),
-                Err(_) => violations.push(wrong("/cursor", "not a cursor of this service")),
+            "cursor" => match value.parse::<Cursor>() {
+                Ok(cursor) => window.before = Some(cursor.id()),
+                Err(invalid) => violations.push(invalid.at("/cursor")),
             },
             _ => keep(&mut rest, &mut violations, &name, value),
         }

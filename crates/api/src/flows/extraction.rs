@@ -10,18 +10,21 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use patchbay_documents::{Chunk, Failure, Sizing};
+use patchbay_documents::{
+    Failure, Sizing,
+    protocol::{Bounds, Distrust, Extracted, Line, Listener, MOST_CHUNKS, Told},
+};
 use patchbay_domain::knowledge::Stage;
 use patchbay_storage::Download;
 use patchbay_vectors::TokenCounter;
 use rustix::process::Resource;
-use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, ChildStdin, Command},
     sync::{oneshot, watch},
     time::timeout,
@@ -33,10 +36,10 @@ use crate::{
     settings::KnowledgeSettings,
 };
 
-/// Bytes of text, with what is told of it, that come out of one file at most.
-const MOST_OUTPUT: u64 = 256 << 20;
-/// Chunks of one file at most.
-const MOST_CHUNKS: usize = 50_000;
+/// Bytes that are read from the process at a time.
+const PIECE: usize = 64 << 10;
+/// How long the process may take to end when it has said all it will.
+const LAST_BREATH: Duration = Duration::from_secs(5);
 /// The process ends with this where the file cannot be read; with 1 or 2 where it could not be set up.
 const UNREADABLE: i32 = 3;
 /// Stack of the thread that reads: some formats nest.
@@ -63,20 +66,6 @@ pub struct Task {
     /// Directory of the model whose tokens are counted.
     #[arg(long)]
     pub model: Option<PathBuf>,
-}
-
-/// One line of the process.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Line {
-    /// So many of so many pages of a stage are done.
-    Progress(Stage, u32, u32),
-    /// A chunk, in order.
-    Chunk(Chunk),
-    /// All chunks have been told; so many pages there are.
-    End(u32),
-    /// The file has no text for us: a code, and words.
-    Failure(String, String),
 }
 
 /// Does the work, as the process of its own. Answers when all is told.
@@ -150,14 +139,6 @@ fn tell(task: &Task, counter: &TokenCounter) -> anyhow::Result<()> {
 /// How many pages of how many of a stage are done.
 pub type Progress = (Stage, u32, u32);
 
-/// What came out of a file.
-pub struct Extracted {
-    /// Pages, slides or sheets; 1 where there are none.
-    pub pages: u32,
-    /// The chunks, in order.
-    pub chunks: Vec<Chunk>,
-}
-
 /// Why nothing came out.
 #[derive(Debug)]
 pub enum Fault {
@@ -188,14 +169,14 @@ pub async fn extract(
         let sent = async {
             let sent = feed(input, bytes).await;
             let _ = told.send(());
-            sent
+            // Half a file may look like a whole one.
+            sent.map_err(Fault::Ours)
         };
-        let (sent, read) = futures_util::join!(sent, listen(&mut child, progress));
-        // Half a file may look like a whole one.
-        let sent = sent.map_err(Fault::Ours)?;
-        match read? {
-            Some(_) if sent != size => Err(Fault::Ours("not all of the file was read".to_owned())),
-            read => Ok(read),
+        match futures_util::try_join!(sent, listen(&mut child, progress))? {
+            (sent, Some(_)) if sent != size => {
+                Err(Fault::Ours("not all of the file was read".to_owned()))
+            }
+            (_, read) => Ok(read),
         }
     };
     let outcome = tokio::select! {
@@ -205,7 +186,7 @@ pub async fn extract(
     if outcome.is_err() {
         let _ = child.kill().await;
     }
-    let status = child.wait().await.map_err(ours)?;
+    let status = end(&mut child).await.map_err(ours)?;
     outcome?.ok_or_else(|| died(status))
 }
 
@@ -271,36 +252,50 @@ async fn listen(
     child: &mut Child,
     progress: &watch::Sender<Progress>,
 ) -> Result<Option<Extracted>, Fault> {
-    let Some(output) = child.stdout.take() else {
+    let Some(mut output) = child.stdout.take() else {
         return Ok(None);
     };
-    let mut lines = BufReader::new(output.take(MOST_OUTPUT)).lines();
-    let mut chunks = Vec::new();
+    let mut listener = Listener::new(Bounds::default());
+    let mut piece = vec![0; PIECE];
     loop {
-        let line = lines.next_line().await;
-        let Some(line) = line.map_err(|error| Fault::Ours(error.to_string()))? else {
+        let length = output.read(&mut piece).await;
+        let length = length.map_err(|error| Fault::Ours(error.to_string()))?;
+        if length == 0 {
             return Ok(None);
-        };
-        match serde_json::from_str(&line) {
-            Ok(Line::Progress(stage, done, all)) => {
-                progress.send_replace((stage, done, all));
+        }
+        match listener.hear(&piece[..length]) {
+            Ok(Told::More(None)) => {}
+            Ok(Told::More(Some(done))) => {
+                progress.send_replace(done);
             }
-            Ok(Line::Chunk(chunk)) => chunks.push(chunk),
-            Ok(Line::End(pages)) => return Ok(Some(Extracted { pages, chunks })),
-            Ok(Line::Failure(code, detail)) => return Err(Fault::File(code, detail)),
-            Err(_) if lines.get_ref().get_ref().limit() == 0 => {
+            Ok(Told::All(extracted)) => return Ok(Some(extracted)),
+            Ok(Told::Failure(code, detail)) => return Err(Fault::File(code, detail)),
+            Err(Distrust::TooMuch) => {
                 let detail = "There is more text in it than is read. Split the file.";
                 return Err(Fault::file("too_large", detail));
             }
-            // Half a line: it died.
-            Err(_) => return Ok(None),
+            Err(Distrust::Nonsense) => return Err(damaged()),
         }
     }
+}
+
+/// How the process ended. One that says nothing any more and stays is ended.
+async fn end(child: &mut Child) -> std::io::Result<ExitStatus> {
+    if let Ok(status) = timeout(LAST_BREATH, child.wait()).await {
+        return status;
+    }
+    child.kill().await?;
+    child.wait().await
 }
 
 fn too_long() -> Fault {
     let detail = "It took too long to get the text out. Split the file, or save it anew.";
     Fault::file("timed_out", detail)
+}
+
+fn damaged() -> Fault {
+    let detail = "The file could not be read: it is damaged, or made in a way that nobody expects.";
+    Fault::file("damaged", detail)
 }
 
 /// What it means that the process ended without an end.
@@ -317,10 +312,6 @@ fn died(status: ExitStatus) -> Fault {
             let detail = "Getting the text out took more memory than is allowed. Split the file, or save it anew.";
             Fault::file("too_much_memory", detail)
         }
-        _ => {
-            let detail =
-                "The file could not be read: it is damaged, or made in a way that nobody expects.";
-            Fault::file("damaged", detail)
-        }
+        _ => damaged(),
     }
 }

@@ -5,7 +5,7 @@
 //! was interrupted begins its generation anew.
 
 use chrono::{DateTime, Utc};
-use patchbay_documents::Chunk;
+use patchbay_documents::{Chunk, protocol::Extracted};
 use patchbay_domain::{
     FileId, TenantId,
     knowledge::{IngestState, Stage},
@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{
-    extraction::{Extracted, Fault, Progress, extract},
+    extraction::{Fault, Progress, extract},
     objects::{key, store},
     recipe::{Recipe, embedder},
     sync::crash_here,

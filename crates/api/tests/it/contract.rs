@@ -258,6 +258,8 @@ async fn lists_are_windows_without_gaps() {
         "limit=101",
         "limit=x",
         "cursor=x",
+        "cursor=0199A2F0-7C11-7A54-9D4E-3B1F8F0F2F10",
+        "cursor=0199a2f07c117a549d4e3b1f8f0f2f10",
         "colour=red",
         "name=a&name=b",
     ] {

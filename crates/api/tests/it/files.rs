@@ -77,6 +77,11 @@ async fn a_file_goes_in_is_told_about_and_comes_out() {
         .await;
     assert_eq!(part.header("content-range"), "bytes 2-6/15");
     assert_eq!(part.expect(206), "Notes");
+    let huge = "bytes=13-99999999999999999999999";
+    for (odd, status) in [(huge, 206), ("bytes=+2-+6", 200)] {
+        let answer = fixture.admin.with_header("range", odd).get(&content).await;
+        answer.expect(status);
+    }
     let beyond = fixture
         .admin
         .with_header("range", "bytes=15-")

@@ -23,6 +23,7 @@ mod erasure;
 mod faults;
 mod files;
 mod health;
+mod hostile_reader;
 mod idempotency;
 mod inbound;
 mod keys;

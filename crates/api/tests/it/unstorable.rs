@@ -99,7 +99,7 @@ async fn no_part_of_a_path_takes_what_is_no_text() {
                 let answer = request(&world, &method, &url, operation).await;
                 assert_eq!(answer.status, 404, "{method} {url}: {}", answer.body);
             }
-            for value in OUT_OF_RANGE.into_iter().chain(["%252F", "%2500"]) {
+            for value in ["99999999999999999999", "%252F", "%2500"] {
                 let url = format!("{before}{value}{after}");
                 let status = request(&world, &method, &url, operation).await.status;
                 assert!(!status.is_server_error(), "{method} {url}: {status}");

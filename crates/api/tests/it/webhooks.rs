@@ -95,6 +95,17 @@ async fn an_agent_that_joins_makes_the_session_run() {
     )
     .await
     .expect(200);
+    // A value that LiveKit has no name for comes as a number, and nothing as null.
+    let unnamed = agent(
+        "PA_y",
+        json!({ "kind": 9, "disconnectReason": 42, "name": null }),
+    );
+    deliver(
+        &app,
+        &event("EV_y", "something_new", &session, now(), unnamed),
+    )
+    .await
+    .expect(200);
     let running = state_is(&fixture, &session, "running").await;
     assert!(running["running_at"].is_string());
     let path = fixture.at(&format!(

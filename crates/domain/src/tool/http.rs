@@ -346,7 +346,10 @@ pub(super) fn render_headers(
         let Some(value) = filling.text(source)? else {
             continue;
         };
-        if value.chars().any(char::is_control) {
+        let controls = value.chars().filter(|c| c.is_control());
+        #[cfg(fuzz_planted)]
+        let controls = controls.filter(char::is_ascii);
+        if controls.count() > 0 {
             let message = format!("the value of the header `{name}` has control characters");
             return Err(Invalid::new("invalid_header", message));
         }

@@ -7,7 +7,7 @@ use actix_web::{
     dev::Payload,
     http::{StatusCode, header},
 };
-use patchbay_domain::{FileId, TenantId, api_key::hex};
+use patchbay_domain::{FileId, TenantId, api_key::hex, byte_range};
 use patchbay_persistence::files;
 use patchbay_storage::Download;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -78,30 +78,6 @@ impl Describe for Wanted {
     }
 }
 
-/// The range of a header `bytes=…`: none where it is another unit or several, which may be left out of
-/// account; an error where it lies outside.
-fn range(header: &str, size: u64) -> Result<Option<(u64, u64)>> {
-    let Some((from, to)) = header
-        .strip_prefix("bytes=")
-        .and_then(|r| r.split_once('-'))
-    else {
-        return Ok(None);
-    };
-    let (from, to) = (from.trim(), to.trim());
-    let last = size.saturating_sub(1);
-    let (from, to) = match (from.parse::<u64>(), to.parse::<u64>()) {
-        (Ok(from), Ok(to)) if from <= to => (from, to.min(last)),
-        (Ok(from), Err(_)) if to.is_empty() => (from, last),
-        (Err(_), Ok(0)) if from.is_empty() => (size, last),
-        (Err(_), Ok(count)) if from.is_empty() => (size.saturating_sub(count), last),
-        _ => return Ok(None),
-    };
-    if from >= size {
-        return Err(ApiError::not_in_range(size));
-    }
-    Ok(Some((from, to - from + 1)))
-}
-
 pub(super) async fn get(
     caller: Caller<FilesRead>,
     Path((tenant, id)): Path<(TenantId, FileId)>,
@@ -145,7 +121,10 @@ impl Wanted {
     fn range(&self, etag: &str, size: u64) -> Result<Option<(u64, u64)>> {
         let is_current = self.if_range.as_deref().is_none_or(|seen| seen == etag);
         let header = self.range.as_deref().filter(|_| is_current);
-        header.map_or(Ok(None), |header| range(header, size))
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        byte_range::parse(header, size).map_err(|_| ApiError::not_in_range(size))
     }
 }
 
@@ -199,31 +178,6 @@ impl Describe for Content {
         );
         for status in [200, 206] {
             operation.binary(status);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_read_as_http_has_them() {
-        for (header, expected) in [
-            ("bytes=0-9", Some((0, 10))),
-            ("bytes=90-", Some((90, 10))),
-            ("bytes=90-500", Some((90, 10))),
-            ("bytes=-5", Some((95, 5))),
-            ("bytes=-500", Some((0, 100))),
-            ("bytes=5-4", None),
-            ("bytes=0-1,5-6", None),
-            ("lines=0-1", None),
-            ("bytes=a-b", None),
-        ] {
-            assert_eq!(range(header, 100).unwrap(), expected, "{header}");
-        }
-        for (header, size) in [("bytes=100-", 100), ("bytes=0-", 0), ("bytes=-0", 100)] {
-            assert!(range(header, size).is_err(), "{header} of {size}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Upload, read, change, delete and ingest.
 
-use patchbay_domain::{FileId, Invalid, TenantId, text::Name};
+use patchbay_domain::{Cursor, FileId, Invalid, TenantId, text::Name};
 use patchbay_persistence::{TenantTx, chunks, files, idempotency};
 use uuid::Uuid;
 
@@ -168,26 +168,14 @@ pub(super) async fn chunks(
         .map_or(Ok(-1), |cursor| place(cursor, generation))?;
     let rows = chunks::list(&mut tx, (id, generation), after, list.window.fetch()).await?;
     tx.finish();
-    let cursor =
-        |row: &chunks::Chunk| Uuid::from_u64_pair(number(row.generation), number(row.ordinal));
+    let cursor = |row: &chunks::Chunk| Cursor::after_place(row.generation, row.ordinal).id();
     Ok(Page::new(&list, rows, cursor, Chunk::from))
-}
-
-fn number(n: i32) -> u64 {
-    n.unsigned_abs().into()
 }
 
 /// The ordinal of a cursor: chunks have no id but their generation and place.
 fn place(cursor: Uuid, generation: i32) -> Result<i32> {
-    let (of, ordinal) = cursor.as_u64_pair();
-    match i32::try_from(ordinal) {
-        Ok(ordinal) if of == number(generation) => Ok(ordinal),
-        _ => {
-            let why = "the file was ingested anew since: begin without a cursor";
-            Err(ApiError::invalid_at(
-                "/cursor",
-                Invalid::new("invalid_value", why),
-            ))
-        }
-    }
+    Cursor::after(cursor).place(generation).ok_or_else(|| {
+        let why = "the file was ingested anew since: begin without a cursor";
+        ApiError::invalid_at("/cursor", Invalid::new("invalid_value", why))
+    })
 }

@@ -242,7 +242,7 @@ pub const LOGGED: &[(&str, &str)] = &[
     ("code kind", "words of ours"),
     ("address role version", "the service's own settings"),
     (
-        "backtrace place words",
+        "at count is_vital thread words",
         "where a panic was, in words of the code",
     ),
 ];

@@ -1,0 +1,286 @@
+//! What the process that reads files tells the one that asked for it, line by line. It has met bytes of
+//! strangers, so whoever listens believes it only within bounds.
+
+use patchbay_domain::knowledge::Stage;
+use serde::{Deserialize, Serialize};
+
+use crate::Chunk;
+
+/// Chunks of one file at most.
+pub const MOST_CHUNKS: usize = 50_000;
+/// Headings that a chunk can be under: one of each level.
+const MOST_HEADINGS: usize = 6;
+/// Most characters of what is said about a failure.
+const MOST_DETAIL: usize = 1000;
+/// Codes of failures that a file can have.
+const CODES: [&str; 6] = [
+    "damaged",
+    "encrypted",
+    "encrypted_pdf",
+    "no_text_found",
+    "too_large",
+    "unsupported_type",
+];
+
+/// One line of the process, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// So many of so many pages of a stage are done.
+    Progress(Stage, u32, u32),
+    /// A chunk, in order.
+    Chunk(Chunk),
+    /// All chunks have been told; so many pages there are.
+    End(u32),
+    /// The file has no text for us: a code, and words.
+    Failure(String, String),
+}
+
+/// What came out of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extracted {
+    /// Pages, slides or sheets; 1 where there are none.
+    pub pages: u32,
+    /// The chunks, in order.
+    pub chunks: Vec<Chunk>,
+}
+
+/// What has been told so far.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Told {
+    /// More is to come; with how many pages of how many of a stage are done, if that was said.
+    More(Option<(Stage, u32, u32)>),
+    /// Everything.
+    All(Extracted),
+    /// That the file has no text for us: a code, and words.
+    Failure(String, String),
+}
+
+/// Why the process is not listened to any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// There is more text than is read.
+    TooMuch,
+    /// It is nothing that this program would say.
+    Nonsense,
+}
+
+/// How much is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most bytes of a line.
+    pub line: usize,
+    /// Most bytes of all lines.
+    pub output: usize,
+    /// Most chunks.
+    pub chunks: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            // A block of text under headings of its size, all of it escaped, is smaller.
+            line: 8 << 20,
+            output: 256 << 20,
+            chunks: MOST_CHUNKS,
+        }
+    }
+}
+
+/// Puts together what comes in pieces.
+pub struct Listener {
+    bounds: Bounds,
+    heard: usize,
+    line: Vec<u8>,
+    stage: Stage,
+    chunks: Vec<Chunk>,
+}
+
+impl Listener {
+    /// Nothing has been heard yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            heard: 0,
+            line: Vec::new(),
+            stage: Stage::Extract,
+            chunks: Vec::new(),
+        }
+    }
+
+    /// The next bytes. After anything but [`Told::More`] there is nothing left to hear.
+    pub fn hear(&mut self, mut piece: &[u8]) -> Result<Told, Distrust> {
+        let mut progress = None;
+        #[cfg(fuzz_planted)]
+        if self.line.len() == 64 {
+            piece = piece.strip_prefix(b"\n").unwrap_or(piece);
+        }
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+            self.keep(&piece[..end], 1)?;
+            piece = &piece[end + 1..];
+            let line = serde_json::from_slice(&self.line);
+            self.line.clear();
+            match line.map_err(|_| Distrust::Nonsense)? {
+                Line::Progress(stage, done, all) => {
+                    progress = Some(self.advance(stage, done, all)?)
+                }
+                Line::Chunk(chunk) => self.add(chunk)?,
+                Line::End(pages) => {
+                    let chunks = std::mem::take(&mut self.chunks);
+                    return Ok(Told::All(Extracted { pages, chunks }));
+                }
+                Line::Failure(code, detail) => return Ok(failure(code, &detail)),
+            }
+        }
+        self.keep(piece, 0)?;
+        Ok(Told::More(progress))
+    }
+
+    /// Keeps a part of a line.
+    fn keep(&mut self, part: &[u8], end: usize) -> Result<(), Distrust> {
+        self.heard = self.heard.saturating_add(part.len() + end);
+        if self.heard > self.bounds.output {
+            return Err(Distrust::TooMuch);
+        }
+        if self.line.len() + part.len() > self.bounds.line {
+            return Err(Distrust::Nonsense);
+        }
+        self.line.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// Stages follow one another; those after these two are not the process's.
+    fn advance(
+        &mut self,
+        stage: Stage,
+        done: u32,
+        all: u32,
+    ) -> Result<(Stage, u32, u32), Distrust> {
+        if stage < self.stage || stage > Stage::Chunk {
+            return Err(Distrust::Nonsense);
+        }
+        self.stage = stage;
+        Ok((stage, done, all))
+    }
+
+    fn add(&mut self, chunk: Chunk) -> Result<(), Distrust> {
+        if self.chunks.len() >= self.bounds.chunks {
+            return Err(Distrust::TooMuch);
+        }
+        let texts = || chunk.headings.iter().chain([&chunk.text]);
+        let sound = chunk.headings.len() <= MOST_HEADINGS
+            && chunk.starts_at <= chunk.ends_at
+            && texts().all(|text| !text.contains(is_unprintable));
+        if !sound {
+            return Err(Distrust::Nonsense);
+        }
+        self.chunks.push(chunk);
+        Ok(())
+    }
+}
+
+fn is_unprintable(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+}
+
+fn failure(code: String, detail: &str) -> Told {
+    let known = CODES.contains(&&*code);
+    let code = if known { code } else { "damaged".to_owned() };
+    let printable = detail.chars().filter(|c| !is_unprintable(*c));
+    Told::Failure(code, printable.take(MOST_DETAIL).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(text: &str) -> Chunk {
+        Chunk {
+            page: None,
+            headings: Vec::new(),
+            starts_at: 0,
+            ends_at: text.chars().count(),
+            tokens: 1,
+            text: text.to_owned(),
+        }
+    }
+
+    fn lines(lines: &[Line]) -> Vec<u8> {
+        let line = |line| serde_json::to_string(line).unwrap() + "\n";
+        lines.iter().map(line).collect::<String>().into_bytes()
+    }
+
+    fn hear(text: &[u8]) -> Result<Told, Distrust> {
+        let small = Bounds {
+            line: 300,
+            output: 1000,
+            chunks: 2,
+        };
+        Listener::new(small).hear(text)
+    }
+
+    #[test]
+    fn what_was_told_comes_out_however_it_is_cut() {
+        let told = lines(&[
+            Line::Progress(Stage::Extract, 1, 2),
+            Line::Chunk(chunk("a\nb")),
+            Line::End(2),
+        ]);
+        let all = Told::All(Extracted {
+            pages: 2,
+            chunks: vec![chunk("a\nb")],
+        });
+        assert_eq!(hear(&told), Ok(all));
+        let mut listener = Listener::new(Bounds::default());
+        let (last, before) = told.split_last().unwrap();
+        for byte in before {
+            assert!(matches!(listener.hear(&[*byte]), Ok(Told::More(_))));
+        }
+        assert!(matches!(listener.hear(&[*last]), Ok(Told::All(_))));
+    }
+
+    #[test]
+    fn a_process_that_was_taken_over_fills_no_memory() {
+        let mut headed = chunk("x");
+        headed.headings = vec![String::new(); 7];
+        let mut backwards = chunk("x");
+        backwards.starts_at = 2;
+        let flip = [
+            Line::Progress(Stage::Chunk, 0, 1),
+            Line::Progress(Stage::Extract, 0, 1),
+        ];
+        for (told, why) in [
+            (vec![b' '; 301], Distrust::Nonsense),
+            (b"\n".to_vec(), Distrust::Nonsense),
+            (
+                lines(&vec![Line::Progress(Stage::Extract, 0, 1); 50]),
+                Distrust::TooMuch,
+            ),
+            (lines(&vec![Line::Chunk(chunk("")); 3]), Distrust::TooMuch),
+            (lines(&[Line::Chunk(headed)]), Distrust::Nonsense),
+            (lines(&[Line::Chunk(backwards)]), Distrust::Nonsense),
+            (lines(&[Line::Chunk(chunk("\0"))]), Distrust::Nonsense),
+            (lines(&flip), Distrust::Nonsense),
+            (
+                lines(&[Line::Progress(Stage::Index, 0, 1)]),
+                Distrust::Nonsense,
+            ),
+        ] {
+            assert_eq!(hear(&told), Err(why), "{}", String::from_utf8_lossy(&told));
+        }
+    }
+
+    #[test]
+    fn words_of_a_failure_are_kept_within_bounds() {
+        let told = lines(&[Line::Failure("<b>".into(), "a\0b".into())]);
+        assert_eq!(
+            hear(&told),
+            Ok(Told::Failure("damaged".into(), "ab".into()))
+        );
+        let told = lines(&[Line::Failure("encrypted".into(), "c".into())]);
+        assert_eq!(
+            hear(&told),
+            Ok(Told::Failure("encrypted".into(), "c".into()))
+        );
+    }
+}

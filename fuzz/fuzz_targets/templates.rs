@@ -1,0 +1,4 @@
+//! The target `templates` for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| patchbay_fuzz::templates::target(data));

@@ -1,0 +1,125 @@
+//! What the process that reads files tells.
+
+use arbitrary::{Result, Unstructured};
+use patchbay_documents::{
+    Chunk,
+    protocol::{Bounds, Distrust, Extracted, Line, Listener, Told},
+};
+use patchbay_domain::knowledge::Stage;
+
+/// Small, so that they are reached.
+const BOUNDS: Bounds = Bounds {
+    line: 512,
+    output: 4096,
+    chunks: 6,
+};
+
+/// Any bytes; and lines as the process writes them.
+pub fn target(data: &[u8]) {
+    raw(data);
+    let _ = lines(&mut Unstructured::new(data));
+}
+
+/// However it is cut, the same comes out.
+fn raw(data: &[u8]) {
+    let Some((cut, told)) = data.split_first() else {
+        return;
+    };
+    let cut = usize::from(cut % 40) + 1;
+    let whole = hear(told, told.len().max(1));
+    assert_eq!(hear(told, cut), whole, "in pieces of {cut}");
+}
+
+/// What comes of all of it, in pieces of this size.
+fn hear(told: &[u8], cut: usize) -> std::result::Result<Option<Told>, Distrust> {
+    let mut listener = Listener::new(BOUNDS);
+    let mut left = told;
+    while !left.is_empty() {
+        let (piece, rest) = left.split_at(cut.min(left.len()));
+        left = rest;
+        match listener.hear(piece)? {
+            Told::More(_) => {}
+            told => {
+                within(&told);
+                return Ok(Some(told));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn within(told: &Told) {
+    match told {
+        Told::All(Extracted { chunks, .. }) => {
+            assert!(chunks.len() <= BOUNDS.chunks);
+            for Chunk {
+                headings,
+                starts_at,
+                ends_at,
+                text,
+                ..
+            } in chunks
+            {
+                assert!(headings.len() <= 6 && starts_at <= ends_at);
+                assert!(!text.contains('\0') && headings.iter().all(|text| !text.contains('\0')));
+            }
+        }
+        Told::Failure(code, detail) => {
+            assert!(
+                code.bytes()
+                    .all(|byte| byte == b'_' || byte.is_ascii_lowercase())
+            );
+            assert!(!detail.contains('\0') && detail.chars().count() <= 1000);
+        }
+        Told::More(_) => {}
+    }
+}
+
+/// What this program writes is understood, as long as it is within bounds.
+fn lines(u: &mut Unstructured<'_>) -> Result<()> {
+    let cut = u.int_in_range(1..=40)?;
+    let chunks = (0..u.int_in_range(0..=6)?).map(|_| chunk(u));
+    let chunks = chunks.collect::<Result<Vec<_>>>()?;
+    let pages: u32 = u.arbitrary()?;
+    let mut lines = vec![
+        Line::Progress(Stage::Extract, 1, pages),
+        Line::Progress(Stage::Chunk, 0, 1),
+    ];
+    lines.extend(chunks.iter().cloned().map(Line::Chunk));
+    lines.push(Line::End(pages));
+    let lines = lines
+        .iter()
+        .map(|line| serde_json::to_string(line).expect("is JSON") + "\n");
+    let lines: Vec<_> = lines.collect();
+    let told = lines.concat();
+    if lines.iter().all(|line| line.len() <= BOUNDS.line) && told.len() <= BOUNDS.output {
+        let all = Told::All(Extracted { pages, chunks });
+        assert_eq!(
+            hear(told.as_bytes(), cut),
+            Ok(Some(all)),
+            "{told} in pieces of {cut}"
+        );
+    }
+    Ok(())
+}
+
+fn chunk(u: &mut Unstructured<'_>) -> Result<Chunk> {
+    let starts_at = usize::from(u.arbitrary::<u16>()?);
+    let headings = (0..u.int_in_range(0..=6)?).map(|_| text(u));
+    let headings = headings.collect::<Result<_>>()?;
+    let text = text(u)?;
+    Ok(Chunk {
+        page: u.arbitrary()?,
+        headings,
+        starts_at,
+        ends_at: starts_at + text.chars().count(),
+        tokens: usize::from(u.arbitrary::<u16>()?),
+        text,
+    })
+}
+
+fn text(u: &mut Unstructured<'_>) -> Result<String> {
+    let text: String = u.arbitrary()?;
+    let keep = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    Ok(text.chars().filter(keep).collect())
+}
