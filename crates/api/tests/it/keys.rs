@@ -9,7 +9,8 @@ use super::support::{Client, Fixture, OPERATOR_KEY, TestApp, WORKER_KEY, id};
 
 /// In so many minutes.
 fn after(minutes: i64) -> String {
-    let at = Utc::now() + TimeDelta::minutes(minutes);
+    let at =
+        chrono::DateTime::<Utc>::from(std::time::SystemTime::now()) + TimeDelta::minutes(minutes);
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
@@ -71,7 +72,7 @@ async fn a_child_expires_with_its_parent_at_the_latest() {
     assert_eq!(lasting["parent_key_id"], first["key_id"]);
     let listed = fixture.admin.get(&path).await.expect(200);
     let listed = listed["data"].as_array().unwrap();
-    assert!(listed.iter().any(|key| *key == lasting));
+    assert!(listed.contains(&lasting));
 }
 
 #[tokio::test(flavor = "multi_thread")]

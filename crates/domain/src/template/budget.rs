@@ -33,7 +33,7 @@ impl Budget {
     /// Pays for one tag or one part of an expression.
     pub(super) fn step(&mut self) -> Result<(), Invalid> {
         self.steps = self.steps.checked_sub(1).ok_or_else(|| spent("steps"))?;
-        let look = self.steps % LOOK == 0;
+        let look = self.steps.is_multiple_of(LOOK);
         match self.deadline {
             Some(deadline) if look && Instant::now() >= deadline => Err(spent("time")),
             _ => Ok(()),

@@ -193,7 +193,7 @@ pub fn fields_in(code: &str) -> Result<BTreeSet<String>, String> {
             continue;
         }
         // Otherwise every argument is a field.
-        if !arguments.iter().any(|argument| *argument == "skip_all") {
+        if !arguments.contains(&"skip_all") {
             return Err(format!("an instrument without skip_all: {arguments:?}"));
         }
         for argument in arguments {
