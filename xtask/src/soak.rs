@@ -73,6 +73,8 @@ struct Ledger {
     agent: String,
     next: AtomicUsize,
     stop: AtomicBool,
+    /// Whether nothing comes of it any more: there may be nobody to acknowledge the last writes.
+    failed: AtomicBool,
     /// Number and id of every session that was acknowledged.
     acknowledged: Mutex<Vec<(usize, String)>>,
     /// Answers that were neither 2xx nor a 503 with Retry-After.
@@ -89,6 +91,7 @@ impl Ledger {
             agent: seeded.agent.clone(),
             next: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             acknowledged: Mutex::default(),
             wrong: Mutex::default(),
             unavailable: AtomicUsize::new(0),
@@ -103,7 +106,7 @@ impl Ledger {
             let body = json!({
                 "agent_id": self.agent, "variables": { "company": "Acme" }, "metadata": { "number": number },
             });
-            while !self.attempt(&client, number, &body) {
+            while !self.attempt(&client, number, &body) && !self.failed.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(20));
             }
         }
@@ -157,6 +160,7 @@ fn under_writes(ledger: &Ledger, work: impl FnOnce() -> Result<()>) -> Result<()
             scope.spawn(|| ledger.write());
         }
         let outcome = work();
+        ledger.failed.store(outcome.is_err(), Ordering::Relaxed);
         ledger.stop.store(true, Ordering::Relaxed);
         outcome
     })

@@ -331,7 +331,8 @@ impl ApiError {
     /// What is stored of a tenant, in this column, cannot be read. Nothing is done in its place: what is
     /// lost may have been a limit.
     pub fn unreadable(tenant: TenantId, column: &str, cause: impl fmt::Display) -> Self {
-        tracing::error!(%tenant, column, %cause, "what is stored cannot be read");
+        let cause = without_quotes(&cause.to_string());
+        tracing::error!(%tenant, column, cause, "what is stored cannot be read");
         let detail = format!(
             "`{column}` of the tenant {tenant} cannot be read. The operator must set it anew."
         );

@@ -203,9 +203,9 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
 async fn tell_confinement(settings: &Settings) {
     match confinement::ask(extraction::program(&settings.knowledge)).await {
         Ok(found) if found.possible().is_empty() && found.missing().is_empty() => {
-            tracing::info!("{found}");
+            tracing::info!(confinement = %found, "extraction is confined");
         }
-        Ok(found) => tracing::warn!("{found}"),
+        Ok(found) => tracing::warn!(confinement = %found, "extraction is not wholly confined"),
         Err(error) => {
             tracing::warn!(error = %format!("{error:#}"), "how extraction is confined could not be found out");
         }

@@ -475,7 +475,7 @@ async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_or_a_deletion_that_a_kill_interrupts_leaves_nothing() {
     let crashing = Crashing::new().await;
-    let short = ["--upload-timeout=500ms"];
+    let short = ["--upload-timeout=3s"];
     let mut api = crashing.start(Some("after_upload"), &short);
     let fixture = Fixture::make(&crashing.base(), "acme").await;
     let folder = format!(

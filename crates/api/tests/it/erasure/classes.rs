@@ -162,7 +162,7 @@ pub const AUDITED: &[(&str, &str)] = &[
     ),
     (
         "api_key",
-        "created_at expires_at id last_used_at name preset revoked_at scopes",
+        "created_at expires_at id last_used_at name parent_key_id preset revoked_at scopes",
     ),
     (
         "binding",
@@ -232,15 +232,18 @@ pub const LOGGED: &[(&str, &str)] = &[
         "ids; a room's without who calls in it",
     ),
     (
-        "attempt attempts chunks duration_ms events answers limit",
+        "attempt attempts chunks crashes duration_ms events answers limit",
         "amounts",
     ),
     (
-        "cause error why",
+        "cause error fault why",
         "words of errors, without what others quote or say",
     ),
-    ("code kind", "words of ours"),
-    ("address role version", "the service's own settings"),
+    ("code column kind", "words of ours"),
+    (
+        "address confinement role version",
+        "the service's own settings and surroundings",
+    ),
     (
         "at count is_vital thread words",
         "where a panic was, in words of the code",
