@@ -20,7 +20,7 @@ async fn world(more: &[&str]) -> (TestApp, Fixture) {
 /// The status of a file's ingest, once it has ended.
 async fn ended(fixture: &Fixture, file: &Value) -> Value {
     let path = fixture.at(&format!("files/{}/status", id(file)));
-    eventually("the ingest ends", Duration::from_secs(30), async || {
+    eventually("the ingest ends", Duration::from_secs(120), async || {
         let status = fixture.admin.get(&path).await.expect(200);
         status["finished_at"].is_string().then_some(status)
     })
