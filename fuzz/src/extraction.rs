@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use patchbay_documents::{
     Chunk,
-    protocol::{Bounds, Distrust, Extracted, Line, Listener, Told},
+    protocol::{Bounds, Distrust, Extracted, Line, Listener, Progress, Told},
 };
 use patchbay_domain::knowledge::Stage;
 
@@ -31,17 +31,17 @@ fn raw(data: &[u8]) {
 }
 
 /// What comes of all of it, in pieces of this size.
-fn hear(told: &[u8], cut: usize) -> std::result::Result<Option<Told>, Distrust> {
+fn hear(told: &[u8], cut: usize) -> std::result::Result<Option<(Told, Progress)>, Distrust> {
     let mut listener = Listener::new(BOUNDS);
     let mut left = told;
     while !left.is_empty() {
         let (piece, rest) = left.split_at(cut.min(left.len()));
         left = rest;
         match listener.hear(piece)? {
-            Told::More(_) => {}
+            Told::More => {}
             told => {
                 within(&told);
-                return Ok(Some(told));
+                return Ok(Some((told, listener.progress())));
             }
         }
     }
@@ -71,7 +71,7 @@ fn within(told: &Told) {
             );
             assert!(!detail.contains('\0') && detail.chars().count() <= 1000);
         }
-        Told::More(_) => {}
+        Told::More => {}
     }
 }
 
@@ -96,7 +96,7 @@ fn lines(u: &mut Unstructured<'_>) -> Result<()> {
         let all = Told::All(Extracted { pages, chunks });
         assert_eq!(
             hear(told.as_bytes(), cut),
-            Ok(Some(all)),
+            Ok(Some((all, (Stage::Chunk, 0, 1)))),
             "{told} in pieces of {cut}"
         );
     }

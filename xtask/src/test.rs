@@ -82,6 +82,8 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
         ("PATCHBAY_TEST_PYTHON", tools.python.display().to_string()),
         ("PATCHBAY_TEST_MODEL", tools.model.display().to_string()),
         ("PATCHBAY_TEST_FOLDER", stack.folder.display().to_string()),
+        // As the service sets it for itself.
+        ("CANDLE_NUM_THREADS", "1".to_owned()),
     ];
     let name = filter.unwrap_or_default();
     let mut quick = cargo(&[

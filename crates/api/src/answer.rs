@@ -6,6 +6,7 @@ use actix_web::{
     web,
 };
 use patchbay_domain::Cursor;
+use patchbay_persistence::Rows;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -14,7 +15,6 @@ use uuid::Uuid;
 use crate::{
     app::App,
     error::{ApiError, Result},
-    extract::List,
     openapi::{Describe, Operation, component_name},
 };
 
@@ -62,41 +62,25 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The page of `rows`, of which one more than the limit was fetched.
-    pub fn new<R, F>(
-        list: &List<F>,
-        mut rows: Vec<R>,
-        id: impl Fn(&R) -> Uuid,
-        map: impl Fn(R) -> T,
-    ) -> Self {
-        let limit = usize::try_from(list.window.limit).unwrap_or_default();
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| more);
+    /// The page of these rows.
+    pub fn new<R>(rows: Rows<R>, id: impl Fn(&R) -> Uuid, map: impl Fn(R) -> T) -> Self {
+        let last = rows.rows.last().filter(|_| rows.more);
         let next_cursor = last.map(|row| Cursor::after(id(row)).to_string());
         Self {
-            data: rows.into_iter().map(map).collect(),
+            data: rows.rows.into_iter().map(map).collect(),
             next_cursor,
         }
     }
-}
 
-impl<T> Page<T> {
     /// The same for rows that may turn out unreadable.
-    pub fn try_new<R, F, E>(
-        list: &List<F>,
-        rows: Vec<R>,
+    pub fn try_new<R, E>(
+        rows: Rows<R>,
         id: impl Fn(&R) -> Uuid,
         map: impl Fn(R) -> std::result::Result<T, E>,
     ) -> std::result::Result<Self, E> {
-        let page = Page::new(list, rows, id, map);
-        Ok(Self {
-            data: page
-                .data
-                .into_iter()
-                .collect::<std::result::Result<_, _>>()?,
-            next_cursor: page.next_cursor,
-        })
+        let Page { data, next_cursor } = Page::new(rows, id, map);
+        let data = data.into_iter().collect::<std::result::Result<_, _>>()?;
+        Ok(Self { data, next_cursor })
     }
 }
 
@@ -278,7 +262,7 @@ impl<T: ToSchema> Describe for Page<T> {
                 "description": "One page of a list, newest first.",
                 "required": ["data", "next_cursor"],
                 "properties": {
-                    "data": { "type": "array", "maxItems": 100, "items": item, "description": "The items of the page." },
+                    "data": { "type": "array", "maxItems": 100, "items": item, "description": "The items of the page: `limit`, or fewer where they are large." },
                     "next_cursor": { "type": ["string", "null"], "maxLength": 64, "description": "Send it as `cursor` for the next page; null on the last one." },
                 },
             }),

@@ -61,6 +61,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const LONGEST_END: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
+    settle_threads();
     // Keys and passwords are in this process's memory and environment from the first moment on.
     if let Err(error) = confinement::hide_memory() {
         return ended(Err(error));
@@ -81,6 +82,19 @@ fn main() -> ExitCode {
             code
         }
         Err(error) => ended(Err(error.into())),
+    }
+}
+
+/// Has the model computed by its own threads alone. By default its library shares each step out to a pool of
+/// the process and spins until all are done, so that a search would wait for threads that only run while
+/// nobody else wants the processor.
+fn settle_threads() {
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        #[expect(unsafe_code, reason = "the library reads nothing but the environment")]
+        // SAFETY: `main` calls this before there is any other thread.
+        unsafe {
+            std::env::set_var("CANDLE_NUM_THREADS", "1");
+        }
     }
 }
 

@@ -48,8 +48,8 @@ pub struct Extracted {
 /// What has been told so far.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Told {
-    /// More is to come; with how many pages of how many of a stage are done, if that was said.
-    More(Option<(Stage, u32, u32)>),
+    /// More is to come.
+    More,
     /// Everything.
     All(Extracted),
     /// That the file has no text for us: a code, and words.
@@ -87,12 +87,15 @@ impl Default for Bounds {
     }
 }
 
+/// How many pages of how many of a stage are done.
+pub type Progress = (Stage, u32, u32);
+
 /// Puts together what comes in pieces.
 pub struct Listener {
     bounds: Bounds,
     heard: usize,
     line: Vec<u8>,
-    stage: Stage,
+    progress: Progress,
     chunks: Vec<Chunk>,
 }
 
@@ -103,14 +106,18 @@ impl Listener {
             bounds,
             heard: 0,
             line: Vec::new(),
-            stage: Stage::Extract,
+            progress: (Stage::Extract, 0, 0),
             chunks: Vec::new(),
         }
     }
 
+    /// What was said of it last, also when all has been told: a small file is told in one piece.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
     /// The next bytes. After anything but [`Told::More`] there is nothing left to hear.
     pub fn hear(&mut self, mut piece: &[u8]) -> Result<Told, Distrust> {
-        let mut progress = None;
         #[cfg(fuzz_planted)]
         if self.line.len() == 64 {
             piece = piece.strip_prefix(b"\n").unwrap_or(piece);
@@ -121,9 +128,7 @@ impl Listener {
             let line = serde_json::from_slice(&self.line);
             self.line.clear();
             match line.map_err(|_| Distrust::Nonsense)? {
-                Line::Progress(stage, done, all) => {
-                    progress = Some(self.advance(stage, done, all)?)
-                }
+                Line::Progress(stage, done, all) => self.advance((stage, done, all))?,
                 Line::Chunk(chunk) => self.add(chunk)?,
                 Line::End(pages) => {
                     let chunks = std::mem::take(&mut self.chunks);
@@ -133,7 +138,7 @@ impl Listener {
             }
         }
         self.keep(piece, 0)?;
-        Ok(Told::More(progress))
+        Ok(Told::More)
     }
 
     /// Keeps a part of a line.
@@ -150,17 +155,13 @@ impl Listener {
     }
 
     /// Stages follow one another; those after these two are not the process's.
-    fn advance(
-        &mut self,
-        stage: Stage,
-        done: u32,
-        all: u32,
-    ) -> Result<(Stage, u32, u32), Distrust> {
-        if stage < self.stage || stage > Stage::Chunk {
+    fn advance(&mut self, progress: Progress) -> Result<(), Distrust> {
+        let (stage, ..) = progress;
+        if stage < self.progress.0 || stage > Stage::Chunk {
             return Err(Distrust::Nonsense);
         }
-        self.stage = stage;
-        Ok((stage, done, all))
+        self.progress = progress;
+        Ok(())
     }
 
     fn add(&mut self, chunk: Chunk) -> Result<(), Distrust> {
@@ -223,6 +224,7 @@ mod tests {
     fn what_was_told_comes_out_however_it_is_cut() {
         let told = lines(&[
             Line::Progress(Stage::Extract, 1, 2),
+            Line::Progress(Stage::Chunk, 1, 3),
             Line::Chunk(chunk("a\nb")),
             Line::End(2),
         ]);
@@ -230,13 +232,18 @@ mod tests {
             pages: 2,
             chunks: vec![chunk("a\nb")],
         });
-        assert_eq!(hear(&told), Ok(all));
-        let mut listener = Listener::new(Bounds::default());
-        let (last, before) = told.split_last().unwrap();
-        for byte in before {
-            assert!(matches!(listener.hear(&[*byte]), Ok(Told::More(_))));
+        for size in [1, 7, told.len()] {
+            let mut listener = Listener::new(Bounds::default());
+            let heard: Vec<_> = told.chunks(size).map(|p| listener.hear(p)).collect();
+            let (last, before) = heard.split_last().unwrap();
+            assert!(before.iter().all(|heard| *heard == Ok(Told::More)));
+            assert_eq!(last.as_ref(), Ok(&all));
+            assert_eq!(
+                listener.progress(),
+                (Stage::Chunk, 1, 3),
+                "pieces of {size}"
+            );
         }
-        assert!(matches!(listener.hear(&[*last]), Ok(Told::All(_))));
     }
 
     #[test]

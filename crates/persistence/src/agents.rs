@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use patchbay_domain::{AgentId, BindingId, Metadata, TenantId};
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{agent_runs, agents, sessions},
 };
 
@@ -78,7 +78,7 @@ pub async fn list(
     window: Window,
     name: Option<&str>,
     worker_name: Option<&str>,
-) -> Result<Vec<Agent>> {
+) -> Result<Rows<Agent>> {
     let mut query = agents::table
         .filter(agents::tenant_id.eq(tx.tenant()))
         .filter(agents::id.lt(window.below()))
@@ -92,7 +92,7 @@ pub async fn list(
     if let Some(worker_name) = worker_name {
         query = query.filter(agents::worker_name.eq(worker_name.to_owned()));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }
 
 /// Stores the mutable columns of `agent`.

@@ -10,7 +10,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{ApiKeyId, TenantId};
 
-use crate::{Result, TenantTx, Window, schema::api_keys};
+use crate::{Result, Rows, TenantTx, Window, schema::api_keys};
 
 /// How many generations of keys there may be: each request looks at all those above its key.
 pub const MOST_GENERATIONS: i64 = 8;
@@ -160,15 +160,16 @@ pub async fn find(tx: &mut TenantTx, id: ApiKeyId, lock: bool) -> Result<Option<
 }
 
 /// A page of the tenant's keys, revoked ones included.
-pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<ApiKey>> {
-    Ok(api_keys::table
+pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Rows<ApiKey>> {
+    let rows = api_keys::table
         .filter(api_keys::tenant_id.eq(tx.tenant()))
         .filter(api_keys::id.lt(window.below()))
         .order(api_keys::id.desc())
         .limit(window.fetch())
         .select(ApiKey::as_select())
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }
 
 #[derive(QueryableByName)]

@@ -1,14 +1,14 @@
 //! Prompts, tools and runtime configs with their immutable versions.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
     ArtifactId, BindingId, RawJson, TenantId, VersionId, artifact::ArtifactKind,
 };
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{artifact_versions, artifacts, binding_tools, bindings},
 };
 
@@ -41,6 +41,23 @@ pub struct Version {
     pub digest: String,
     pub author: String,
     pub created_at: DateTime<Utc>,
+}
+
+/// What a binding has to know of a version.
+#[derive(Debug, QueryableByName)]
+pub struct Outline {
+    /// The version.
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub id: VersionId,
+    /// What it is a version of.
+    #[diesel(sql_type = sql_types::Text)]
+    pub kind: String,
+    /// How a model calls it, where it is a tool.
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    pub function_name: Option<String>,
+    /// Bytes of its spec.
+    #[diesel(sql_type = sql_types::Integer)]
+    pub bytes: i32,
 }
 
 /// Inserts an artifact. A taken name is the unique violation `artifacts_name_key`.
@@ -86,7 +103,7 @@ pub async fn list(
     kind: ArtifactKind,
     window: Window,
     name: Option<&str>,
-) -> Result<Vec<Artifact>> {
+) -> Result<Rows<Artifact>> {
     let mut query = artifacts::table
         .filter(artifacts::tenant_id.eq(tx.tenant()))
         .filter(artifacts::kind.eq(kind.as_str()))
@@ -98,7 +115,7 @@ pub async fn list(
     if let Some(name) = name {
         query = query.filter(artifacts::name.eq(name.to_owned()));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }
 
 /// Stores the mutable columns of `artifact`.
@@ -182,13 +199,27 @@ pub async fn find_versions(
         .await?)
 }
 
+/// What there is to know of those of these versions that exist, without their specs.
+pub async fn outlines(tx: &mut TenantTx, ids: &[VersionId]) -> Result<Vec<Outline>> {
+    let query = "SELECT v.id, a.kind, v.spec ->> 'function_name' AS function_name, \
+                        octet_length(v.spec::text) AS bytes \
+                 FROM artifact_versions v \
+                 JOIN artifacts a ON a.tenant_id = v.tenant_id AND a.id = v.artifact_id \
+                 WHERE v.tenant_id = $1 AND v.id = ANY($2)";
+    Ok(diesel::sql_query(query)
+        .bind::<sql_types::Uuid, _>(tx.tenant())
+        .bind::<sql_types::Array<sql_types::Uuid>, _>(ids)
+        .load(tx)
+        .await?)
+}
+
 /// A page of an artifact's versions.
 pub async fn list_versions(
     tx: &mut TenantTx,
     artifact: ArtifactId,
     window: Window,
     digest: Option<&str>,
-) -> Result<Vec<Version>> {
+) -> Result<Rows<Version>> {
     let mut query = artifact_versions::table
         .filter(artifact_versions::tenant_id.eq(tx.tenant()))
         .filter(artifact_versions::artifact_id.eq(artifact))
@@ -200,7 +231,8 @@ pub async fn list_versions(
     if let Some(digest) = digest {
         query = query.filter(artifact_versions::digest.eq(digest.to_owned()));
     }
-    Ok(query.load(tx).await?)
+    let rows = query.load_stream(tx).await?;
+    window.fill(rows, |row: &Version| row.spec.len()).await
 }
 
 /// Deletes a version; a binding that names it makes it a foreign key violation.

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{AuditEventId, RawJson, TenantId};
 
-use crate::{Result, TenantTx, Window, schema::audit_events};
+use crate::{Result, Rows, TenantTx, Window, schema::audit_events};
 
 /// One entry of the trail.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -49,7 +49,7 @@ pub async fn insert(tx: &mut TenantTx, event: &AuditEvent) -> Result<()> {
 }
 
 /// A page of the trail.
-pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<AuditEvent>> {
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<AuditEvent>> {
     let Filter {
         actor_id,
         action,
@@ -83,5 +83,10 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<V
     if let Some(to) = to {
         query = query.filter(audit_events::at.lt(to));
     }
-    Ok(query.load(tx).await?)
+    let rows = query.load_stream(tx).await?;
+    let bytes = |row: &AuditEvent| {
+        let both = row.before.iter().chain(&row.after);
+        both.map(RawJson::len).sum()
+    };
+    window.fill(rows, bytes).await
 }

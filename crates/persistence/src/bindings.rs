@@ -9,7 +9,7 @@ use patchbay_domain::{ActivationId, AgentId, BindingId, RawJson, TenantId, Versi
 use serde_json::Value;
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{activations, artifact_versions, binding_tools, bindings},
 };
 
@@ -98,8 +98,8 @@ pub async fn find(tx: &mut TenantTx, agent: AgentId, id: BindingId) -> Result<Op
 }
 
 /// A page of an agent's bindings.
-pub async fn list(tx: &mut TenantTx, agent: AgentId, window: Window) -> Result<Vec<Binding>> {
-    Ok(bindings::table
+pub async fn list(tx: &mut TenantTx, agent: AgentId, window: Window) -> Result<Rows<Binding>> {
+    let rows = bindings::table
         .filter(bindings::tenant_id.eq(tx.tenant()))
         .filter(bindings::agent_id.eq(agent))
         .filter(bindings::id.lt(window.below()))
@@ -107,7 +107,8 @@ pub async fn list(tx: &mut TenantTx, agent: AgentId, window: Window) -> Result<V
         .limit(window.fetch())
         .select(Binding::as_select())
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }
 
 /// Deletes a binding.
@@ -167,8 +168,8 @@ pub async fn list_activations(
     tx: &mut TenantTx,
     agent: AgentId,
     window: Window,
-) -> Result<Vec<Activation>> {
-    Ok(activations::table
+) -> Result<Rows<Activation>> {
+    let rows = activations::table
         .filter(activations::tenant_id.eq(tx.tenant()))
         .filter(activations::agent_id.eq(agent))
         .filter(activations::id.lt(window.below()))
@@ -176,7 +177,8 @@ pub async fn list_activations(
         .limit(window.fetch())
         .select(Activation::as_select())
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }
 
 /// Whose binding it is.

@@ -9,7 +9,7 @@ use patchbay_domain::{
     session::reason,
 };
 
-use crate::{Result, TenantTx, Window, schema::calls, tenants};
+use crate::{Result, Rows, TenantTx, Window, schema::calls, tenants};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
@@ -166,7 +166,7 @@ pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Cal
 }
 
 /// A page of calls.
-pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<Call>> {
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<Call>> {
     let mut query = calls::table
         .filter(calls::tenant_id.eq(tx.tenant()))
         .filter(calls::id.lt(window.below()))
@@ -199,7 +199,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<V
     if let Some(to) = filter.to {
         query = query.filter(calls::created_at.lt(to));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }
 
 /// How many lines a tenant has in use, and how many calls it has begun since `since`. Starts of one

@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     ingests::Ingest,
     schema::{agent_files, files, ingests},
 };
@@ -126,7 +126,7 @@ pub struct Filter {
 }
 
 /// A page of files with their latest ingests.
-pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<WithIngest>> {
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<WithIngest>> {
     let mut query = files::table
         .left_join(ingests::table.on(latest!()))
         .filter(files::tenant_id.eq(tx.tenant()))
@@ -169,7 +169,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<V
             .select(agent_files::file_id);
         query = query.filter(files::id.eq_any(attached));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }
 
 /// Bytes of all files of the tenant; equal ones count each. Whoever else asks waits until this transaction

@@ -7,7 +7,7 @@ use patchbay_domain::{AgentId, MappingId, RawJson, TenantId};
 use serde_json::Value;
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{inbound_mappings as mappings, sip_objects},
     sip_objects::SipObject,
 };
@@ -102,7 +102,7 @@ pub async fn list(
     tx: &mut TenantTx,
     window: Window,
     filter: Filter,
-) -> Result<Vec<(Mapping, SipObject)>> {
+) -> Result<Rows<(Mapping, SipObject)>> {
     let mut query = mappings::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(mappings::id)))
         .filter(mappings::tenant_id.eq(tx.tenant()))
@@ -120,7 +120,7 @@ pub async fn list(
     if let Some(enabled) = filter.enabled {
         query = query.filter(mappings::enabled.eq(enabled));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }
 
 /// Stores the mutable columns of a mapping.

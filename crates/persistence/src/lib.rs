@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod migrations;
 pub mod numbers;
 pub mod objects;
+mod page;
 pub mod participants;
 pub mod runs;
 mod schema;
@@ -43,24 +44,4 @@ pub mod webhook_events;
 
 pub use db::{Connection, Db, Listener, PoolSettings, TenantTx};
 pub use error::{Error, Result};
-
-/// Where a list begins and how much of it is wanted, newest first.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Rows wanted, 1 to 100. One more is fetched, to know whether there is a next page.
-    pub limit: i64,
-    /// The last id of the page before.
-    pub before: Option<uuid::Uuid>,
-}
-
-impl Window {
-    /// Ids below this one are wanted.
-    pub(crate) fn below(&self) -> uuid::Uuid {
-        self.before.unwrap_or(uuid::Uuid::max())
-    }
-
-    /// Rows to fetch.
-    pub fn fetch(&self) -> i64 {
-        self.limit + 1
-    }
-}
+pub use page::{Rows, Window};

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{NumberId, TenantId};
 
-use crate::{Result, TenantTx, Window, schema::phone_numbers as numbers};
+use crate::{Result, Rows, TenantTx, Window, schema::phone_numbers as numbers};
 
 /// One number.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -68,13 +68,14 @@ pub async fn release(tx: &mut TenantTx, number: &str) -> Result<Option<Number>> 
 }
 
 /// A page of a tenant's numbers.
-pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<Number>> {
-    Ok(numbers::table
+pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Rows<Number>> {
+    let rows = numbers::table
         .filter(numbers::tenant_id.eq(tx.tenant()))
         .filter(numbers::id.lt(window.below()))
         .order(numbers::id.desc())
         .limit(window.fetch())
         .select(Number::as_select())
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }

@@ -9,7 +9,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{ParticipantId, SessionId, TenantId};
 
-use crate::{Result, TenantTx, Window, schema::participants};
+use crate::{Result, Rows, TenantTx, Window, schema::participants};
 
 /// Most participants that are followed at a time.
 const MOST: i64 = 200;
@@ -53,8 +53,8 @@ pub async fn list(
     tx: &mut TenantTx,
     session: SessionId,
     window: Window,
-) -> Result<Vec<Participant>> {
-    Ok(participants::table
+) -> Result<Rows<Participant>> {
+    let rows = participants::table
         .filter(participants::tenant_id.eq(tx.tenant()))
         .filter(participants::session_id.eq(session))
         .filter(participants::id.lt(window.below()))
@@ -62,7 +62,8 @@ pub async fn list(
         .limit(window.fetch())
         .select(Participant::as_select())
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }
 
 /// Stores the mutable columns of a participant who is known; the session's row must be locked.

@@ -9,7 +9,7 @@ use patchbay_domain::{
 };
 
 use crate::{
-    Error, Result, TenantTx, Window,
+    Error, Result, Rows, TenantTx, Window,
     schema::{agent_runs, configurations, sessions},
 };
 
@@ -124,8 +124,8 @@ pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Age
 }
 
 /// A page of a session's runs.
-pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Result<Vec<AgentRun>> {
-    Ok(agent_runs::table
+pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Result<Rows<AgentRun>> {
+    let rows = agent_runs::table
         .filter(agent_runs::tenant_id.eq(tx.tenant()))
         .filter(agent_runs::session_id.eq(session))
         .filter(agent_runs::id.lt(window.below()))
@@ -133,7 +133,8 @@ pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Resu
         .limit(window.fetch())
         .select(AgentRun::as_select())
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }
 
 /// Stores the mutable columns of a run; the session's row must be locked.

@@ -8,7 +8,7 @@ use patchbay_domain::{SecretId, TenantId};
 
 use uuid::Uuid;
 
-use crate::{Result, TenantTx, Window, schema::secrets};
+use crate::{Result, Rows, TenantTx, Window, schema::secrets};
 
 /// One secret.
 #[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
@@ -70,8 +70,8 @@ pub async fn find_named<'a>(
 }
 
 /// A page of the secrets that the tenant keeps itself.
-pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<Secret>> {
-    Ok(secrets::table
+pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Rows<Secret>> {
+    let rows = secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
         .filter(secrets::owner_id.is_null())
         .filter(secrets::id.lt(window.below()))
@@ -79,7 +79,8 @@ pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Vec<Secret>> {
         .limit(window.fetch())
         .select(Secret::as_select())
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }
 
 /// Those that are not sealed with this key, locked, up to `limit`.

@@ -8,7 +8,7 @@ use patchbay_domain::{
 };
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{configurations, sessions},
     tenants,
 };
@@ -134,7 +134,7 @@ pub async fn find(tx: &mut TenantTx, id: SessionId, lock: bool) -> Result<Option
 }
 
 /// A page of sessions.
-pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<Session>> {
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<Session>> {
     let Filter {
         state,
         agent_id,
@@ -164,7 +164,9 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<V
     if let Some(to) = to {
         query = query.filter(sessions::created_at.lt(to));
     }
-    Ok(query.load(tx).await?)
+    let rows = query.load_stream(tx).await?;
+    let bytes = |row: &Session| row.variables.len() + row.rendered_prompt.len();
+    window.fill(rows, bytes).await
 }
 
 /// Stores the mutable columns of a session whose row is locked.

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use patchbay_domain::{TenantId, TrunkId};
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{sip_objects, sip_trunks},
     sip_objects::SipObject,
 };
@@ -62,7 +62,7 @@ pub async fn list(
     tx: &mut TenantTx,
     window: Window,
     number: Option<String>,
-) -> Result<Vec<(SipTrunk, SipObject)>> {
+) -> Result<Rows<(SipTrunk, SipObject)>> {
     let mut query = sip_trunks::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(sip_trunks::id)))
         .filter(sip_trunks::tenant_id.eq(tx.tenant()))
@@ -74,7 +74,7 @@ pub async fn list(
     if let Some(number) = number {
         query = query.filter(sip_trunks::numbers.contains(vec![number]));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }
 
 /// Stores the mutable columns of a trunk.

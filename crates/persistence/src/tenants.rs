@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::TenantId;
 use serde_json::Value;
 
-use crate::{Db, Result, TenantTx, Window, schema::tenants};
+use crate::{Db, Result, Rows, TenantTx, Window, schema::tenants};
 
 /// One tenant.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -78,7 +78,7 @@ pub async fn list(
     window: Window,
     status: Option<&str>,
     slug: Option<&str>,
-) -> Result<Vec<Tenant>> {
+) -> Result<Rows<Tenant>> {
     let mut query = tenants::table
         .filter(tenants::id.lt(window.below()))
         .order(tenants::id.desc())
@@ -91,7 +91,7 @@ pub async fn list(
     if let Some(slug) = slug {
         query = query.filter(tenants::slug.eq(slug.to_owned()));
     }
-    Ok(query.load(connection).await?)
+    Ok(window.cut(query.load(connection).await?))
 }
 
 /// The ids of the next tenants after this one, in order; none at the end. For work that visits all.

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use patchbay_domain::{SessionEventId, SessionId, TenantId};
 use serde_json::Value;
 
-use crate::{Result, TenantTx, Window, schema::session_events as events};
+use crate::{Result, Rows, TenantTx, Window, schema::session_events as events};
 
 /// One thing that happened.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -38,7 +38,7 @@ pub async fn list(
     session: SessionId,
     window: Window,
     kind: Option<&str>,
-) -> Result<Vec<SessionEvent>> {
+) -> Result<Rows<SessionEvent>> {
     let mut query = events::table
         .filter(events::tenant_id.eq(tx.tenant()))
         .filter(events::session_id.eq(session))
@@ -50,5 +50,5 @@ pub async fn list(
     if let Some(kind) = kind {
         query = query.filter(events::kind.eq(kind.to_owned()));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{SessionId, TenantId, TurnId};
 
-use crate::{Result, TenantTx, Window, schema::transcript_turns as turns};
+use crate::{Result, Rows, TenantTx, Window, schema::transcript_turns as turns};
 
 /// One turn.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -36,14 +36,15 @@ pub async fn append(tx: &mut TenantTx, batch: &[Turn]) -> Result<usize> {
 }
 
 /// A page of a session's turns.
-pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Result<Vec<Turn>> {
-    Ok(turns::table
+pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Result<Rows<Turn>> {
+    let rows = turns::table
         .filter(turns::tenant_id.eq(tx.tenant()))
         .filter(turns::session_id.eq(session))
         .filter(turns::id.lt(window.below()))
         .order(turns::id.desc())
         .limit(window.fetch())
         .select(Turn::as_select())
-        .load(tx)
-        .await?)
+        .load_stream(tx)
+        .await?;
+    window.fill(rows, |row: &Turn| row.text.len()).await
 }

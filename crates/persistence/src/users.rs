@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use patchbay_domain::{Metadata, TenantId, UserId};
 
 use crate::{
-    Result, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{audit_events, participants, users},
 };
 
@@ -97,7 +97,7 @@ pub async fn erased_among(tx: &mut TenantTx, ids: Vec<UserId>) -> Result<Vec<Use
 }
 
 /// A page of users.
-pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Vec<User>> {
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<User>> {
     let Filter {
         email_lower,
         role,
@@ -119,7 +119,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<V
     if let Some(external_id) = external_id {
         query = query.filter(users::external_id.eq(external_id));
     }
-    Ok(query.load(tx).await?)
+    Ok(window.cut(query.load(tx).await?))
 }
 
 /// Stores a changed user.

@@ -95,16 +95,16 @@ async fn choose_trunk(tx: &mut TenantTx, line: &Line) -> Result<SipTrunk> {
         let found = sip_trunks::find(tx, id, false).await?;
         return Ok(found.ok_or_else(ApiError::not_found)?.0);
     }
-    let two = Window {
+    let one = Window {
         limit: 1,
         before: None,
     };
     let from = line.from.as_ref().map(ToString::to_string);
-    let mut found = sip_trunks::list(tx, two, from).await?;
-    match (found.len(), found.pop()) {
-        (1, Some((trunk, _))) => Ok(trunk),
-        (0, _) if line.from.is_some() => Err(foreign_number()),
-        (0, _) => {
+    let mut found = sip_trunks::list(tx, one, from).await?;
+    match (found.rows.pop(), found.more) {
+        (Some((trunk, _)), false) => Ok(trunk),
+        (None, _) if line.from.is_some() => Err(foreign_number()),
+        (None, _) => {
             let detail = "Create a SIP trunk first.";
             Err(ApiError::new(Code::TelephonyNotConfigured, detail))
         }

@@ -17,7 +17,7 @@ use clap::Args;
 use futures_util::TryStreamExt as _;
 use patchbay_documents::{
     Failure, Sizing,
-    protocol::{Bounds, Distrust, Extracted, Line, Listener, MOST_CHUNKS, Told},
+    protocol::{Bounds, Distrust, Extracted, Line, Listener, MOST_CHUNKS, Progress, Told},
 };
 use patchbay_domain::knowledge::Stage;
 use patchbay_storage::Download;
@@ -135,9 +135,6 @@ fn tell(task: &Task, counter: &TokenCounter) -> anyhow::Result<()> {
     }
     say(&Line::End(pages))
 }
-
-/// How many pages of how many of a stage are done.
-pub type Progress = (Stage, u32, u32);
 
 /// Why nothing came out.
 #[derive(Debug)]
@@ -263,11 +260,10 @@ async fn listen(
         if length == 0 {
             return Ok(None);
         }
-        match listener.hear(&piece[..length]) {
-            Ok(Told::More(None)) => {}
-            Ok(Told::More(Some(done))) => {
-                progress.send_replace(done);
-            }
+        let heard = listener.hear(&piece[..length]);
+        progress.send_replace(listener.progress());
+        match heard {
+            Ok(Told::More) => {}
             Ok(Told::All(extracted)) => return Ok(Some(extracted)),
             Ok(Told::Failure(code, detail)) => return Err(Fault::File(code, detail)),
             Err(Distrust::TooMuch) => {

@@ -5,7 +5,10 @@
 //! was interrupted begins its generation anew.
 
 use chrono::{DateTime, Utc};
-use patchbay_documents::{Chunk, protocol::Extracted};
+use patchbay_documents::{
+    Chunk,
+    protocol::{Extracted, Progress},
+};
 use patchbay_domain::{
     FileId, TenantId,
     knowledge::{IngestState, Stage},
@@ -24,7 +27,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{
-    extraction::{Fault, Progress, extract},
+    extraction::{Fault, extract},
     objects::{key, store},
     recipe::{Recipe, embedder},
     sync::crash_here,

@@ -280,7 +280,7 @@ async fn list(caller: Caller<AgentsRead>, list: List<AgentFilter>) -> Result<Pag
     )
     .await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), Agent::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), Agent::from))
 }
 
 async fn get(

@@ -247,7 +247,7 @@ pub(super) async fn list<S: Spec + ToSchema, R: Permission>(
     let name = list.filter.name.as_deref();
     let rows = artifacts::list(&mut tx, S::KIND, list.window, name).await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), Artifact::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), Artifact::from))
 }
 
 pub(super) async fn get<S: Spec + ToSchema, R: Permission>(
@@ -389,7 +389,7 @@ pub(super) async fn list_versions<S: Spec + ToSchema, R: Permission>(
     let rows = artifacts::list_versions(&mut tx, id, list.window, digest).await?;
     tx.finish();
     caller
-        .compute(move |_| Page::try_new(&list, rows, |row| row.id.uuid(), Version::try_from))
+        .compute(move |_| Page::try_new(rows, |row| row.id.uuid(), Version::try_from))
         .await
 }
 

@@ -156,10 +156,5 @@ async fn list(caller: Caller<AuditRead>, list: List<AuditFilter>) -> Result<Page
     };
     let rows = audit::list(&mut tx, list.window, filter).await?;
     tx.finish();
-    Ok(Page::new(
-        &list,
-        rows,
-        |row| row.id.uuid(),
-        AuditEvent::from,
-    ))
+    Ok(Page::new(rows, |row| row.id.uuid(), AuditEvent::from))
 }

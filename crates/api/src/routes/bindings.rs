@@ -6,9 +6,13 @@ use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     ActivationId, AgentId, BindingId, FileId, Invalid, TenantId, VersionId, artifact::ArtifactKind,
-    knowledge::KnowledgeSettings, text::Note, tool::ToolSpec,
+    knowledge::KnowledgeSettings, text::Note,
 };
-use patchbay_persistence::{TenantTx, agents, artifacts, bindings};
+use patchbay_persistence::{
+    TenantTx, agents,
+    artifacts::{self, Outline},
+    bindings,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,6 +31,8 @@ use crate::{
 
 /// Most tools of one binding.
 const MOST_TOOLS: usize = 50;
+/// Most bytes of all specs that a binding pins.
+const MOST_BYTES: i32 = 2 << 20;
 /// The function by which a model searches what its agent knows.
 const SEARCH_TOOL: &str = "search_knowledge";
 
@@ -193,7 +199,7 @@ pub(super) fn routes(api: &mut Api) {
             id: "createBinding",
             tag,
             summary: "Bind versions to an agent",
-            description: "Pins exact versions of a prompt, a runtime config and any tools. Changes nothing that runs until it is activated.",
+            description: "Pins exact versions of a prompt, a runtime config and any tools, whose specs have at most 2 MiB together. Changes nothing that runs until it is activated.",
             errors: &[],
         },
     );
@@ -271,8 +277,7 @@ async fn create(
     let path = format!("/api/tenants/{tenant}/agents/{agent_id}/bindings");
     let bind = async |tx: &mut TenantTx| {
         let mut agent = agent(tx, agent_id, true).await?;
-        require_versions(tx, &row).await?;
-        require_tools(tx, &tools, row.knowledge.is_some()).await?;
+        require_versions(tx, &row, &tools).await?;
         require_files(tx, &files).await?;
         agent.last_binding += 1;
         agents::update(tx, &agent).await?;
@@ -319,44 +324,47 @@ fn checked_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<FileId>
     Ok(settings.file_ids.clone().unwrap_or_default())
 }
 
-/// Every version that the binding names exists in this tenant.
-async fn require_versions(tx: &mut TenantTx, binding: &bindings::Binding) -> Result<()> {
-    for (kind, version) in [
-        (ArtifactKind::Prompt, binding.prompt_version_id),
-        (
-            ArtifactKind::RuntimeConfig,
-            binding.runtime_config_version_id,
-        ),
-    ] {
-        let found = artifacts::find_version(tx, kind, None, version).await?;
-        found.ok_or_else(ApiError::not_found)?;
+/// Every version that the binding names exists in this tenant, a model can tell the tools apart, and all
+/// of it together is not too much to be handed to a worker.
+async fn require_versions(
+    tx: &mut TenantTx,
+    binding: &bindings::Binding,
+    tools: &[VersionId],
+) -> Result<()> {
+    if tools.len() > MOST_TOOLS {
+        let message = format!("at most {MOST_TOOLS} tools are allowed");
+        return Err(ApiError::invalid_at(
+            "/tool_version_ids",
+            Invalid::new("too_many", message),
+        ));
+    }
+    let (prompt, config) = (binding.prompt_version_id, binding.runtime_config_version_id);
+    let ids: Vec<_> = [prompt, config].iter().chain(tools).copied().collect();
+    let known = artifacts::outlines(tx, &ids).await?;
+    let find = |id: VersionId, kind: ArtifactKind| {
+        let mut known = known.iter();
+        let found = known.find(|known| known.id == id && known.kind == kind.as_str());
+        found.ok_or_else(ApiError::not_found)
+    };
+    let prompt = find(prompt, ArtifactKind::Prompt)?;
+    let config = find(config, ArtifactKind::RuntimeConfig)?;
+    let tools = tools.iter().map(|id| find(*id, ArtifactKind::Tool));
+    let tools = tools.collect::<Result<Vec<_>>>()?;
+    require_names(&tools, binding.knowledge.is_some())?;
+    let bytes: i32 = [prompt, config].iter().chain(&tools).map(|v| v.bytes).sum();
+    if bytes > MOST_BYTES {
+        let message = format!("the specs have {bytes} bytes together, at most {MOST_BYTES}");
+        return Err(ApiError::invalid_at("", Invalid::new("too_large", message)));
     }
     Ok(())
 }
 
-/// The tools exist in this tenant, and a model can tell them apart.
-async fn require_tools(tx: &mut TenantTx, tools: &[VersionId], knows: bool) -> Result<()> {
-    if tools.is_empty() {
-        return Ok(());
-    }
-    if tools.len() > MOST_TOOLS {
-        let invalid = Invalid::new(
-            "too_many",
-            format!("at most {MOST_TOOLS} tools are allowed"),
-        );
-        return Err(ApiError::invalid_at("/tool_version_ids", invalid));
-    }
-    let found = artifacts::find_versions(tx, ArtifactKind::Tool, tools).await?;
-    let mut names = HashSet::new();
-    if knows {
-        names.insert(SEARCH_TOOL.to_owned());
-    }
-    for (index, id) in tools.iter().enumerate() {
-        let version = found.iter().find(|version| version.id == *id);
-        let spec = version.ok_or_else(ApiError::not_found)?;
-        let spec: ToolSpec = spec.spec.read().map_err(ApiError::internal)?;
-        let name = spec.function_name.into_inner();
-        if !names.insert(name.clone()) {
+/// A model can tell the tools apart.
+fn require_names(tools: &[&Outline], knows: bool) -> Result<()> {
+    let mut names: HashSet<_> = knows.then_some(SEARCH_TOOL).into_iter().collect();
+    for (index, tool) in tools.iter().enumerate() {
+        let name = tool.function_name.as_deref().unwrap_or_default();
+        if !names.insert(name) {
             let message = format!("another tool is called `{name}` too");
             let invalid = Invalid::new("duplicate_function", message);
             return Err(ApiError::invalid_at(
@@ -376,14 +384,14 @@ async fn list(
     let mut tx = caller.read().await?;
     let active = agent(&mut tx, agent_id, false).await?.active_binding_id;
     let rows = bindings::list(&mut tx, agent_id, list.window).await?;
-    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let ids: Vec<_> = rows.rows.iter().map(|row| row.id).collect();
     let tools = bindings::tools(&mut tx, &ids).await?;
     tx.finish();
     let map = |row: bindings::Binding| {
         let tools = tools.get(&row.id).cloned().unwrap_or_default();
         Binding::new(row, tools, active)
     };
-    Page::try_new(&list, rows, |row| row.id.uuid(), map)
+    Page::try_new(rows, |row| row.id.uuid(), map)
 }
 
 /// One binding as it is told.
@@ -478,10 +486,5 @@ async fn activations(
     agent(&mut tx, agent_id, false).await?;
     let rows = bindings::list_activations(&mut tx, agent_id, list.window).await?;
     tx.finish();
-    Ok(Page::new(
-        &list,
-        rows,
-        |row| row.id.uuid(),
-        Activation::from,
-    ))
+    Ok(Page::new(rows, |row| row.id.uuid(), Activation::from))
 }

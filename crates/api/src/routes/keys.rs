@@ -318,7 +318,7 @@ async fn list(caller: Caller<KeysRead>, list: List<NoFilter>) -> Result<Page<Api
     known.ok_or_else(ApiError::not_found)?;
     let rows = api_keys::list(&mut tx, list.window).await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), ApiKey::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), ApiKey::from))
 }
 
 async fn revoke(

@@ -128,7 +128,7 @@ async fn list(caller: Caller<NumbersRead>, list: List<NoFilter>) -> Result<Page<
     known.ok_or_else(ApiError::not_found)?;
     let rows = numbers::list(&mut tx, list.window).await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), Number::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), Number::from))
 }
 
 async fn release(

@@ -226,7 +226,7 @@ async fn list(caller: Caller<SecretsRead>, list: List<NoFilter>) -> Result<Page<
     let mut tx = caller.read().await?;
     let rows = secrets::list(&mut tx, list.window).await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), Secret::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), Secret::from))
 }
 
 async fn get(

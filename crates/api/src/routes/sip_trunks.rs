@@ -335,12 +335,7 @@ async fn list(caller: Caller<SipTrunksRead>, list: List<NoFilter>) -> Result<Pag
     let mut tx = caller.read().await?;
     let rows = sip_trunks::list(&mut tx, list.window, None).await?;
     tx.finish();
-    Ok(Page::new(
-        &list,
-        rows,
-        |(row, _)| row.id.uuid(),
-        SipTrunk::from,
-    ))
+    Ok(Page::new(rows, |(row, _)| row.id.uuid(), SipTrunk::from))
 }
 
 async fn get(

@@ -429,7 +429,7 @@ async fn list(caller: Caller<Operator>, list: List<TenantFilter>) -> Result<Page
     let status = list.filter.status.map(TenantStatus::as_str);
     let slug = list.filter.slug.as_deref();
     let rows = tenants::list(&mut connection, list.window, status, slug).await?;
-    Page::try_new(&list, rows, |row| row.id.uuid(), Tenant::try_from)
+    Page::try_new(rows, |row| row.id.uuid(), Tenant::try_from)
 }
 
 async fn get(caller: Caller<TenantRead>) -> Result<Entity<Tenant>> {

@@ -274,7 +274,7 @@ async fn list(caller: Caller<UsersRead>, list: List<UserFilter>) -> Result<Page<
     let mut tx = caller.read().await?;
     let rows = users::list(&mut tx, list.window, filter).await?;
     tx.finish();
-    Page::try_new(&list, rows, |row| row.id.uuid(), User::try_from)
+    Page::try_new(rows, |row| row.id.uuid(), User::try_from)
 }
 
 async fn get(

@@ -13,6 +13,8 @@ use serde_json::json;
 use super::health::State;
 use crate::{
     answer::Respond,
+    app::App,
+    compute::SMALL,
     error::{ApiError, Code, Result},
     extract,
     openapi::{Api, Describe, Doc, Operation},
@@ -97,16 +99,21 @@ pub(super) fn routes(api: &mut Api) {
 }
 
 async fn receive(State(app): State, signed: Signed) -> Result<Taken> {
-    let event = app
-        .livekit
-        .receive(&signed.authorization, &signed.body)
-        .map_err(|rejected| match rejected {
-            Rejected::Signature => ApiError::new(
-                Code::InvalidSignature,
-                "The event is not signed by our LiveKit.",
-            ),
-            Rejected::Unreadable(detail) => ApiError::new(Code::InvalidJson, detail),
-        })?;
+    let is_small = signed.body.len() <= SMALL;
+    let read = move |app: &App| app.livekit.receive(&signed.authorization, &signed.body);
+    let event = if is_small {
+        read(&app)
+    } else {
+        let own = app.clone();
+        app.compute.run(None, move |_| read(&own)).await?
+    };
+    let event = event.map_err(|rejected| match rejected {
+        Rejected::Signature => ApiError::new(
+            Code::InvalidSignature,
+            "The event is not signed by our LiveKit.",
+        ),
+        Rejected::Unreadable(detail) => ApiError::new(Code::InvalidJson, detail),
+    })?;
     let payload = serde_json::to_value(&event).map_err(ApiError::internal)?;
     let mut connection = app.db.connection().await?;
     webhook_events::insert(&mut connection, &event.id, &payload, app.clock.now()).await?;

@@ -147,3 +147,35 @@ async fn specs_are_checked() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_large_versions_ends_early_and_loses_none() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let versions = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
+    for n in 0..20 {
+        let template = format!("{n}{}", "😀".repeat(59_000));
+        let body = json!({ "spec": { "template": template } });
+        fixture.admin.post(&versions, &body).await.expect(201);
+    }
+    let first = format!("{versions}?limit=100");
+    let (mut path, mut numbers, mut pages) = (first.clone(), Vec::new(), 0);
+    loop {
+        let page = fixture.admin.get(&path).await.expect(200);
+        let items = page["data"].as_array().unwrap();
+        assert!(page.to_string().len() < 5 << 20, "{} items", items.len());
+        numbers.extend(items.iter().map(|v| v["number"].as_i64().unwrap()));
+        pages += 1;
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        path = format!("{first}&cursor={cursor}");
+    }
+    let all: Vec<_> = (1..=21).rev().collect();
+    assert_eq!((pages, numbers), (2, all));
+    // The trail keeps each of them whole.
+    let trail = fixture.at("audit-events?limit=100&action=prompt_version.created");
+    let page = fixture.admin.get(&trail).await.expect(200);
+    let items = page["data"].as_array().unwrap().len();
+    assert!(items < 20 && page["next_cursor"].is_string(), "{items}");
+}

@@ -89,3 +89,28 @@ async fn a_version_of_the_wrong_kind_is_not_found() {
         .await
         .expect_error(412, "precondition_failed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_binding_pins_is_not_too_much_for_a_worker() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let long = "x".repeat(60_000);
+    let large = |n: usize| {
+        let parameters = json!({ "type": "object", "description": long });
+        json!({ "function_name": format!("f{n}"), "description": "x", "client": {}, "parameters": parameters })
+    };
+    let mut tools = Vec::new();
+    for n in 0..35 {
+        tools.push(fixture.tool(large(n)).await);
+    }
+    let path = fixture.at(&format!("agents/{}/bindings", fixture.agent));
+    let mut body = json!({
+        "prompt_version_id": fixture.prompt_version,
+        "runtime_config_version_id": fixture.config_version,
+        "tool_version_ids": tools,
+    });
+    let refused = fixture.admin.post(&path, &body).await.violations();
+    assert_eq!(refused, [("".into(), "too_large".into())]);
+    body["tool_version_ids"] = json!(tools[..30]);
+    fixture.admin.post(&path, &body).await.expect(201);
+}

@@ -141,7 +141,7 @@ pub(super) async fn list(caller: Caller<CallsRead>, list: List<CallFilter>) -> R
     let mut tx = caller.read().await?;
     let rows = calls::list(&mut tx, list.window, (&list.filter).into()).await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), Call::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), Call::from))
 }
 
 pub(super) async fn get(

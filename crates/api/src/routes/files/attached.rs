@@ -112,7 +112,7 @@ pub(super) async fn list(
     };
     let rows = files::list(&mut tx, list.window, filter).await?;
     tx.finish();
-    Page::try_new(&list, rows, |(row, _)| row.id.uuid(), File::try_from)
+    Page::try_new(rows, |(row, _)| row.id.uuid(), File::try_from)
 }
 
 pub(super) async fn detach(

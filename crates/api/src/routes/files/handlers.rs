@@ -61,7 +61,7 @@ pub(super) async fn list(caller: Caller<FilesRead>, list: List<FileFilter>) -> R
     let mut tx = caller.read().await?;
     let rows = files::list(&mut tx, list.window, filter).await?;
     tx.finish();
-    Page::try_new(&list, rows, |(row, _)| row.id.uuid(), File::try_from)
+    Page::try_new(rows, |(row, _)| row.id.uuid(), File::try_from)
 }
 
 pub(super) async fn get(
@@ -167,9 +167,10 @@ pub(super) async fn chunks(
         .before
         .map_or(Ok(-1), |cursor| place(cursor, generation))?;
     let rows = chunks::list(&mut tx, (id, generation), after, list.window.fetch()).await?;
+    let rows = list.window.cut(rows);
     tx.finish();
     let cursor = |row: &chunks::Chunk| Cursor::after_place(row.generation, row.ordinal).id();
-    Ok(Page::new(&list, rows, cursor, Chunk::from))
+    Ok(Page::new(rows, cursor, Chunk::from))
 }
 
 /// The ordinal of a cursor: chunks have no id but their generation and place.

@@ -112,7 +112,7 @@ pub(super) async fn list(
     let rows = mappings::list(&mut tx, list.window, filter).await?;
     tx.finish();
     let id = |(row, _): &(mappings::Mapping, _)| row.id.uuid();
-    Ok(Page::new(&list, rows, id, InboundMapping::from))
+    Ok(Page::new(rows, id, InboundMapping::from))
 }
 
 pub(super) async fn get(

@@ -107,5 +107,5 @@ pub(super) async fn list(
     let kind = list.filter.kind.as_deref();
     let rows = timeline::list(&mut tx, id, list.window, kind).await?;
     tx.finish();
-    Page::try_new(&list, rows, |row| row.id.uuid(), SessionEvent::try_from)
+    Page::try_new(rows, |row| row.id.uuid(), SessionEvent::try_from)
 }

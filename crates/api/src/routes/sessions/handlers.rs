@@ -116,7 +116,7 @@ pub(super) async fn list(
     };
     let rows = sessions::list(&mut tx, list.window, filter).await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), Session::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), Session::from))
 }
 
 pub(super) async fn get(
@@ -241,10 +241,5 @@ pub(super) async fn participants(
     super::require(&mut tx, id).await?;
     let rows = participants::list(&mut tx, id, list.window).await?;
     tx.finish();
-    Ok(Page::new(
-        &list,
-        rows,
-        |row| row.id.uuid(),
-        Participant::from,
-    ))
+    Ok(Page::new(rows, |row| row.id.uuid(), Participant::from))
 }

@@ -23,7 +23,7 @@ pub(super) async fn list(
     super::require(&mut tx, id).await?;
     let rows = runs::list(&mut tx, id, list.window).await?;
     tx.finish();
-    Ok(Page::new(&list, rows, |row| row.id.uuid(), AgentRun::from))
+    Ok(Page::new(rows, |row| row.id.uuid(), AgentRun::from))
 }
 
 pub(super) async fn config(

@@ -316,7 +316,7 @@ pub(super) async fn list(
     super::require(&mut tx, id).await?;
     let rows = transcripts::list(&mut tx, id, list.window).await?;
     tx.finish();
-    Page::try_new(&list, rows, |row| row.id.uuid(), Turn::try_from)
+    Page::try_new(rows, |row| row.id.uuid(), Turn::try_from)
 }
 
 pub(super) async fn append_usage(

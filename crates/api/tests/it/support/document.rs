@@ -1,7 +1,11 @@
 //! The OpenAPI document, and answers held against it.
 
-use std::sync::LazyLock;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex},
+};
 
+use jsonschema::Validator;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -102,11 +106,22 @@ pub fn validate(method: &Method, path: &str, status: u16, headers: &HeaderMap, b
     }
 }
 
+/// The validators of schemas by their text: to make one takes longer than most requests.
+static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+
+fn validator(schema: &Value) -> Arc<Validator> {
+    let made = || {
+        let mut schema = schema.clone();
+        schema["components"] = document()["components"].clone();
+        Arc::new(jsonschema::draft202012::new(&schema).unwrap())
+    };
+    let mut known = VALIDATORS.lock().unwrap();
+    Arc::clone(known.entry(schema.to_string()).or_insert_with(made))
+}
+
 /// Panics where `value` is not valid under `schema`, which may refer to the document.
 pub fn check(schema: &Value, value: &Value, what: &str) {
-    let mut schema = schema.clone();
-    schema["components"] = document()["components"].clone();
-    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let validator = validator(schema);
     let errors: Vec<_> = validator
         .iter_errors(value)
         .map(|error| format!("{}: {error}", error.instance_path()))
