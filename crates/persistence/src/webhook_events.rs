@@ -119,33 +119,29 @@ pub async fn pending(
         .await?)
 }
 
+/// Counts a try as crashed before it is made: an event may take the process with it. Answers how many tries
+/// in a row have crashed if this one does.
+pub async fn begin(connection: &mut AsyncPgConnection, id: &str) -> Result<i32> {
+    Ok(diesel::update(webhook_events::table.find(id))
+        .set(webhook_events::crashes.eq(webhook_events::crashes + 1))
+        .returning(webhook_events::crashes)
+        .get_result(connection)
+        .await?)
+}
+
 /// Puts an event that could not be applied behind the others.
 pub async fn postpone(
     connection: &mut AsyncPgConnection,
     id: &str,
     until: DateTime<Utc>,
+    crashed: bool,
 ) -> Result<()> {
+    let crashes = (!crashed).then_some(webhook_events::crashes.eq(0));
     diesel::update(webhook_events::table.find(id))
-        .set(webhook_events::next_try_at.eq(until))
+        .set((webhook_events::next_try_at.eq(until), crashes))
         .execute(connection)
         .await?;
     Ok(())
-}
-
-/// The same for an event that crashed whatever applied it; answers how often it has done so.
-pub async fn postpone_crashed(
-    connection: &mut AsyncPgConnection,
-    id: &str,
-    until: DateTime<Utc>,
-) -> Result<i32> {
-    Ok(diesel::update(webhook_events::table.find(id))
-        .set((
-            webhook_events::next_try_at.eq(until),
-            webhook_events::crashes.eq(webhook_events::crashes + 1),
-        ))
-        .returning(webhook_events::crashes)
-        .get_result(connection)
-        .await?)
 }
 
 /// What stays of an event: its name. The rest tells of people.

@@ -56,19 +56,6 @@ async fn leave_out(app: &App, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// What always crashes is not tried for ever: the sessions' own jobs see what it would have told.
-async fn crashed(app: &App, id: &str) -> Result<()> {
-    let mut connection = app.db.connection().await?;
-    let until = app.clock.now() + RETRY;
-    let crashes = webhook_events::postpone_crashed(&mut connection, id, until).await?;
-    drop(connection);
-    if crashes >= MOST_CRASHES {
-        tracing::error!(%id, crashes, "an event crashes whatever applies it; it is left out");
-        leave_out(app, id).await?;
-    }
-    Ok(())
-}
-
 /// One event that fails must not hold the others up; it is tried again, and given up in the end, since
 /// what it tells of people must not stay for ever.
 async fn apply_one(app: &App, pending: Pending) -> Result<()> {
@@ -82,22 +69,30 @@ async fn apply_one(app: &App, pending: Pending) -> Result<()> {
         tracing::error!(%id, "a stored event cannot be read; it is left out");
         return leave_out(app, &id).await;
     };
+    // What always crashes is not tried for ever: the sessions' own jobs see what it would have told.
+    let crashes = webhook_events::begin(&mut *app.db.connection().await?, &id).await?;
+    if crashes > MOST_CRASHES {
+        tracing::error!(%id, "an event crashes whatever applies it; it is left out");
+        return leave_out(app, &id).await;
+    }
     let applied = caught(async {
         crash_here(app, "apply_event");
         room_events::apply(app, &event).await
     });
-    let error = match applied.await {
-        Ok(Ok(_)) => return Ok(()),
-        Ok(Err(error)) => error,
-        Err(_) => return crashed(app, &id).await,
-    };
     let now = app.clock.now();
-    if now - received_at > GIVE_UP {
-        tracing::error!(%id, %error, "an event could not be applied for an hour; it is left out");
-        return leave_out(app, &id).await;
-    }
-    tracing::warn!(%id, %error, "an event could not be applied; it is tried again");
+    let crashed = match applied.await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) if now - received_at > GIVE_UP => {
+            tracing::error!(%id, %error, "an event could not be applied for an hour; it is left out");
+            return leave_out(app, &id).await;
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%id, %error, "an event could not be applied; it is tried again");
+            false
+        }
+        Err(_) => true,
+    };
     let mut connection = app.db.connection().await?;
-    webhook_events::postpone(&mut connection, &id, now + RETRY).await?;
+    webhook_events::postpone(&mut connection, &id, now + RETRY, crashed).await?;
     Ok(())
 }

@@ -31,16 +31,21 @@ impl Crashing {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The binary; with a point, it aborts there.
+    /// The binary, once it listens; with a point, it aborts there.
     pub fn start(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
+        let mut api = self.spawn(crash_at, more);
+        api.wait_for_port(self.port);
+        api
+    }
+
+    /// The same, which may be over before it listens.
+    pub fn spawn(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
         let listen = format!("--listen=127.0.0.1:{}", self.port);
         let crash = crash_at.map(|point| format!("--crash-at={point}"));
         let mut all = vec![&*listen];
         all.extend(crash.as_deref());
         all.extend(more);
-        let mut api = Process::api(&arguments(&self.schema, &all));
-        api.wait_for_port(self.port);
-        api
+        Process::api(&arguments(&self.schema, &all))
     }
 }
 

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use super::{
     crashes::Crashing,
     support::{
-        Client, Fixture, Process, TestApp, Upstream, arguments, environment, event, eventually, id,
-        make_schema, now, sign,
+        Client, Fixture, Process, TestApp, Upstream, arguments, environment, eventually, id,
+        make_schema,
     },
 };
 
@@ -182,38 +182,50 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     .await;
 }
 
+const EVENT: &str = r#"INSERT INTO webhook_events (id, received_at, payload, next_try_at) VALUES
+    ('EV_1', now(), '{"id": "EV_1", "event": "room_started", "room": {"name": "r"}}', now())"#;
+const CRASHES_OF_EVENT: &str =
+    "SELECT crashes, applied_at IS NOT NULL AS ended FROM webhook_events";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_panics_is_left_out_in_the_end() {
     let crashing = Crashing::new().await;
-    let _api = crashing.start(Some("panic:apply_event"), &[]);
-    let fixture = Fixture::make(&crashing.base(), "acme").await;
-    let session = fixture.session(false).await;
-    let mut body = event("EV_1", "room_started", &session, now(), None);
-    body["room"]["sid"] = "RM_1".into();
-    let body = body.to_string();
-    let client = Client::new(&crashing.base(), None);
-    let client = client.with_header("authorization", &sign(body.as_bytes()));
-    let client = client.with_header("content-type", "application/webhook+json");
-    let sent = client.send(
-        reqwest::Method::POST,
-        "/api/livekit/webhooks",
-        Some(body.into_bytes()),
-    );
-    sent.await.expect(200);
     let mut database = database(&crashing).await;
-    let event = "SELECT crashes, applied_at IS NOT NULL AS ended FROM webhook_events";
-    eventually("it has panicked", Duration::from_secs(10), async || {
-        let row = row(&mut database, event).await;
-        (row.crashes == 1 && !row.ended).then_some(())
+    database.batch_execute(EVENT).await.unwrap();
+    let _api = crashing.start(Some("panic:apply_event"), &[]);
+    let postponed = "SELECT crashes, next_try_at > received_at AS ended FROM webhook_events";
+    eventually("it is postponed", Duration::from_secs(10), async || {
+        let row = row(&mut database, postponed).await;
+        (row.crashes == 1 && row.ended).then_some(())
     })
     .await;
-    let often = "UPDATE webhook_events SET crashes = 9, next_try_at = now()";
+    let often = "UPDATE webhook_events SET crashes = 10, next_try_at = now()";
     database.batch_execute(often).await.unwrap();
+    left_out(&crashing, &mut database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_takes_the_process_with_it_is_left_out_in_the_end() {
+    let crashing = Crashing::new().await;
+    let mut database = database(&crashing).await;
+    database.batch_execute(EVENT).await.unwrap();
+    for crashes in 1..=10 {
+        let mut api = crashing.spawn(Some("apply_event"), &[]);
+        assert!(!api.wait(Duration::from_secs(10)).success());
+        let known = row(&mut database, CRASHES_OF_EVENT).await;
+        assert!(known.crashes == crashes && !known.ended);
+    }
+    let _api = crashing.start(Some("apply_event"), &[]);
+    left_out(&crashing, &mut database).await;
+}
+
+async fn left_out(crashing: &Crashing, database: &mut AsyncPgConnection) {
     eventually("it is left out", Duration::from_secs(10), async || {
-        row(&mut database, event).await.ended.then_some(())
+        let ended = row(database, CRASHES_OF_EVENT).await.ended;
+        ended.then_some(())
     })
     .await;
-    ready(&fixture.admin).await;
+    ready(&Client::new(&crashing.base(), None)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -208,8 +208,8 @@ impl HttpCall {
         let (_, rest) = split(&self.url);
         let rest = filling.url(rest)?;
         let path = rest.split(['?', '#']).next().unwrap_or_default();
-        if path.split('/').any(climbs) {
-            let message = "a value may not be `.` or `..` in a path";
+        if climbs(path) {
+            let message = "a segment of a path may not be `.` or `..`";
             return Err(Invalid::new("path_climbs", message));
         }
         let origin = origin(&self.url)?;
@@ -276,10 +276,13 @@ fn split(url: &str) -> (&str, &str) {
     url.split_at(end.map_or(url.len(), |end| authority + end))
 }
 
-/// Whether URL parsers take the segment for a step to itself or upwards.
-fn climbs(segment: &str) -> bool {
-    let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-    plain == "." || plain == ".."
+/// Whether URL parsers take a segment of the path for a step to itself or upwards. They leave out tabs, ends
+/// of lines and what is blank at the end, and take `\` for `/`.
+fn climbs(path: &str) -> bool {
+    let read = path.replace(['\t', '\n', '\r'], "").to_ascii_lowercase();
+    let read = read.trim_end_matches(|c| c <= ' ').replace("%2e", ".");
+    let mut segments = read.split(['/', '\\']);
+    segments.any(|segment| segment == "." || segment == "..")
 }
 
 fn check_template(
