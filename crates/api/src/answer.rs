@@ -41,6 +41,14 @@ pub struct Created<T> {
     pub value: T,
 }
 
+/// 201 where the resource is new, 200 where it took the place of one.
+pub enum Put<T> {
+    /// It is new.
+    Created(Created<T>),
+    /// It took the place of one.
+    Replaced(T),
+}
+
 /// 200, or 202 while LiveKit has not confirmed yet.
 pub struct Settled<T> {
     /// The resource as it is now.
@@ -204,6 +212,15 @@ impl<T: Resource> Respond for Settled<T> {
     }
 }
 
+impl<T: Resource> Respond for Put<T> {
+    async fn respond(self, request: &HttpRequest) -> HttpResponse {
+        match self {
+            Self::Created(created) => created.respond(request).await,
+            Self::Replaced(value) => Entity(value).respond(request).await,
+        }
+    }
+}
+
 impl Respond for Deleted {
     async fn respond(self, _: &HttpRequest) -> HttpResponse {
         HttpResponse::NoContent().finish()
@@ -230,6 +247,13 @@ impl<T: Resource> Describe for Created<T> {
             &["Location"]
         };
         operation.answer(201, "Created.", headers, content);
+    }
+}
+
+impl<T: Resource> Describe for Put<T> {
+    fn describe(operation: &mut Operation) {
+        Entity::<T>::describe(operation);
+        Created::<T>::describe(operation);
     }
 }
 

@@ -56,15 +56,27 @@ pub async fn envelope<B: MessageBody + 'static>(
         status = Empty,
     );
     telemetry::continue_trace(&span, request.headers());
+    let route = request.match_pattern().unwrap_or_default();
+    span.record("route", &*route);
+    span.record("otel.name", format!("{} {route}", request.method()));
+    let answered = |status: u16| {
+        span.record("status", status);
+        let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+        tracing::info!(parent: &span, duration_ms, "answered");
+    };
     let limit = limit(&request);
     let served = caught(next.call(request));
     let outcome = timeout(limit, served.instrument(span.clone())).await;
-    let refused = |error| Err(span.in_scope(|| refuse(error, &meta)));
+    let refused = |error: &dyn Fn() -> ApiError| {
+        let error = span.in_scope(error);
+        answered(error.code().status());
+        Err(refuse(error, &meta))
+    };
     let mut response = match outcome {
         Ok(Ok(Ok(response))) => finish(response, &meta),
-        Ok(Ok(Err(error))) => return refused(as_api_error(&error)),
-        Ok(Err(panicked)) => return refused(ApiError::internal(panicked)),
-        Err(_) => return refused(ApiError::timed_out(limit)),
+        Ok(Ok(Err(error))) => return refused(&|| as_api_error(&error)),
+        Ok(Err(panicked)) => return refused(&|| ApiError::internal(panicked)),
+        Err(_) => return refused(&|| ApiError::timed_out(limit)),
     };
     let state = response.request().extensions().get::<RateState>().cloned();
     if let Some(state) = state {
@@ -72,13 +84,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     }
     let is_page = response.request().path().starts_with("/docs");
     set_headers(response.headers_mut(), &meta, is_page);
-    let route = response.request().match_pattern().unwrap_or_default();
-    let method = response.request().method();
-    span.record("route", &*route);
-    span.record("otel.name", format!("{method} {route}"));
-    span.record("status", response.status().as_u16());
-    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-    tracing::info!(parent: &span, duration_ms, "answered");
+    answered(response.status().as_u16());
     Ok(response)
 }
 

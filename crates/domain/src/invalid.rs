@@ -62,6 +62,6 @@ pub struct Violation {
 }
 
 /// One token of a JSON pointer (RFC 6901).
-pub(crate) fn escape(token: &str) -> String {
+pub fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }

@@ -14,6 +14,17 @@ use crate::{
 pub struct IfMatch(Option<Vec<String>>);
 
 impl IfMatch {
+    /// Fails with 412 where the caller would change something, and there is nothing yet.
+    pub fn check_absent(&self) -> Result<()> {
+        match &self.0 {
+            Some(_) => Err(ApiError::new(
+                Code::PreconditionFailed,
+                "There is no revision yet. Leave the header out to create it.",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Fails with 412 unless `revision` is among them.
     pub fn check(&self, revision: i64) -> Result<()> {
         let tag = etag(revision);
@@ -55,7 +66,7 @@ impl Describe for IfMatch {
             "name": "If-Match",
             "in": "header",
             "required": false,
-            "description": "ETag of the revision that the change is meant for; without it, the last write wins.",
+            "description": "ETag of the revision that the change is meant for, or `*` for any; without it, the last write wins.",
             "schema": { "type": "string", "maxLength": 200 },
             "example": "\"1\"",
         }));

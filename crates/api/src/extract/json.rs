@@ -9,7 +9,7 @@ use actix_web::{
     web::{self, BytesMut},
 };
 use futures_util::{StreamExt as _, future::LocalBoxFuture};
-use patchbay_domain::Invalid;
+use patchbay_domain::{Invalid, invalid::escape};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -224,7 +224,12 @@ fn refusal(pointer: &str, message: &str) -> ApiError {
     let quoted = || message.split('`').nth(1).unwrap_or_default().to_owned();
     if message.starts_with("unknown field") {
         let invalid = Invalid::new("unknown_field", message);
-        let field = quoted();
+        // The field is the caller's, and may have quotes in it; what follows it is ours.
+        let end = ["`, expected", "`, there are"]
+            .into_iter()
+            .find_map(|end| message.rfind(end));
+        let field = message.get("unknown field `".len()..end.unwrap_or_default());
+        let field = escape(field.unwrap_or_default());
         // serde names the field in its path for some formats, and not for others.
         let at = if pointer.ends_with(&format!("/{field}")) {
             pointer.to_owned()
@@ -245,7 +250,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     path.iter()
         .filter_map(|segment| match segment {
             Segment::Seq { index } => Some(format!("/{index}")),
-            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Map { key } => Some(format!("/{}", escape(key))),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
@@ -276,7 +281,7 @@ fn check_value(value: &Value, at: &mut String, depth: usize) -> Result<()> {
                 if name.contains('\0') {
                     return refuse(at, "control_character", "NUL is not allowed");
                 }
-                at.push_str(&format!("/{name}"));
+                at.push_str(&format!("/{}", escape(name)));
                 check_value(item, at, depth + 1)?;
                 at.truncate(length);
             }

@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use patchbay_domain::{Cursor, Invalid, Violation};
+use patchbay_domain::{Cursor, Invalid, Violation, invalid::escape};
 use patchbay_persistence::Window;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -80,7 +80,7 @@ fn parameters(query: &str) -> Result<Vec<(String, String)>> {
 
 /// Keeps a parameter, once. NUL is in nothing that could be found.
 fn keep(rest: &mut Map<String, Value>, found: &mut Vec<Violation>, name: &str, value: String) {
-    let pointer = format!("/{name}");
+    let pointer = format!("/{}", escape(name));
     if rest.contains_key(name) {
         found.push(wrong(&pointer, "given twice"));
     } else if name.contains('\0') || value.contains('\0') {
@@ -96,7 +96,7 @@ fn filter<F: DeserializeOwned>(rest: Map<String, Value>, found: Vec<Violation>) 
         return Err(ApiError::invalid(found));
     }
     serde_path_to_error::deserialize(Value::Object(rest)).map_err(|error| {
-        let at = format!("/{}", error.path());
+        let at = format!("/{}", escape(&error.path().to_string()));
         let message = error.into_inner().to_string();
         let code = if message.starts_with("unknown field") {
             "unknown_parameter"

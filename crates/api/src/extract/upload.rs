@@ -3,7 +3,7 @@
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::CONTENT_TYPE};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use patchbay_domain::{Invalid, Metadata, TenantId, text::Name};
+use patchbay_domain::{Invalid, Metadata, TenantId, invalid::escape, text::Name};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -155,7 +155,7 @@ fn broken(error: MultipartError) -> ApiError {
 fn unexpected(name: &str) -> ApiError {
     let message = "`file`, once, `name`, `metadata` and `ingest` are the fields of the form";
     let invalid = Invalid::new("unknown_field", message);
-    ApiError::invalid_at(&format!("/{name}"), invalid)
+    ApiError::invalid_at(&format!("/{}", escape(name)), invalid)
 }
 
 /// What was said, checked.

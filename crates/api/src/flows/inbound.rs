@@ -193,7 +193,8 @@ async fn settle(
             Ok(claimed)
         }
         Err(error) => {
-            tx.finish();
+            // Nothing of it is kept.
+            tx.roll_back().await;
             if refuses(&error) {
                 app.livekit.delete_room(&room).await?;
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Deleted, Entity, Page, Resource},
+    answer::{Created, Deleted, Entity, Page, Put, Resource},
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
@@ -167,24 +167,33 @@ async fn put(
     Path((tenant, name)): Path<(TenantId, String)>,
     if_match: IfMatch,
     Json(body): Json<PutSecret>,
-) -> Result<Entity<Secret>> {
+) -> Result<Put<Secret>> {
     check_name(&name)?;
     let hosts = checked_hosts(body.hosts)?;
     let sealed = caller.app.keyring.seal(tenant, &name, &body.value)?;
     caller
         .change(async |tx| {
             let before = secrets::find(tx, &name, true).await?;
-            if_match.check(before.as_ref().map_or(0, |row| row.revision))?;
+            match &before {
+                Some(row) => if_match.check(row.revision)?,
+                None => if_match.check_absent()?,
+            }
             let row = replaced(&caller, before.as_ref(), (tenant, name, hosts), sealed);
             secrets::save(tx, &row).await?;
             let after = Secret::from(row);
-            let event = match before {
+            let name = &after.name;
+            let location = format!("/api/tenants/{tenant}/secrets/{name}");
+            Ok(match before {
                 Some(before) => {
-                    Event::updated("secret", &after.name, &Secret::from(before), &after)
+                    let event = Event::updated("secret", name, &Secret::from(before), &after);
+                    Change::one(Put::Replaced(after), event)
                 }
-                None => Event::created("secret", &after.name, &after),
-            };
-            Ok(Change::one(Entity(after), event))
+                None => {
+                    let event = Event::created("secret", name, &after);
+                    let value = after;
+                    Change::one(Put::Created(Created { location, value }), event)
+                }
+            })
         })
         .await
 }

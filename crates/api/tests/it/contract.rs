@@ -61,6 +61,16 @@ async fn json_is_strict() {
             "/color",
             "unknown_field",
         ),
+        (
+            r#"{"slug": "acme", "name": "Acme", "a`, expected `/~b": 1}"#,
+            "/a`, expected `~1~0b",
+            "unknown_field",
+        ),
+        (
+            r#"{"slug": "acme", "name": "x", "a/~b": "\u0000"}"#,
+            "/a~1~0b",
+            "control_character",
+        ),
         (r#"{"slug": "acme"}"#, "/name", "missing_field"),
         (r#"{"slug": "acme", "name": 5}"#, "/name", "invalid_value"),
         (r#"{"slug": "acme", "name": ""}"#, "/name", "too_short"),

@@ -35,7 +35,7 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
         .expect(201);
     let secret = json!({ "value": "v", "hosts": ["example.org"] });
     let path = fixture.at("secrets/TOKEN");
-    fixture.admin.put(&path, &secret).await.expect(200);
+    fixture.admin.put(&path, &secret).await.expect(201);
     let key = json!({ "name": "k", "scopes": ["agents:read"] });
     let key = fixture
         .admin

@@ -52,7 +52,7 @@ async fn a_tool_of_an_mcp_server_is_called() {
         .admin
         .put(&fixture.at("secrets/MCP"), &secret)
         .await
-        .expect(200);
+        .expect(201);
     for mode in ["stateful", "stateless"] {
         let (_server, url) = start(mode);
         let answer = call(
@@ -121,7 +121,7 @@ async fn a_server_that_echoes_a_secret_in_its_error_tells_nobody() {
     let fixture = app.tenant("acme").await;
     let secret = json!({ "value": TOKEN, "hosts": ["127.0.0.1"] });
     let path = fixture.at("secrets/MCP");
-    fixture.admin.put(&path, &secret).await.expect(200);
+    fixture.admin.put(&path, &secret).await.expect(201);
     let url = format!("{}/rpc-error", Upstream::start().url);
     let headers = json!({ "authorization": "Bearer {{ secrets.MCP }}" });
     let answer = call(&fixture, &url, "t", json!({}), headers).await;

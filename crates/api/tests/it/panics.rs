@@ -264,12 +264,22 @@ async fn what_is_seen_through_for_a_request_and_panics_is_a_500_and_not_repeated
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_extractor_panics_is_a_500() {
     let crashing = Crashing::new().await;
-    let _api = crashing.start(Some("panic:after_upload"), &[]);
+    let api = crashing.start(Some("panic:after_upload"), &["--log=info"]);
     let fixture = Fixture::make(&crashing.base(), "acme").await;
-    for _ in 0..3 {
+    for n in 0..3 {
         let path = fixture.at("files?name=a.txt");
-        let refused = fixture.admin.upload(&path, b"a").await;
-        refused.expect_error(500, "internal");
+        let id = format!("upload-{n}");
+        let client = fixture.admin.with_header("x-request-id", &id);
+        let refused = client.upload(&path, b"a").await;
+        assert_eq!(refused.expect_error(500, "internal")["request_id"], *id);
+        let log = api.log_of(&id);
+        for what in ["panicked", "internal error", "answered"] {
+            let mut lines = log.iter();
+            assert!(
+                lines.any(|line| line.contains(what)),
+                "no `{what}` in {log:#?}"
+            );
+        }
     }
     ready(&fixture.admin).await;
 }

@@ -65,7 +65,7 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
         .expect(200);
     let secret = serde_json::json!({ "value": "v", "hosts": ["example.org"] });
     let path = ours.at("secrets/TOKEN");
-    ours.admin.put(&path, &secret).await.expect(200);
+    ours.admin.put(&path, &secret).await.expect(201);
     ours.trunk().await;
     let path = ours.at("files?name=a.txt");
     let file = ours.admin.upload(&path, b"A").await.expect(201);

@@ -44,9 +44,15 @@ async fn a_secret_is_kept_sealed_and_never_answered() {
     let fixture = app.tenant("acme").await;
     let path = fixture.at("secrets/CRM");
     let body = json!({ "value": VALUE, "hosts": ["CRM.example.org"] });
+    for tag in ["*", "\"0\"", "\"1\""] {
+        let sure = fixture.admin.with_header("if-match", tag);
+        let refused = sure.put(&path, &body).await;
+        refused.expect_error(412, "precondition_failed");
+    }
     let made = fixture.admin.put(&path, &body).await;
-    assert_eq!(made.header("etag"), "\"1\"");
-    let made = made.expect(200);
+    let headers = (made.header("etag"), made.header("location"));
+    assert_eq!(headers, ("\"1\"", &*path));
+    let made = made.expect(201);
     assert_eq!(made["hosts"], json!(["crm.example.org"]));
     let body = json!({ "value": VALUE, "hosts": ["crm.example.org", "192.0.2.1"] });
     let stale = fixture.admin.with_header("if-match", "\"7\"");
@@ -54,7 +60,8 @@ async fn a_secret_is_kept_sealed_and_never_answered() {
         .put(&path, &body)
         .await
         .expect_error(412, "precondition_failed");
-    let changed = fixture.admin.put(&path, &body).await.expect(200);
+    let any = fixture.admin.with_header("if-match", "*");
+    let changed = any.put(&path, &body).await.expect(200);
     assert_eq!(
         (&changed["revision"], &changed["created_at"]),
         (&json!(2), &made["created_at"])
@@ -145,7 +152,7 @@ async fn a_new_key_takes_over() {
         .admin
         .put(&fixture.at("secrets/CRM"), &body)
         .await
-        .expect(200);
+        .expect(201);
     let old = stored(&app, &fixture.tenant).await;
     assert_eq!(old.key, "one");
     let ring = format!(

@@ -43,7 +43,7 @@ async fn keep_token(fixture: &Fixture) {
         .admin
         .put(&fixture.at("secrets/SHOP"), &body)
         .await
-        .expect(200);
+        .expect(201);
 }
 
 /// A started session whose run may call these tools; the path of the calls.
@@ -289,7 +289,7 @@ async fn a_version_is_checked_when_it_is_written() {
         .admin
         .put(&fixture.at("secrets/SHOP"), &secret)
         .await
-        .expect(200);
+        .expect(201);
     assert_eq!(
         post(spec.clone()).await.violations(),
         [("/spec/http/url".into(), "secret_not_for_host".into())]

@@ -70,7 +70,7 @@ async fn a_conversation_with_tools() {
         .admin
         .put(&fixture.at("secrets/SHOP"), &secret)
         .await
-        .expect(200);
+        .expect(201);
     let find_order = json!({
         "function_name": "find_order", "description": "Finds an order.",
         "parameters": { "type": "object", "properties": { "number": { "type": "string" } } },

@@ -81,6 +81,13 @@ impl Process {
         }
     }
 
+    /// The lines of the log that name this.
+    pub fn log_of(&self, name: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines = log.lines().filter(|line| line.contains(name));
+        lines.map(ToOwned::to_owned).collect()
+    }
+
     /// Waits until somebody listens on the port.
     pub fn wait_for_port(&mut self, port: u16) {
         let deadline = Instant::now() + Duration::from_secs(20);
