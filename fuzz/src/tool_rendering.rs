@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arbitrary::{Result, Unstructured};
 use patchbay_domain::{
     template::Budget,
-    tool::{CallIds, HttpRequest, ToolSpec, Values},
+    tool::{CallIds, Destination, HttpRequest, ToolSpec, Values},
 };
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
@@ -89,7 +89,11 @@ fn render(spec: &ToolSpec, arguments: &Value) -> Option<HttpRequest> {
         call: &call,
     };
     let http = spec.http.as_ref()?;
-    let (origin, named) = spec.destination()?;
+    let Destination {
+        url: origin,
+        secrets: named,
+        ..
+    } = spec.destination()?;
     let request = http.render(&values, Budget::until(None));
     if let Err(invalid) = &request {
         assert!(!invalid.message.contains("5ecret"), "{invalid}");

@@ -46,29 +46,31 @@ impl Compute {
         }
     }
 
-    /// Does `work`, which is told when it must be done. Where too much is waiting, the answer is
-    /// `unavailable`; a panic is an error of this work alone.
+    /// Waits for a turn and does `work` in it.
     pub async fn run<T: Send + 'static>(
         &self,
         tenant: Option<TenantId>,
         work: impl FnOnce(Instant) -> T + Send + 'static,
     ) -> Result<T> {
-        let turns = timeout(PATIENCE, self.turns(tenant)).await;
-        let turns = turns.map_err(|_| {
+        self.turn(tenant).await?.run(work).await
+    }
+
+    /// Waits for a turn; where too much is waiting, the answer is `unavailable`. What is worked out within a
+    /// transaction takes its turn before it: whoever waits for one holds no connection.
+    pub async fn turn(&self, tenant: Option<TenantId>) -> Result<Turn> {
+        let permits = timeout(PATIENCE, self.permits(tenant)).await;
+        let permits = permits.map_err(|_| {
             let detail = "Too much work is waiting; try again in a moment.";
             ApiError::new(Code::Unavailable, detail)
         })??;
-        let worked = spawn_blocking(move || {
-            let done = work(Instant::now() + LONGEST);
-            drop(turns);
-            done
-        });
-        worked.await.map_err(ApiError::internal)
+        Ok(Turn {
+            _permits: Arc::new(permits),
+        })
     }
 
-    /// A turn of the tenant's and one of the process's, in this order, so that a tenant that waits for
-    /// itself keeps nobody else waiting.
-    async fn turns(&self, tenant: Option<TenantId>) -> Result<(Turn, OwnedSemaphorePermit)> {
+    /// One of the tenant's and one of the process's, in this order, so that a tenant that waits for itself
+    /// keeps nobody else waiting.
+    async fn permits(&self, tenant: Option<TenantId>) -> Result<Permits> {
         let own = match tenant {
             Some(tenant) => Some(acquire(self.of(tenant)).await?),
             None => None,
@@ -86,6 +88,11 @@ impl Compute {
 }
 
 impl<P> Caller<P> {
+    /// [`Compute::turn`] of the path's tenant.
+    pub async fn turn(&self) -> Result<Turn> {
+        self.app.compute.turn(self.path_tenant()).await
+    }
+
     /// [`Compute::run`] for work of the path's tenant that may fail.
     pub async fn compute<T: Send + 'static>(
         &self,
@@ -95,7 +102,30 @@ impl<P> Caller<P> {
     }
 }
 
-type Turn = Option<OwnedSemaphorePermit>;
+type Permits = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
+
+/// Somebody's turn: it ends when it is dropped and nothing is done in it any more. Whoever has one asks for
+/// no other: where a tenant has but one at a time, it would wait for itself.
+#[derive(Clone)]
+pub struct Turn {
+    _permits: Arc<Permits>,
+}
+
+impl Turn {
+    /// Does `work`, which is told when it must be done. A panic is an error of this work alone.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Instant) -> T + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.clone();
+        let worked = spawn_blocking(move || {
+            let done = work(Instant::now() + LONGEST);
+            drop(turn);
+            done
+        });
+        worked.await.map_err(ApiError::internal)
+    }
+}
 
 async fn acquire(semaphore: Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
     semaphore.acquire_owned().await.map_err(ApiError::internal)

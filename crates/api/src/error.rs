@@ -9,7 +9,9 @@ use actix_web::{
         header::{self, HeaderName},
     },
 };
-use patchbay_domain::{Invalid, TenantId, Violation, text::without_quotes};
+use patchbay_domain::{
+    Invalid, TenantId, Violation, invalid::MOST_VIOLATIONS, text::without_quotes,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -240,18 +242,8 @@ pub struct Problem {
     pub request_id: String,
     /// With status 422: every value that is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 1000)]
+    #[schema(max_items = 100)]
     pub errors: Vec<Violation>,
-}
-
-/// Most characters of a violation's pointer and message, which may repeat what was sent.
-const MOST_OF_A_POINTER: usize = 1000;
-const MOST_OF_A_MESSAGE: usize = 2000;
-
-fn shorten(text: &mut String, most: usize) {
-    if let Some((end, _)) = text.char_indices().nth(most) {
-        text.truncate(end);
-    }
 }
 
 impl ApiError {
@@ -272,14 +264,14 @@ impl ApiError {
 
     /// Wrong values.
     pub fn invalid(mut violations: Vec<Violation>) -> Self {
-        for violation in &mut violations {
-            shorten(&mut violation.pointer, MOST_OF_A_POINTER);
-            shorten(&mut violation.message, MOST_OF_A_MESSAGE);
-        }
         let detail = match violations.len() {
             1 => "1 value is not valid".to_owned(),
+            count if count >= MOST_VIOLATIONS => {
+                format!("{MOST_VIOLATIONS} values or more are not valid")
+            }
             count => format!("{count} values are not valid"),
         };
+        violations.truncate(MOST_VIOLATIONS);
         Self {
             violations,
             ..Self::new(Code::ValidationFailed, detail)
@@ -287,11 +279,9 @@ impl ApiError {
     }
 
     /// Wrong values in a part of the body.
-    pub fn invalid_within(pointer: &str, mut violations: Vec<Violation>) -> Self {
-        for violation in &mut violations {
-            violation.pointer.insert_str(0, pointer);
-        }
-        Self::invalid(violations)
+    pub fn invalid_within(pointer: &str, violations: Vec<Violation>) -> Self {
+        let violations = violations.into_iter();
+        Self::invalid(violations.map(|found| found.within(pointer)).collect())
     }
 
     /// One wrong value at `pointer`.

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::Invalid;
-use crate::text::Text;
+use crate::{Invalid, phone::normalise_prefix, text::Text};
 
 /// What kind of request it is, for its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,10 +101,12 @@ pub struct Lines {
     pub seconds: u32,
 }
 
-/// Whether a text may be the beginning of a number: `+` and 1 to 15 digits.
+/// Whether a text may be the beginning of a number: `+` and 1 to 15 digits, no `0` first. Others would match
+/// nothing, and deny nothing.
 pub fn is_prefix(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or_default();
-    (1..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit())
+    let is_long = (1..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit());
+    is_long && normalise_prefix(text).is_some()
 }
 
 impl TenantLimits {

@@ -226,12 +226,14 @@ async fn identify(app: &App, request: &HttpRequest, class: Class) -> Result<Iden
         actix_web::rt::time::sleep(REFUSAL_PAUSE).await;
         return Err(error);
     }
-    let credential = look_up(app, request, id).await?.ok_or_else(unknown)?;
+    let credential = look_up(app, request, (id, &hash)).await?;
+    let credential = credential.ok_or_else(unknown)?;
     let matches: bool = credential.secret_hash.ct_eq(&hash).into();
     if !matches || !credential.is_valid {
         return Err(unknown());
     }
     app.note_key_use(id);
+    app.rates.note_right(id, hash);
     of_tenant(id, hash, credential)
 }
 
@@ -265,11 +267,11 @@ fn is_one_of(keys: &[Secret], hash: &[u8; 32]) -> bool {
 async fn look_up(
     app: &App,
     request: &HttpRequest,
-    id: ApiKeyId,
+    (id, hash): (ApiKeyId, &[u8; 32]),
 ) -> Result<Option<api_keys::Credential>> {
     let _turn = match RequestMeta::of(request).address {
-        Some(address) => app.rates.turn(address).await,
-        None => None,
+        Some(address) if !app.rates.was_right(id, hash) => app.rates.turn(address).await,
+        _ => None,
     };
     let mut connection = app.db.connection().await?;
     Ok(api_keys::credential(&mut connection, id, app.clock.now()).await?)

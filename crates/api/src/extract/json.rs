@@ -9,7 +9,10 @@ use actix_web::{
     web::{self, BytesMut},
 };
 use futures_util::{StreamExt as _, future::LocalBoxFuture};
-use patchbay_domain::{Invalid, invalid::escape};
+use patchbay_domain::{
+    Invalid,
+    invalid::{Place, escape},
+};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -211,7 +214,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         let invalid = Invalid::new("not_an_object", "the body must be a JSON object");
         return Err(ApiError::invalid_at("", invalid));
     }
-    check_value(&value, &mut String::new(), 1)?;
+    check_value(&value, &mut Place::default(), 1)?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer(error.path());
         let message = error.into_inner().to_string();
@@ -257,38 +260,33 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 }
 
 /// Refuses NUL, which PostgreSQL cannot store, and nesting without end.
-fn check_value(value: &Value, at: &mut String, depth: usize) -> Result<()> {
-    let refuse = |at: &str, code: &str, message: &str| {
-        Err(ApiError::invalid_at(at, Invalid::new(code, message)))
+fn check_value(value: &Value, at: &mut Place, depth: usize) -> Result<()> {
+    let refuse = |at: &Place, code: &str, message: &str| {
+        Err(ApiError::invalid_at(
+            at.as_ref(),
+            Invalid::new(code, message),
+        ))
     };
     if depth > MAX_DEPTH {
         return refuse(at, "too_deep", "at most 32 levels are allowed");
     }
-    let length = at.len();
     match value {
         Value::String(text) if text.contains('\0') => {
-            return refuse(at, "control_character", "NUL is not allowed");
+            refuse(at, "control_character", "NUL is not allowed")
         }
         Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                at.push_str(&format!("/{index}"));
-                check_value(item, at, depth + 1)?;
-                at.truncate(length);
-            }
+            let mut items = items.iter().enumerate();
+            items
+                .try_for_each(|(index, item)| at.item(index, |at| check_value(item, at, depth + 1)))
         }
-        Value::Object(fields) => {
-            for (name, item) in fields {
-                if name.contains('\0') {
-                    return refuse(at, "control_character", "NUL is not allowed");
-                }
-                at.push_str(&format!("/{}", escape(name)));
-                check_value(item, at, depth + 1)?;
-                at.truncate(length);
+        Value::Object(fields) => fields.iter().try_for_each(|(name, item)| {
+            if name.contains('\0') {
+                return refuse(at, "control_character", "NUL is not allowed");
             }
-        }
-        _ => {}
+            at.field(name, |at| check_value(item, at, depth + 1))
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn describe_errors(operation: &mut Operation) {

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     app::App,
+    compute::Turn,
     error::{ApiError, Code, Result},
     extract::Actor,
     stored,
@@ -185,8 +186,9 @@ async fn settle(
     caller: Caller,
 ) -> Result<Claimed> {
     let room = caller.room.name.clone();
+    let turn = app.compute.turn(Some(tenant)).await?;
     let mut tx = app.db.begin(tenant).await?;
-    match record(app, &mut tx, mapping, caller).await {
+    match record(app, (&mut tx, turn), mapping, caller).await {
         Ok(claimed) => {
             tx.commit().await?;
             app.job_due.notify_one();
@@ -211,7 +213,7 @@ fn refuses(error: &ApiError) -> bool {
 /// Records the call with its session, unless that has been done.
 async fn record(
     app: &App,
-    tx: &mut TenantTx,
+    (tx, turn): (&mut TenantTx, Turn),
     mapping: MappingId,
     caller: Caller,
 ) -> Result<Claimed> {
@@ -232,7 +234,7 @@ async fn record(
     let answering = answering(&mapping, now)?;
     calls::require_line(app, tx).await?;
     flow::require_place(app, tx).await?;
-    let mut record = begin(app, tx, &mapping, &answering, &caller).await?;
+    let mut record = begin(app, (tx, turn), &mapping, &answering, &caller).await?;
     let ring = i32::try_from(RING).unwrap_or(i32::MAX);
     let longest = record.session.max_duration_seconds - ring;
     record.add_call(inbound_call(app, &record, &mapping, caller, longest));
@@ -246,7 +248,7 @@ async fn record(
 /// The session, in which LiveKit has everything already.
 async fn begin(
     app: &App,
-    tx: &mut TenantTx,
+    (tx, turn): (&mut TenantTx, Turn),
     mapping: &Mapping,
     answering: &Answering,
     caller: &Caller,
@@ -271,6 +273,7 @@ async fn begin(
             name: caller.room.name.clone(),
             sid: caller.room.sid.clone(),
         }),
+        turn,
     };
     let session = flow::create(app, tx, new).await?;
     let record = Record::load(tx, &app.clock, session.id).await?;

@@ -3,26 +3,34 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use bytes::Bytes;
 use patchbay_domain::Invalid;
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
+
+use super::decoding;
 
 /// What stands where an answer has told a secret.
 const HIDDEN: &str = "[secret]";
 /// A part of a secret that is shorter than this would be found in texts that do not tell it.
-const SHORTEST_PART: usize = 6;
+const SHORTEST_PART: usize = 4;
+/// A form is found by its first bytes, so that what finds it stays small whatever a tenant keeps.
+const FOUND_BY: usize = 64;
 
 /// Opened secrets by name, and what finds the forms in which an answer may tell them.
 pub struct Secrets {
     values: BTreeMap<String, String>,
     /// None where there are no secrets.
-    forms: Option<AhoCorasick>,
+    finder: Option<Finder>,
+}
+
+struct Finder {
+    beginnings: AhoCorasick,
+    forms: Vec<Vec<u8>>,
 }
 
 impl Secrets {
@@ -30,18 +38,13 @@ impl Secrets {
     pub fn new(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
         let mut forms: Vec<_> = values.values().flat_map(|secret| forms(secret)).collect();
         forms.retain(|form| !form.is_empty());
-        let find = || {
-            AhoCorasick::builder()
-                .match_kind(MatchKind::LeftmostLongest)
-                // Hexadecimal digits come in both cases.
-                .ascii_case_insensitive(true)
-                .build(&forms)
-                .map_err(|_| {
-                    Invalid::new("secrets_too_long", "the secrets are too long to be hidden")
-                })
+        forms.sort();
+        forms.dedup();
+        let finder = match forms.is_empty() {
+            true => None,
+            false => Some(Finder::new(forms)?),
         };
-        let forms = (!forms.is_empty()).then(find).transpose()?;
-        Ok(Self { values, forms })
+        Ok(Self { values, finder })
     }
 
     /// The secrets themselves.
@@ -51,10 +54,9 @@ impl Secrets {
 
     /// An answer's body without them.
     pub fn hide(&self, body: Bytes) -> Bytes {
-        let text = String::from_utf8_lossy(&body);
-        match self.hide_text(&text) {
-            Cow::Borrowed(_) => body,
-            Cow::Owned(hidden) => hidden.into(),
+        match self.hidden(&body) {
+            None => body,
+            Some(hidden) => hidden.into(),
         }
     }
 
@@ -98,56 +100,98 @@ impl Secrets {
     }
 
     fn hide_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let Some(forms) = self.forms.as_ref().filter(|forms| forms.is_match(text)) else {
-            return Cow::Borrowed(text);
-        };
-        let mut hidden = String::with_capacity(text.len());
-        forms.replace_all_with(text, &mut hidden, |_, _, out| {
-            out.push_str(HIDDEN);
-            true
-        });
-        Cow::Owned(hidden)
+        match self.hidden(text.as_bytes()) {
+            None => Cow::Borrowed(text),
+            Some(hidden) => Cow::Owned(String::from_utf8_lossy(&hidden).into_owned()),
+        }
+    }
+
+    /// The text without them; none where it has none of them.
+    fn hidden(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let finder = self.finder.as_ref()?;
+        // How many matches begin at a byte, less those that end there.
+        let mut bounds = vec![0_i32; text.len() + 1];
+        let mut is_found = false;
+        for layer in decoding::layers(text) {
+            finder.find(&layer.bytes, |start, end| {
+                bounds[layer.origin(start)] += 1;
+                bounds[layer.origin(end)] -= 1;
+                is_found = true;
+            });
+        }
+        is_found.then(|| without(text, &bounds))
     }
 }
 
-/// How a secret may be spelled in an answer: as it is, in JSON, in a URL, in hexadecimal, and in base64 of either
-/// alphabet, alone or within a longer text.
-fn forms(secret: &str) -> Vec<String> {
-    let json = serde_json::to_string(secret).unwrap_or_default();
-    let json = json.trim_matches('"').to_owned();
-    let url: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let strict = percent_encode(secret.as_bytes(), NON_ALPHANUMERIC).to_string();
+impl Finder {
+    fn new(forms: Vec<Vec<u8>>) -> Result<Self, Invalid> {
+        let beginnings = forms.iter().map(|form| &form[..form.len().min(FOUND_BY)]);
+        let beginnings = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            // Hexadecimal digits come in both cases.
+            .ascii_case_insensitive(true)
+            .build(beginnings)
+            .map_err(|_| Invalid::new("secrets_too_many", "they cannot be hidden"))?;
+        Ok(Self { beginnings, forms })
+    }
+
+    /// Tells where forms stand: as much of them as is there, if it is as much as they are found by.
+    fn find(&self, bytes: &[u8], mut tell: impl FnMut(usize, usize)) {
+        // Up to where a form has been followed: a text of its repetitions is looked at once.
+        let mut followed = vec![0; self.forms.len()];
+        for found in self.beginnings.find_overlapping_iter(bytes) {
+            let (form, start) = (found.pattern().as_usize(), found.start());
+            let mut end = found.end().max(followed[form]);
+            let stands_there = |end: usize| {
+                let both = self.forms[form].get(end - start).zip(bytes.get(end));
+                both.is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+            };
+            while stands_there(end) {
+                end += 1;
+            }
+            followed[form] = end;
+            tell(start, end);
+        }
+    }
+}
+
+/// The text with what lies within bounds replaced, each stretch of it once.
+fn without(text: &[u8], bounds: &[i32]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut open = 0;
+    for (byte, bound) in text.iter().zip(bounds) {
+        let was_open = open > 0;
+        open += bound;
+        match open > 0 {
+            false => out.push(*byte),
+            true if !was_open => out.extend_from_slice(HIDDEN.as_bytes()),
+            true => {}
+        }
+    }
+    out
+}
+
+/// How a secret may be spelled: as it is, in hexadecimal, and in base64 of either alphabet, alone or within a
+/// longer text. What undoes other spellings is [`decoding`].
+fn forms(secret: &str) -> Vec<Vec<u8>> {
     let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let every: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let mut forms = vec![
-        json.replace('/', "\\/"),
-        json,
-        url.replace('+', "%20"),
-        url,
-        strict,
-        every,
-        hexadecimal,
-        secret.to_owned(),
-    ];
-    forms.extend(
-        [0, 1, 2]
-            .into_iter()
-            .flat_map(|before| base64(secret, before)),
-    );
+    let mut forms = vec![secret.as_bytes().to_vec(), hexadecimal.into_bytes()];
+    forms.extend((0..3).flat_map(|before| base64(secret, before)));
     forms
 }
 
 /// The characters of base64 that a secret alone decides, where so many bytes stand before it in their group of
 /// three.
-fn base64(secret: &str, before: usize) -> Vec<String> {
+fn base64(secret: &str, before: usize) -> Vec<Vec<u8>> {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(secret.as_bytes());
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-    let own = |encoded: String| encoded.get(first..last).unwrap_or_default().to_owned();
-    let mut forms = vec![
-        own(STANDARD_NO_PAD.encode(&bytes)),
-        own(URL_SAFE_NO_PAD.encode(&bytes)),
+    let own = |encoded: String| encoded.as_bytes().get(first..last).map(<[u8]>::to_vec);
+    let both = [
+        STANDARD_NO_PAD.encode(&bytes),
+        URL_SAFE_NO_PAD.encode(&bytes),
     ];
+    let mut forms: Vec<_> = both.into_iter().filter_map(own).collect();
     forms.retain(|form| form.len() >= SHORTEST_PART);
     forms
 }
@@ -190,6 +234,64 @@ mod tests {
         }
         let other = Bytes::from_static(b"nothing of it");
         assert_eq!(secret.hide(other.clone()), other);
+    }
+
+    #[test]
+    fn what_languages_make_of_a_secret_is_hidden() {
+        for (secret, tolds) in [
+            (
+                "tok~abc/def+g==",
+                &[
+                    // Our own URLs, `encodeURIComponent`, Python's `quote`, and twice.
+                    "/echo/tok~abc%2Fdef%2Bg%3D%3D",
+                    "/echo/tok~abc/def%2Bg%3D%3D",
+                    "tok%257Eabc%252Fdef%252Bg%253D%253D",
+                ][..],
+            ),
+            (
+                "p@ss!w(or)d'*",
+                &["/x?p%40ss!w(or)d'*", "/x?p%40ss%21w%28or%29d%27%2A"],
+            ),
+            (
+                "a&b<c>\u{e9}\u{1f600}\"q\\",
+                &[
+                    r#"{"t":"a\u0026b\u003cc\u003e\u00e9\ud83d\ude00\"q\\"}"#,
+                    r#"{"t":"{\"t\":\"a&b<c>é😀\\\"q\\\\\"}"}"#,
+                ],
+            ),
+        ] {
+            let secret = secrets(secret);
+            for told in tolds {
+                let hidden = hidden(&secret, told);
+                assert!(hidden.contains(HIDDEN), "{told}: {hidden}");
+                assert!(
+                    !hidden.contains("ab") && !hidden.contains("ss"),
+                    "{told}: {hidden}"
+                );
+            }
+        }
+        let long = "0123456789abcdef".repeat(8);
+        let secret = secrets(&long);
+        let wrapped = STANDARD.encode(format!("user:{long}"));
+        let wrapped = format!("{}\r\n{}", &wrapped[..76], &wrapped[76..]);
+        let told = hidden(&secret, &wrapped);
+        assert!(told.len() < 30, "{told}");
+    }
+
+    #[test]
+    fn secrets_within_one_another_are_hidden_whole() {
+        let both = BTreeMap::from([
+            ("A".to_owned(), "s3cret-of-a".to_owned()),
+            ("B".to_owned(), "xs3c".to_owned()),
+        ]);
+        let both = Secrets::new(both).unwrap();
+        assert_eq!(
+            hidden(&both, "a: xs3cret-of-a; b: xs3c."),
+            "a: [secret]; b: [secret]."
+        );
+        let long = secrets(&"long".repeat(2_000));
+        let told = format!("<{}>", "long".repeat(2_000));
+        assert_eq!(hidden(&long, &told), "<[secret]>");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! takes the next step. Nothing external ever happens inside a transaction.
 
 pub mod calls;
+mod decoding;
 pub mod extraction;
 pub mod files;
 pub mod inbound;

@@ -23,6 +23,7 @@ use patchbay_persistence::{
 use super::{calls, record::Record};
 use crate::{
     app::App,
+    compute::Turn,
     error::{ApiError, Code, Result},
     stored,
     timeline::{Facts, Timeline},
@@ -42,6 +43,8 @@ pub struct NewSession {
     pub call: Option<CallTimes>,
     /// The room, where a call in has made it already.
     pub room: Option<Room>,
+    /// The turn in which its configuration is worked out.
+    pub turn: Turn,
 }
 
 /// A room that LiveKit has made.
@@ -91,6 +94,7 @@ pub struct Pinned {
 pub async fn pin(
     app: &App,
     tx: &mut TenantTx,
+    turn: &Turn,
     (agent_id, binding_id): (AgentId, Option<BindingId>),
     variables: &Variables,
 ) -> Result<Pinned> {
@@ -101,7 +105,7 @@ pub async fn pin(
         let detail = "Activate a binding of the agent, or name one.";
         ApiError::new(Code::NoActiveBinding, detail)
     })?;
-    let resolved = resolve(app, tx, &agent, binding_id, variables).await?;
+    let resolved = resolve(tx, turn, (&agent, binding_id), variables).await?;
     let stored = StoredConfiguration {
         tenant_id: tx.tenant(),
         digest: resolved.digest.clone(),
@@ -120,7 +124,16 @@ pub async fn pin(
 
 /// Stores a session that runs what its agent's binding pins.
 pub async fn create(app: &App, tx: &mut TenantTx, new: NewSession) -> Result<Session> {
-    let pinned = pin(app, tx, (new.agent_id, new.binding_id), &new.variables).await?;
+    let pinned = pin(
+        app,
+        tx,
+        &new.turn,
+        (new.agent_id, new.binding_id),
+        &new.variables,
+    )
+    .await?;
+    // Others may compute while this is stored.
+    drop(new.turn);
     let longest = pinned.max_duration_seconds;
     let longest = new.call.map_or(longest, |times| times.of_session(longest));
     let now = app.clock.now();
@@ -179,10 +192,9 @@ struct Resolved {
 }
 
 async fn resolve(
-    app: &App,
     tx: &mut TenantTx,
-    agent: &agents::Agent,
-    binding_id: BindingId,
+    turn: &Turn,
+    (agent, binding_id): (&agents::Agent, BindingId),
     variables: &Variables,
 ) -> Result<Resolved> {
     let binding = bindings::find(tx, agent.id, binding_id).await?;
@@ -204,7 +216,7 @@ async fn resolve(
             rendered,
         })
     };
-    app.compute.run(Some(tx.tenant()), work).await?
+    turn.run(work).await?
 }
 
 fn configuration(
@@ -232,13 +244,9 @@ fn configuration(
 }
 
 /// A configuration that was stored, read away from the threads that serve requests.
-pub async fn read_configuration(
-    app: &App,
-    tenant: TenantId,
-    document: RawJson,
-) -> Result<Configuration> {
+pub async fn read_configuration(turn: &Turn, document: RawJson) -> Result<Configuration> {
     let read = move |_| document.read().map_err(ApiError::internal);
-    app.compute.run(Some(tenant), read).await?
+    turn.run(read).await?
 }
 
 /// Whether the tenant may have one more live session now. Whoever asks holds the answer until its

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use patchbay_domain::{
     Invalid, TenantId, Violation,
     template::Budget,
-    tool::{CallIds, HttpRequest, Kind, ToolSpec, Values},
+    tool::{CallIds, Destination, HttpRequest, Kind, ToolSpec, Values},
 };
 use patchbay_outbound::{Answer, Error, McpAnswer, Request};
 use patchbay_persistence::{TenantTx, secrets};
@@ -16,6 +16,16 @@ use tokio::time::Instant;
 
 use super::{masking::Secrets, sync::crash_here};
 use crate::{app::App, error::Result, keyring::Sealed, timeline::CallStatus};
+
+/// A tool, and arguments that its schema allows.
+pub struct Checked {
+    /// The tool.
+    pub spec: ToolSpec,
+    /// Where it calls.
+    pub destination: Option<Destination>,
+    /// The arguments.
+    pub arguments: Value,
+}
 
 /// A call with everything that it takes.
 pub struct Prepared {
@@ -54,16 +64,17 @@ pub struct Outcome {
 pub async fn admit(
     app: &App,
     tx: &mut TenantTx,
-    spec: &ToolSpec,
+    destination: Option<&Destination>,
 ) -> Result<std::result::Result<Vec<secrets::Secret>, Violation>> {
-    let Some((url, names)) = spec.destination() else {
+    let Some(Destination {
+        url,
+        pointer,
+        secrets: names,
+    }) = destination
+    else {
         return Ok(Ok(Vec::new()));
     };
-    let pointer = if spec.http.is_some() {
-        "/http/url"
-    } else {
-        "/mcp/url"
-    };
+    let pointer = *pointer;
     if let Err(refused) = app.policy.check_url(url.as_str()) {
         let invalid = Invalid::new("address_refused", refused.to_string());
         return Ok(Err(invalid.at(pointer)));
@@ -71,7 +82,7 @@ pub async fn admit(
     if names.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let known = secrets::find_named(tx, &names).await?;
+    let known = secrets::find_named(tx, names).await?;
     let host = url.host_str().unwrap_or_default();
     let fault = |name: &String| match known.iter().find(|secret| secret.name == *name) {
         None => Some(Invalid::new(
@@ -91,14 +102,13 @@ pub async fn admit(
 impl Prepared {
     /// Opens the secrets that the call needs. One that has gone, or may no longer go there, is an
     /// outcome, not an error of the request.
-    pub async fn new(
-        app: &App,
-        tx: &mut TenantTx,
-        spec: ToolSpec,
-        arguments: Value,
-        ids: CallIds,
-    ) -> Result<Self> {
-        let secrets = match admit(app, tx, &spec).await? {
+    pub async fn new(app: &App, tx: &mut TenantTx, checked: Checked, ids: CallIds) -> Result<Self> {
+        let Checked {
+            spec,
+            destination,
+            arguments,
+        } = checked;
+        let secrets = match admit(app, tx, destination.as_ref()).await? {
             Ok(sealed) => Ok(open(app, sealed)?),
             Err(fault) => Err(Invalid::new(&fault.code, fault.message)),
         };

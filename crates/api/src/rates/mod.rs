@@ -90,6 +90,7 @@ pub struct RateLimits {
     addresses: Addresses,
     buckets: Mutex<HashMap<(Subject, Class), Bucket>>,
     refusals: Mutex<HashMap<(ApiKeyId, Class), Refusal>>,
+    right: Mutex<HashMap<ApiKeyId, ([u8; 32], Instant)>>,
 }
 
 /// A key that was refused, and may not come again before `until`.
@@ -130,6 +131,7 @@ impl RateLimits {
             addresses: Addresses::new(NonZeroU32::new(failures.div_ceil(processes))),
             buckets: Mutex::default(),
             refusals: Mutex::default(),
+            right: Mutex::default(),
         }
     }
 
@@ -205,6 +207,23 @@ impl RateLimits {
         self.addresses.turn(address).await
     }
 
+    /// Remembers that a key was right just now.
+    pub fn note_right(&self, key: ApiKeyId, secret_hash: [u8; 32]) {
+        self.right().insert(key, (secret_hash, Instant::now()));
+    }
+
+    /// Whether the key was right in the last two minutes. It is still looked up, but needs no turn: whoever
+    /// guesses from the same address keeps nobody waiting who works there.
+    pub fn was_right(&self, key: ApiKeyId, secret_hash: &[u8; 32]) -> bool {
+        let right = self.right();
+        let known = right.get(&key).filter(|(_, at)| at.elapsed() < IDLE);
+        known.is_some_and(|(known, _)| known.ct_eq(secret_hash).into())
+    }
+
+    fn right(&self) -> MutexGuard<'_, HashMap<ApiKeyId, ([u8; 32], Instant)>> {
+        self.right.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets buckets that are full again.
     pub fn forget_idle(&self) {
         let now = Instant::now();
@@ -212,6 +231,7 @@ impl RateLimits {
             .retain(|_, bucket| now - bucket.touched < IDLE);
         self.addresses.forget_idle();
         self.refusals().retain(|_, refusal| refusal.until > now);
+        self.right().retain(|_, (_, at)| now - *at < IDLE);
     }
 
     fn refusals(&self) -> MutexGuard<'_, HashMap<(ApiKeyId, Class), Refusal>> {

@@ -168,7 +168,7 @@ pub struct PatchArtifact {
 #[serde(deny_unknown_fields)]
 pub struct CreateVersion<S: ToSchema> {
     /// The content.
-    spec: S,
+    pub(super) spec: S,
     /// Why it is made.
     #[serde(default)]
     note: Note,

@@ -14,14 +14,14 @@ use utoipa::ToSchema;
 use super::artifacts::{self, CreateVersion, Version};
 use crate::{
     answer::{Created, Entity, Resource},
-    app::App,
     audit::{Change, Event},
+    compute::Turn,
     error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, Json, Path,
         scopes::{ToolsRead as Read, ToolsWrite as Write},
     },
-    flows::tools::{self as flow, Outcome, Prepared},
+    flows::tools::{self as flow, Checked, Outcome, Prepared},
     once::{Once, Pending},
     openapi::{Api, Doc},
     panics::seen_through,
@@ -123,8 +123,14 @@ async fn create_version(
     key: IdempotencyKey,
 ) -> Result<Once<Created<Version<Spec>>>> {
     let app = caller.app.clone();
-    let admit = async |tx: &mut TenantTx, spec: &Spec| {
-        let admitted = flow::admit(&app, tx, spec).await?;
+    let (body, destination) = caller
+        .compute(move |_| {
+            let destination = body.0.spec.destination();
+            Ok((body, destination))
+        })
+        .await?;
+    let admit = async |tx: &mut TenantTx, _: &Spec| {
+        let admitted = flow::admit(&app, tx, destination.as_ref()).await?;
         let admitted = admitted.map_err(|found| ApiError::invalid_within("/spec", vec![found]));
         admitted.map(drop)
     };
@@ -137,7 +143,8 @@ async fn test(
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolTest>>> {
-    let prepare = async |tx: &mut TenantTx| prepare(&caller, tx, (id, version), body).await;
+    let turn = caller.turn().await?;
+    let prepare = async |tx: &mut TenantTx| prepare(&caller, (tx, turn), (id, version), body).await;
     let prepared = match caller.pend(&key, Prepared::timeout, prepare).await? {
         Pending::Prepared(prepared) => prepared,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
@@ -154,31 +161,26 @@ async fn test(
 
 async fn prepare(
     caller: &Caller<Write>,
-    tx: &mut TenantTx,
+    (tx, turn): (&mut TenantTx, Turn),
     (id, version): (ArtifactId, VersionId),
     body: ToolArguments,
 ) -> Result<Change<Prepared>> {
     let found = rows::find_version(tx, ArtifactKind::Tool, Some(id), version).await?;
     let spec = found.ok_or_else(ApiError::not_found)?.spec;
-    let spec: Spec = spec.read().map_err(ApiError::internal)?;
-    let (spec, arguments) = checked(&caller.app, tx, spec, body).await?;
+    let spec = turn.run(move |_| spec.read::<Spec>()).await?;
+    let checked = checked(&turn, spec.map_err(ApiError::internal)?, body).await?;
     let ids = CallIds {
         id: caller.app.clock.new_uuid().to_string(),
         session_id: None,
         agent_run_id: None,
     };
-    let prepared = Prepared::new(&caller.app, tx, spec, arguments, ids).await?;
+    let prepared = Prepared::new(&caller.app, tx, checked, ids).await?;
     let event = Event::of("tested", "tool_version", version, None::<&()>, None::<&()>);
     Ok(Change::one(prepared, event))
 }
 
 /// The tool and the arguments, if it is one that Patchbay calls and its schema allows them.
-pub(super) async fn checked(
-    app: &App,
-    tx: &TenantTx,
-    spec: Spec,
-    body: ToolArguments,
-) -> Result<(Spec, Value)> {
+pub(super) async fn checked(turn: &Turn, spec: Spec, body: ToolArguments) -> Result<Checked> {
     if let Kind::Client(_) = spec.kind()? {
         let detail = "It is carried out by the client of somebody in the room.";
         return Err(ApiError::new(Code::ToolNotCallable, detail));
@@ -187,9 +189,14 @@ pub(super) async fn checked(
         let arguments = Value::Object(body.arguments);
         let checked = spec.check_arguments(&arguments);
         checked.map_err(|found| ApiError::invalid_within("/arguments", found))?;
-        Ok((spec, arguments))
+        let destination = spec.destination();
+        Ok(Checked {
+            spec,
+            destination,
+            arguments,
+        })
     };
-    app.compute.run(Some(tx.tenant()), work).await?
+    turn.run(work).await?
 }
 
 pub(super) fn routes(api: &mut Api) {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Metadata, TenantId, UserId,
     email::Email,
-    text::{Name, Text, Word},
+    text::{OneLine, Text, Word},
 };
 use patchbay_persistence::{idempotency, users};
 use serde::{Deserialize, Serialize};
@@ -106,7 +106,7 @@ pub struct CreateUser {
     /// Email address, unique in the tenant regardless of case.
     email: Email,
     /// Name for people, shown in rooms.
-    display_name: Name,
+    display_name: OneLine<1, 200>,
     /// A label of your own; it grants nothing here.
     role: Option<Word>,
     /// Id in a system of your own, unique in the tenant.
@@ -126,7 +126,7 @@ pub struct PatchUser {
     email: Patch<Email>,
     /// Name for people, shown in rooms.
     #[serde(default)]
-    display_name: Patch<Name>,
+    display_name: Patch<OneLine<1, 200>>,
     /// A label of your own; null takes it away.
     #[serde(default)]
     role: Patch<Option<Word>>,
@@ -145,7 +145,7 @@ impl PatchUser {
             row.email = email.into_inner();
         }
         self.display_name
-            .apply(&mut row.display_name, Name::into_inner);
+            .apply(&mut row.display_name, OneLine::into_inner);
         self.role
             .apply(&mut row.role, |role| role.map(Word::into_inner));
         self.external_id

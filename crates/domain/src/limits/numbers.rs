@@ -202,6 +202,26 @@ mod tests {
         ] {
             assert_eq!(admitted(&denied, target), outcome, "{target}");
         }
+        // What a switch may take for a call from its country to another.
+        for hidden in [
+            "+101188213123456",
+            "+440088213123456",
+            "+4400088213123",
+            "+390088213123456",
+            "+11900123456789",
+        ] {
+            let target = format!("sip:{hidden}@pbx.example.org");
+            let everywhere = limits(Some(&["+1", "+44", "+49", "+39", "+36"]), Some(&["+882"]));
+            assert_eq!(
+                admitted(&everywhere, &target),
+                "number_not_international",
+                "{hidden}"
+            );
+        }
+        let premium = limits(None, Some(&["+1900", "+1 (1) 976"]));
+        for target in ["sip:+119001234567@x.example", "sip:+19761234567@x.example"] {
+            assert_eq!(admitted(&premium, target), "denied_prefix", "{target}");
+        }
         let allowed = limits(Some(&["+49", "+1"]), None);
         assert_eq!(
             admitted(&allowed, "sip:+4420794600@x.example"),

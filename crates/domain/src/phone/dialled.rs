@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer};
 
-use super::{MOST_CHARACTERS, PhoneNumber, emergency, invalid, plan, prefix, spelling};
+use super::{MOST_CHARACTERS, PhoneNumber, emergency, invalid, plan, spelling};
 use crate::{Invalid, sip::SipAddress};
 
 /// Most characters of a `tel:` URI.
@@ -29,7 +29,9 @@ impl Dialled {
         let helps = emergency::is_emergency(plain, country)
             || (country.is_none() && emergency::is_emergency_somewhere(plain));
         if helps {
-            return Ok(Self::Emergency(plain.to_owned()));
+            // It must be known again without the country.
+            let short = country.and_then(|country| emergency::own_number(plain, country));
+            return Ok(Self::Emergency(short.unwrap_or(plain).to_owned()));
         }
         match country.filter(|_| spelling::international(plain).is_none()) {
             Some(country) => PhoneNumber::national(plain, country).map(Self::Number),
@@ -151,12 +153,11 @@ impl Digits<'_> {
             return vec![number.to_string()];
         }
         // The plans that are compiled in do not know every number in service.
-        let known =
-            |digits: &&str| (7..=15).contains(&digits.len()) && plan::split(digits).is_some();
-        let Some(digits) = spelling::international(&self.plain).filter(known) else {
+        let digits = spelling::international(&self.plain);
+        let Some(digits) = digits.filter(|digits| plan::may_be_in_service(digits)) else {
             return Vec::new();
         };
-        let other = prefix::without_trunk_prefix(digits);
+        let other = plan::without_trunk_prefix(digits);
         let readings = [Some(digits.to_owned()), other].into_iter().flatten();
         readings.map(|digits| format!("+{digits}")).collect()
     }
@@ -280,12 +281,15 @@ mod tests {
             "tel:911;phone-context=+1",
             "tel:%39%31%31",
             "tel:144;phone-context=+41",
+            "tel:0144;phone-context=+41",
+            "tel:41144;phone-context=+41",
+            "tel:0041144;phone-context=+41",
+            "+1 1 911",
         ] {
-            assert!(
-                dialled(text).starts_with("emergency "),
-                "{text}: {}",
-                dialled(text)
-            );
+            let once = dialled(text);
+            let stored = once.strip_prefix("emergency ");
+            let stored = stored.unwrap_or_else(|| panic!("{text}: {once}"));
+            assert_eq!(dialled(stored), once, "{text} is known again");
         }
     }
 

@@ -37,14 +37,27 @@ pub(crate) fn is_emergency(plain: &str, home: Option<u16>) -> bool {
         return abroad(digits);
     }
     let behind = |prefix: &str| plain.strip_prefix(prefix);
-    let outside = ["0", "1", "9"].into_iter().filter_map(behind);
-    outside
-        .into_iter()
-        .any(|rest| BEHIND_A_PREFIX.contains(&rest))
+    is_behind_outside_digits(plain)
         || behind("0").is_some_and(|rest| is_known(rest, home))
         || ABROAD.into_iter().filter_map(behind).any(abroad)
         || home
             .is_some_and(|home| behind(&home.to_string()).is_some_and(|rest| is_long(rest, home)))
+}
+
+/// Whether it is one that is called with digits for outside lines in front.
+fn is_behind_outside_digits(plain: &str) -> bool {
+    let outside = |digits: &str| digits.len() <= 3 && digits.bytes().all(|b| b"019".contains(&b));
+    BEHIND_A_PREFIX
+        .into_iter()
+        .any(|number| plain.strip_suffix(number).is_some_and(outside))
+}
+
+/// A country's own number, where digits that are dialled there are one behind what leads there.
+pub(crate) fn own_number(plain: &str, country: u16) -> Option<&str> {
+    let own = OF_COUNTRY.get(&country)?;
+    let longest = own.iter().filter(|number| plain.ends_with(**number));
+    let length = longest.map(|number| number.len()).max()?;
+    plain.get(plain.len() - length..)
 }
 
 /// Whether it calls for help in some country.
@@ -68,10 +81,10 @@ fn abroad(digits: &str) -> bool {
         return true;
     }
     plan::split(digits).is_some_and(|(code, national)| {
-        let without = national.strip_prefix('0').unwrap_or(national);
-        [national, without]
-            .into_iter()
-            .any(|national| is_known(national, Some(code)))
+        let trunk = plan::trunk_prefix(code).unwrap_or("0");
+        let without = [trunk, "0"].map(|trunk| national.strip_prefix(trunk));
+        let mut all = without.into_iter().flatten().chain([national]);
+        all.any(|national| is_known(national, Some(code)))
     })
 }
 
@@ -118,6 +131,10 @@ mod tests {
             "001161000",
             "+3315",
             "+61000",
+            "+11911",
+            "000112",
+            "99911",
+            "+3606112",
         ] {
             assert!(is_emergency(plain, None), "{plain}");
         }

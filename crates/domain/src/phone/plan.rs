@@ -28,6 +28,31 @@ pub(crate) fn trunk_prefix(code: u16) -> Option<&'static str> {
     of(code)?.national_prefix()
 }
 
+/// Digits behind `+` without what is only dialled at home; none where nothing of it is there.
+pub(crate) fn without_trunk_prefix(digits: &str) -> Option<String> {
+    let (code, national) = split(digits)?;
+    let rest = national.strip_prefix(trunk_prefix(code)?)?;
+    Some(format!("{code}{rest}"))
+}
+
+/// Whether digits behind `+` may be a number that the plans do not know. What a switch of the country would
+/// take for a call abroad, or for more than a number, is none.
+pub(crate) fn may_be_in_service(digits: &str) -> bool {
+    let Some((code, national)) = split(digits) else {
+        return false;
+    };
+    let trunk = trunk_prefix(code);
+    let inner = trunk.and_then(|trunk| national.strip_prefix(trunk));
+    let inner = inner.unwrap_or(national);
+    let goes_on = trunk.is_some_and(|trunk| inner.starts_with(trunk) || inner.starts_with('0'));
+    let is_american = inner.len() == 10 && !inner.starts_with(['0', '1']);
+    (7..=15).contains(&digits.len())
+        && !calls_abroad(code, national)
+        && !calls_abroad(code, inner)
+        && !goes_on
+        && (code != 1 || is_american)
+}
+
 /// Whether digits begin as calls abroad do in this country.
 pub(crate) fn calls_abroad(code: u16, digits: &str) -> bool {
     let prefix = of(code).and_then(Metadata::international_prefix);

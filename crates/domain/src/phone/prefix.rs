@@ -17,11 +17,18 @@ pub fn normalise(text: &str) -> Option<String> {
     Some(format!("+{digits}"))
 }
 
-/// Digits behind `+` without the `0` that is only dialled at home; none where there is no such `0`.
-pub(crate) fn without_trunk_prefix(digits: &str) -> Option<String> {
+/// Digits behind `+` without what is only dialled at home, also where there is but a part of it; none where
+/// nothing of it is there, or where numbers begin like it.
+fn without_trunk_prefix(digits: &str) -> Option<String> {
     let (code, national) = plan::split(digits)?;
-    let rest = national.strip_prefix('0').filter(|rest| !rest.is_empty())?;
-    (plan::trunk_prefix(code) == Some("0")).then(|| format!("{code}{rest}"))
+    let trunk = plan::trunk_prefix(code)?;
+    let is_part = !national.is_empty() && trunk.starts_with(national);
+    let no_number = trunk.starts_with('0') || code == 1;
+    match no_number {
+        true if is_part => Some(code.to_string()),
+        true => plan::without_trunk_prefix(digits),
+        false => None,
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +43,11 @@ mod tests {
             ("01149", "+49"),
             ("+49 900", "+49900"),
             ("+49 (0)900", "+49900"),
+            ("+49 (0)", "+49"),
+            ("+36 06 1", "+361"),
+            ("+36 0", "+36"),
+            ("+1 1 900", "+1900"),
+            ("+7 812", "+7812"),
             ("00 49-900", "+49900"),
             ("\u{FF0B}４９", "+49"),
             ("+1900", "+1900"),

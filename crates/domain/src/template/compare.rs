@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{
     Budget,
@@ -52,10 +52,12 @@ pub(super) fn compare(
 
 /// Equality by value; 1 equals 1.0.
 fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Invalid> {
-    if let (Value::Number(left), Value::Number(right)) = (left, right) {
-        return Ok(left == right || left.as_f64() == right.as_f64());
-    }
     budget.value(left)?;
+    if let (Value::Number(left), Value::Number(right)) = (left, right) {
+        // Whole numbers are compared as such: not all of them have a fraction's form.
+        let both_whole = !left.is_f64() && !right.is_f64();
+        return Ok(left == right || !both_whole && left.as_f64() == right.as_f64());
+    }
     budget.value(right)?;
     Ok(left == right)
 }
@@ -79,10 +81,15 @@ fn contains(whole: &Value, part: &Value, budget: &mut Budget) -> Result<bool, In
     }
 }
 
+fn whole(number: &Number) -> Option<i128> {
+    let signed = number.as_i64().map(i128::from);
+    signed.or_else(|| number.as_u64().map(i128::from))
+}
+
 fn order(left: &Value, right: &Value, budget: &mut Budget) -> Result<Ordering, Invalid> {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {
-            let exact = left.as_i64().zip(right.as_i64());
+            let exact = whole(left).zip(whole(right));
             let exact = exact.map(|(left, right)| left.cmp(&right));
             let about = || left.as_f64()?.partial_cmp(&right.as_f64()?);
             exact

@@ -180,6 +180,9 @@ impl<'a> Rendering<'a, '_> {
     fn name(&mut self, name: &str) -> Rendered<Found<'a>> {
         let local = self.names.iter().rev().find(|(local, _)| *local == name);
         if let Some((_, value)) = local {
+            if let Cow::Owned(copied) = value {
+                self.budget.value(copied)?;
+            }
             return Ok(Some(value.clone()));
         }
         Ok(self.data.get(name).map(|value| Cow::Borrowed(*value)))

@@ -156,8 +156,17 @@ fn some_number<'a>(number: f64) -> Applied<'a> {
     some(value)
 }
 
+/// The number, where it is a whole one: its digits are kept, however many there are.
+fn is_whole(found: &Found<'_>) -> bool {
+    matches!(found.as_deref(), Some(Value::Number(number)) if !number.is_f64())
+}
+
 fn abs<'a>(found: Found<'a>, _: &[Cow<'a, Value>], _: &mut Budget) -> Applied<'a> {
-    some_number(number(&found)?.abs())
+    match found.as_deref().and_then(Value::as_i64) {
+        Some(number) => some(number.unsigned_abs()),
+        None if is_whole(&found) => Ok(found),
+        None => some_number(number(&found)?.abs()),
+    }
 }
 
 fn capitalize<'a>(found: Found<'a>, _: &[Cow<'a, Value>], budget: &mut Budget) -> Applied<'a> {
@@ -192,12 +201,17 @@ fn first<'a>(found: Found<'a>, _: &[Cow<'a, Value>], budget: &mut Budget) -> App
 
 fn int<'a>(found: Found<'a>, _: &[Cow<'a, Value>], budget: &mut Budget) -> Applied<'a> {
     match found.as_deref() {
+        _ if is_whole(&found) => Ok(found),
         Some(Value::Number(number)) => some_number(number.as_f64().unwrap_or_default().trunc()),
         Some(Value::Bool(truth)) => some(i64::from(*truth)),
-        _ => match text(&found, budget)?.trim().parse::<f64>() {
-            Ok(number) => some_number(number.trunc()),
-            Err(_) => Err(failed("this text is no number")),
-        },
+        _ => {
+            let text = text(&found, budget)?;
+            match (text.trim().parse::<i64>(), text.trim().parse::<f64>()) {
+                (Ok(whole), _) => some(whole),
+                (_, Ok(number)) => some_number(number.trunc()),
+                _ => Err(failed("this text is no number")),
+            }
+        }
     }
 }
 
@@ -205,9 +219,13 @@ fn join<'a>(found: Found<'a>, given: &[Cow<'a, Value>], budget: &mut Budget) -> 
     let Some(Value::Array(items)) = found.as_deref() else {
         return Err(failed("the filter `join` needs a list"));
     };
-    let between = given
-        .first()
-        .map_or(Cow::Borrowed(""), |value| written(value));
+    let between = match given.first() {
+        Some(between) => {
+            budget.value(between)?;
+            written(between)
+        }
+        None => Cow::Borrowed(""),
+    };
     let mut joined = String::new();
     for (index, item) in items.iter().enumerate() {
         budget.step()?;
@@ -254,6 +272,8 @@ fn replace<'a>(found: Found<'a>, given: &[Cow<'a, Value>], budget: &mut Budget) 
     let [from, to] = given else {
         return Err(failed("the filter `replace` needs two texts"));
     };
+    budget.value(from)?;
+    budget.value(to)?;
     let (from, to) = (written(from), written(to));
     if from.is_empty() {
         return Err(failed("the filter `replace` needs a text to look for"));
@@ -268,6 +288,9 @@ fn round<'a>(found: Found<'a>, given: &[Cow<'a, Value>], _: &mut Budget) -> Appl
     let digits = digits.filter(|digits| (0..=9).contains(digits));
     let digits = digits.and_then(|digits| i32::try_from(digits).ok());
     let digits = digits.ok_or_else(|| failed("the filter `round` takes 0 to 9 digits"))?;
+    if is_whole(&found) {
+        return Ok(found);
+    }
     let scale = 10_f64.powi(digits);
     some_number((number(&found)? * scale).round() / scale)
 }

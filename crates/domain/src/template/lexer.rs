@@ -73,9 +73,10 @@ const SIGNS: [&str; 13] = [
 pub(super) fn split(source: &str) -> Result<Vec<Part<'_>>, Fault> {
     let mut parts = Vec::new();
     let (mut at, mut tags, mut trim) = (0, 0, false);
+    let comments_end = source.rfind("#}").unwrap_or_default();
     while at < source.len() {
         let rest = &source[at..];
-        let open = tag_start(rest);
+        let open = tag_start(rest, comments_end.saturating_sub(at));
         let end = open.unwrap_or(rest.len());
         let mut text = &rest[..end];
         if trim {
@@ -139,9 +140,21 @@ fn known_block(inner: &str, at: usize) -> Result<(), Fault> {
     }
 }
 
-fn tag_start(text: &str) -> Option<usize> {
-    let opens = |pair: &[u8]| pair == b"{{" || pair == b"{%";
-    text.as_bytes().windows(2).position(opens)
+/// Where the first tag begins that is not within a comment; comments are text. The last of them ends at
+/// `comments_end` at the latest.
+fn tag_start(text: &str, comments_end: usize) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += text[at..].find('{')?;
+        let rest = &text[at + 1..];
+        if rest.starts_with(['{', '%']) {
+            return Some(at);
+        }
+        at += 1;
+        if rest.starts_with('#') && at < comments_end {
+            at += rest[1..].find("#}").map_or(0, |end| end + 3);
+        }
+    }
 }
 
 /// Where a tag stands.

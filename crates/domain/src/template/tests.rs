@@ -85,7 +85,16 @@ fn writes_values_and_chooses_and_repeats() {
             "Tell {#vip#} callers the code {# 42 #}",
             "Tell {#vip#} callers the code {# 42 #}",
         ),
+        (
+            "{# {{ missing }} {% include %} #}{{ name }}{#}{{ name }}",
+            "{# {{ missing }} {% include %} #}ada{#}ada",
+        ),
+        ("{#{{ name }}", "{#ada"),
         ("{{ -1 }} {{ 'x' }}", "-1 x"),
+        (
+            "{% if 9007199254740993 == 9007199254740992 %}same{% else %}not{% endif %} {% if 1 == 1.0 %}same{% endif %}",
+            "not same",
+        ),
     ] {
         assert_eq!(render(source, data()).as_deref(), Ok(expected), "{source}");
     }
@@ -94,7 +103,11 @@ fn writes_values_and_chooses_and_repeats() {
 #[test]
 fn every_filter_does_what_it_says() {
     let cases = [
-        ("abs", "{{ -2.5 | abs }}", "2.5"),
+        (
+            "abs",
+            "{{ -2.5 | abs }} {{ -9007199254740993 | abs }}",
+            "2.5 9007199254740993",
+        ),
         ("capitalize", "{{ 'aDA b' | capitalize }}", "Ada b"),
         (
             "default",
@@ -102,7 +115,11 @@ fn every_filter_does_what_it_says() {
             "x",
         ),
         ("first", "{{ words | first }}{{ name | first }}", "xa"),
-        ("int", "{{ 2.9 | int }}{{ ' 7 ' | int }}", "27"),
+        (
+            "int",
+            "{{ 2.9 | int }}{{ ' 7 ' | int }} {{ '12345678901234567' | int }}",
+            "27 12345678901234567",
+        ),
         (
             "join",
             "{{ words | join('-') }}{{ words | join }}",

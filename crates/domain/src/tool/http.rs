@@ -11,7 +11,12 @@ use super::{
     check_bytes, check_timeout, default_answer_bytes, default_timeout,
     template::{self, Filling, Values},
 };
-use crate::{Invalid, Violation, invalid::escape, template::Budget, text::Text};
+use crate::{
+    Invalid, Violation,
+    invalid::{MOST_VIOLATIONS, Place, escape},
+    template::Budget,
+    text::Text,
+};
 
 /// Most headers, query parameters or form fields.
 const MOST_ENTRIES: usize = 50;
@@ -149,11 +154,9 @@ impl HttpCall {
             check_entries(form, declared, "/http/form", found);
         }
         if let Some(json) = &self.json {
-            let mut check = |source: &str, pointer: &str| {
-                check_template(source, declared, &format!("/http/json{pointer}"), found);
-            };
+            let mut place = Place::at("/http/json");
             for (name, value) in json {
-                each_string(value, &format!("/{}", escape(name)), &mut check);
+                place.field(name, |at| check_strings(value, at, declared, found));
             }
         }
         if self.json.is_some() && self.form.is_some() {
@@ -178,7 +181,7 @@ impl HttpCall {
             secrets.extend(template::secrets(source));
         }
         for value in self.json.iter().flat_map(Map::values) {
-            each_string(value, "", &mut |source, _| {
+            each_string(value, &mut |source| {
                 secrets.extend(template::secrets(source))
             });
         }
@@ -288,9 +291,12 @@ fn climbs(path: &str) -> bool {
 fn check_template(
     source: &str,
     declared: Option<&BTreeSet<&str>>,
-    pointer: &str,
+    pointer: impl AsRef<str>,
     found: &mut Vec<Violation>,
 ) {
+    if found.len() >= MOST_VIOLATIONS {
+        return;
+    }
     if let Err(invalid) = template::check(source, declared) {
         found.push(invalid.at(pointer));
     }
@@ -310,7 +316,7 @@ fn check_entries(
         check_template(
             source,
             declared,
-            &format!("{pointer}/{}", escape(name)),
+            format!("{pointer}/{}", escape(name)),
             found,
         );
     }
@@ -361,17 +367,32 @@ pub(super) fn render_headers(
     Ok(rendered)
 }
 
-fn each_string(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &str)) {
+fn each_string(value: &Value, visit: &mut impl FnMut(&str)) {
     match value {
-        Value::String(text) => visit(text, pointer),
+        Value::String(text) => visit(text),
+        Value::Array(items) => items.iter().for_each(|item| each_string(item, visit)),
+        Value::Object(fields) => fields.values().for_each(|value| each_string(value, visit)),
+        _ => {}
+    }
+}
+
+/// Checks every string of a body as a template.
+fn check_strings(
+    value: &Value,
+    at: &mut Place,
+    declared: Option<&BTreeSet<&str>>,
+    found: &mut Vec<Violation>,
+) {
+    match value {
+        Value::String(source) => check_template(source, declared, at, found),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                each_string(item, &format!("{pointer}/{index}"), visit);
+                at.item(index, |at| check_strings(item, at, declared, found));
             }
         }
         Value::Object(fields) => {
             for (name, value) in fields {
-                each_string(value, &format!("{pointer}/{}", escape(name)), visit);
+                at.field(name, |at| check_strings(value, at, declared, found));
             }
         }
         _ => {}

@@ -109,6 +109,17 @@ pub struct ClientCall {
     pub timeout_seconds: u32,
 }
 
+/// Where a tool calls.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Scheme, host and port.
+    pub url: Url,
+    /// Where in the spec they stand.
+    pub pointer: &'static str,
+    /// The names of the secrets that are sent there.
+    pub secrets: BTreeSet<String>,
+}
+
 /// How a tool is called.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind<'a> {
@@ -175,7 +186,7 @@ impl ToolSpec {
             }
             Err(invalid) => found.push(invalid.at("")),
         }
-        let secrets = self.destination().map_or(0, |(_, secrets)| secrets.len());
+        let secrets = self.destination().map_or(0, |to| to.secrets.len());
         if secrets > MOST_SECRETS {
             let message = format!("at most {MOST_SECRETS} secrets are allowed");
             found.push(Invalid::new("too_many", message).at(""));
@@ -193,13 +204,17 @@ impl ToolSpec {
     }
 
     /// Where it calls, and the secrets that it sends there.
-    pub fn destination(&self) -> Option<(Url, BTreeSet<String>)> {
-        let (url, secrets) = match self.kind().ok()? {
-            Kind::Http(call) => (http::origin(&call.url).ok()?, call.secrets()),
-            Kind::Mcp(mcp) => (http::origin(&mcp.url).ok()?, mcp.secrets()),
+    pub fn destination(&self) -> Option<Destination> {
+        let (url, pointer, secrets) = match self.kind().ok()? {
+            Kind::Http(call) => (&call.url, "/http/url", call.secrets()),
+            Kind::Mcp(mcp) => (&mcp.url, "/mcp/url", mcp.secrets()),
             Kind::Client(_) => return None,
         };
-        Some((url, secrets))
+        Some(Destination {
+            url: http::origin(url).ok()?,
+            pointer,
+            secrets,
+        })
     }
 
     /// The arguments that templates may use; none means any.

@@ -1,10 +1,15 @@
 //! The JSON Schema of a tool's parameters: checked when it is written, so that it can neither reach
 //! out of itself nor cost more than a fixed amount of work, whatever arguments it meets.
 
-use jsonschema::{PatternOptions, ValidationError, Validator};
-use serde_json::{Map, Value};
+use std::collections::HashMap;
 
-use crate::{Invalid, Violation, invalid::escape};
+use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Invalid, Violation,
+    invalid::{MOST_VIOLATIONS, Place},
+};
 
 /// Most bytes of a schema, and of arguments.
 const MOST_BYTES: usize = 65_536;
@@ -19,11 +24,18 @@ const MOST_PATTERN: usize = 500;
 /// Most bytes of a compiled pattern: what a bounded repetition of a large class may come to.
 const MOST_PATTERN_BYTES: usize = 65_536;
 /// Most parts of a schema times nodes of the arguments: what checking them costs.
-const MOST_WORK: usize = 500_000;
+const MOST_WORK: u64 = 500_000;
 /// The same where alternatives are told apart for the sake of an error, which takes memory for each.
-const MOST_WORK_EXPLAINED: usize = 20_000;
-/// Most patterns of a schema times bytes of text in the arguments.
-const MOST_MATCHING: usize = 262_144;
+const MOST_WORK_EXPLAINED: u64 = 20_000;
+/// A pattern that compiles to so many bytes costs one unit for each byte of text that it is applied to; a
+/// larger one costs [`LARGE`].
+const SMALL_PATTERN_BYTES: usize = 8_192;
+/// What a pattern costs that compiles to more than [`SMALL_PATTERN_BYTES`].
+const LARGE: u64 = 8;
+/// Most units of all patterns where they are applied.
+const MOST_APPLIED: u64 = MOST_PATTERNS as u64 * LARGE;
+/// Most units that matching patterns may cost.
+const MOST_MATCHING: u64 = 500_000;
 /// Words that would lead a reference somewhere else than its text says, or that look at a value once more for
 /// each level of it.
 const NO_PLACE: [&str; 7] = [
@@ -56,12 +68,12 @@ pub(super) fn check(parameters: &Map<String, Value>, found: &mut Vec<Violation>)
         let message = format!("only {DIALECT} is understood");
         found.push(Invalid::new("unknown_dialect", message).at("/parameters/$schema"));
     }
-    check_words(&schema, "/parameters", found);
+    check_words(&schema, &mut Place::at("/parameters"), true, found);
     check_patterns(&schema, found);
     if found.len() > before {
         return;
     }
-    if let Err(invalid) = steps(&schema, &schema, &mut Vec::new(), 0) {
+    if let Err(invalid) = Cost::of(&schema) {
         return found.push(invalid.at("/parameters"));
     }
     let valid = jsonschema::draft202012::meta::validator().validate(&schema);
@@ -122,15 +134,16 @@ pub(super) fn check_arguments(
     }
     let schema = Value::Object(parameters.clone());
     // Versions that were written under other limits are bounded here as well.
-    let parts = steps(&schema, &schema, &mut Vec::new(), 0);
-    let parts = parts.map_err(|invalid| vec![invalid.at("")])?;
+    let mut found = Vec::new();
+    check_words(&schema, &mut Place::default(), true, &mut found);
+    check_patterns(&schema, &mut found);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let cost = Cost::of(&schema).map_err(|invalid| vec![invalid.at("")])?;
     let (nodes, text) = size(arguments);
-    let mut patterns = Vec::new();
-    collect_patterns(&schema, &mut patterns);
-    let work = usize::try_from(parts)
-        .unwrap_or(usize::MAX)
-        .saturating_mul(nodes);
-    if work > MOST_WORK || patterns.len() > MOST_PATTERNS || patterns.len() * text > MOST_MATCHING {
+    let work = cost.parts.saturating_mul(nodes);
+    if work > MOST_WORK || cost.matching.saturating_mul(text) > MOST_MATCHING {
         let message = "the arguments are too large for a schema of this size";
         return refused("too_complex", message.to_owned());
     }
@@ -149,16 +162,16 @@ pub(super) fn check_arguments(
 }
 
 /// The nodes of a value and the bytes of its texts.
-fn size(value: &Value) -> (usize, usize) {
-    let sum = |sizes: &mut dyn Iterator<Item = (usize, usize)>| {
+fn size(value: &Value) -> (u64, u64) {
+    let sum = |sizes: &mut dyn Iterator<Item = (u64, u64)>| {
         sizes.fold((1, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
     };
     match value {
-        Value::String(text) => (1, text.len()),
+        Value::String(text) => (1, text.len() as u64),
         Value::Array(items) => sum(&mut items.iter().map(size)),
         Value::Object(fields) => sum(&mut fields.iter().map(|(name, value)| {
             let (nodes, text) = size(value);
-            (nodes, text + name.len())
+            (nodes, text + name.len() as u64)
         })),
         _ => (1, 0),
     }
@@ -176,9 +189,16 @@ fn has_alternatives(schema: &Value) -> bool {
 }
 
 fn compile(schema: &Value) -> Result<Validator, ValidationError<'static>> {
+    compile_within(schema, MOST_PATTERN_BYTES)
+}
+
+fn compile_within(
+    schema: &Value,
+    pattern_bytes: usize,
+) -> Result<Validator, ValidationError<'static>> {
     jsonschema::draft202012::options()
         // Linear in the text, whatever the pattern.
-        .with_pattern_options(PatternOptions::regex().size_limit(MOST_PATTERN_BYTES))
+        .with_pattern_options(PatternOptions::regex().size_limit(pattern_bytes))
         .offline()
         .build(schema)
 }
@@ -191,84 +211,154 @@ fn violation(error: &ValidationError<'_>, prefix: &str, code: &str) -> Violation
     Invalid::new(code, message).at(format!("{prefix}{}", error.instance_path()))
 }
 
-fn check_words(schema: &Value, pointer: &str, found: &mut Vec<Violation>) {
+/// Refuses words that would have a schema mean something else than its text says.
+fn check_words(schema: &Value, at: &mut Place, is_root: bool, found: &mut Vec<Violation>) {
+    if found.len() >= MOST_VIOLATIONS {
+        return;
+    }
     match schema {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let pointer = format!("{pointer}/{}", escape(name));
-                let text = value.as_str();
-                // A property may have such a name; a keyword has a text or a schema.
-                let is_keyword = text.is_some() || name.starts_with("unevaluated");
-                if NO_PLACE.contains(&name.as_str()) && is_keyword {
-                    let message = format!("`{name}` has no place in a tool's parameters");
-                    found.push(Invalid::new("not_supported", message).at(&*pointer));
-                }
-                if name == "$ref" && text.is_some_and(|to| to != "#" && !to.starts_with("#/")) {
-                    let message = "references stay within the schema: `#/…`";
-                    found.push(Invalid::new("remote_reference", message).at(&*pointer));
-                }
-                check_words(value, &pointer, found);
+                at.field(name, |at| {
+                    if let Some(invalid) = check_word(name, value, is_root) {
+                        found.push(invalid.at(&*at));
+                    }
+                    check_words(value, at, false, found);
+                });
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                check_words(item, &format!("{pointer}/{index}"), found);
+                at.item(index, |at| check_words(item, at, false, found));
             }
         }
         _ => {}
     }
 }
 
-/// Counts subschemas with every reference followed, so that neither circles nor references that
-/// double at every level get through, nor a chain of them that is deeper than a stack.
-fn steps(root: &Value, at: &Value, path: &mut Vec<String>, level: usize) -> Result<u64, Invalid> {
-    let too_complex = |what: String| {
-        let message = format!("the schema has more than {what} once its references are followed");
-        Invalid::new("too_complex", message)
-    };
-    if level > MOST_LEVELS {
-        return Err(too_complex(format!("{MOST_LEVELS} levels")));
+fn check_word(name: &str, value: &Value, is_root: bool) -> Option<Invalid> {
+    let text = value.as_str();
+    // A property may have such a name; a keyword has a text or a schema.
+    let is_keyword = text.is_some() || name.starts_with("unevaluated");
+    // Another dialect would bring its own words for places.
+    let is_inner_dialect = name == "$schema" && text.is_some() && !is_root;
+    if NO_PLACE.contains(&name) && is_keyword || is_inner_dialect {
+        let message = format!("`{name}` has no place in a tool's parameters");
+        return Some(Invalid::new("not_supported", message));
     }
-    let mut count = 1_u64;
-    let mut add = |more: u64| {
-        count = count.saturating_add(more);
-        match count > MOST_STEPS {
-            true => Err(too_complex(format!("{MOST_STEPS} parts"))),
-            false => Ok(()),
-        }
-    };
-    match at {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                match value.as_str() {
-                    Some(to) if name == "$ref" => add(follow(root, to, path, level)?)?,
-                    // What nothing refers to costs nothing.
-                    _ if name == "$defs" => {}
-                    _ => add(steps(root, value, path, level + 1)?)?,
-                }
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                add(steps(root, item, path, level + 1)?)?;
-            }
-        }
-        _ => {}
+    let to = text.filter(|_| name == "$ref")?;
+    if to != "#" && !to.starts_with("#/") {
+        let message = "references stay within the schema: `#/…`";
+        return Some(Invalid::new("remote_reference", message));
     }
-    Ok(count)
+    // It would be decoded, and lead where nobody has counted.
+    to.contains('%').then(|| {
+        let message = "a reference is not percent-encoded";
+        Invalid::new("not_supported", message)
+    })
 }
 
-fn follow(root: &Value, to: &str, path: &mut Vec<String>, level: usize) -> Result<u64, Invalid> {
-    if path.iter().any(|step| step == to) || to == "#" {
-        let message = format!("the reference `{to}` leads in a circle");
-        return Err(Invalid::new("circular_reference", message));
+/// What a schema costs one value, with every reference followed: neither circles nor references that double at
+/// every level get through, nor a chain of them that is deeper than a stack.
+struct Cost {
+    /// Subschemas that are looked at.
+    parts: u64,
+    /// Units of patterns that are applied to each byte of text.
+    matching: u64,
+}
+
+/// A walk that counts.
+struct Walk<'a> {
+    root: &'a Value,
+    /// What each pattern costs.
+    patterns: HashMap<&'a str, u64>,
+    /// The references that lead to where it is.
+    path: Vec<&'a str>,
+    cost: Cost,
+}
+
+impl Cost {
+    fn of(schema: &Value) -> Result<Self, Invalid> {
+        let mut patterns = Vec::new();
+        collect_patterns(schema, &mut patterns);
+        let weigh = |pattern| {
+            let small = compile_within(&json!({ "pattern": pattern }), SMALL_PATTERN_BYTES);
+            (pattern, if small.is_ok() { 1 } else { LARGE })
+        };
+        let mut walk = Walk {
+            root: schema,
+            patterns: patterns.into_iter().map(weigh).collect(),
+            path: Vec::new(),
+            cost: Self {
+                parts: 0,
+                matching: 0,
+            },
+        };
+        walk.through(schema, 0)?;
+        // Each application is compiled for itself.
+        if walk.cost.matching > MOST_APPLIED {
+            let message = "the patterns are too many or too large once references are followed";
+            return Err(Invalid::new("too_complex", message));
+        }
+        Ok(walk.cost)
     }
-    let missing = || Invalid::new("dangling_reference", format!("there is nothing at `{to}`"));
-    let target = root
-        .pointer(to.trim_start_matches('#'))
-        .ok_or_else(missing)?;
-    path.push(to.to_owned());
-    let count = steps(root, target, path, level + 1)?;
-    path.pop();
-    Ok(count)
+}
+
+impl<'a> Walk<'a> {
+    fn through(&mut self, at: &'a Value, level: usize) -> Result<(), Invalid> {
+        let too_complex = |what: String| {
+            let message =
+                format!("the schema has more than {what} once its references are followed");
+            Err(Invalid::new("too_complex", message))
+        };
+        if level > MOST_LEVELS {
+            return too_complex(format!("{MOST_LEVELS} levels"));
+        }
+        self.cost.parts += 1;
+        if self.cost.parts > MOST_STEPS {
+            return too_complex(format!("{MOST_STEPS} parts"));
+        }
+        match at {
+            Value::Object(fields) => fields
+                .iter()
+                .try_for_each(|(name, value)| self.field(name, value, level)),
+            Value::Array(items) => {
+                let mut items = items.iter();
+                items.try_for_each(|item| self.through(item, level + 1))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn field(&mut self, name: &str, value: &'a Value, level: usize) -> Result<(), Invalid> {
+        match (name, value) {
+            ("$ref", Value::String(to)) => return self.follow(to, level),
+            // What nothing refers to costs nothing. Further down, it may be the name of a property.
+            ("$defs", _) if level == 0 => return Ok(()),
+            ("pattern", Value::String(pattern)) => self.apply(pattern),
+            ("patternProperties", Value::Object(by_pattern)) => {
+                by_pattern.keys().for_each(|pattern| self.apply(pattern));
+            }
+            _ => {}
+        }
+        self.through(value, level + 1)
+    }
+
+    fn apply(&mut self, pattern: &str) {
+        let units = self.patterns.get(pattern).copied().unwrap_or(LARGE);
+        self.cost.matching = self.cost.matching.saturating_add(units);
+    }
+
+    fn follow(&mut self, to: &'a str, level: usize) -> Result<(), Invalid> {
+        if self.path.contains(&to) || to == "#" {
+            let message = format!("the reference `{to}` leads in a circle");
+            return Err(Invalid::new("circular_reference", message));
+        }
+        let target = self.root.pointer(to.trim_start_matches('#'));
+        let missing = || Invalid::new("dangling_reference", format!("there is nothing at `{to}`"));
+        self.path.push(to);
+        self.through(target.ok_or_else(missing)?, level + 1)?;
+        self.path.pop();
+        Ok(())
+    }
 }

@@ -64,7 +64,7 @@ impl<'a> Filling<'a> {
 
     /// The template as a part of a URL, its values percent-encoded.
     pub fn url(&mut self, source: &str) -> Result<String, Invalid> {
-        let template = Template::parse(source)?;
+        let template = parse(source)?;
         let (data, budget) = self.parts();
         template.render(&data, budget, |text, out| {
             out.extend(utf8_percent_encode(text, ENCODED));
@@ -74,7 +74,7 @@ impl<'a> Filling<'a> {
     /// The value of a template: of its own type where it is one tag alone, and none where that has no
     /// value; a text otherwise.
     pub fn value(&mut self, source: &str) -> Result<Option<Value>, Invalid> {
-        let template = Template::parse(source)?;
+        let template = parse(source)?;
         let (data, budget) = self.parts();
         template.value(&data, budget)
     }
@@ -98,6 +98,27 @@ impl<'a> Filling<'a> {
     }
 }
 
+/// A template to be filled in. Versions that were written under other rules are not filled with secrets either
+/// unless each stands alone.
+fn parse(source: &str) -> Result<Template, Invalid> {
+    let template = Template::parse(source)?;
+    for lookup in template.lookups() {
+        check_secret(lookup)?;
+    }
+    Ok(template)
+}
+
+/// Whatever else is done with a secret than to send it could tell it, piece by piece, to whoever writes templates.
+fn check_secret(lookup: &Lookup) -> Result<(), Invalid> {
+    match &*lookup.name == "secrets" && !lookup.is_alone {
+        true => Err(Invalid::new(
+            "unnamed_secret",
+            "a tag with a secret holds its name alone: `{{ secrets.NAME }}`",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Checks a template: it looks up `call`, declared arguments, and secrets by their names alone.
 pub(super) fn check(source: &str, declared: Option<&BTreeSet<&str>>) -> Result<(), Invalid> {
     Template::parse(source)?
@@ -109,12 +130,8 @@ pub(super) fn check(source: &str, declared: Option<&BTreeSet<&str>>) -> Result<(
 fn check_lookup(lookup: &Lookup, declared: Option<&BTreeSet<&str>>) -> Result<(), Invalid> {
     let name = &lookup.name;
     let wrong = |code: &str, message: String| Err(Invalid::new(code, message));
+    check_secret(lookup)?;
     match (&**name, lookup.field.as_deref()) {
-        // Whatever else is done with a secret could tell it, piece by piece, to whoever writes templates.
-        ("secrets", _) if !lookup.is_alone => wrong(
-            "unnamed_secret",
-            "a tag with a secret holds its name alone: `{{ secrets.NAME }}`".to_owned(),
-        ),
         ("secrets", _) | ("call", Some("id" | "session_id" | "agent_run_id")) => Ok(()),
         ("arguments", None) if declared.is_none_or(|declared| !declared.is_empty()) => Ok(()),
         ("arguments", Some(argument)) if declared.is_none_or(|d| d.contains(argument)) => Ok(()),

@@ -228,7 +228,7 @@ fn templates_use_what_is_declared_and_name_their_secrets() {
         "headers": { "a": "{{ secrets.ONE }}" }, "query": { "b": "Bearer {{ secrets.TWO }}!" },
         "method": "POST", "json": { "c": ["{% if arguments.number %}{{ secrets.THREE }}{% endif %}"] },
     }));
-    let (url, secrets) = spec.destination().unwrap();
+    let Destination { url, secrets, .. } = spec.destination().unwrap();
     assert_eq!(url.as_str(), "https://shop.example.org/");
     assert_eq!(Vec::from_iter(secrets), ["ONE", "THREE", "TWO"]);
 }
@@ -420,6 +420,78 @@ fn checking_arguments_costs_no_more_than_a_fixed_amount() {
     );
 }
 
+/// `$defs` that double at every level, at this pointer.
+fn doubling_at(pointer: &str, levels: usize) -> Vec<Value> {
+    let next = |n: usize| json!({ "$ref": format!("{pointer}/{n}") });
+    let mut levels: Vec<_> = (1..levels)
+        .map(|n| json!({ "allOf": [next(n), next(n)] }))
+        .collect();
+    levels.push(json!({ "type": "string" }));
+    levels
+}
+
+#[test]
+fn schemas_cannot_hide_what_they_cost() {
+    let hidden = json!({ "type": "object", "properties": { "$defs": {
+        "allOf": [{ "$ref": "#/properties/$defs/d/0" }], "d": doubling_at("#/properties/$defs/d", 40) } } });
+    let nested = json!({ "type": "object", "properties": { "a": {
+        "$defs": { "d": { "anyOf": doubling_at("#/properties/a/$defs/d/anyOf", 40) } },
+        "$ref": "#/properties/a/$defs/d/anyOf/0" } } });
+    let encoded = json!({ "type": "object", "%24defs": { "a": true },
+        "$defs": { "a": { "anyOf": doubling_at("#/$defs/a/anyOf", 40) } },
+        "properties": { "a": { "$ref": "#/%24defs/a" } } });
+    let dialect = json!({ "type": "object", "properties": { "a": {
+        "$schema": "http://json-schema.org/draft-04/schema#", "id": "https://example.org/" } } });
+    let pattern = json!({ "pattern": "[ab]*a[ab]{1200}c" });
+    let applied = json!({ "type": "object", "$defs": { "p": pattern },
+        "properties": { "a": { "allOf": vec![json!({ "$ref": "#/$defs/p" }); 1_600] } } });
+    for (schema, pointer, code) in [
+        (hidden, "/parameters", "too_complex"),
+        (nested, "/parameters", "too_complex"),
+        (encoded, "/parameters/properties/a/$ref", "not_supported"),
+        (dialect, "/parameters/properties/a/$schema", "not_supported"),
+        (applied, "/parameters", "too_complex"),
+    ] {
+        let tool =
+            spec(json!({ "parameters": schema, "http": { "url": "https://shop.example.org/" } }));
+        assert_eq!(
+            faults(&tool),
+            [(pointer.to_owned(), code.to_owned())],
+            "{schema}"
+        );
+        // One that was stored before it was refused is not worked on.
+        let refused = tool
+            .check_arguments(&json!({ "a": "x", "$defs": "x" }))
+            .unwrap_err();
+        assert_eq!(refused[0].code, code, "{schema}");
+    }
+    let plain = json!({ "type": "object", "properties": { "$defs": { "type": "string" }, "$ref": { "type": "integer" },
+        "$schema": { "type": "string" } }, "$defs": { "unused": { "$ref": "#/$defs/unused" } } });
+    let plain =
+        spec(json!({ "parameters": plain, "http": { "url": "https://shop.example.org/" } }));
+    plain.check().unwrap();
+    plain
+        .check_arguments(&json!({ "$defs": "x", "$ref": 1 }))
+        .unwrap();
+}
+
+#[test]
+fn many_faults_under_a_long_name_are_told_within_bounds() {
+    let broken = json!({ "/".repeat(100_000): vec!["{{"; 20_000] });
+    let tool = spec(
+        json!({ "http": { "method": "POST", "url": "https://shop.example.org/", "json": broken } }),
+    );
+    let found = tool.check().unwrap_err();
+    assert_eq!(found.len(), 100);
+    assert!(found.iter().all(|found| found.pointer.len() == 1_000));
+    let words = json!({ "type": "object", "/".repeat(20_000): vec![json!({ "$id": "" }); 3_000] });
+    let found =
+        spec(json!({ "parameters": words, "http": { "url": "https://shop.example.org/" } }))
+            .check()
+            .unwrap_err();
+    assert!(found.len() <= 100 && found.iter().all(|found| found.pointer.len() <= 1_000));
+}
+
 #[test]
 fn there_is_one_way_to_call_a_tool() {
     assert_eq!(
@@ -468,7 +540,7 @@ fn an_mcp_server_has_a_plain_address() {
     let mcp = json!({ "url": "https://mcp.example.org:8443/mcp?x=1", "tool_name": "t", "headers": { "a": "{{ secrets.A }}" } });
     let spec = spec(json!({ "http": null, "mcp": mcp }));
     spec.check().unwrap();
-    let (url, secrets) = spec.destination().unwrap();
+    let Destination { url, secrets, .. } = spec.destination().unwrap();
     assert_eq!(
         (url.as_str(), Vec::from_iter(secrets)),
         ("https://mcp.example.org:8443/", vec!["A".to_owned()])

@@ -7,6 +7,7 @@ use super::dto::{Call, CallFilter, CreateCall};
 use crate::{
     answer::{Created, Entity, Page, Settled},
     audit::{Change, Event},
+    compute::Turn,
     error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, Json, List, Path,
@@ -70,6 +71,7 @@ pub(super) async fn create(
 ) -> Result<Once<Created<Call>>> {
     let tenant = caller.tenant()?;
     let start = body.start;
+    let turn = caller.turn().await?;
     let answer = |value: Call| Created {
         location: format!("/api/tenants/{tenant}/calls/{}", value.id),
         value,
@@ -78,7 +80,7 @@ pub(super) async fn create(
         .once_then(
             &key,
             async |tx| {
-                let Change { value, events } = insert(&caller, tx, body).await?;
+                let Change { value, events } = insert(&caller, tx, body, turn).await?;
                 let value = answer(value.into());
                 Ok(Change { value, events })
             },
@@ -99,6 +101,7 @@ async fn insert(
     caller: &Caller<CallsWrite>,
     tx: &mut TenantTx,
     body: CreateCall,
+    turn: Turn,
 ) -> Result<Change<calls::Call>> {
     let line = body.line()?;
     let new = NewSession {
@@ -108,6 +111,7 @@ async fn insert(
         metadata: body.metadata,
         call: None,
         room: None,
+        turn,
     };
     let (session, call) = flow::create(&caller.app, tx, new, line).await?;
     // Numbers are personal: the trail has the ids.

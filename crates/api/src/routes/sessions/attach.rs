@@ -18,6 +18,7 @@ use super::{
 use crate::{
     answer::{Created, Resource},
     audit::{Change, Event},
+    compute::Turn,
     error::{ApiError, Code, Result},
     extract::{Caller, IdempotencyKey, Json, Path, scopes::SessionsWrite},
     flows::{
@@ -194,11 +195,13 @@ pub(super) async fn attach(
 ) -> Result<Once<Created<Attachment>>> {
     let wanted = body.check()?;
     let location = format!("/api/tenants/{tenant}/sessions/{id}");
+    let turn = caller.turn().await?;
     let attached = caller
         .once(&key, async |tx| {
             let (value, event) = match wanted {
                 Wanted::Agent(agent, binding, variables) => {
-                    attach_agent(&caller, tx, id, (agent, binding), &variables).await?
+                    let new = (agent, binding, &variables);
+                    attach_agent(&caller, (tx, &turn), id, new).await?
                 }
                 Wanted::User(wish) => attach_user(&caller, tx, id, wish.check()?).await?,
                 Wanted::Phone(line) => attach_phone(&caller, tx, id, line).await?,
@@ -224,13 +227,12 @@ fn require_room<P>(caller: &Caller<P>, record: &Record) -> Result<()> {
 
 async fn attach_agent(
     caller: &Caller<SessionsWrite>,
-    tx: &mut TenantTx,
+    (tx, turn): (&mut TenantTx, &Turn),
     id: SessionId,
-    (agent, binding): (AgentId, Option<BindingId>),
-    variables: &Variables,
+    (agent, binding, variables): (AgentId, Option<BindingId>, &Variables),
 ) -> Result<(Attachment, Event)> {
     // The agent's row is locked before the session's, as everywhere.
-    let pinned = flow::pin(&caller.app, tx, (agent, binding), variables).await?;
+    let pinned = flow::pin(&caller.app, tx, turn, (agent, binding), variables).await?;
     let mut record = locked(caller, tx, id).await?;
     require_room(caller, &record)?;
     let run = flow::attach(&caller.app, tx, &mut record, pinned).await?;

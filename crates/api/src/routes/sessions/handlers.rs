@@ -17,6 +17,7 @@ use super::{
 use crate::{
     answer::{Created, Deleted, Entity, Page, Settled},
     audit::{Change, Event},
+    compute::Turn,
     error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, OptionalJson, Path,
@@ -41,6 +42,7 @@ pub(super) async fn create(
 ) -> Result<Once<Created<Session>>> {
     let tenant = caller.tenant()?;
     let start = body.start;
+    let turn = caller.turn().await?;
     let answer = |session: sessions::Session| Created {
         location: format!("/api/tenants/{tenant}/sessions/{}", session.id),
         value: session.into(),
@@ -49,7 +51,7 @@ pub(super) async fn create(
         .once_then(
             &key,
             async |tx| {
-                let Change { value, events } = insert(&caller, tx, body).await?;
+                let Change { value, events } = insert(&caller, tx, body, turn).await?;
                 Ok(Change {
                     value: answer(value),
                     events,
@@ -72,6 +74,7 @@ async fn insert(
     caller: &Caller<SessionsWrite>,
     tx: &mut TenantTx,
     body: CreateSession,
+    turn: Turn,
 ) -> Result<Change<sessions::Session>> {
     let new = NewSession {
         agent_id: body.agent_id,
@@ -80,6 +83,7 @@ async fn insert(
         metadata: body.metadata,
         call: None,
         room: None,
+        turn,
     };
     let session = flow::create(&caller.app, tx, new).await?;
     let event = Event::created("session", session.id, &Session::from(session.clone()));

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::Entity,
     audit::Change,
+    compute::Turn,
     error::{ApiError, Code, Result},
     extract::{Caller, Json, Path, scopes::Worker},
     flows::{
@@ -37,8 +38,9 @@ pub(super) async fn search(
     Path((tenant, session, run)): Path<RunPath>,
     Json(body): Json<SearchKnowledge>,
 ) -> Result<Entity<SearchResult>> {
+    let turn = caller.turn().await?;
     let mut tx = caller.read().await?;
-    let (settings, agent) = pinned(&caller, &mut tx, (session, run)).await?;
+    let (settings, agent) = pinned(&caller, (&mut tx, turn), (session, run)).await?;
     let file_ids = match settings.file_ids {
         // One that is not attached any more is not looked into; one that is gone is no error.
         Some(ids) => Some(files::existing(&mut tx, &ids).await?),
@@ -64,7 +66,7 @@ pub(super) async fn search(
 /// The settings that the run's configuration pins, and whose files they are about.
 async fn pinned(
     caller: &Caller<Worker>,
-    tx: &mut TenantTx,
+    (tx, turn): (&mut TenantTx, Turn),
     (session, run): (SessionId, AgentRunId),
 ) -> Result<(KnowledgeSettings, AgentId)> {
     let found = runs::with_configuration(tx, session, run).await?;
@@ -74,7 +76,7 @@ async fn pinned(
         let detail = "Nobody is left to ask for.";
         return Err(ApiError::new(Code::SessionOver, detail));
     }
-    let configuration = read_configuration(&caller.app, tx.tenant(), document).await?;
+    let configuration = read_configuration(&turn, document).await?;
     let settings = configuration.knowledge.ok_or_else(ApiError::not_found)?;
     let row = runs::find(tx, session, run).await?;
     let own = row.and_then(|row| row.agent_id);

@@ -58,7 +58,7 @@ pub(crate) async fn run_config<P>(
         Some(prompt) => (prompt, run.rendered_greeting),
         None => (session.rendered_prompt, session.rendered_greeting),
     };
-    let configuration = read_configuration(&caller.app, tenant, stored.document).await?;
+    let configuration = read_configuration(&caller.turn().await?, stored.document).await?;
     Ok(AgentRunConfig {
         tenant_id: tenant,
         session_id,
@@ -87,7 +87,7 @@ pub(super) async fn configuration(
     } = found.ok_or_else(ApiError::not_found)?;
     Ok(Entity(StoredConfiguration {
         digest,
-        configuration: read_configuration(&caller.app, caller.tenant()?, document).await?,
+        configuration: read_configuration(&caller.turn().await?, document).await?,
         created_at,
     }))
 }

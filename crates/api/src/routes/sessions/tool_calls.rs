@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Entity, Resource},
-    app::App,
     audit::Change,
+    compute::Turn,
     error::{ApiError, Code, Result},
     extract::{Caller, IdempotencyKey, Json, Path, scopes::Worker},
     flows::{
@@ -110,8 +110,10 @@ pub(super) async fn call(
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolCall>>> {
     let longest = |call: &Call| call.prepared.timeout();
-    let prepare =
-        async |tx: &mut TenantTx| begin(&caller, tx, (session, run), (&function, body)).await;
+    let turn = caller.turn().await?;
+    let prepare = async |tx: &mut TenantTx| {
+        begin(&caller, (tx, turn), (session, run), (&function, body)).await
+    };
     let call = match caller.pend(&key, longest, prepare).await? {
         Pending::Prepared(call) => call,
         Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
@@ -133,8 +135,9 @@ pub(super) async fn report(
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolCallFacts>>> {
     let clock = &caller.app.clock;
+    let turn = caller.turn().await?;
     let write = async |tx: &mut TenantTx| {
-        let (spec, state) = pinned(&caller.app, tx, (session, run), &body.function_name).await?;
+        let (spec, state) = pinned((tx, &turn), (session, run), &body.function_name).await?;
         caller.require_live_if_suspended(state.is_live())?;
         let told = body.told(clock.new_id(), &spec)?;
         let facts = Facts {
@@ -171,34 +174,33 @@ impl ReportToolCall {
 
 /// The version that the run's configuration pins under this name, and where the session stands.
 async fn pinned(
-    app: &App,
-    tx: &mut TenantTx,
+    (tx, turn): (&mut TenantTx, &Turn),
     (session, run): (SessionId, AgentRunId),
     function: &str,
 ) -> Result<(ToolSpec, SessionState)> {
     let found = runs::with_configuration(tx, session, run).await?;
     let (state, document) = found.ok_or_else(ApiError::not_found)?;
-    let configuration = read_configuration(app, tx.tenant(), document).await?;
+    let configuration = read_configuration(turn, document).await?;
     let spec = configuration.tool(function).cloned();
     Ok((spec.ok_or_else(ApiError::not_found)?, state))
 }
 
 async fn begin(
     caller: &Caller<Worker>,
-    tx: &mut TenantTx,
+    (tx, turn): (&mut TenantTx, Turn),
     (session, run): (SessionId, AgentRunId),
     (function, body): (&str, ToolArguments),
 ) -> Result<Change<Call>> {
-    let (spec, state) = pinned(&caller.app, tx, (session, run), function).await?;
+    let (spec, state) = pinned((tx, &turn), (session, run), function).await?;
     caller.require_live_if_suspended(state.is_live())?;
     if !matches!(state, SessionState::Starting | SessionState::Running) {
         let detail = "Nobody is left to call for.";
         return Err(ApiError::new(Code::SessionOver, detail));
     }
-    let (spec, arguments) = tools::checked(&caller.app, tx, spec, body).await?;
+    let checked = tools::checked(&turn, spec, body).await?;
     let clock = &caller.app.clock;
     let id: ToolCallId = clock.new_id();
-    let facts = begun(run, id, &spec)?;
+    let facts = begun(run, id, &checked.spec)?;
     let mut timeline = Timeline::of(session);
     timeline.add(clock.now(), "tool_call.started", facts.clone());
     timeline.write(tx, clock).await?;
@@ -207,7 +209,7 @@ async fn begin(
         session_id: Some(session),
         agent_run_id: Some(run),
     };
-    let prepared = Prepared::new(&caller.app, tx, spec, arguments, ids).await?;
+    let prepared = Prepared::new(&caller.app, tx, checked, ids).await?;
     Ok(Change::none(Call {
         session,
         facts,

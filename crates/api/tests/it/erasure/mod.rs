@@ -177,7 +177,7 @@ async fn what_an_earlier_version_kept_is_blanked_by_the_migration() {
     let kept = paths.iter().enumerate().map(|(number, path)| {
         format!(
             "INSERT INTO idempotency_keys (tenant_id, caller, operation, key, fingerprint, path, body, created_at)
-             VALUES ('{tenant}', 'c', 'o', '{number}', '', '{path}', 'of {WORD}', now());"
+             VALUES ('{tenant}', 'c', 'o', 'for-{WORD}-{number}', '', '{path}', 'of {WORD}', now());"
         )
     });
     let old = [
@@ -190,6 +190,22 @@ async fn what_an_earlier_version_kept_is_blanked_by_the_migration() {
             &format!(r#"{{"identity": "{WORD}", "error_detail": "{WORD}", "role": "user"}}"#),
         ),
         audited("file", &format!(r#"{{"name": "{WORD}", "size": 1}}"#)),
+        audited(
+            "session",
+            &format!(r#"{{"end_reason": "{WORD} said goodbye", "state": "ended"}}"#),
+        ),
+        audited(
+            "session",
+            r#"{"end_reason": "completed", "state": "ended"}"#,
+        ),
+        audited(
+            "call",
+            &format!(r#"{{"to": "{WORD}", "reason": "{WORD}", "agent_id": "1"}}"#),
+        ),
+        format!(
+            "INSERT INTO usage_records VALUES ('{tenant}', gen_random_uuid(), gen_random_uuid(), '{WORD}-1', 0, 'llm',
+                 'p', 'm', 1, 1, 0, 0, now());"
+        ),
     ];
     let old: String = old.into_iter().chain(kept).collect();
     database.batch_execute(&old).await.unwrap();
@@ -203,14 +219,21 @@ async fn what_an_earlier_version_kept_is_blanked_by_the_migration() {
     let left: Vec<_> = found.iter().map(|column| &**column).collect();
     assert_eq!(
         left,
-        ["idempotency_keys.body"],
+        ["idempotency_keys.body", "idempotency_keys.key"],
         "the one whose path is ours"
     );
     let whole = "SELECT '' FROM idempotency_keys WHERE body IS NOT NULL";
     let whole = scan::count(&mut database, tenant, &format!("({whole}) AS whole")).await;
     assert_eq!(whole, 1);
     let names = scan::audited(&mut database, tenant).await;
-    for name in ["user.id", "session.role", "file.size"] {
+    for name in [
+        "user.id",
+        "session.role",
+        "session.end_reason",
+        "session.state",
+        "call.agent_id",
+        "file.size",
+    ] {
         assert!(names.contains(name), "{name} is kept");
     }
 }
