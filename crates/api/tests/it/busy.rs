@@ -406,6 +406,9 @@ async fn hours_zones_secrets_and_searches() {
     let resolve = json!({ "number": "+4930123456" });
     let metrics = "metrics?bucket=hour&from=2026-01-01T00:00:00Z&to=2026-02-10T00:00:00Z&time_zone=America/Santiago";
     let secret = json!({ "value": "😀".repeat(2_000), "hosts": ["a.example"] });
+    let path_of_secret = fixture.at("secrets/BUSY");
+    let made = fixture.admin.put(&path_of_secret, &secret).await;
+    made.expect(201);
     let merge: serde_json::Map<_, _> = (0..1_500).map(|n| (format!("f{n}"), json!({}))).collect();
     for (what, method, path, body) in [
         (("hours", 200), Method::PATCH, path, Some(hours)),
@@ -416,12 +419,7 @@ async fn hours_zones_secrets_and_searches() {
             Some(resolve),
         ),
         (("time zones", 200), Method::GET, fixture.at(metrics), None),
-        (
-            ("sealing", 200),
-            Method::PUT,
-            fixture.at("secrets/BUSY"),
-            Some(secret),
-        ),
+        (("sealing", 200), Method::PUT, path_of_secret, Some(secret)),
         (
             ("merging", 200),
             Method::PATCH,
