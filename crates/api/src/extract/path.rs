@@ -3,16 +3,93 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use patchbay_domain::id::Id;
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 use crate::{
     error::ApiError,
     openapi::{Describe, Operation},
 };
 
-/// The ids of the path, in order. The document takes them from the path itself.
+/// The parameters of the path, in its order.
 pub struct Path<T>(pub T);
+
+/// A parameter of a path.
+pub trait PathParameter {
+    /// Its schema and example, and a description where it is not an id.
+    fn describe() -> Value;
+}
+
+impl<K> PathParameter for Id<K> {
+    fn describe() -> Value {
+        json!({
+            "schema": { "type": "string", "format": "uuid", "maxLength": 36 },
+            "example": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
+        })
+    }
+}
+
+/// The name of a secret, as it was sent.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct SecretName(pub String);
+
+impl PathParameter for SecretName {
+    fn describe() -> Value {
+        json!({
+            "description": "Name of the secret.",
+            "schema": { "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 64 },
+            "example": "CRM_TOKEN",
+        })
+    }
+}
+
+/// The name by which a model calls a tool, as it was sent.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct FunctionName(pub String);
+
+impl PathParameter for FunctionName {
+    fn describe() -> Value {
+        json!({
+            "description": "Function name of the tool, as the run's configuration pins it.",
+            "schema": { "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 64 },
+            "example": "find_order",
+        })
+    }
+}
+
+/// The digest of a configuration, as it was sent.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct Digest(pub String);
+
+impl PathParameter for Digest {
+    fn describe() -> Value {
+        json!({
+            "description": "SHA-256 of the canonical JSON, in lowercase hexadecimal.",
+            "schema": { "type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64 },
+            "example": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        })
+    }
+}
+
+/// A telephone number, as it was sent.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct Number(pub String);
+
+impl PathParameter for Number {
+    fn describe() -> Value {
+        json!({
+            "description": "Phone number with `+` and country code (E.164).",
+            "schema": { "type": "string", "maxLength": 40 },
+            "example": "+4930123456",
+        })
+    }
+}
 
 impl<T: DeserializeOwned + 'static> FromRequest for Path<T> {
     type Error = ApiError;
@@ -33,6 +110,15 @@ fn is_text(path: &str) -> bool {
     decoded.is_ok_and(|decoded| !decoded.contains('\0'))
 }
 
-impl<T> Describe for Path<T> {
-    fn describe(_: &mut Operation) {}
+macro_rules! describe_path {
+    ($($part:ident),*) => {
+        impl<$($part: PathParameter),*> Describe for Path<($($part,)*)> {
+            fn describe(operation: &mut Operation) {
+                operation.path(&[$($part::describe),*]);
+            }
+        }
+    };
 }
+describe_path!(A, B);
+describe_path!(A, B, C);
+describe_path!(A, B, C, D);

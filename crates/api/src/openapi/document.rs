@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::Method;
-use patchbay_domain::template::{FILTERS, Filter};
+use patchbay_domain::{
+    TenantId,
+    template::{FILTERS, Filter},
+};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{Doc, tidy};
-use crate::error::{Code, PROBLEM_JSON, Problem};
+use super::{Doc, Tag, tidy};
+use crate::{
+    error::{Code, PROBLEM_JSON, Problem},
+    extract::PathParameter as _,
+};
 
 /// What an extractor or an answer adds to the operation it appears in.
 pub trait Describe {
@@ -23,6 +29,7 @@ pub struct Operation {
     pub(super) schemas: BTreeMap<String, Value>,
     errors: BTreeMap<u16, Vec<&'static str>>,
     taken: Vec<u16>,
+    path_names: Vec<String>,
 }
 
 impl Operation {
@@ -93,6 +100,32 @@ impl Operation {
                 parameter["example"] = example;
             }
             self.parameter(parameter);
+        }
+    }
+
+    /// Adds the parameters of the path, in its order: each with what its type says of it.
+    pub fn path(&mut self, types: &[fn() -> Value]) {
+        let names = std::mem::take(&mut self.path_names);
+        assert_eq!(names.len(), types.len(), "each has its type: {names:?}");
+        for (name, describe) in names.into_iter().zip(types) {
+            let mut parameter = describe();
+            if parameter["description"].is_null() {
+                let what = name.trim_end_matches("_id").replace('_', " ");
+                parameter["description"] = format!("Id of the {what}.").into();
+            }
+            parameter["name"] = name.into();
+            parameter["in"] = "path".into();
+            parameter["required"] = true.into();
+            self.parameter(parameter);
+            self.error(Code::NotFound);
+        }
+    }
+
+    /// Puts the parameters of the path first.
+    fn sort_parameters(&mut self) {
+        let parameters = self.value.get_mut("parameters");
+        if let Some(parameters) = parameters.and_then(Value::as_array_mut) {
+            parameters.sort_by_key(|parameter| parameter["in"] != "path");
         }
     }
 
@@ -199,7 +232,8 @@ impl Operation {
             self.header_of_answers("RateLimit-Policy");
         }
         self.value.insert("operationId".to_owned(), doc.id.into());
-        self.value.insert("tags".to_owned(), json!([doc.tag]));
+        self.value
+            .insert("tags".to_owned(), json!([doc.tag.row().0]));
         self.value.insert("summary".to_owned(), doc.summary.into());
         let scopes = self.value.get("x-scopes");
         let mut description = doc.description.to_owned();
@@ -272,7 +306,7 @@ fn to_value(schema: &impl serde::Serialize) -> Value {
 pub(super) struct Builder {
     paths: BTreeMap<String, Map<String, Value>>,
     schemas: BTreeMap<String, Value>,
-    tags: Vec<&'static str>,
+    tags: Vec<Tag>,
 }
 
 impl Builder {
@@ -282,12 +316,16 @@ impl Builder {
         path: &str,
         doc: &Doc,
     ) {
-        let mut operation = Operation::default();
-        for name in path_parameters(path) {
-            operation.parameter(path_parameter(name));
-            operation.error(Code::NotFound);
-        }
+        let mut operation = Operation {
+            path_names: path_parameters(path).map(str::to_owned).collect(),
+            ..Operation::default()
+        };
         Args::describe(&mut operation);
+        // A handler that leaves the path to `Caller` takes nothing from it but the tenant.
+        if !operation.path_names.is_empty() {
+            operation.path(&[TenantId::describe]);
+        }
+        operation.sort_parameters();
         R::describe(&mut operation);
         let (value, schemas) = operation.finish(doc);
         self.schemas.extend(schemas);
@@ -304,7 +342,8 @@ impl Builder {
         let tags: Vec<_> = self
             .tags
             .iter()
-            .map(|tag| json!({ "name": tag, "description": tag_description(tag) }))
+            .map(|tag| tag.row())
+            .map(|(name, description)| json!({ "name": name, "description": description }))
             .collect();
         let mut paths = json!(self.paths);
         tidy::add_examples(&mut paths, &self.schemas);
@@ -348,55 +387,6 @@ impl Builder {
 fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-}
-
-fn path_parameter(name: &str) -> Value {
-    let (schema, example) = if name == "digest" {
-        let example = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-        (
-            json!({ "type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64 }),
-            example,
-        )
-    } else if name == "name" {
-        (
-            json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 64 }),
-            "CRM_TOKEN",
-        )
-    } else {
-        let example = "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10";
-        (
-            json!({ "type": "string", "format": "uuid", "maxLength": 36 }),
-            example,
-        )
-    };
-    let what = name.trim_end_matches("_id").replace('_', " ");
-    let description = if name == "digest" {
-        "SHA-256 of the canonical JSON, in lowercase hexadecimal.".to_owned()
-    } else if name == "name" {
-        "Name of the secret.".to_owned()
-    } else {
-        format!("Id of the {what}.")
-    };
-    json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema, "example": example })
-}
-
-fn tag_description(tag: &str) -> &'static str {
-    match tag {
-        "Tenants" => "Who the installation is shared between.",
-        "API keys" => "What a program proves itself with.",
-        "Agents" => "What answers: a name, a worker, and the binding that is active.",
-        "Prompts" => "What an agent is told, in immutable versions.",
-        "Runtime configs" => "How an agent hears, thinks and speaks, in immutable versions.",
-        "Bindings" => "Which exact versions an agent runs, and since when.",
-        "Sessions" => "A LiveKit room with an agent dispatched into it.",
-        "Secrets" => "Values that tools may send to named hosts, and that nobody reads back.",
-        "Users" => "The people of a tenant.",
-        "Tokens" => "What people join a session with.",
-        "Files" => "Documents, and how far they have come on their way into the search.",
-        "Knowledge" => "What agents know, and how it is found.",
-        "Audit" => "Who changed what.",
-        _ => "The service itself.",
-    }
 }
 
 fn headers() -> Value {

@@ -6,6 +6,7 @@
 //! therefore not say anything else than the code does.
 
 mod document;
+mod tag;
 mod tidy;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -17,6 +18,7 @@ use actix_web::{
 };
 pub use document::{Describe, Operation, component_name};
 use serde_json::Value;
+pub use tag::Tag;
 
 use crate::{
     answer::Respond,
@@ -29,7 +31,7 @@ pub struct Doc {
     /// Unique, in camelCase.
     pub id: &'static str,
     /// The group it is shown in.
-    pub tag: &'static str,
+    pub tag: Tag,
     /// One line.
     pub summary: &'static str,
     /// What a caller must know.

@@ -20,7 +20,7 @@ use crate::{
         scopes::{AgentsRead, AgentsWrite},
     },
     once::Once,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// An agent.
@@ -161,7 +161,7 @@ pub struct AgentFilter {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Agents";
+    let tag = Tag::Agents;
     let (all, one) = (
         "/api/tenants/{tenant_id}/agents",
         "/api/tenants/{tenant_id}/agents/{agent_id}",
@@ -197,7 +197,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getAgent",
             tag,
-            summary: "Read an agent",
+            summary: "Get an agent",
             description: "The agent with the id of its active binding.",
             errors: &[],
         },
@@ -209,7 +209,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updateAgent",
             tag,
-            summary: "Change an agent",
+            summary: "Update an agent",
             description: "Sessions that exist keep the configuration they were created with.",
             errors: &[Code::NameTaken, Code::AgentInUse],
         },

@@ -11,7 +11,7 @@ use crate::{
     answer::Page,
     error::Result,
     extract::{Caller, List, scopes::AuditRead},
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// One change.
@@ -128,8 +128,8 @@ pub struct AuditFilter {
 pub(super) fn routes(api: &mut Api) {
     api.route(Method::GET, "/api/tenants/{tenant_id}/audit-events", list, Doc {
         id: "listAuditEvents",
-        tag: "Audit",
-        summary: "Who changed what?",
+        tag: Tag::AuditEvents,
+        summary: "List audit events",
         description: "Every change of the tenant's resources, newest first, written together with the change itself. \
             Secrets are not in it, and of personal fields only that they changed.",
         errors: &[],

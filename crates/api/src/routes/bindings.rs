@@ -25,7 +25,7 @@ use crate::{
         scopes::{AgentsRead, AgentsWrite},
     },
     once::Once,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
     routes::files::require_files,
 };
 
@@ -188,7 +188,7 @@ impl From<bindings::Activation> for Activation {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Bindings";
+    let tag = Tag::Bindings;
     let all = "/api/tenants/{tenant_id}/agents/{agent_id}/bindings";
     let one = "/api/tenants/{tenant_id}/agents/{agent_id}/bindings/{binding_id}";
     api.route(
@@ -198,7 +198,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "createBinding",
             tag,
-            summary: "Bind versions to an agent",
+            summary: "Create a binding",
             description: "Pins exact versions of a prompt, a runtime config and any tools, whose specs have at most 2 MiB together. Changes nothing that runs until it is activated.",
             errors: &[],
         },
@@ -222,7 +222,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getBinding",
             tag,
-            summary: "Read a binding",
+            summary: "Get a binding",
             description: "The binding, and whether it is the active one.",
             errors: &[],
         },
@@ -254,7 +254,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listActivations",
             tag,
-            summary: "What was active when?",
+            summary: "List activations",
             description: "The history of activations of the agent, newest first.",
             errors: &[],
         },

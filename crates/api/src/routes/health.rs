@@ -16,7 +16,7 @@ use crate::{
     answer::{Entity, Resource, Respond},
     app::App,
     error::{ApiError, Result},
-    openapi::{Api, Describe, Doc, Operation},
+    openapi::{Api, Describe, Doc, Operation, Tag},
 };
 
 /// The service's state for handlers that need no caller.
@@ -110,7 +110,7 @@ impl Describe for Readiness {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Service";
+    let tag = Tag::Service;
     api.route(
         Method::GET,
         "/health",
@@ -118,7 +118,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getHealth",
             tag,
-            summary: "Is the process alive?",
+            summary: "Check liveness",
             description: "Answers as long as the process runs. Needs neither key nor database.",
             errors: &[],
         },
@@ -126,7 +126,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::GET, "/health/ready", ready, Doc {
         id: "getReadiness",
         tag,
-        summary: "Can the service do its work?",
+        summary: "Check readiness",
         description: "Checks PostgreSQL, migrations, LiveKit, the object store and what works beside the requests. Fails as soon as the process is asked to end.",
         errors: &[],
     });

@@ -19,7 +19,7 @@ use crate::{
         scopes::{KeysRead, KeysWrite},
     },
     once::Once,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// Good keys of a tenant beyond which keys make no more: revoking one, with all below it, stays quick.
@@ -171,7 +171,7 @@ pub(super) fn generate(
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "API keys";
+    let tag = Tag::ApiKeys;
     api.route(
         Method::POST,
         "/api/tenants/{tenant_id}/keys",
@@ -179,7 +179,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "createApiKey",
             tag,
-            summary: "Create a key",
+            summary: "Create an API key",
             description: "The answer carries the key itself, this once; only a hash of it is kept. A key that a key has made is its \
                 child: it expires with it at the latest, and is revoked with it. Keys that are to last are made by the operator, or by \
                 a key that lasts. There are at most 8 generations, and keys make no more where a tenant has 1,000 that are good.",
@@ -193,7 +193,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listApiKeys",
             tag,
-            summary: "List keys",
+            summary: "List API keys",
             description: "All keys of the tenant, revoked ones included, newest first.",
             errors: &[],
         },
@@ -201,7 +201,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::DELETE, "/api/tenants/{tenant_id}/keys/{key_id}", revoke, Doc {
         id: "revokeApiKey",
         tag,
-        summary: "Revoke a key",
+        summary: "Revoke an API key",
         description: "The key is refused from the next request on, and so are the keys that it has made, and those that they have made. \
             They stay in the list, with the time of their revocation.",
         errors: &[],

@@ -18,7 +18,7 @@ use crate::{
     app::App,
     error::{ApiError, Result},
     extract::{Caller, Query, scopes::MetricsRead},
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// By what calls are told apart.
@@ -228,8 +228,8 @@ impl Resource for Metrics {}
 pub(super) fn routes(api: &mut Api) {
     api.route(Method::GET, "/api/tenants/{tenant_id}/metrics", get, Doc {
         id: "getMetrics",
-        tag: "Metrics",
-        summary: "What happened?",
+        tag: Tag::Metrics,
+        summary: "Get metrics",
         description: "Sessions, calls, usage, tool calls, files and searches, counted in hours or days of a time zone by when they began. At most 1,000 buckets.",
         errors: &[],
     });

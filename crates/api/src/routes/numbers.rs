@@ -12,11 +12,11 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, List, NoFilter, Path,
+        Caller, List, NoFilter, Path, path,
         scopes::{NumbersRead, Operator},
     },
     flows::inbound,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// A telephone number of a tenant.
@@ -48,12 +48,12 @@ impl From<numbers::Number> for Number {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Numbers";
+    let tag = Tag::PhoneNumbers;
     let one = "/api/tenants/{tenant_id}/numbers/{number}";
     api.route(Method::PUT, one, assign, Doc {
         id: "assignNumber",
         tag,
-        summary: "Assign a number",
+        summary: "Assign a phone number",
         description: "For the operator: calls to this number are the tenant's from now on. A number has one owner; take it back from the other \
             one first.",
         errors: &[Code::NumberTaken, Code::ValidationFailed],
@@ -65,8 +65,8 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listNumbers",
             tag,
-            summary: "List numbers",
-            description: "The tenant's numbers, the latest first.",
+            summary: "List phone numbers",
+            description: "The tenant's numbers, newest first.",
             errors: &[],
         },
     );
@@ -77,7 +77,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "releaseNumber",
             tag,
-            summary: "Take a number back",
+            summary: "Release a phone number",
             description: "For the operator: the number is nobody's from now on, and its inbound mapping is gone.",
             errors: &[],
         },
@@ -92,7 +92,7 @@ fn parse(number: &str) -> Result<PhoneNumber> {
 
 async fn assign(
     caller: Caller<Operator>,
-    Path((tenant, number)): Path<(TenantId, String)>,
+    Path((tenant, path::Number(number))): Path<(TenantId, path::Number)>,
 ) -> Result<Entity<Number>> {
     let number = parse(&number)?;
     caller
@@ -133,7 +133,7 @@ async fn list(caller: Caller<NumbersRead>, list: List<NoFilter>) -> Result<Page<
 
 async fn release(
     caller: Caller<Operator>,
-    Path((_, number)): Path<(TenantId, String)>,
+    Path((_, path::Number(number))): Path<(TenantId, path::Number)>,
 ) -> Result<Deleted> {
     // What is no number was never assigned.
     let number = number

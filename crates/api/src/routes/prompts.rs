@@ -19,7 +19,7 @@ use crate::{
         Caller, Json, Path,
         scopes::{PromptsRead as Read, PromptsWrite as Write},
     },
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// Values to try a prompt with.
@@ -70,7 +70,7 @@ async fn render(
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Prompts";
+    let tag = Tag::Prompts;
     let all = "/api/tenants/{tenant_id}/prompts";
     let one = "/api/tenants/{tenant_id}/prompts/{prompt_id}";
     api.route(
@@ -104,7 +104,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getPrompt",
             tag,
-            summary: "Read a prompt",
+            summary: "Get a prompt",
             description: "The prompt with the number of its newest version.",
             errors: &[],
         },
@@ -116,7 +116,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updatePrompt",
             tag,
-            summary: "Rename a prompt",
+            summary: "Update a prompt",
             description: "Changes name or description. Content never changes: add a version.",
             errors: &[Code::NameTaken],
         },
@@ -133,7 +133,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, all, artifacts::create_version::<Spec, Write>, Doc {
         id: "createPromptVersion",
         tag,
-        summary: "Add a version",
+        summary: "Create a prompt version",
         description: "The template is compiled and may use declared variables only. Versions are immutable and numbered from 1.",
         errors: &[],
     });
@@ -144,7 +144,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listPromptVersions",
             tag,
-            summary: "List versions",
+            summary: "List prompt versions",
             description: "The versions of the prompt, newest first.",
             errors: &[],
         },
@@ -156,7 +156,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getPromptVersion",
             tag,
-            summary: "Read a version",
+            summary: "Get a prompt version",
             description: "The version with its content and digest.",
             errors: &[],
         },
@@ -168,7 +168,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "deletePromptVersion",
             tag,
-            summary: "Delete a version",
+            summary: "Delete a prompt version",
             description: "Its number is not used again. Refused while a binding names it.",
             errors: &[Code::VersionInUse],
         },
@@ -180,7 +180,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "renderPrompt",
             tag,
-            summary: "Try a version",
+            summary: "Render a prompt version",
             description: "Fills the variables in, as a session would, and keeps nothing.",
             errors: &[],
         },

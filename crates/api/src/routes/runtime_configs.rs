@@ -12,7 +12,7 @@ use crate::{
         scopes::{RuntimeConfigsRead as Read, RuntimeConfigsWrite as Write},
     },
     once::Once,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 async fn create_version(
@@ -47,7 +47,7 @@ async fn create_version(
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Runtime configs";
+    let tag = Tag::RuntimeConfigs;
     let all = "/api/tenants/{tenant_id}/runtime-configs";
     let one = "/api/tenants/{tenant_id}/runtime-configs/{config_id}";
     api.route(
@@ -81,7 +81,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getRuntimeConfig",
             tag,
-            summary: "Read a runtime config",
+            summary: "Get a runtime config",
             description: "The runtime config with the number of its newest version.",
             errors: &[],
         },
@@ -93,7 +93,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updateRuntimeConfig",
             tag,
-            summary: "Rename a runtime config",
+            summary: "Update a runtime config",
             description: "Changes name or description. Content never changes: add a version.",
             errors: &[Code::NameTaken],
         },
@@ -110,7 +110,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, all, create_version, Doc {
         id: "createRuntimeConfigVersion",
         tag,
-        summary: "Add a version",
+        summary: "Create a runtime config version",
         description: "A kind that no worker executes yet is refused with `not_supported`, and a `base_url` that the operator does not allow with \
             `base_url_not_allowed`. Versions are immutable and numbered from 1.",
         errors: &[],
@@ -122,7 +122,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listRuntimeConfigVersions",
             tag,
-            summary: "List versions",
+            summary: "List runtime config versions",
             description: "The versions of the runtime config, newest first.",
             errors: &[],
         },
@@ -134,7 +134,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getRuntimeConfigVersion",
             tag,
-            summary: "Read a version",
+            summary: "Get a runtime config version",
             description: "The version with its content and digest.",
             errors: &[],
         },
@@ -146,7 +146,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "deleteRuntimeConfigVersion",
             tag,
-            summary: "Delete a version",
+            summary: "Delete a runtime config version",
             description: "Its number is not used again. Refused while a binding names it.",
             errors: &[Code::VersionInUse],
         },

@@ -19,7 +19,7 @@ use crate::{
     error::{ApiError, Code, Result},
     extract::{Caller, Json, scopes::SearchRead},
     flows::search::{self as flow, Question},
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// What is looked for.
@@ -224,8 +224,8 @@ impl SearchResult {
 pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/search", search, Doc {
         id: "searchFiles",
-        tag: "Knowledge",
-        summary: "Search in files",
+        tag: Tag::Knowledge,
+        summary: "Search files",
         description: "Finds passages by their words, by their meaning, or by both: of an agent's files, of some files, or of all that the tenant has. \
             Only files that have been ingested are seen.",
         errors: &[Code::EmbeddingsNotConfigured],

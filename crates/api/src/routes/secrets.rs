@@ -15,11 +15,11 @@ use crate::{
     audit::{Change, Event},
     error::{ApiError, Code, Result},
     extract::{
-        Caller, IfMatch, Json, List, NoFilter, Path,
+        Caller, IfMatch, Json, List, NoFilter, Path, SecretName,
         scopes::{SecretsRead, SecretsWrite},
     },
     keyring::Sealed,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// Most hosts of one secret.
@@ -96,12 +96,12 @@ pub struct PutSecret {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Secrets";
+    let tag = Tag::Secrets;
     let one = "/api/tenants/{tenant_id}/secrets/{name}";
     api.route(Method::PUT, one, put, Doc {
         id: "putSecret",
         tag,
-        summary: "Keep a secret",
+        summary: "Create or replace a secret",
         description: "Creates the secret or replaces it, value and hosts. Names are letters, digits and `_`, not beginning with a \
             digit. The value is sealed with a key of the installation and cannot be read back.",
         errors: &[Code::SecretsNotConfigured],
@@ -125,7 +125,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getSecret",
             tag,
-            summary: "Read about a secret",
+            summary: "Get a secret",
             description: "Hosts and times of the secret. Never its value.",
             errors: &[],
         },
@@ -164,7 +164,7 @@ fn checked_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
 
 async fn put(
     caller: Caller<SecretsWrite>,
-    Path((tenant, name)): Path<(TenantId, String)>,
+    Path((tenant, SecretName(name))): Path<(TenantId, SecretName)>,
     if_match: IfMatch,
     Json(body): Json<PutSecret>,
 ) -> Result<Put<Secret>> {
@@ -240,7 +240,7 @@ async fn list(caller: Caller<SecretsRead>, list: List<NoFilter>) -> Result<Page<
 
 async fn get(
     caller: Caller<SecretsRead>,
-    Path((_, name)): Path<(TenantId, String)>,
+    Path((_, SecretName(name))): Path<(TenantId, SecretName)>,
 ) -> Result<Entity<Secret>> {
     let mut tx = caller.read().await?;
     let found = secrets::find(&mut tx, &name, false).await?;
@@ -250,7 +250,7 @@ async fn get(
 
 async fn delete(
     caller: Caller<SecretsWrite>,
-    Path((_, name)): Path<(TenantId, String)>,
+    Path((_, SecretName(name))): Path<(TenantId, SecretName)>,
     if_match: IfMatch,
 ) -> Result<Deleted> {
     caller

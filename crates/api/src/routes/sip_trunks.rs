@@ -22,7 +22,7 @@ use crate::{
     },
     flows::{secrets::keep_owned, sip_sync},
     once::Once,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
     routes::credentials,
 };
 
@@ -204,13 +204,13 @@ pub struct PatchSipTrunk {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "SIP trunks";
+    let tag = Tag::SipTrunks;
     let all = "/api/tenants/{tenant_id}/sip-trunks";
     let one = "/api/tenants/{tenant_id}/sip-trunks/{trunk_id}";
     api.route(Method::POST, all, create, Doc {
         id: "createSipTrunk",
         tag,
-        summary: "Connect a carrier",
+        summary: "Create a SIP trunk",
         description: "An account with a carrier, through which calls go out. LiveKit is told in the background: look at `sync`.",
         errors: &[Code::NameTaken, Code::SecretsNotConfigured],
     });
@@ -233,7 +233,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getSipTrunk",
             tag,
-            summary: "Read a SIP trunk",
+            summary: "Get a SIP trunk",
             description: "The trunk and what LiveKit has of it. Never its password.",
             errors: &[],
         },
@@ -245,7 +245,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updateSipTrunk",
             tag,
-            summary: "Change a SIP trunk",
+            summary: "Update a SIP trunk",
             description: "LiveKit is told in the background; calls under way go on.",
             errors: &[Code::NameTaken, Code::SecretsNotConfigured],
         },
@@ -253,7 +253,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::DELETE, one, delete, Doc {
         id: "deleteSipTrunk",
         tag,
-        summary: "Disconnect a carrier",
+        summary: "Delete a SIP trunk",
         description: "Refused while a call goes through it. LiveKit forgets it in the background.",
         errors: &[Code::TrunkInUse],
     });

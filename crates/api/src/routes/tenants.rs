@@ -24,7 +24,7 @@ use crate::{
         scopes::{Operator, TenantRead, TenantWrite},
     },
     once::Once,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
     stored,
 };
 
@@ -327,7 +327,7 @@ pub struct TenantFilter {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Tenants";
+    let tag = Tag::Tenants;
     api.route(
         Method::POST,
         "/api/tenants",
@@ -359,7 +359,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getTenant",
             tag,
-            summary: "Read a tenant",
+            summary: "Get a tenant",
             description: "The tenant with its status, settings and limits.",
             errors: &[],
         },
@@ -367,7 +367,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::PATCH, "/api/tenants/{tenant_id}", patch, Doc {
         id: "updateTenant",
         tag,
-        summary: "Change a tenant",
+        summary: "Update a tenant",
         description: "A tenant changes its name and settings; status and limits are the operator's. \
             Suspending a tenant refuses its keys from the next request on, while its live sessions finish.",
         errors: &[Code::OperatorOnly],

@@ -17,7 +17,7 @@ use crate::{
     error::{ApiError, Code, Result},
     extract::{Caller, Json, scopes::TokensWrite},
     flows::sessions as flow,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// What the holder may do in the room.
@@ -87,8 +87,8 @@ impl Resource for Token {}
 pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/tokens", create, Doc {
         id: "createToken",
-        tag: "Tokens",
-        summary: "Mint a join token",
+        tag: Tag::Tokens,
+        summary: "Create a join token",
         description: "For one session, one identity and a short time. It never allows to create or list rooms, nor to act as an agent.",
         errors: &[Code::SessionNotJoinable, Code::IdentityInUse],
     });

@@ -23,7 +23,7 @@ use crate::{
     },
     flows::tools::{self as flow, Checked, Outcome, Prepared},
     once::{Once, Pending},
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
     panics::seen_through,
     timeline::CallStatus,
 };
@@ -200,7 +200,7 @@ pub(super) async fn checked(turn: &Turn, spec: Spec, body: ToolArguments) -> Res
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Tools";
+    let tag = Tag::Tools;
     let all = "/api/tenants/{tenant_id}/tools";
     let one = "/api/tenants/{tenant_id}/tools/{tool_id}";
     api.route(
@@ -234,7 +234,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getTool",
             tag,
-            summary: "Read a tool",
+            summary: "Get a tool",
             description: "The tool with the number of its newest version.",
             errors: &[],
         },
@@ -246,7 +246,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updateTool",
             tag,
-            summary: "Rename a tool",
+            summary: "Update a tool",
             description: "Changes name or description. Content never changes: add a version.",
             errors: &[Code::NameTaken],
         },
@@ -261,13 +261,13 @@ pub(super) fn routes(api: &mut Api) {
     version_routes(api, tag);
 }
 
-fn version_routes(api: &mut Api, tag: &'static str) {
+fn version_routes(api: &mut Api, tag: Tag) {
     let all = "/api/tenants/{tenant_id}/tools/{tool_id}/versions";
     let one = "/api/tenants/{tenant_id}/tools/{tool_id}/versions/{version_id}";
     api.route(Method::POST, all, create_version, Doc {
         id: "createToolVersion",
         tag,
-        summary: "Add a version",
+        summary: "Create a tool version",
         description: "Versions are immutable and numbered from 1. The schema is compiled, templates may use declared arguments only, the \
             address must be one that may be called, and every secret named must be allowed to go there.",
         errors: &[],
@@ -279,7 +279,7 @@ fn version_routes(api: &mut Api, tag: &'static str) {
         Doc {
             id: "listToolVersions",
             tag,
-            summary: "List versions",
+            summary: "List tool versions",
             description: "The versions of the tool, newest first.",
             errors: &[],
         },
@@ -291,7 +291,7 @@ fn version_routes(api: &mut Api, tag: &'static str) {
         Doc {
             id: "getToolVersion",
             tag,
-            summary: "Read a version",
+            summary: "Get a tool version",
             description: "The version with its content and digest.",
             errors: &[],
         },
@@ -303,7 +303,7 @@ fn version_routes(api: &mut Api, tag: &'static str) {
         Doc {
             id: "deleteToolVersion",
             tag,
-            summary: "Delete a version",
+            summary: "Delete a tool version",
             description: "Its number is not used again. Refused while a binding names it.",
             errors: &[Code::VersionInUse],
         },
@@ -311,7 +311,7 @@ fn version_routes(api: &mut Api, tag: &'static str) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/tools/{tool_id}/versions/{version_id}/test", test, Doc {
         id: "testToolVersion",
         tag,
-        summary: "Try a version",
+        summary: "Test a tool version",
         description: "Calls it once, for real, with these arguments and the tenant's secrets, and tells what came back. A call that fails is \
             an answer too: look at `status`.",
         errors: &[Code::ToolNotCallable, Code::OutcomeUnknown, Code::SecretsNotConfigured],

@@ -20,7 +20,7 @@ use crate::{
         scopes::{UsersRead, UsersWrite},
     },
     once::Once,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// A person of a tenant.
@@ -173,7 +173,7 @@ pub struct UserFilter {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Users";
+    let tag = Tag::Users;
     let all = "/api/tenants/{tenant_id}/users";
     let one = "/api/tenants/{tenant_id}/users/{user_id}";
     api.route(
@@ -207,7 +207,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getUser",
             tag,
-            summary: "Read a user",
+            summary: "Get a user",
             description: "The user with all that is kept of them.",
             errors: &[],
         },
@@ -219,7 +219,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updateUser",
             tag,
-            summary: "Change a user",
+            summary: "Update a user",
             description: "Join tokens that exist keep the name they were minted with.",
             errors: &[Code::EmailTaken, Code::ExternalIdTaken],
         },
@@ -227,7 +227,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::DELETE, one, delete, Doc {
         id: "deleteUser",
         tag,
-        summary: "Erase a user",
+        summary: "Delete a user",
         description: "Erases what is kept of the person, the names they bore in rooms included. Sessions they took part in \
             keep the id in their identity.",
         errors: &[],

@@ -17,7 +17,7 @@ use crate::{
     compute::SMALL,
     error::{ApiError, Code, Result},
     extract,
-    openapi::{Api, Describe, Doc, Operation},
+    openapi::{Api, Describe, Doc, Operation, Tag},
 };
 
 /// The body to the byte, with LiveKit's signature.
@@ -90,8 +90,8 @@ impl Describe for Taken {
 pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/livekit/webhooks", receive, Doc {
         id: "receiveLivekitWebhook",
-        tag: "Service",
-        summary: "Take an event from LiveKit",
+        tag: Tag::Service,
+        summary: "Receive a LiveKit webhook",
         description: "For LiveKit alone: the bare JWT in `Authorization` signs the hash of the body. \
             The event is stored by its id, answered at once and applied afterwards.",
         errors: &[],

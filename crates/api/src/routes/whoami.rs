@@ -9,7 +9,7 @@ use crate::{
     answer::{Entity, Resource},
     error::Result,
     extract::{Actor, Caller, scopes::Permission},
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// Every key there is.
@@ -48,8 +48,8 @@ pub(super) fn routes(api: &mut Api) {
         whoami,
         Doc {
             id: "getWhoami",
-            tag: "API keys",
-            summary: "Who am I?",
+            tag: Tag::ApiKeys,
+            summary: "Get the identity of the key",
             description: "Kind, tenant and scopes of the key in the request.",
             errors: &[],
         },

@@ -8,11 +8,11 @@ use actix_web::http::Method;
 
 use crate::{
     error::Code,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Calls";
+    let tag = Tag::Calls;
     let all = "/api/tenants/{tenant_id}/calls";
     let one = "/api/tenants/{tenant_id}/calls/{call_id}";
     api.route(Method::POST, all, handlers::create, Doc {
@@ -43,7 +43,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getCall",
             tag,
-            summary: "Read a call",
+            summary: "Get a call",
             description: "State, reason and times.",
             errors: &[],
         },
@@ -75,7 +75,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/calls/{call_id}/dtmf", actions::dtmf, Doc {
         id: "sendDtmf",
         tag,
-        summary: "Press keys",
+        summary: "Send DTMF",
         description: "Has the session's agent send the tones of these keys to the telephone, as for a menu. Keys that could not be sent are an             answer too: look at `status`.",
         errors: &[Code::CallNotAnswered, Code::CallOver, Code::OutcomeUnknown],
     });

@@ -12,11 +12,11 @@ pub use dto::chunk_id;
 
 use crate::{
     error::Code,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Files";
+    let tag = Tag::Files;
     let all = "/api/tenants/{tenant_id}/files";
     let one = "/api/tenants/{tenant_id}/files/{file_id}";
     api.route(Method::POST, all, handlers::create, Doc {
@@ -46,7 +46,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getFile",
             tag,
-            summary: "Read about a file",
+            summary: "Get a file",
             description: "The file with its latest ingest. Its bytes are at `…/content`.",
             errors: &[],
         },
@@ -58,7 +58,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updateFile",
             tag,
-            summary: "Change a file",
+            summary: "Update a file",
             description: "Changes name and metadata. Searches see the new ones at once.",
             errors: &[],
         },
@@ -80,7 +80,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/files/{file_id}/ingest", handlers::ingest, Doc {
         id: "ingestFile",
         tag,
-        summary: "Make a file searchable",
+        summary: "Ingest a file",
         description: "Begins a new generation in the background: text, chunks, embeddings. Searches see the old chunks until the new ones are complete. \
             Follow it at `…/status`.",
         errors: &[Code::IngestRunning, Code::EmbeddingsNotConfigured, Code::StorageNotConfigured],
@@ -88,7 +88,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::GET, "/api/tenants/{tenant_id}/files/{file_id}/status", handlers::status, Doc {
         id: "getFileStatus",
         tag,
-        summary: "How far is the ingest?",
+        summary: "Get the ingest status of a file",
         description: "The latest ingest, stage by stage, with its progress and what went wrong.",
         errors: &[],
     });
@@ -99,12 +99,12 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listFileChunks",
             tag,
-            summary: "What does a search see?",
+            summary: "List the chunks of a file",
             description: "The chunks of the file that searches see, in the order of its text.",
             errors: &[],
         },
     );
-    let tag = "Knowledge";
+    let tag = Tag::Knowledge;
     let all = "/api/tenants/{tenant_id}/agents/{agent_id}/files";
     api.route(Method::POST, all, attached::attach, Doc {
         id: "attachFiles",
@@ -120,7 +120,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listAgentFiles",
             tag,
-            summary: "What does an agent know?",
+            summary: "List the files of an agent",
             description: "The files that are attached to the agent, newest first.",
             errors: &[],
         },

@@ -9,17 +9,17 @@ use actix_web::http::Method;
 
 use crate::{
     error::Code,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Inbound mappings";
+    let tag = Tag::InboundMappings;
     let all = "/api/tenants/{tenant_id}/inbound-mappings";
     let one = "/api/tenants/{tenant_id}/inbound-mappings/{mapping_id}";
     api.route(Method::POST, all, handlers::create, Doc {
         id: "createInboundMapping",
         tag,
-        summary: "Have a number answered",
+        summary: "Create an inbound mapping",
         description: "Calls to a number of the tenant are answered by an agent, with the binding that is active at that moment. LiveKit is told \
             in the background: look at `sync`.",
         errors: &[Code::NumberMapped, Code::SecretsNotConfigured],
@@ -27,7 +27,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/inbound-mappings/resolve", resolve::resolve, Doc {
         id: "resolveInboundNumber",
         tag,
-        summary: "Who would answer?",
+        summary: "Resolve an inbound number",
         description: "A dry run: which mapping, agent and binding would take a call to this number at this time, or why nobody would. Nothing \
             happens.",
         errors: &[],
@@ -51,7 +51,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getInboundMapping",
             tag,
-            summary: "Read an inbound mapping",
+            summary: "Get an inbound mapping",
             description: "The mapping and what LiveKit has of it. Never its password.",
             errors: &[],
         },
@@ -63,7 +63,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "updateInboundMapping",
             tag,
-            summary: "Change an inbound mapping",
+            summary: "Update an inbound mapping",
             description: "LiveKit is told in the background; calls under way go on.",
             errors: &[Code::SecretsNotConfigured],
         },
@@ -75,7 +75,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "deleteInboundMapping",
             tag,
-            summary: "Have a number answered no more",
+            summary: "Delete an inbound mapping",
             description: "LiveKit forgets it in the background; calls under way go on.",
             errors: &[],
         },
@@ -83,7 +83,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/inbound-mappings/{mapping_id}/claim", handlers::claim, Doc {
         id: "claimInboundCall",
         tag,
-        summary: "Claim a call in",
+        summary: "Claim an inbound call",
         description: "For the worker that LiveKit has sent to a caller: makes the session and the call of this room, once, and answers what to \
             run. The caller is looked for in the room; a room that this mapping has not made is not found. Where the call is refused, \
             the room is deleted, and the worker leaves.",

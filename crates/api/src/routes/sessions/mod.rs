@@ -22,7 +22,7 @@ use crate::{
     error::{ApiError, Code, Result},
     extract::Caller,
     flows::record::Record,
-    openapi::{Api, Doc},
+    openapi::{Api, Doc, Tag},
 };
 
 /// 404 where there is no such session.
@@ -42,7 +42,7 @@ pub(super) async fn locked<P>(
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = "Sessions";
+    let tag = Tag::Sessions;
     let all = "/api/tenants/{tenant_id}/sessions";
     let one = "/api/tenants/{tenant_id}/sessions/{session_id}";
     api.route(Method::POST, all, handlers::create, Doc {
@@ -74,7 +74,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getSession",
             tag,
-            summary: "Read a session",
+            summary: "Get a session",
             description: "State, times, and the digest of the configuration that it runs.",
             errors: &[],
         },
@@ -82,7 +82,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::DELETE, one, handlers::delete, Doc {
         id: "deleteSession",
         tag,
-        summary: "Erase a session",
+        summary: "Delete a session",
         description: "Erases variables, rendered prompt, participants and metadata. The configuration stays under its digest, \
             and the audit trail keeps the id. Refused before the session is over.",
         errors: &[Code::SessionLive],
@@ -107,7 +107,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/attach", attach::attach, Doc {
         id: "attachToSession",
         tag,
-        summary: "Bring somebody in",
+        summary: "Attach a participant",
         description: "Into a session in `starting` or `running`. `agent` dispatches a further agent (a hand-over, a supervisor) with a run of \
             its own; the session goes on when it is lost. `user` records the participant and answers with their join token, \
             which needs the scope `tokens:write` too. `phone` dials a number into the room, which needs `calls:write` too.",
@@ -123,8 +123,8 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listParticipants",
             tag,
-            summary: "Who was in the session?",
-            description: "Everyone who was seen in the room, agents included, the latest first.",
+            summary: "List participants",
+            description: "Everyone who was seen in the room, agents included, newest first.",
             errors: &[],
         },
     );
@@ -135,8 +135,8 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listSessionEvents",
             tag,
-            summary: "What happened when?",
-            description: "The timeline: changes of state, agent runs, participants and tool calls, the latest first. Erased with the session.",
+            summary: "List session events",
+            description: "The timeline: changes of state, agent runs, participants and tool calls, newest first. Erased with the session.",
             errors: &[],
         },
     );
@@ -144,7 +144,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, path, transcript::append, Doc {
         id: "appendTranscript",
         tag,
-        summary: "Add turns to the transcript",
+        summary: "Append transcript turns",
         description: "For the worker: what was said, in batches, also after the session's end. A turn whose id is known is left as it is, \
             so a batch may be sent again.",
         errors: &[],
@@ -156,8 +156,8 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "listTranscript",
             tag,
-            summary: "What was said?",
-            description: "The turns of the session, the latest first. Erased with the session.",
+            summary: "List transcript turns",
+            description: "The turns of the session, newest first. Erased with the session.",
             errors: &[],
         },
     );
@@ -165,7 +165,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, path, transcript::append_usage, Doc {
         id: "appendUsage",
         tag,
-        summary: "Report usage",
+        summary: "Append usage",
         description: "For the worker: tokens, seconds and characters by provider and model. A report whose id is known is left as it is, \
             so it may be sent again.",
         errors: &[],
@@ -177,7 +177,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc {
             id: "getSessionUsage",
             tag,
-            summary: "What did the session use?",
+            summary: "Get the usage of a session",
             description: "Sums of what its workers have reported, by kind, provider and model.",
             errors: &[],
         },
@@ -197,7 +197,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::GET, "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/config", runs::config, Doc {
         id: "getAgentRunConfig",
         tag,
-        summary: "What is the agent to run?",
+        summary: "Get the configuration of an agent run",
         description: "For the worker: the configuration with its digest, and the prompt rendered for this session.",
         errors: &[],
     });
@@ -220,7 +220,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::POST, "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/search", knowledge::search, Doc {
         id: "searchKnowledge",
         tag,
-        summary: "Look something up",
+        summary: "Search the knowledge of an agent run",
         description: "For the worker: searches the files that are attached to the run's agent, as the run's configuration pins it, and puts \
             onto the timeline what was found. Not there where the binding has no knowledge.",
         errors: &[Code::SessionOver, Code::EmbeddingsNotConfigured],
@@ -228,7 +228,7 @@ pub(super) fn routes(api: &mut Api) {
     api.route(Method::GET, "/api/tenants/{tenant_id}/configurations/{digest}", runs::configuration, Doc {
         id: "getConfiguration",
         tag,
-        summary: "Read a configuration",
+        summary: "Get a configuration",
         description: "Exactly what sessions with this digest ran, for good. The template is unrendered: variables belong to sessions.",
         errors: &[],
     });

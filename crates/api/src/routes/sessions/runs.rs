@@ -8,7 +8,7 @@ use crate::{
     answer::{Entity, Page},
     error::{ApiError, Result},
     extract::{
-        Caller, List, NoFilter, Path,
+        Caller, Digest, List, NoFilter, Path,
         scopes::{RunConfigRead, SessionsRead},
     },
     flows::sessions::read_configuration,
@@ -74,7 +74,7 @@ pub(crate) async fn run_config<P>(
 
 pub(super) async fn configuration(
     caller: Caller<SessionsRead>,
-    Path((_, digest)): Path<(TenantId, String)>,
+    Path((_, Digest(digest))): Path<(TenantId, Digest)>,
 ) -> Result<Entity<StoredConfiguration>> {
     let mut tx = caller.read().await?;
     let found = sessions::find_configuration(&mut tx, &digest).await?;

@@ -16,7 +16,7 @@ use crate::{
     audit::Change,
     compute::Turn,
     error::{ApiError, Code, Result},
-    extract::{Caller, IdempotencyKey, Json, Path, scopes::Worker},
+    extract::{Caller, FunctionName, IdempotencyKey, Json, Path, scopes::Worker},
     flows::{
         sessions::read_configuration,
         tools::{Outcome, Prepared},
@@ -101,11 +101,11 @@ struct Call {
     prepared: Prepared,
 }
 
-type CallPath = (TenantId, SessionId, AgentRunId, String);
+type CallPath = (TenantId, SessionId, AgentRunId, FunctionName);
 
 pub(super) async fn call(
     caller: Caller<Worker>,
-    Path((_, session, run, function)): Path<CallPath>,
+    Path((_, session, run, FunctionName(function))): Path<CallPath>,
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolCall>>> {
