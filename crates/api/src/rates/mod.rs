@@ -338,6 +338,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_that_was_right_is_known_again_by_its_secret() {
+        let none = Rates {
+            reads: 0,
+            writes: 0,
+            starts: 0,
+        };
+        let limits = RateLimits::new(none, none, 1, 1);
+        let (key, other) = (
+            ApiKeyId::new(uuid::Uuid::max()),
+            ApiKeyId::new(uuid::Uuid::nil()),
+        );
+        assert!(!limits.was_right(key, &[1; 32]));
+        limits.note_right(key, [1; 32]);
+        assert!(limits.was_right(key, &[1; 32]));
+        assert!(!limits.was_right(key, &[2; 32]) && !limits.was_right(other, &[1; 32]));
+    }
+
+    #[test]
     fn a_refused_key_is_known_again_by_its_secret_and_class() {
         let one = Rates {
             reads: 1,

@@ -262,6 +262,48 @@ async fn sessions_and_tools() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_to_compute_holds_no_connection() {
+    let (app, fixture) = start().await;
+    let other = app.tenant("globex").await;
+    let costly = "{% for c in [1,2,3,4,5,6,7,8,9] %}".repeat(4)
+        + "{% if 'q' in a %}x{% endif %}"
+        + &"{% endfor %}".repeat(4);
+    let versions = fixture.at(&format!("prompts/{}/versions", fixture.prompt));
+    let spec = json!({ "template": costly, "variables": [{ "name": "a" }] });
+    let body = json!({ "spec": spec });
+    let prompt = fixture.admin.post(&versions, &body).await.expect(201);
+    let body = json!({ "prompt_version_id": prompt["id"], "runtime_config_version_id": fixture.config_version });
+    let bindings = fixture.at(&format!("agents/{}/bindings", fixture.agent));
+    let binding = fixture.admin.post(&bindings, &body).await.expect(201);
+    let body = json!({
+        "agent_id": fixture.agent, "binding_id": binding["id"], "variables": { "a": "x".repeat(100) },
+    });
+    let path = fixture.at("sessions");
+    // The first answer tells that all have been let in, and now wait for each other.
+    let begun = tokio::sync::Notify::new();
+    let sessions = (0..4 * AT_ONCE).map(async |_| {
+        let answer = fixture.admin.post(&path, &body).await;
+        begun.notify_one();
+        answer
+    });
+    let sessions = futures_util::future::join_all(sessions);
+    let agents = other.at("agents");
+    let others = async {
+        begun.notified().await;
+        for _ in 0..10 {
+            other.admin.get(&agents).await.expect(200);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let (sessions, ()) = futures_util::future::join(sessions, others).await;
+    for session in sessions {
+        let waited = "Too much work is waiting; try again in a moment.";
+        let is_fine = session.status == 201 || session.body["detail"] == waited;
+        assert!(is_fine, "{session:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn schemas() {
     let (app, fixture) = start().await;
     let tool = json!({ "name": "busy" });
