@@ -1,14 +1,14 @@
 //! Prompts, tools and runtime configs are one mechanism: an artifact with immutable versions.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::{
     Invalid, RawJson, configuration::seal, prompt::PromptSpec, runtime::RuntimeSpec, tool::ToolSpec,
 };
 
 /// What an artifact is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ArtifactKind {
     /// A prompt template.

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
 
 use crate::{
     Invalid, RawJson, api_key::hex, knowledge::KnowledgeSettings, prompt::PromptSpec,
@@ -15,13 +14,17 @@ pub const SCHEMA: u32 = 3;
 
 /// Everything a worker needs to act as the agent, but what belongs to one session alone
 /// (variables and the rendered prompt). Equal content has an equal digest.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Configuration {
     /// Shape of this document; 3 today, 2 in those from before there was knowledge, and 1 before there were tools.
-    #[schema(example = 3, minimum = 1, maximum = 1000)]
+    #[cfg_attr(feature = "openapi", schema(example = 3, minimum = 1, maximum = 1000))]
     pub schema: u32,
     /// LiveKit agent name that the job is dispatched to.
-    #[schema(example = "patchbay-agent", max_length = 200)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "patchbay-agent", max_length = 200)
+    )]
     pub worker_name: String,
     /// The prompt version's spec, its template unrendered.
     pub prompt: PromptSpec,
@@ -29,11 +32,11 @@ pub struct Configuration {
     pub runtime: RuntimeSpec,
     /// The tool versions' specs, by function name. Secrets are named in them, never told.
     #[serde(default)]
-    #[schema(max_items = 50)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
     pub tools: Vec<ToolSpec>,
     /// How the agent's files are searched; null where they are not.
     #[serde(default)]
-    #[schema(required = false)]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub knowledge: Option<KnowledgeSettings>,
 }
 

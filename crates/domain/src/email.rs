@@ -4,14 +4,6 @@ use std::ops::Deref;
 
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::{
-    __dev::ComposeSchema,
-    ToSchema,
-    openapi::{
-        RefOr,
-        schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
-    },
-};
 
 use crate::Invalid;
 
@@ -58,16 +50,30 @@ impl<'de> Deserialize<'de> for Email {
     }
 }
 
-impl ComposeSchema for Email {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
-            .max_length(Some(254))
-            .into()
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        __dev::ComposeSchema,
+        ToSchema,
+        openapi::{
+            RefOr,
+            schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
+        },
+    };
+
+    use super::Email;
+
+    impl ComposeSchema for Email {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
+                .max_length(Some(254))
+                .into()
+        }
     }
+    impl ToSchema for Email {}
 }
-impl ToSchema for Email {}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::{Invalid, Violation};
 
@@ -13,7 +12,8 @@ const DAY: u32 = 24 * 60;
 const MOST: usize = 50;
 
 /// A day of the week.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum Day {
@@ -41,33 +41,41 @@ impl From<Weekday> for Day {
 }
 
 /// When somebody answers, week by week.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "time_zone": "Europe/Berlin", "open": [{"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "17:30"}]
-}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({
+        "time_zone": "Europe/Berlin", "open": [{"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "17:30"}]
+    }))
+)]
 pub struct OpeningHours {
     /// Name of the time zone in the IANA database.
-    #[schema(max_length = 64)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 64))]
     pub time_zone: String,
     /// The spans of a week; closed at all other times.
-    #[schema(max_items = 50)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
     pub open: Vec<Span>,
 }
 
 /// A span of some days.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"days": ["sat"], "from": "22:00", "to": "02:00"}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"days": ["sat"], "from": "22:00", "to": "02:00"}))
+)]
 pub struct Span {
     /// The days that it begins on.
-    #[schema(min_items = 1, max_items = 7)]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 7))]
     pub days: Vec<Day>,
     /// When it begins, `HH:MM`.
-    #[schema(max_length = 5)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 5))]
     pub from: String,
     /// When it ends, `HH:MM` up to `24:00`; on the next day where it is not later than `from`.
-    #[schema(max_length = 5)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 5))]
     pub to: String,
 }
 

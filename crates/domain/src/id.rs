@@ -3,14 +3,6 @@
 use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::{
-    __dev::ComposeSchema,
-    ToSchema,
-    openapi::{
-        RefOr,
-        schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
-    },
-};
 use uuid::Uuid;
 
 /// The id of a thing of kind `K`; the kind exists for the type checker alone.
@@ -190,16 +182,30 @@ impl<'de, K> Deserialize<'de> for Id<K> {
     }
 }
 
-impl<K> ComposeSchema for Id<K> {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
-            .max_length(Some(36))
-            .into()
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        __dev::ComposeSchema,
+        ToSchema,
+        openapi::{
+            RefOr,
+            schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
+        },
+    };
+
+    use super::Id;
+
+    impl<K> ComposeSchema for Id<K> {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+                .max_length(Some(36))
+                .into()
+        }
     }
+    impl<K> ToSchema for Id<K> {}
 }
-impl<K> ToSchema for Id<K> {}
 
 #[cfg(feature = "diesel")]
 mod columns {

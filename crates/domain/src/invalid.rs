@@ -3,7 +3,6 @@
 use std::fmt::{Display, Write as _};
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 /// Most violations that are told of one request.
 pub const MOST_VIOLATIONS: usize = 100;
@@ -54,19 +53,29 @@ impl Invalid {
 }
 
 /// One thing that is wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Violation {
     /// JSON pointer (RFC 6901) to the offending value; empty for the whole body.
-    #[schema(example = "/spec/template", max_length = 1000)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "/spec/template", max_length = 1000)
+    )]
     pub pointer: String,
     /// Stable code of the rule that was broken, such as `missing_field`, `unknown_field`,
     /// `too_long`, `undeclared_variable` or `not_supported`. New codes may appear.
-    #[schema(example = "undeclared_variable", max_length = 100)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "undeclared_variable", max_length = 100)
+    )]
     pub code: String,
     /// What is wrong, in words.
-    #[schema(
-        example = "the template uses `caller`, which is not declared",
-        max_length = 2000
+    #[cfg_attr(
+        feature = "openapi",
+        schema(
+            example = "the template uses `caller`, which is not declared",
+            max_length = 2000
+        )
     )]
     pub message: String,
 }

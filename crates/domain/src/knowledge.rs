@@ -1,7 +1,6 @@
 //! What agents know: how files become searchable, and how they are searched.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::{FileId, Invalid, Violation};
 
@@ -11,7 +10,8 @@ pub const MOST_HITS: u32 = 100;
 pub const MOST_FILES: usize = 1000;
 
 /// How far an ingest has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IngestState {
     /// It waits for its turn.
@@ -25,7 +25,8 @@ pub enum IngestState {
 }
 
 /// One part of the work of an ingest, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// From bytes to text; counted in pages.
@@ -68,7 +69,8 @@ impl Stage {
 }
 
 /// How a search compares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SearchMode {
     /// By words and by meaning, put together by their ranks.
@@ -81,24 +83,28 @@ pub enum SearchMode {
 }
 
 /// How an agent uses the files that are attached to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"mode": "hybrid", "top_k": 5, "min_score": null, "file_ids": null}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"mode": "hybrid", "top_k": 5, "min_score": null, "file_ids": null}))
+)]
 pub struct KnowledgeSettings {
     /// How it is searched.
     #[serde(default)]
     pub mode: SearchMode,
     /// Most passages that the model is given; 5 by default.
     #[serde(default = "usual_top_k")]
-    #[schema(minimum = 1, maximum = 50)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 50))]
     pub top_k: u32,
     /// Lowest score that a passage needs.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1))]
     pub min_score: Option<f64>,
     /// Only these of the agent's files; all that are attached at the time where it is null.
     #[serde(default)]
-    #[schema(max_items = 1000)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 1000))]
     pub file_ids: Option<Vec<FileId>>,
 }
 

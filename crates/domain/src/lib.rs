@@ -1,7 +1,8 @@
 //! What Patchbay is about, without any I/O: ids, field types that cannot hold a wrong value,
 //! specs and their validation, configurations with their digest, and the state machine of a session.
 //!
-//! This crate knows no framework and no runtime. The `diesel` feature adds column mappings only.
+//! This crate knows no framework and no runtime. Two features add what the orphan rule wants beside
+//! the types: `diesel` the column mappings, `openapi` what the document says of them.
 
 pub mod api_key;
 pub mod artifact;

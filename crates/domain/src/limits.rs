@@ -4,9 +4,8 @@ mod numbers;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
 
-use crate::{Invalid, phone::normalise_prefix, text::Text};
+use crate::{Invalid, phone::normalise_prefix};
 
 /// What kind of request it is, for its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,38 +52,45 @@ impl Rates {
 }
 
 /// Limits of one tenant, set by the operator. What is null follows the installation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct TenantLimits {
     /// Reads per minute of all its keys together.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub reads_per_minute: Option<u32>,
     /// Changes per minute of all its keys together.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub writes_per_minute: Option<u32>,
     /// Starts and tool calls per minute of all its keys together.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub starts_per_minute: Option<u32>,
     /// Sessions that are live at a time, those of telephone calls included.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrent_sessions: Option<u32>,
     /// Telephone calls at a time, in both directions.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrent_calls: Option<u32>,
     /// Telephone calls that begin in a minute.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub calls_per_minute: Option<u32>,
     /// Longest telephone call, in seconds from the answer on.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub max_call_seconds: Option<u32>,
     /// Megabytes, of 1,000,000 bytes, of all files together; null for any.
-    #[schema(minimum = 1)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub file_megabytes: Option<u32>,
     /// Only numbers that begin with one of these may be called; null for any.
-    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_items = 200, value_type = Option<Vec<crate::text::Text<2, 16>>>)
+    )]
     pub allowed_prefixes: Option<Vec<String>>,
     /// Numbers that begin with one of these may not be called, whatever is allowed.
-    #[schema(max_items = 200, value_type = Option<Vec<Text<2, 16>>>)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_items = 200, value_type = Option<Vec<crate::text::Text<2, 16>>>)
+    )]
     pub denied_prefixes: Option<Vec<String>>,
     /// Whether emergency numbers may be called; they may not by default.
     pub emergency_calls: Option<bool>,

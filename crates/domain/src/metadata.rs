@@ -2,14 +2,6 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use utoipa::{
-    __dev::ComposeSchema,
-    ToSchema,
-    openapi::{
-        RefOr,
-        schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
-    },
-};
 
 use crate::{Invalid, RawJson};
 
@@ -130,6 +122,30 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        __dev::ComposeSchema,
+        ToSchema,
+        openapi::{
+            RefOr,
+            schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
+        },
+    };
+
+    use super::Metadata;
+
+    impl ComposeSchema for Metadata {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::Object)
+                .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+                .into()
+        }
+    }
+    impl ToSchema for Metadata {}
+}
+
 #[cfg(feature = "diesel")]
 mod columns {
     use diesel::{
@@ -153,16 +169,6 @@ mod columns {
         }
     }
 }
-
-impl ComposeSchema for Metadata {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::Object)
-            .additional_properties(Some(AdditionalProperties::FreeForm(true)))
-            .into()
-    }
-}
-impl ToSchema for Metadata {}
 
 #[cfg(test)]
 mod tests {

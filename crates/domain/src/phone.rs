@@ -13,14 +13,6 @@ use std::{fmt, ops::Deref, str::FromStr};
 
 use phonenumber::{Mode, country::Id};
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::{
-    __dev::ComposeSchema,
-    ToSchema,
-    openapi::{
-        RefOr,
-        schema::{ObjectBuilder, Schema, Type},
-    },
-};
 
 use crate::Invalid;
 
@@ -140,17 +132,31 @@ impl<'de> Deserialize<'de> for PhoneNumber {
     }
 }
 
-impl ComposeSchema for PhoneNumber {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .min_length(Some(3))
-            .max_length(Some(40))
-            .description(Some("A telephone number. Any usual spelling with a country code is taken; E.164 is answered."))
-            .into()
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        __dev::ComposeSchema,
+        ToSchema,
+        openapi::{
+            RefOr,
+            schema::{ObjectBuilder, Schema, Type},
+        },
+    };
+
+    use super::PhoneNumber;
+
+    impl ComposeSchema for PhoneNumber {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .min_length(Some(3))
+                .max_length(Some(40))
+                .description(Some("A telephone number. Any usual spelling with a country code is taken; E.164 is answered."))
+                .into()
+        }
     }
+    impl ToSchema for PhoneNumber {}
 }
-impl ToSchema for PhoneNumber {}
 
 #[cfg(test)]
 mod tests {

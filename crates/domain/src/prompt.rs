@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
 
 use crate::{
     Invalid, Violation,
@@ -17,23 +16,27 @@ use crate::{
 pub const MAX_RENDERED: usize = 262_144;
 
 /// A prompt: a template, the variables it declares, and an optional greeting.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "template": "You help callers of {{ company }}. The caller is {{ caller }}.",
-    "variables": [
-        {"name": "company", "required": true},
-        {"name": "caller", "required": false, "default": "unknown"}
-    ],
-    "greeting": "Welcome to {{ company }}!"
-}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({
+        "template": "You help callers of {{ company }}. The caller is {{ caller }}.",
+        "variables": [
+            {"name": "company", "required": true},
+            {"name": "caller", "required": false, "default": "unknown"}
+        ],
+        "greeting": "Welcome to {{ company }}!"
+    }))
+)]
 pub struct PromptSpec {
     /// Template source in the template language (see the description of this document). It uses declared
     /// variables only.
     pub template: TemplateSource,
     /// The variables that a session may or must give.
     #[serde(default)]
-    #[schema(max_items = 100)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 100))]
     pub variables: Vec<Variable>,
     /// What the agent says first; a template over the same variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,9 +44,10 @@ pub struct PromptSpec {
 }
 
 /// One declared variable of a prompt.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "company", "required": true}))]
+#[cfg_attr(feature = "openapi", schema(example = json!({"name": "company", "required": true})))]
 pub struct Variable {
     /// Name in the template: a letter or `_`, then letters, digits and `_`.
     pub name: Text<1, 64>,

@@ -4,25 +4,28 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
-use utoipa::ToSchema;
 
 use crate::{Invalid, Violation, text::Text};
 
 /// A runtime config. Give the fields of its kind alone: `greeting_tone` for `echo`, the others for
 /// `pipeline`, which needs `stt`, `llm` and `tts`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "kind": "pipeline",
-    "stt": {"provider": "openai", "model": "gpt-4o-mini-transcribe", "options": {"language": "en"}},
-    "llm": {
-        "provider": "openai", "model": "gpt-4.1-mini", "options": {"temperature": 0.4},
-        "fallbacks": [{"provider": "groq", "model": "llama-3.3-70b-versatile"}]
-    },
-    "tts": {"provider": "openai", "model": "gpt-4o-mini-tts", "options": {"voice": "alloy"}},
-    "interruptions": {"enabled": true, "min_duration_ms": 500, "min_words": 0},
-    "limits": {"max_duration_seconds": 600, "idle_seconds": 60}
-}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({
+        "kind": "pipeline",
+        "stt": {"provider": "openai", "model": "gpt-4o-mini-transcribe", "options": {"language": "en"}},
+        "llm": {
+            "provider": "openai", "model": "gpt-4.1-mini", "options": {"temperature": 0.4},
+            "fallbacks": [{"provider": "groq", "model": "llama-3.3-70b-versatile"}]
+        },
+        "tts": {"provider": "openai", "model": "gpt-4o-mini-tts", "options": {"voice": "alloy"}},
+        "interruptions": {"enabled": true, "min_duration_ms": 500, "min_words": 0},
+        "limits": {"max_duration_seconds": 600, "idle_seconds": 60}
+    }))
+)]
 pub struct RuntimeSpec {
     /// How the agent works. `realtime` is refused with `not_supported`.
     pub kind: RuntimeKind,
@@ -53,7 +56,8 @@ pub struct RuntimeSpec {
 }
 
 /// How an agent works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeKind {
     /// For development: a greeting tone, then the caller's audio back. Needs no provider.
@@ -82,15 +86,16 @@ impl<'de> Deserialize<'de> for RuntimeKind {
 }
 
 /// A sine tone.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"frequency_hz": 880, "duration_ms": 400}))]
+#[cfg_attr(feature = "openapi", schema(example = json!({"frequency_hz": 880, "duration_ms": 400})))]
 pub struct GreetingTone {
     /// Pitch in Hz.
-    #[schema(minimum = 50, maximum = 8000)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 50, maximum = 8000))]
     pub frequency_hz: u32,
     /// Length in milliseconds; 0 for silence.
-    #[schema(minimum = 0, maximum = 5000)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 5000))]
     pub duration_ms: u32,
 }
 
@@ -104,12 +109,16 @@ impl Default for GreetingTone {
 }
 
 /// A model of a provider, and what takes its place when it fails.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "provider": "openai", "model": "gpt-4.1-mini", "options": {"temperature": 0.4},
-    "fallbacks": [{"provider": "groq", "model": "llama-3.3-70b-versatile"}]
-}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({
+        "provider": "openai", "model": "gpt-4.1-mini", "options": {"temperature": 0.4},
+        "fallbacks": [{"provider": "groq", "model": "llama-3.3-70b-versatile"}]
+    }))
+)]
 pub struct Model {
     /// Provider, as the worker's plugins are called: `openai`, `deepgram`, `cartesia`, …
     pub provider: Text<1, 40>,
@@ -124,14 +133,18 @@ pub struct Model {
     pub options: ModelOptions,
     /// What is used when it fails, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 5)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 5))]
     pub fallbacks: Vec<FallbackModel>,
 }
 
 /// A model that takes another one's place.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"provider": "groq", "model": "llama-3.3-70b-versatile"}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"provider": "groq", "model": "llama-3.3-70b-versatile"}))
+)]
 pub struct FallbackModel {
     /// Provider.
     pub provider: Text<1, 40>,
@@ -146,23 +159,24 @@ pub struct FallbackModel {
 }
 
 /// How a model is used. Give what applies to its part alone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"temperature": 0.4}))]
+#[cfg_attr(feature = "openapi", schema(example = json!({"temperature": 0.4})))]
 pub struct ModelOptions {
     /// `stt`: language that is spoken, such as `en`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<Text<2, 20>>,
     /// `llm`: 0 to 2.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 2)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 2))]
     pub temperature: Option<f64>,
     /// `tts`: voice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voice: Option<Text<1, 100>>,
     /// `tts`: 0.25 to 4 times the normal speed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0.25, maximum = 4)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0.25, maximum = 4))]
     pub speed: Option<f64>,
 }
 
@@ -173,15 +187,19 @@ impl ModelOptions {
 }
 
 /// When a person is taken to have finished.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"min_delay_ms": 500, "max_delay_ms": 3000}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"min_delay_ms": 500, "max_delay_ms": 3000}))
+)]
 pub struct TurnDetection {
     /// Milliseconds of silence at least.
-    #[schema(minimum = 0, maximum = 10_000)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 10_000))]
     pub min_delay_ms: u32,
     /// Milliseconds of silence at most.
-    #[schema(minimum = 0, maximum = 30_000)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 30_000))]
     pub max_delay_ms: u32,
 }
 
@@ -195,17 +213,21 @@ impl Default for TurnDetection {
 }
 
 /// Whether a person may cut the agent short.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"enabled": true, "min_duration_ms": 500, "min_words": 0}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"enabled": true, "min_duration_ms": 500, "min_words": 0}))
+)]
 pub struct Interruptions {
     /// Whether they may.
     pub enabled: bool,
     /// Milliseconds of speech that it takes.
-    #[schema(minimum = 0, maximum = 10_000)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 10_000))]
     pub min_duration_ms: u32,
     /// Words that it takes.
-    #[schema(minimum = 0, maximum = 50)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 50))]
     pub min_words: u32,
 }
 
@@ -220,18 +242,22 @@ impl Default for Interruptions {
 }
 
 /// What counts as speech.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"threshold": 0.5, "min_speech_ms": 50, "min_silence_ms": 550}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"threshold": 0.5, "min_speech_ms": 50, "min_silence_ms": 550}))
+)]
 pub struct Vad {
     /// Probability of speech that it takes, 0.05 to 0.95.
-    #[schema(minimum = 0.05, maximum = 0.95)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0.05, maximum = 0.95))]
     pub threshold: f64,
     /// Milliseconds of speech that begin a turn.
-    #[schema(minimum = 10, maximum = 5000)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 10, maximum = 5000))]
     pub min_speech_ms: u32,
     /// Milliseconds of silence that end it.
-    #[schema(minimum = 10, maximum = 5000)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 10, maximum = 5000))]
     pub min_silence_ms: u32,
 }
 
@@ -246,17 +272,21 @@ impl Default for Vad {
 }
 
 /// Bounds of a session.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"max_duration_seconds": 600, "idle_seconds": 60}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"max_duration_seconds": 600, "idle_seconds": 60}))
+)]
 pub struct Limits {
     /// Seconds after which a running session is stopped with the reason `max_duration`.
-    #[schema(minimum = 1, maximum = 86400)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 86400))]
     pub max_duration_seconds: u32,
     /// `pipeline`: seconds of silence on both sides after which the agent ends the session with the reason `idle`; never
     /// by default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 5, maximum = 3600)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 5, maximum = 3600))]
     pub idle_seconds: Option<u32>,
 }
 

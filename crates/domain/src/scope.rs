@@ -3,14 +3,6 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use utoipa::{
-    __dev::ComposeSchema,
-    ToSchema,
-    openapi::{
-        RefOr,
-        schema::{ObjectBuilder, Schema, Type},
-    },
-};
 
 /// One permission: a resource and a verb. `operator` and `worker` are roles of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -162,21 +154,6 @@ impl fmt::Display for Scope {
     }
 }
 
-impl ComposeSchema for Scope {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        let names: Vec<_> = NAMES.iter().map(|(_, name)| format!("`{name}`")).collect();
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .max_length(Some(64))
-            .description(Some(format!(
-                "A permission: {}. New ones may appear.",
-                names.join(", ")
-            )))
-            .into()
-    }
-}
-impl ToSchema for Scope {}
-
 impl FromStr for Scope {
     type Err = crate::Invalid;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -196,7 +173,8 @@ impl TryFrom<String> for Scope {
 }
 
 /// A named set of scopes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// Everything in the tenant but `worker`.
@@ -229,6 +207,35 @@ impl Preset {
             })
             .collect()
     }
+}
+
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        __dev::ComposeSchema,
+        ToSchema,
+        openapi::{
+            RefOr,
+            schema::{ObjectBuilder, Schema, Type},
+        },
+    };
+
+    use super::{NAMES, Scope};
+
+    impl ComposeSchema for Scope {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            let names: Vec<_> = NAMES.iter().map(|(_, name)| format!("`{name}`")).collect();
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .max_length(Some(64))
+                .description(Some(format!(
+                    "A permission: {}. New ones may appear.",
+                    names.join(", ")
+                )))
+                .into()
+        }
+    }
+    impl ToSchema for Scope {}
 }
 
 #[cfg(test)]

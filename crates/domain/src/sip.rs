@@ -4,19 +4,12 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Host;
-use utoipa::{
-    __dev::ComposeSchema,
-    ToSchema,
-    openapi::{
-        RefOr,
-        schema::{ObjectBuilder, Schema, Type},
-    },
-};
 
 use crate::Invalid;
 
 /// How a carrier is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// As the carrier's DNS says.
@@ -99,17 +92,31 @@ impl<'de> Deserialize<'de> for SipAddress {
     }
 }
 
-impl ComposeSchema for SipAddress {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .min_length(Some(1))
-            .max_length(Some(255))
-            .description(Some("Host of a carrier, and perhaps a port."))
-            .into()
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        __dev::ComposeSchema,
+        ToSchema,
+        openapi::{
+            RefOr,
+            schema::{ObjectBuilder, Schema, Type},
+        },
+    };
+
+    use super::SipAddress;
+
+    impl ComposeSchema for SipAddress {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .min_length(Some(1))
+                .max_length(Some(255))
+                .description(Some("Host of a carrier, and perhaps a port."))
+                .into()
+        }
     }
+    impl ToSchema for SipAddress {}
 }
-impl ToSchema for SipAddress {}
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,8 @@
 //! Strings that cannot be too short, too long or unprintable.
 
-use std::{borrow::Cow, fmt, ops::Deref};
+use std::{fmt, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::{
-    __dev::ComposeSchema,
-    ToSchema,
-    openapi::{
-        RefOr,
-        schema::{ObjectBuilder, Schema, Type},
-    },
-};
 
 use crate::Invalid;
 
@@ -89,22 +81,6 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX
     }
 }
 
-impl<const MIN: usize, const MAX: usize> ComposeSchema for Text<MIN, MAX> {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .min_length(Some(MIN))
-            .max_length(Some(MAX))
-            .into()
-    }
-}
-impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
-    fn name() -> Cow<'static, str> {
-        // Every length is a schema of its own.
-        format!("Text{MIN}To{MAX}").into()
-    }
-}
-
 /// Whether a character cannot be seen, or makes others be seen in another place: controls (C0, DEL, C1),
 /// separators of lines and paragraphs, and marks of the direction of writing.
 pub fn is_unprintable(c: char) -> bool {
@@ -145,17 +121,6 @@ impl<const MIN: usize, const MAX: usize> Deref for OneLine<MIN, MAX> {
 impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for OneLine<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-impl<const MIN: usize, const MAX: usize> ComposeSchema for OneLine<MIN, MAX> {
-    fn compose(generics: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        Text::<MIN, MAX>::compose(generics)
-    }
-}
-impl<const MIN: usize, const MAX: usize> ToSchema for OneLine<MIN, MAX> {
-    fn name() -> Cow<'static, str> {
-        Text::<MIN, MAX>::name()
     }
 }
 
@@ -206,18 +171,6 @@ impl<'de> Deserialize<'de> for Slug {
     }
 }
 
-impl ComposeSchema for Slug {
-    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some("^[a-z0-9][a-z0-9-]*[a-z0-9]$"))
-            .min_length(Some(2))
-            .max_length(Some(63))
-            .into()
-    }
-}
-impl ToSchema for Slug {}
-
 /// The words of an error without what they quote (in `"` or `` ` ``): that is often a value, and values
 /// may be somebody's personal data. What may be logged of an error that somebody else worded.
 pub fn without_quotes(words: &str) -> String {
@@ -234,6 +187,61 @@ pub fn without_quotes(words: &str) -> String {
     }
     kept.push_str(rest);
     kept
+}
+
+#[cfg(feature = "openapi")]
+mod schema {
+    use std::borrow::Cow;
+
+    use utoipa::{
+        __dev::ComposeSchema,
+        ToSchema,
+        openapi::{
+            RefOr,
+            schema::{ObjectBuilder, Schema, Type},
+        },
+    };
+
+    use super::{OneLine, Slug, Text};
+
+    impl<const MIN: usize, const MAX: usize> ComposeSchema for Text<MIN, MAX> {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .min_length(Some(MIN))
+                .max_length(Some(MAX))
+                .into()
+        }
+    }
+    impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
+        fn name() -> Cow<'static, str> {
+            // Every length is a schema of its own.
+            format!("Text{MIN}To{MAX}").into()
+        }
+    }
+
+    impl<const MIN: usize, const MAX: usize> ComposeSchema for OneLine<MIN, MAX> {
+        fn compose(generics: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            Text::<MIN, MAX>::compose(generics)
+        }
+    }
+    impl<const MIN: usize, const MAX: usize> ToSchema for OneLine<MIN, MAX> {
+        fn name() -> Cow<'static, str> {
+            Text::<MIN, MAX>::name()
+        }
+    }
+
+    impl ComposeSchema for Slug {
+        fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some("^[a-z0-9][a-z0-9-]*[a-z0-9]$"))
+                .min_length(Some(2))
+                .max_length(Some(63))
+                .into()
+        }
+    }
+    impl ToSchema for Slug {}
 }
 
 #[cfg(test)]

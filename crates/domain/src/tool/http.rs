@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
-use utoipa::ToSchema;
 
 use super::{
     check_bytes, check_timeout, default_answer_bytes, default_timeout,
@@ -37,7 +36,8 @@ const OURS: [&str; 12] = [
 ];
 
 /// HTTP methods of tools.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
     /// GET.
@@ -69,17 +69,21 @@ impl HttpMethod {
 /// An HTTP request as templates over `arguments`, `secrets.NAME` and `call` (`id`,
 /// `session_id`, `agent_run_id`). A template that is one expression alone keeps the type of its value
 /// in `json`; where it has no value, its entry is left out.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "method": "POST",
-    "url": "https://shop.example.org/orders/{{ arguments.number }}/notes",
-    "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"},
-    "json": {"text": "{{ arguments.text }}", "call": "{{ call.id }}"},
-    "timeout_seconds": 10,
-    "max_answer_bytes": 65536,
-    "result_pointer": "/note"
-}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({
+        "method": "POST",
+        "url": "https://shop.example.org/orders/{{ arguments.number }}/notes",
+        "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"},
+        "json": {"text": "{{ arguments.text }}", "call": "{{ call.id }}"},
+        "timeout_seconds": 10,
+        "max_answer_bytes": 65536,
+        "result_pointer": "/note"
+    }))
+)]
 pub struct HttpCall {
     /// Method.
     #[serde(default)]
@@ -94,18 +98,18 @@ pub struct HttpCall {
     pub query: BTreeMap<String, Text<0, 4000>>,
     /// JSON body, in which every string is a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub json: Option<Map<String, Value>>,
     /// Body of form fields by name; their values are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<BTreeMap<String, Text<0, 4000>>>,
     /// Seconds that the call may take in all.
     #[serde(default = "default_timeout")]
-    #[schema(minimum = 1, maximum = 60)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 60))]
     pub timeout_seconds: u32,
     /// Most bytes of an answer.
     #[serde(default = "default_answer_bytes")]
-    #[schema(minimum = 1, maximum = 1_048_576)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_048_576))]
     pub max_answer_bytes: u32,
     /// JSON pointer (RFC 6901) to what the model is told of a JSON answer; all of it by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 pub use template::{CallIds, Values};
 use url::Url;
-use utoipa::ToSchema;
 
 use crate::{
     Invalid, Violation,
@@ -29,25 +28,29 @@ const MOST_SECRETS: usize = 10;
 
 /// A tool: a function that a language model may call. Exactly one of `http`, `mcp` and `client`
 /// says how.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "function_name": "find_order",
-    "description": "Finds an order by its number.",
-    "parameters": {
-        "type": "object",
-        "properties": {"number": {"type": "string", "maxLength": 20}},
-        "required": ["number"],
-        "additionalProperties": false
-    },
-    "http": {
-        "method": "GET",
-        "url": "https://shop.example.org/orders/{{ arguments.number }}",
-        "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"},
-        "timeout_seconds": 10,
-        "result_pointer": "/order"
-    }
-}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({
+        "function_name": "find_order",
+        "description": "Finds an order by its number.",
+        "parameters": {
+            "type": "object",
+            "properties": {"number": {"type": "string", "maxLength": 20}},
+            "required": ["number"],
+            "additionalProperties": false
+        },
+        "http": {
+            "method": "GET",
+            "url": "https://shop.example.org/orders/{{ arguments.number }}",
+            "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"},
+            "timeout_seconds": 10,
+            "result_pointer": "/order"
+        }
+    }))
+)]
 pub struct ToolSpec {
     /// Name by which the model calls it: a letter or `_`, then letters, digits and `_`.
     pub function_name: Text<1, 64>,
@@ -56,7 +59,7 @@ pub struct ToolSpec {
     /// JSON Schema 2020-12 of the arguments: an object. References stay within it (`#/…`) and do not
     /// lead in circles. No parameters by default.
     #[serde(default = "no_parameters")]
-    #[schema(value_type = Object)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub parameters: Map<String, Value>,
     /// Called by Patchbay over HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,13 +73,17 @@ pub struct ToolSpec {
 }
 
 /// A tool of an MCP server (streamable HTTP).
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "url": "https://mcp.example.org/mcp",
-    "tool_name": "find_order",
-    "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"}
-}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({
+        "url": "https://mcp.example.org/mcp",
+        "tool_name": "find_order",
+        "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"}
+    }))
+)]
 pub struct McpCall {
     /// URL of the server; no template.
     pub url: Text<1, 2000>,
@@ -87,25 +94,29 @@ pub struct McpCall {
     pub headers: BTreeMap<String, Text<0, 4000>>,
     /// Seconds that the call may take in all.
     #[serde(default = "default_timeout")]
-    #[schema(minimum = 1, maximum = 60)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 60))]
     pub timeout_seconds: u32,
     /// Most bytes of an answer.
     #[serde(default = "default_answer_bytes")]
-    #[schema(minimum = 1, maximum = 1_048_576)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_048_576))]
     pub max_answer_bytes: u32,
 }
 
 /// A method that the client of a person in the room has registered with LiveKit RPC.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"method": "open_page", "timeout_seconds": 10}))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(example = json!({"method": "open_page", "timeout_seconds": 10}))
+)]
 pub struct ClientCall {
     /// Name of the RPC method; the function's name by default. It is given the arguments as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Text<1, 64>>,
     /// Seconds that the call may take.
     #[serde(default = "default_timeout")]
-    #[schema(minimum = 1, maximum = 60)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 60))]
     pub timeout_seconds: u32,
 }
 
