@@ -13,6 +13,7 @@ pub mod clock;
 pub mod configuration;
 pub mod cursor;
 pub mod email;
+pub mod end_reason;
 pub mod forwarded;
 pub mod hours;
 pub mod id;

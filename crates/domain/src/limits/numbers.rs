@@ -1,7 +1,7 @@
 //! Which numbers a tenant may call. Whatever is asked for has been read as `+` and digits before it is
 //! compared, and what was compared is what is dialled.
 
-use super::TenantLimits;
+use super::tenant::TenantLimits;
 use crate::{
     Invalid, PhoneNumber,
     phone::{Dialled, TransferTarget, normalise_prefix},

@@ -5,7 +5,11 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer};
 
-use super::{MOST_CHARACTERS, PhoneNumber, emergency, invalid, plan, spelling};
+use super::{
+    emergency,
+    number::{MOST_CHARACTERS, PhoneNumber, invalid},
+    plan, spelling,
+};
 use crate::{Invalid, sip::SipAddress};
 
 /// Most characters of a `tel:` URI.

@@ -1,35 +1,16 @@
 //! What to do next for the telephone calls of a session.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::{RunState, RunView, SessionState, Step, Timings, View, reason};
-use crate::{
-    CallId,
-    call::{CallState, Direction},
+use super::{
+    state::{RunState, SessionState},
+    step::Step,
+    view::{CallView, RunView, Timings, View},
 };
-
-/// What is recorded of one call.
-#[derive(Clone, Copy, Debug)]
-pub struct CallView {
-    /// The call.
-    pub id: CallId,
-    /// Who calls whom.
-    pub direction: Direction,
-    /// Its state.
-    pub state: CallState,
-    /// Whether the session ends with it.
-    pub is_primary: bool,
-    /// When LiveKit was asked to dial.
-    pub sent_at: Option<DateTime<Utc>>,
-    /// Until when a process waits for LiveKit's answer, unless it says that it goes on waiting.
-    pub awaited_until: Option<DateTime<Utc>>,
-    /// When it was answered.
-    pub answered_at: Option<DateTime<Utc>>,
-    /// Since when its telephone is out of sight.
-    pub missing_since: Option<DateTime<Utc>>,
-    /// Longest time from the answer on.
-    pub max_duration: TimeDelta,
-}
+use crate::{
+    call::{CallState, Direction},
+    end_reason as reason,
+};
 
 /// The next step for the calls, while there is nothing else to do before `wake`.
 pub(super) fn next(
@@ -87,6 +68,8 @@ fn step(call: &CallView, ready: bool, timings: &Timings, now: DateTime<Utc>) -> 
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::Clock;
 

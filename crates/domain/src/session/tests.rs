@@ -1,5 +1,7 @@
 //! The state machine, step by step.
 
+use chrono::TimeDelta;
+
 use super::*;
 use crate::Clock;
 

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use serde_json::{Number, Value};
 
 use super::{
-    Budget,
-    eval::{Found, failed},
-    expression::Compare,
+    budget::Budget,
+    tree::Compare,
+    value::{Found, failed},
 };
 use crate::Invalid;
 

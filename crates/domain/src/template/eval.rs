@@ -5,22 +5,14 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    Budget, Data,
+    budget::Budget,
     compare::{compare, is_true},
-    expression::{Expr, Step},
-    parser::{Node, Repeat},
+    tree::{Expr, Node, Repeat, Step},
+    value::{Data, Found, failed, written},
 };
 use crate::Invalid;
 
-/// A value, borrowed from the data wherever possible; none where it is undefined.
-pub(super) type Found<'a> = Option<Cow<'a, Value>>;
-
 type Rendered<T> = Result<T, Invalid>;
-
-/// A fault of the data that a template is given. It never quotes a value, which may be a secret.
-pub(super) fn failed(message: impl Into<String>) -> Invalid {
-    Invalid::new("render_failed", message)
-}
 
 /// Appends the text of `nodes` to `out`.
 pub(super) fn render(
@@ -258,13 +250,4 @@ fn item<'a>(found: Found<'a>, index: Option<i64>) -> Rendered<Found<'a>> {
         false => Some(from_end),
     };
     Ok(at.and_then(|at| items.get(at)).map(Cow::Borrowed))
-}
-
-/// A value as text: strings as they are, nothing for null, JSON for lists and objects.
-pub(super) fn written(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::String(text) => Cow::Borrowed(text),
-        Value::Null => Cow::Borrowed(""),
-        other => Cow::Owned(other.to_string()),
-    }
 }

@@ -3,56 +3,12 @@
 use serde_json::Value;
 
 use super::{
-    MAX_DEPTH,
-    filters::{self, Filter},
+    bounds::MAX_DEPTH,
+    filters,
     lexer::{Fault, Tag, Token},
+    names::{Lookup, Scope},
+    tree::{Compare, Expr, Step},
 };
-
-/// An expression.
-#[derive(Clone, Debug)]
-pub(super) enum Expr {
-    Literal(Value),
-    Name(String),
-    /// A value and what is applied to it, from left to right.
-    Steps(Box<Self>, Vec<Step>),
-    Compare(Box<Self>, Compare, Box<Self>),
-    IsDefined(Box<Self>, bool),
-    IsNone(Box<Self>, bool),
-    Not(Box<Self>),
-    All(Vec<Self>),
-    Any(Vec<Self>),
-}
-
-/// What is applied to a value.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Field(String),
-    Index(Expr),
-    Filter(&'static Filter, Vec<Expr>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compare {
-    Equal,
-    Unequal,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    In,
-    NotIn,
-}
-
-/// A name that a template looks up in its data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lookup {
-    /// The name itself.
-    pub name: String,
-    /// The field that is taken of it, where the template names one.
-    pub field: Option<String>,
-    /// Whether `{{ name.field }}` is all that the tag holds.
-    pub is_alone: bool,
-}
 
 /// Words that cannot be names.
 const RESERVED: [&str; 16] = [
@@ -61,14 +17,6 @@ const RESERVED: [&str; 16] = [
 ];
 
 type Parsed<T> = Result<T, Fault>;
-
-/// Which names are known where, and which were looked up in the data.
-#[derive(Default)]
-pub(super) struct Scope {
-    /// The names that the loops around give.
-    pub names: Vec<String>,
-    pub lookups: Vec<Lookup>,
-}
 
 /// The tokens of one tag, from left to right.
 pub(super) struct Tokens<'a> {

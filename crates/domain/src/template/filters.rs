@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::{Number, Value};
 
 use super::{
-    Budget,
-    eval::{Found, failed, written},
+    budget::Budget,
+    value::{Found, failed, written},
 };
 use crate::Invalid;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::{MAX_TAG, MAX_TAGS};
+use super::bounds::{MAX_TAG, MAX_TAGS};
 use crate::Invalid;
 
 /// What is wrong with a template, and where in its source, in bytes.

@@ -12,35 +12,29 @@
 //! A template is checked for the length of its tags, their number and their depth while it is read,
 //! and it is rendered under a [`Budget`].
 
+mod bounds;
 mod budget;
 mod compare;
 mod eval;
 mod expression;
 mod filters;
 mod lexer;
+mod names;
 mod parser;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod value;
 
-use std::collections::BTreeMap;
-
+pub use bounds::{MAX_DEPTH, MAX_TAG, MAX_TAGS};
 pub use budget::Budget;
-pub use expression::Lookup;
 pub use filters::{FILTERS, Filter};
-use parser::Node;
+pub use names::Lookup;
 use serde_json::Value;
+use tree::{Expr, Node};
+pub use value::Data;
 
 use crate::Invalid;
-
-/// Most characters of one tag.
-pub const MAX_TAG: usize = 1_000;
-/// Most tags of one template.
-pub const MAX_TAGS: usize = 2_000;
-/// Most levels of blocks in each other, and of brackets in one expression.
-pub const MAX_DEPTH: usize = 16;
-
-/// What a template is filled with: values by name.
-pub type Data<'a> = BTreeMap<&'a str, &'a Value>;
 
 /// A template that has been read and may be rendered.
 #[derive(Clone, Debug)]
@@ -82,7 +76,7 @@ impl Template {
         }
     }
 
-    fn sole_expression(&self) -> Option<&expression::Expr> {
+    fn sole_expression(&self) -> Option<&Expr> {
         let blank = |node: &&Node| !matches!(node, Node::Text(text) if text.trim().is_empty());
         let mut nodes = self.nodes.iter().filter(blank);
         match (nodes.next(), nodes.next()) {

@@ -1,30 +1,12 @@
 //! Blocks: from the parts of a template to a tree whose depth is bounded.
 
 use super::{
-    MAX_DEPTH,
-    expression::{Expr, Lookup, Scope, Step, Tokens},
+    bounds::MAX_DEPTH,
+    expression::Tokens,
     lexer::{Fault, Part, Tag, Token, split},
+    names::{Lookup, Scope},
+    tree::{Expr, Node, Repeat, Step},
 };
-
-/// A part of a template that is rendered.
-#[derive(Clone, Debug)]
-pub(super) enum Node {
-    Text(String),
-    Write(Expr),
-    /// The branches of an `if` with their conditions, and the `else`.
-    Choose(Vec<(Expr, Vec<Node>)>, Vec<Node>),
-    Repeat(Box<Repeat>),
-}
-
-/// A `for`.
-#[derive(Clone, Debug)]
-pub(super) struct Repeat {
-    /// The name of the item, or those of key and value.
-    pub names: (String, Option<String>),
-    pub over: Expr,
-    pub body: Vec<Node>,
-    pub otherwise: Vec<Node>,
-}
 
 type Parsed<T> = Result<T, Fault>;
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use super::{
-    check_bytes, check_timeout, default_answer_bytes, default_timeout,
+    bounds::{check_bytes, check_timeout, default_answer_bytes, default_timeout},
     template::{self, Filling, Values},
 };
 use crate::{

@@ -1,11 +1,14 @@
 //! Tool specs: what an agent may call, with which arguments, and how.
 
+mod bounds;
 mod http;
 mod schema;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use bounds::{MAX_ANSWER_BYTES, MAX_TIMEOUT_SECONDS};
+use bounds::{check_bytes, check_timeout, default_answer_bytes, default_timeout};
 pub use http::{HttpCall, HttpMethod, HttpRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,11 +20,6 @@ use crate::{
     template::Budget,
     text::{Text, is_identifier},
 };
-
-/// Longest time that one call may take, in seconds.
-pub const MAX_TIMEOUT_SECONDS: u32 = 60;
-/// Most bytes of an answer that a spec may ask for.
-pub const MAX_ANSWER_BYTES: u32 = 1_048_576;
 
 /// Most secrets that one tool names: each answer is searched for all of them.
 const MOST_SECRETS: usize = 10;
@@ -159,14 +157,6 @@ fn no_parameters() -> Map<String, Value> {
     none.as_object().cloned().unwrap_or_default()
 }
 
-const fn default_timeout() -> u32 {
-    10
-}
-
-const fn default_answer_bytes() -> u32 {
-    65_536
-}
-
 impl ToolSpec {
     /// How it is called: exactly one way is given.
     pub fn kind(&self) -> Result<Kind<'_>, Invalid> {
@@ -261,20 +251,6 @@ impl McpCall {
         budget: Budget,
     ) -> Result<Vec<(String, String)>, Invalid> {
         http::render_headers(&self.headers, &mut template::Filling::new(values, budget))
-    }
-}
-
-fn check_timeout(seconds: u32, pointer: &str, found: &mut Vec<Violation>) {
-    if !(1..=MAX_TIMEOUT_SECONDS).contains(&seconds) {
-        let message = format!("1 to {MAX_TIMEOUT_SECONDS} is allowed, not {seconds}");
-        found.push(Invalid::new("out_of_range", message).at(format!("{pointer}/timeout_seconds")));
-    }
-}
-
-fn check_bytes(bytes: u32, pointer: &str, found: &mut Vec<Violation>) {
-    if !(1..=MAX_ANSWER_BYTES).contains(&bytes) {
-        let message = format!("1 to {MAX_ANSWER_BYTES} is allowed, not {bytes}");
-        found.push(Invalid::new("out_of_range", message).at(format!("{pointer}/max_answer_bytes")));
     }
 }
 

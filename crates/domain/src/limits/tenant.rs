@@ -1,55 +1,10 @@
-//! What a tenant may use.
-
-mod numbers;
+//! The limits of one tenant, as the operator sets them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rates::{Lines, Rates};
 use crate::{Invalid, phone::normalise_prefix};
-
-/// What kind of request it is, for its rate limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Reads.
-    Reads,
-    /// Changes.
-    Writes,
-    /// What makes LiveKit, a telephone or somebody's tool work.
-    Starts,
-}
-
-impl Class {
-    /// The name in headers and settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reads => "reads",
-            Self::Writes => "writes",
-            Self::Starts => "starts",
-        }
-    }
-}
-
-/// Requests per minute of each class; 0 for any number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rates {
-    /// Reads.
-    pub reads: u32,
-    /// Changes.
-    pub writes: u32,
-    /// Starts.
-    pub starts: u32,
-}
-
-impl Rates {
-    /// The rate of a class.
-    pub const fn of(&self, class: Class) -> u32 {
-        match class {
-            Class::Reads => self.reads,
-            Class::Writes => self.writes,
-            Class::Starts => self.starts,
-        }
-    }
-}
 
 /// Limits of one tenant, set by the operator. What is null follows the installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,17 +49,6 @@ pub struct TenantLimits {
     pub denied_prefixes: Option<Vec<String>>,
     /// Whether emergency numbers may be called; they may not by default.
     pub emergency_calls: Option<bool>,
-}
-
-/// What a tenant's telephone may do; 0 for any number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lines {
-    /// Calls at a time.
-    pub concurrent: u32,
-    /// Calls that begin in a minute.
-    pub per_minute: u32,
-    /// Longest call, in seconds from the answer on.
-    pub seconds: u32,
 }
 
 /// Whether a text may be the beginning of a number: `+` and 1 to 15 digits, no `0` first. Others would match

@@ -1,19 +1,11 @@
-//! Telephone numbers in the one form that everybody understands: E.164.
-
-mod dialled;
-mod emergency;
-pub(crate) mod plan;
-mod prefix;
-mod spelling;
-
-pub use dialled::{Dialled, TransferTarget};
-pub use prefix::normalise as normalise_prefix;
+//! A number that somebody can be called at.
 
 use std::{fmt, ops::Deref, str::FromStr};
 
 use phonenumber::{Mode, country::Id};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::{plan, spelling};
 use crate::Invalid;
 
 /// Most digits of E.164, with the country code.
@@ -44,9 +36,10 @@ impl FromStr for PhoneNumber {
 }
 
 /// Most characters of a number in any spelling.
-const MOST_CHARACTERS: usize = 40;
+pub(super) const MOST_CHARACTERS: usize = 40;
 
-fn invalid(message: &str) -> Invalid {
+/// A refusal of what is no number.
+pub(super) fn invalid(message: &str) -> Invalid {
     Invalid::new("invalid_number", message)
 }
 

@@ -1,0 +1,28 @@
+//! Why a call is over. Open strings on the wire: new ones may appear.
+
+/// It ended as it should.
+pub const COMPLETED: &str = "completed";
+/// Who called hung up.
+pub const CALLER_HANGUP: &str = "caller_hangup";
+/// Who was called hung up.
+pub const CALLEE_HANGUP: &str = "callee_hangup";
+/// The agent hung up.
+pub const AGENT_HANGUP: &str = "agent_hangup";
+/// Stopped before it was answered.
+pub const CANCELED: &str = "canceled";
+/// The line is busy.
+pub const BUSY: &str = "busy";
+/// Somebody refused the call.
+pub const DECLINED: &str = "declined";
+/// Nobody answered in time.
+pub const NO_ANSWER: &str = "no_answer";
+/// The carrier knows no such number.
+pub const INVALID_NUMBER: &str = "invalid_number";
+/// The carrier refused the trunk's user name, password or address.
+pub const TRUNK_AUTH: &str = "trunk_auth";
+/// The carrier failed, or the trunk cannot be used.
+pub const TRUNK_FAILURE: &str = "trunk_failure";
+/// Handed over to somebody else.
+pub const TRANSFERRED: &str = "transferred";
+/// LiveKit or its SIP node could not be reached, or what became of the call is not known.
+pub const LIVEKIT_UNAVAILABLE: &str = crate::end_reason::LIVEKIT_UNAVAILABLE;

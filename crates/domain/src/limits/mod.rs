@@ -1,0 +1,8 @@
+//! What a tenant may use.
+
+mod numbers;
+mod rates;
+mod tenant;
+
+pub use rates::{Class, Lines, Rates};
+pub use tenant::{TenantLimits, is_prefix};

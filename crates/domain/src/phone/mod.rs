@@ -1,0 +1,12 @@
+//! Telephone numbers in the one form that everybody understands: E.164.
+
+mod dialled;
+mod emergency;
+mod number;
+mod plan;
+mod prefix;
+mod spelling;
+
+pub use dialled::{Dialled, TransferTarget};
+pub use number::PhoneNumber;
+pub use prefix::normalise as normalise_prefix;

@@ -1,0 +1,94 @@
+//! What a step depends on: what is recorded, and how long things may take.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::state::{RunState, SessionState};
+use crate::{
+    AgentRunId, CallId,
+    call::{CallState, Direction},
+};
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timings {
+    /// From `starting` until LiveKit must have the room.
+    pub start_deadline: TimeDelta,
+    /// From the dispatch until the agent must have joined.
+    pub join_deadline: TimeDelta,
+    /// How often to look for the agent before it has joined.
+    pub join_poll: TimeDelta,
+    /// How long an agent or a room may be out of sight before it counts as gone
+    /// (after a restart of LiveKit both come back by themselves).
+    pub grace: TimeDelta,
+    /// How often to compare a running session with LiveKit.
+    pub reconcile: TimeDelta,
+    /// How often to look how a call that is not answered yet stands.
+    pub call_poll: TimeDelta,
+}
+
+/// What is recorded of a session, as far as the next step depends on it.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The state.
+    pub state: SessionState,
+    /// When it was started.
+    pub starting_at: Option<DateTime<Utc>>,
+    /// When LiveKit confirmed the room.
+    pub dispatched_at: Option<DateTime<Utc>>,
+    /// When the first agent joined.
+    pub running_at: Option<DateTime<Utc>>,
+    /// Since when the room is out of sight.
+    pub room_missing_since: Option<DateTime<Utc>>,
+    /// Whether the room is known to be gone.
+    pub room_deleted: bool,
+    /// Whether anybody but an agent has ever joined.
+    pub visited: bool,
+    /// Longest time in `running`.
+    pub max_duration: TimeDelta,
+    /// The primary runs, oldest first.
+    pub runs: Vec<RunView>,
+    /// Further agents' runs that are not over, oldest first.
+    pub further: Vec<RunView>,
+    /// Its telephone calls that are not over, oldest first.
+    pub calls: Vec<CallView>,
+}
+
+/// What is recorded of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunView {
+    /// The run.
+    pub id: AgentRunId,
+    /// Its state.
+    pub state: RunState,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+    /// When LiveKit confirmed its dispatch.
+    pub dispatched_at: Option<DateTime<Utc>>,
+    /// Since when its agent is out of sight.
+    pub missing_since: Option<DateTime<Utc>>,
+    /// Whether LiveKit said that its agent left (and not merely that the server went down).
+    pub left: bool,
+}
+
+/// What is recorded of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallView {
+    /// The call.
+    pub id: CallId,
+    /// Who calls whom.
+    pub direction: Direction,
+    /// Its state.
+    pub state: CallState,
+    /// Whether the session ends with it.
+    pub is_primary: bool,
+    /// When LiveKit was asked to dial.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// Until when a process waits for LiveKit's answer, unless it says that it goes on waiting.
+    pub awaited_until: Option<DateTime<Utc>>,
+    /// When it was answered.
+    pub answered_at: Option<DateTime<Utc>>,
+    /// Since when its telephone is out of sight.
+    pub missing_since: Option<DateTime<Utc>>,
+    /// Longest time from the answer on.
+    pub max_duration: TimeDelta,
+}

@@ -1,0 +1,27 @@
+//! Values: what a template is given, and what it comes to.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::Value;
+
+use crate::Invalid;
+
+/// What a template is filled with: values by name.
+pub type Data<'a> = BTreeMap<&'a str, &'a Value>;
+
+/// A value, borrowed from the data wherever possible; none where it is undefined.
+pub(super) type Found<'a> = Option<Cow<'a, Value>>;
+
+/// A fault of the data that a template is given. It never quotes a value, which may be a secret.
+pub(super) fn failed(message: impl Into<String>) -> Invalid {
+    Invalid::new("render_failed", message)
+}
+
+/// A value as text: strings as they are, nothing for null, JSON for lists and objects.
+pub(super) fn written(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Null => Cow::Borrowed(""),
+        other => Cow::Owned(other.to_string()),
+    }
+}
