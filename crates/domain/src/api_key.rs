@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::ApiKeyId;
+use crate::id::ApiKeyId;
 
 const PREFIX: &str = "pb_";
 const SECRET_LENGTH: usize = 64;
@@ -54,7 +54,7 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clock;
+    use crate::clock::Clock;
 
     #[test]
     fn a_token_gives_its_id_back_and_a_typo_does_not() {

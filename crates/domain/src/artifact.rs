@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Invalid, RawJson, configuration::seal, prompt::PromptSpec, runtime::RuntimeSpec, tool::ToolSpec,
+    configuration::seal,
+    invalid::{Invalid, Violation},
+    prompt::PromptSpec,
+    raw_json::RawJson,
+    runtime::RuntimeSpec,
+    tool::ToolSpec,
 };
 
 /// What an artifact is.
@@ -36,7 +41,7 @@ pub trait Spec: Serialize + serde::de::DeserializeOwned + Send + 'static {
     const KIND: ArtifactKind;
 
     /// Checks what the types of the fields cannot: violations point into the spec.
-    fn check(&self) -> Result<(), Vec<crate::Violation>>;
+    fn check(&self) -> Result<(), Vec<Violation>>;
 
     /// The spec as canonical JSON and its digest.
     fn seal(&self) -> Result<(RawJson, String), Invalid> {
@@ -46,21 +51,21 @@ pub trait Spec: Serialize + serde::de::DeserializeOwned + Send + 'static {
 
 impl Spec for PromptSpec {
     const KIND: ArtifactKind = ArtifactKind::Prompt;
-    fn check(&self) -> Result<(), Vec<crate::Violation>> {
+    fn check(&self) -> Result<(), Vec<Violation>> {
         PromptSpec::check(self)
     }
 }
 
 impl Spec for RuntimeSpec {
     const KIND: ArtifactKind = ArtifactKind::RuntimeConfig;
-    fn check(&self) -> Result<(), Vec<crate::Violation>> {
+    fn check(&self) -> Result<(), Vec<Violation>> {
         RuntimeSpec::check(self)
     }
 }
 
 impl Spec for ToolSpec {
     const KIND: ArtifactKind = ArtifactKind::Tool;
-    fn check(&self) -> Result<(), Vec<crate::Violation>> {
+    fn check(&self) -> Result<(), Vec<Violation>> {
         ToolSpec::check(self)
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike as _, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize as _, Deserializer, de::Error as _};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::Id;
+use crate::id::Id;
 
 /// Where times and ids come from. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Invalid, RawJson, api_key::hex, knowledge::KnowledgeSettings, prompt::PromptSpec,
-    runtime::RuntimeSpec, tool::ToolSpec,
+    api_key::hex, invalid::Invalid, knowledge::KnowledgeSettings, prompt::PromptSpec,
+    raw_json::RawJson, runtime::RuntimeSpec, tool::ToolSpec,
 };
 
 /// The schema number of [`Configuration`]; a change of its shape gets the next one. 1 had no tools, 2 no

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// A place in a list: the id of the last item of the page before, as text. Taken back exactly as it
 /// was given.

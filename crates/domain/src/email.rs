@@ -5,7 +5,7 @@ use std::ops::Deref;
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// An address such as `ada@example.org`, kept as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike as _, Timelike as _, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, Violation};
+use crate::invalid::{Invalid, Violation};
 
 /// Minutes of a day.
 const DAY: u32 = 24 * 60;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FileId, Invalid, Violation};
+use crate::{
+    id::FileId,
+    invalid::{Invalid, Violation},
+};
 
 /// Most hits of a search.
 pub const MOST_HITS: u32 = 100;

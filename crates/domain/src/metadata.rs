@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Invalid, RawJson};
+use crate::{invalid::Invalid, raw_json::RawJson};
 
 /// Most bytes that metadata may take as JSON.
 pub const MAX_BYTES: usize = 16 * 1024;

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Invalid, Violation,
-    invalid::escape,
+    invalid::{Invalid, Violation, escape},
     template::{self, Budget, Data, Template},
     text::{Description, TemplateSource, Text, is_identifier},
 };

@@ -5,7 +5,10 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use crate::{Invalid, Violation, text::Text};
+use crate::{
+    invalid::{Invalid, Violation},
+    text::Text,
+};
 
 /// A runtime config. Give the fields of its kind alone: `greeting_tone` for `echo`, the others for
 /// `pipeline`, which needs `stt`, `llm` and `tts`.

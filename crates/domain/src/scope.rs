@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::invalid::Invalid;
+
 /// One permission: a resource and a verb. `operator` and `worker` are roles of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
@@ -155,18 +157,18 @@ impl fmt::Display for Scope {
 }
 
 impl FromStr for Scope {
-    type Err = crate::Invalid;
+    type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         NAMES
             .iter()
             .find(|(_, name)| *name == text)
             .map(|(scope, _)| *scope)
-            .ok_or_else(|| crate::Invalid::new("unknown_scope", format!("no scope `{text}`")))
+            .ok_or_else(|| Invalid::new("unknown_scope", format!("no scope `{text}`")))
     }
 }
 
 impl TryFrom<String> for Scope {
-    type Error = crate::Invalid;
+    type Error = Invalid;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }

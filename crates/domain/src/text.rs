@@ -4,7 +4,7 @@ use std::{fmt, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// A string of `MIN` to `MAX` characters. With a minimum it is not blank either.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -3,8 +3,8 @@
 
 use super::tenant::TenantLimits;
 use crate::{
-    Invalid, PhoneNumber,
-    phone::{Dialled, TransferTarget, normalise_prefix},
+    invalid::Invalid,
+    phone::{Dialled, PhoneNumber, TransferTarget, normalise_prefix},
 };
 
 impl TenantLimits {

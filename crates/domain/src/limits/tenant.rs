@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rates::{Lines, Rates};
-use crate::{Invalid, phone::normalise_prefix};
+use crate::{invalid::Invalid, phone::normalise_prefix};
 
 /// Limits of one tenant, set by the operator. What is null follows the installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::{
     number::{MOST_CHARACTERS, PhoneNumber, invalid},
     plan, spelling,
 };
-use crate::{Invalid, sip::SipAddress};
+use crate::{invalid::Invalid, sip::SipAddress};
 
 /// Most characters of a `tel:` URI.
 const MOST_OF_A_URI: usize = 100;

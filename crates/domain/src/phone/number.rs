@@ -6,7 +6,7 @@ use phonenumber::{Mode, country::Id};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{plan, spelling};
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// Most digits of E.164, with the country code.
 const MOST_DIGITS: usize = 15;

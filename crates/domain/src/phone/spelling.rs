@@ -1,6 +1,6 @@
 //! How numbers are written: separators, digits of other scripts, prefixes for calls abroad.
 
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// The zeros of scripts whose ten digits stand in a row. Telephones and papers of many countries write
 /// numbers with them.

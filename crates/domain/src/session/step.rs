@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::state::RunState;
-use crate::{AgentRunId, CallId};
+use crate::id::{AgentRunId, CallId};
 
 /// What to do next for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::state::{RunState, SessionState};
 use crate::{
-    AgentRunId, CallId,
     call::{CallState, Direction},
+    id::{AgentRunId, CallId},
 };
 
 /// How long things may take.

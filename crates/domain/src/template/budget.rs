@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// How often the clock is looked at, in steps.
 const LOOK: u32 = 256;

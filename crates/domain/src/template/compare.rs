@@ -9,7 +9,7 @@ use super::{
     tree::Compare,
     value::{Found, failed},
 };
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// Whether a value counts as true: neither undefined, null, false, zero nor empty.
 pub(super) fn is_true(value: &Found<'_>) -> bool {

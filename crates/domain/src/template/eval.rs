@@ -10,7 +10,7 @@ use super::{
     tree::{Expr, Node, Repeat, Step},
     value::{Data, Found, failed, written},
 };
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 type Rendered<T> = Result<T, Invalid>;
 

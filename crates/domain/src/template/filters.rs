@@ -8,7 +8,7 @@ use super::{
     budget::Budget,
     value::{Found, failed, written},
 };
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 type Applied<'a> = Result<Found<'a>, Invalid>;
 type Apply = for<'a> fn(Found<'a>, &[Cow<'a, Value>], &mut Budget) -> Applied<'a>;

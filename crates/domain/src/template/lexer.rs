@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::bounds::{MAX_TAG, MAX_TAGS};
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// What is wrong with a template, and where in its source, in bytes.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ use serde_json::Value;
 use tree::{Expr, Node};
 pub use value::Data;
 
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// A template that has been read and may be rendered.
 #[derive(Clone, Debug)]

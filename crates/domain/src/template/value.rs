@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 
-use crate::Invalid;
+use crate::invalid::Invalid;
 
 /// What a template is filled with: values by name.
 pub type Data<'a> = BTreeMap<&'a str, &'a Value>;

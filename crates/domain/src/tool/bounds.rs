@@ -1,6 +1,6 @@
 //! How long a call may take, and how much may be answered.
 
-use crate::{Invalid, Violation};
+use crate::invalid::{Invalid, Violation};
 
 /// Longest time that one call may take, in seconds.
 pub const MAX_TIMEOUT_SECONDS: u32 = 60;

@@ -11,8 +11,7 @@ use super::{
     template::{self, Filling, Values},
 };
 use crate::{
-    Invalid, Violation,
-    invalid::{MOST_VIOLATIONS, Place, escape},
+    invalid::{Invalid, MOST_VIOLATIONS, Place, Violation, escape},
     template::Budget,
     text::Text,
 };

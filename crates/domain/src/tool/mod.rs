@@ -16,7 +16,7 @@ pub use template::{CallIds, Values};
 use url::Url;
 
 use crate::{
-    Invalid, Violation,
+    invalid::{Invalid, Violation},
     template::Budget,
     text::{Text, is_identifier},
 };

@@ -6,10 +6,7 @@ use std::collections::HashMap;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    Invalid, Violation,
-    invalid::{MOST_VIOLATIONS, Place},
-};
+use crate::invalid::{Invalid, MOST_VIOLATIONS, Place, Violation};
 
 /// Most bytes of a schema, and of arguments.
 const MOST_BYTES: usize = 65_536;

@@ -6,7 +6,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::{
-    AgentRunId, Invalid, SessionId,
+    id::{AgentRunId, SessionId},
+    invalid::Invalid,
     template::{Budget, Data, Lookup, Template},
 };
 
