@@ -3,100 +3,29 @@
 use serde_json::Value;
 
 use super::{
-    bounds::MAX_DEPTH,
+    fault::Fault,
     filters,
-    lexer::{Fault, Tag, Token},
-    names::{Lookup, Scope},
+    lexer::Token,
+    names::Lookup,
+    tokens::{RESERVED, Tokens},
     tree::{Compare, Expr, Step},
 };
 
-/// Words that cannot be names.
-const RESERVED: [&str; 16] = [
-    "and", "elif", "else", "endfor", "endif", "false", "False", "for", "if", "in", "is", "none",
-    "None", "not", "or", "true",
-];
-
 type Parsed<T> = Result<T, Fault>;
 
-/// The tokens of one tag, from left to right.
-pub(super) struct Tokens<'a> {
-    tokens: std::iter::Peekable<std::vec::IntoIter<(Token, usize)>>,
-    /// Where the tag begins, for what is missing at its end.
-    start: usize,
-    depth: usize,
-    scope: &'a mut Scope,
+/// The expression that is all that is left of a tag.
+pub(super) fn read(mut tokens: Tokens<'_>) -> Parsed<Expr> {
+    let expression = tokens.any()?;
+    match tokens.peek() {
+        Some(token) => {
+            let message = format!("`{}` is not expected here", token.text());
+            Err(tokens.fault(message))
+        }
+        None => Ok(expression),
+    }
 }
 
-impl<'a> Tokens<'a> {
-    pub fn new(tag: Tag, scope: &'a mut Scope) -> Self {
-        Self {
-            tokens: tag.tokens.into_iter().peekable(),
-            start: tag.at,
-            depth: 0,
-            scope,
-        }
-    }
-
-    /// A fault at the next token.
-    pub fn fault(&mut self, message: impl Into<String>) -> Fault {
-        let at = self.tokens.peek().map_or(self.start, |(_, at)| *at);
-        Fault::new(at, message)
-    }
-
-    /// The expression that is all of the tag.
-    pub fn whole(mut self) -> Parsed<Expr> {
-        let expression = self.any()?;
-        match self.tokens.peek() {
-            Some((token, _)) => {
-                let message = format!("`{}` is not expected here", token.text());
-                Err(self.fault(message))
-            }
-            None => Ok(expression),
-        }
-    }
-
-    /// A name that a loop gives.
-    pub fn new_name(&mut self) -> Parsed<String> {
-        match self.tokens.peek() {
-            Some((Token::Name(name), _)) if !RESERVED.contains(&&**name) => {
-                let name = name.clone();
-                self.tokens.next();
-                Ok(name)
-            }
-            _ => Err(self.fault("a name is expected")),
-        }
-    }
-
-    pub fn take_sign(&mut self, wanted: &str) -> bool {
-        self.tokens
-            .next_if(|(token, _)| matches!(token, Token::Sign(sign) if *sign == wanted))
-            .is_some()
-    }
-
-    pub fn take_word(&mut self, wanted: &str) -> bool {
-        self.tokens
-            .next_if(|(token, _)| matches!(token, Token::Name(name) if name == wanted))
-            .is_some()
-    }
-
-    fn expect_sign(&mut self, wanted: &str) -> Parsed<()> {
-        match self.take_sign(wanted) {
-            true => Ok(()),
-            false => Err(self.fault(format!("`{wanted}` is missing"))),
-        }
-    }
-
-    /// What stands within brackets or behind `not`, one level deeper.
-    fn deeper(&mut self, read: impl FnOnce(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
-        if self.depth >= MAX_DEPTH {
-            return Err(self.fault(format!("at most {MAX_DEPTH} levels are allowed")));
-        }
-        self.depth += 1;
-        let read = read(self)?;
-        self.depth -= 1;
-        Ok(read)
-    }
-
+impl Tokens<'_> {
     fn any(&mut self) -> Parsed<Expr> {
         let mut parts = vec![self.all()?];
         while self.take_word("or") {
@@ -187,7 +116,7 @@ impl<'a> Tokens<'a> {
         let mut steps = Vec::new();
         loop {
             if self.take_sign(".") {
-                steps.push(Step::Field(self.field()?));
+                steps.push(Step::Field(self.name()?));
             } else if self.take_sign("[") {
                 steps.push(Step::Index(self.deeper(Self::any)?));
                 self.expect_sign("]")?;
@@ -210,19 +139,9 @@ impl<'a> Tokens<'a> {
         })
     }
 
-    fn field(&mut self) -> Parsed<String> {
-        match self
-            .tokens
-            .next_if(|(token, _)| matches!(token, Token::Name(_)))
-        {
-            Some((Token::Name(name), _)) => Ok(name),
-            _ => Err(self.fault("the name of a field is expected")),
-        }
-    }
-
     fn filter(&mut self) -> Parsed<Step> {
         let fault = self.fault("");
-        let name = self.field()?;
+        let name = self.name()?;
         let filter = filters::find(&name).map_err(|message| Fault { message, ..fault })?;
         let mut arguments = Vec::new();
         if self.take_sign("(") && !self.take_sign(")") {
@@ -243,12 +162,12 @@ impl<'a> Tokens<'a> {
     }
 
     fn operand(&mut self) -> Parsed<Expr> {
-        let Some((token, at)) = self.tokens.next() else {
-            return Err(Fault::new(self.start, "the tag is not complete"));
+        let Some((token, at)) = self.take() else {
+            return Err(self.fault("the tag is not complete"));
         };
         match token {
             Token::Literal(value) => Ok(Expr::Literal(value)),
-            Token::Name(name) => self.name(name, at),
+            Token::Name(name) => self.word(name, at),
             Token::Sign("(") => {
                 let inner = self.deeper(Self::any)?;
                 self.expect_sign(")")?;
@@ -259,7 +178,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn name(&mut self, name: String, at: usize) -> Parsed<Expr> {
+    /// A name, or a literal that looks like one.
+    fn word(&mut self, name: String, at: usize) -> Parsed<Expr> {
         let literal = match &*name {
             "true" | "True" => Value::Bool(true),
             "false" | "False" => Value::Bool(false),
@@ -301,8 +221,8 @@ impl<'a> Tokens<'a> {
     }
 
     fn operand_of_list(&mut self) -> Parsed<Expr> {
-        match self.tokens.peek() {
-            Some((Token::Literal(_) | Token::Name(_), _)) => self.operand(),
+        match self.peek() {
+            Some(Token::Literal(_) | Token::Name(_)) => self.operand(),
             _ => Err(self.fault("a literal is expected")),
         }
     }

@@ -17,12 +17,15 @@ mod budget;
 mod compare;
 mod eval;
 mod expression;
+mod fault;
 mod filters;
 mod lexer;
 mod names;
 mod parser;
+mod parts;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod tree;
 mod value;
 

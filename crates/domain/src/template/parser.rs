@@ -2,9 +2,12 @@
 
 use super::{
     bounds::MAX_DEPTH,
-    expression::Tokens,
-    lexer::{Fault, Part, Tag, Token, split},
+    expression,
+    fault::Fault,
+    lexer::{Tag, Token},
     names::{Lookup, Scope},
+    parts::{Part, split},
+    tokens::Tokens,
     tree::{Expr, Node, Repeat, Step},
 };
 
@@ -119,7 +122,7 @@ impl Blocks<'_> {
         if !tokens.take_word("in") {
             return Err(tokens.fault("`in` is missing"));
         }
-        let over = tokens.whole()?;
+        let over = expression::read(tokens)?;
         let outer = self.scope.names.len();
         let given = ["loop".to_owned(), first.clone()];
         self.scope
@@ -155,7 +158,7 @@ impl Blocks<'_> {
     }
 
     fn whole(&mut self, tag: Tag) -> Parsed<Expr> {
-        Tokens::new(tag, &mut self.scope).whole()
+        expression::read(Tokens::new(tag, &mut self.scope))
     }
 }
 
