@@ -6,7 +6,10 @@ mod number;
 mod plan;
 mod prefix;
 mod spelling;
+mod target;
+mod uri;
 
-pub use dialled::{Dialled, TransferTarget};
+pub use dialled::Dialled;
 pub use number::PhoneNumber;
 pub use prefix::normalise as normalise_prefix;
+pub use target::TransferTarget;
