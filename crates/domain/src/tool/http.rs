@@ -7,32 +7,17 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use super::{
+    body::{check_strings, each_string, fill},
     bounds::{check_bytes, check_timeout, default_answer_bytes, default_timeout},
-    template::{self, Filling, Values},
+    entries::{check_entries, check_headers, render_headers},
+    origin::{climbs, origin, split},
+    template::{self, Filling, Values, check_template},
 };
 use crate::{
-    invalid::{Invalid, MOST_VIOLATIONS, Place, Violation, escape},
+    invalid::{Invalid, Place, Violation},
     template::Budget,
     text::Text,
 };
-
-/// Most headers, query parameters or form fields.
-const MOST_ENTRIES: usize = 50;
-/// Headers that belong to the connection, not to the spec.
-const OURS: [&str; 12] = [
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// HTTP methods of tools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,22 +111,6 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// Body; empty for none.
     pub body: Vec<u8>,
-}
-
-/// A URL up to its path, which is literal in any case.
-pub(super) fn origin(url: &str) -> Result<Url, Invalid> {
-    let invalid = |message: &str| Invalid::new("invalid_url", message);
-    let (origin, _) = split(url);
-    let literal = "scheme, host and port are literal: no template may stand there";
-    if origin.contains('{') || origin.contains('}') {
-        return Err(invalid(literal));
-    }
-    let url = Url::parse(origin).map_err(|error| invalid(&error.to_string()))?;
-    // A name in front of `@` would make a host of what looks like a path.
-    if origin.contains(['@', '\\']) || !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid("http:// or https:// and a host are needed"));
-    }
-    Ok(url)
 }
 
 impl HttpCall {
@@ -273,152 +242,4 @@ impl HttpCall {
             (Some(_), Err(_)) => Err(Invalid::new("not_json", "the answer is not JSON")),
         }
     }
-}
-
-/// Scheme, host and port; and the rest.
-fn split(url: &str) -> (&str, &str) {
-    let authority = url.find("://").map_or(0, |at| at + 3);
-    let end = url[authority..].find(['/', '?', '#']);
-    url.split_at(end.map_or(url.len(), |end| authority + end))
-}
-
-/// Whether URL parsers take a segment of the path for a step to itself or upwards. They leave out tabs, ends
-/// of lines and what is blank at the end, and take `\` for `/`.
-fn climbs(path: &str) -> bool {
-    let read = path.replace(['\t', '\n', '\r'], "").to_ascii_lowercase();
-    let read = read.trim_end_matches(|c| c <= ' ').replace("%2e", ".");
-    let mut segments = read.split(['/', '\\']);
-    segments.any(|segment| segment == "." || segment == "..")
-}
-
-fn check_template(
-    source: &str,
-    declared: Option<&BTreeSet<&str>>,
-    pointer: impl AsRef<str>,
-    found: &mut Vec<Violation>,
-) {
-    if found.len() >= MOST_VIOLATIONS {
-        return;
-    }
-    if let Err(invalid) = template::check(source, declared) {
-        found.push(invalid.at(pointer));
-    }
-}
-
-fn check_entries(
-    entries: &BTreeMap<String, Text<0, 4000>>,
-    declared: Option<&BTreeSet<&str>>,
-    pointer: &str,
-    found: &mut Vec<Violation>,
-) {
-    if entries.len() > MOST_ENTRIES {
-        let message = format!("at most {MOST_ENTRIES} entries are allowed");
-        found.push(Invalid::new("too_many", message).at(pointer));
-    }
-    for (name, source) in entries {
-        check_template(
-            source,
-            declared,
-            format!("{pointer}/{}", escape(name)),
-            found,
-        );
-    }
-}
-
-/// Checks names and values of headers.
-pub(super) fn check_headers(
-    headers: &BTreeMap<String, Text<0, 4000>>,
-    declared: Option<&BTreeSet<&str>>,
-    pointer: &str,
-    found: &mut Vec<Violation>,
-) {
-    check_entries(headers, declared, pointer, found);
-    for name in headers.keys() {
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        let lower = name.to_ascii_lowercase();
-        let wrong = match () {
-            () if name.is_empty() || name.len() > 100 || !name.chars().all(token) => {
-                "is no name of a header"
-            }
-            () if OURS.contains(&&*lower) => "is set by the connection itself",
-            () => continue,
-        };
-        let invalid = Invalid::new("invalid_header", format!("`{name}` {wrong}"));
-        found.push(invalid.at(format!("{pointer}/{}", escape(name))));
-    }
-}
-
-/// Headers with their values; none of them can end its line.
-pub(super) fn render_headers(
-    headers: &BTreeMap<String, Text<0, 4000>>,
-    filling: &mut Filling<'_>,
-) -> Result<Vec<(String, String)>, Invalid> {
-    let mut rendered = Vec::with_capacity(headers.len());
-    for (name, source) in headers {
-        let Some(value) = filling.text(source)? else {
-            continue;
-        };
-        let controls = value.chars().filter(|c| c.is_control());
-        #[cfg(fuzz_planted)]
-        let controls = controls.filter(char::is_ascii);
-        if controls.count() > 0 {
-            let message = format!("the value of the header `{name}` has control characters");
-            return Err(Invalid::new("invalid_header", message));
-        }
-        rendered.push((name.clone(), value));
-    }
-    Ok(rendered)
-}
-
-fn each_string(value: &Value, visit: &mut impl FnMut(&str)) {
-    match value {
-        Value::String(text) => visit(text),
-        Value::Array(items) => items.iter().for_each(|item| each_string(item, visit)),
-        Value::Object(fields) => fields.values().for_each(|value| each_string(value, visit)),
-        _ => {}
-    }
-}
-
-/// Checks every string of a body as a template.
-fn check_strings(
-    value: &Value,
-    at: &mut Place,
-    declared: Option<&BTreeSet<&str>>,
-    found: &mut Vec<Violation>,
-) {
-    match value {
-        Value::String(source) => check_template(source, declared, at, found),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                at.item(index, |at| check_strings(item, at, declared, found));
-            }
-        }
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                at.field(name, |at| check_strings(value, at, declared, found));
-            }
-        }
-        _ => {}
-    }
-}
-
-/// A JSON value with its strings filled in; none where it has no value.
-fn fill(value: &Value, filling: &mut Filling<'_>) -> Result<Option<Value>, Invalid> {
-    Ok(Some(match value {
-        Value::String(source) => return filling.value(source),
-        Value::Array(items) => {
-            let filled: Result<Vec<_>, _> = items.iter().map(|item| fill(item, filling)).collect();
-            filled?.into_iter().flatten().collect()
-        }
-        Value::Object(fields) => {
-            let mut filled = Map::new();
-            for (name, value) in fields {
-                if let Some(value) = fill(value, filling)? {
-                    filled.insert(name.clone(), value);
-                }
-            }
-            Value::Object(filled)
-        }
-        other => other.clone(),
-    }))
 }

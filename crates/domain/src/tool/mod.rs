@@ -1,15 +1,23 @@
 //! Tool specs: what an agent may call, with which arguments, and how.
 
+mod body;
 mod bounds;
+mod entries;
 mod http;
+mod mcp;
+mod origin;
 mod schema;
 mod template;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 pub use bounds::{MAX_ANSWER_BYTES, MAX_TIMEOUT_SECONDS};
-use bounds::{check_bytes, check_timeout, default_answer_bytes, default_timeout};
+use bounds::{check_timeout, default_timeout};
 pub use http::{HttpCall, HttpMethod, HttpRequest};
+pub use mcp::McpCall;
+use origin::origin;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 pub use template::{CallIds, Values};
@@ -17,7 +25,6 @@ use url::Url;
 
 use crate::{
     invalid::{Invalid, Violation},
-    template::Budget,
     text::{Text, is_identifier},
 };
 
@@ -68,36 +75,6 @@ pub struct ToolSpec {
     /// Carried out by the person's own client, over LiveKit RPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientCall>,
-}
-
-/// A tool of an MCP server (streamable HTTP).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(
-    feature = "openapi",
-    schema(example = json!({
-        "url": "https://mcp.example.org/mcp",
-        "tool_name": "find_order",
-        "headers": {"authorization": "Bearer {{ secrets.SHOP_TOKEN }}"}
-    }))
-)]
-pub struct McpCall {
-    /// URL of the server; no template.
-    pub url: Text<1, 2000>,
-    /// Name of the tool there.
-    pub tool_name: Text<1, 200>,
-    /// Headers by name; their values are templates over `secrets` and `call`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Text<0, 4000>>,
-    /// Seconds that the call may take in all.
-    #[serde(default = "default_timeout")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 60))]
-    pub timeout_seconds: u32,
-    /// Most bytes of an answer.
-    #[serde(default = "default_answer_bytes")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_048_576))]
-    pub max_answer_bytes: u32,
 }
 
 /// A method that the client of a person in the room has registered with LiveKit RPC.
@@ -212,7 +189,7 @@ impl ToolSpec {
             Kind::Client(_) => return None,
         };
         Some(Destination {
-            url: http::origin(url).ok()?,
+            url: origin(url).ok()?,
             pointer,
             secrets,
         })
@@ -224,35 +201,3 @@ impl ToolSpec {
         Some(properties.keys().map(String::as_str).collect())
     }
 }
-
-impl McpCall {
-    fn check(&self, found: &mut Vec<Violation>) {
-        if self.url.contains("{{") || self.url.contains("{%") {
-            found.push(Invalid::new("no_template", "the URL is no template").at("/mcp/url"));
-        } else if let Err(invalid) = http::origin(&self.url) {
-            found.push(invalid.at("/mcp/url"));
-        }
-        http::check_headers(&self.headers, Some(&BTreeSet::new()), "/mcp/headers", found);
-        check_timeout(self.timeout_seconds, "/mcp", found);
-        check_bytes(self.max_answer_bytes, "/mcp", found);
-    }
-
-    fn secrets(&self) -> BTreeSet<String> {
-        self.headers
-            .values()
-            .flat_map(|source| template::secrets(source))
-            .collect()
-    }
-
-    /// The headers for one call.
-    pub fn render_headers(
-        &self,
-        values: &Values<'_>,
-        budget: Budget,
-    ) -> Result<Vec<(String, String)>, Invalid> {
-        http::render_headers(&self.headers, &mut template::Filling::new(values, budget))
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     id::{AgentRunId, SessionId},
-    invalid::Invalid,
+    invalid::{Invalid, MOST_VIOLATIONS, Violation},
     template::{Budget, Data, Lookup, Template},
 };
 
@@ -120,8 +120,23 @@ fn check_secret(lookup: &Lookup) -> Result<(), Invalid> {
     }
 }
 
+/// Adds what is wrong with a template.
+pub(super) fn check_template(
+    source: &str,
+    declared: Option<&BTreeSet<&str>>,
+    pointer: impl AsRef<str>,
+    found: &mut Vec<Violation>,
+) {
+    if found.len() >= MOST_VIOLATIONS {
+        return;
+    }
+    if let Err(invalid) = check(source, declared) {
+        found.push(invalid.at(pointer));
+    }
+}
+
 /// Checks a template: it looks up `call`, declared arguments, and secrets by their names alone.
-pub(super) fn check(source: &str, declared: Option<&BTreeSet<&str>>) -> Result<(), Invalid> {
+fn check(source: &str, declared: Option<&BTreeSet<&str>>) -> Result<(), Invalid> {
     Template::parse(source)?
         .lookups()
         .iter()

@@ -1,0 +1,93 @@
+//! Templates by name: headers, query parameters and fields of a form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::template::{Filling, check_template};
+use crate::{
+    invalid::{Invalid, Violation, escape},
+    text::Text,
+};
+
+/// Most headers, query parameters or form fields.
+const MOST_ENTRIES: usize = 50;
+/// Headers that belong to the connection, not to the spec.
+const OURS: [&str; 12] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Checks how many entries there are, and their values.
+pub(super) fn check_entries(
+    entries: &BTreeMap<String, Text<0, 4000>>,
+    declared: Option<&BTreeSet<&str>>,
+    pointer: &str,
+    found: &mut Vec<Violation>,
+) {
+    if entries.len() > MOST_ENTRIES {
+        let message = format!("at most {MOST_ENTRIES} entries are allowed");
+        found.push(Invalid::new("too_many", message).at(pointer));
+    }
+    for (name, source) in entries {
+        check_template(
+            source,
+            declared,
+            format!("{pointer}/{}", escape(name)),
+            found,
+        );
+    }
+}
+
+/// Checks names and values of headers.
+pub(super) fn check_headers(
+    headers: &BTreeMap<String, Text<0, 4000>>,
+    declared: Option<&BTreeSet<&str>>,
+    pointer: &str,
+    found: &mut Vec<Violation>,
+) {
+    check_entries(headers, declared, pointer, found);
+    for name in headers.keys() {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let lower = name.to_ascii_lowercase();
+        let wrong = match () {
+            () if name.is_empty() || name.len() > 100 || !name.chars().all(token) => {
+                "is no name of a header"
+            }
+            () if OURS.contains(&&*lower) => "is set by the connection itself",
+            () => continue,
+        };
+        let invalid = Invalid::new("invalid_header", format!("`{name}` {wrong}"));
+        found.push(invalid.at(format!("{pointer}/{}", escape(name))));
+    }
+}
+
+/// Headers with their values; none of them can end its line.
+pub(super) fn render_headers(
+    headers: &BTreeMap<String, Text<0, 4000>>,
+    filling: &mut Filling<'_>,
+) -> Result<Vec<(String, String)>, Invalid> {
+    let mut rendered = Vec::with_capacity(headers.len());
+    for (name, source) in headers {
+        let Some(value) = filling.text(source)? else {
+            continue;
+        };
+        let controls = value.chars().filter(|c| c.is_control());
+        #[cfg(fuzz_planted)]
+        let controls = controls.filter(char::is_ascii);
+        if controls.count() > 0 {
+            let message = format!("the value of the header `{name}` has control characters");
+            return Err(Invalid::new("invalid_header", message));
+        }
+        rendered.push((name.clone(), value));
+    }
+    Ok(rendered)
+}
