@@ -3,6 +3,8 @@
 mod numbers;
 mod rates;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 pub use rates::{Class, Lines, Rates};
 pub use tenant::{TenantLimits, is_prefix};
