@@ -1,34 +1,22 @@
 //! `cargo xtask demo`: the main job as a story, over HTTP and with a real client.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    fs, thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::{
     cache, dev, phone,
-    process::{catch_signals, patience},
+    process::catch_signals,
     seed::{self, Client, Seeded, text},
     stack::Ports,
+    story::{Story, join, wait_for_state},
     talk::{self, Talk},
     tools,
 };
-
-/// What happens, with the milliseconds since the beginning.
-pub struct Story(Instant);
-
-impl Story {
-    /// Tells one thing.
-    pub fn tell(&self, what: &str) {
-        println!("{:>7} ms  {what}", self.0.elapsed().as_millis());
-    }
-}
 
 /// The command: on the running dev stack, or on one of its own.
 pub fn run(call: bool) -> Result<()> {
@@ -61,7 +49,7 @@ pub fn run(call: bool) -> Result<()> {
             api: 0,
         },
     );
-    let told = running.and_then(|running| {
+    let outcome = running.and_then(|running| {
         let (base, scripted) = (&running.base, &running.scripted_url);
         if let Some(port) = running.telephone_port().filter(|_| call) {
             return call_story(base, &running.operator_key, port);
@@ -69,13 +57,13 @@ pub fn run(call: bool) -> Result<()> {
         story(&tools, base, &running.operator_key, scripted)
     });
     let _ = fs::remove_dir_all(&folder);
-    told
+    outcome
 }
 
 /// A call out to a telephone that answers.
 fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
-    let story = Story(Instant::now());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let story = Story::start();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let seeded = seed::seed(base, operator_key, &format!("call-{}", now.as_millis()))?;
     let trunk = phone::trunk(base, &seeded, port)?;
     story.tell("tenant with an agent; a trunk that LiveKit has");
@@ -120,8 +108,8 @@ fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
 }
 
 fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -> Result<()> {
-    let story = Story(Instant::now());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let story = Story::start();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let slug = format!("story-{}", now.as_millis());
     let Seeded { tenant, key, agent } = seed::seed(base, operator_key, &slug)?;
     story.tell("tenant, prompt, runtime config, agent and binding made, binding active");
@@ -179,22 +167,6 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -
     print_trail(&client, &at("audit-events?limit=100"))
 }
 
-/// Waits until the session at `path` is in this state.
-pub fn wait_for_state(client: &Client, path: &str, state: &str) -> Result<Value> {
-    let deadline = Instant::now() + patience(Duration::from_secs(45));
-    loop {
-        let session = client.get(path)?;
-        if text(&session, "/state")? == state {
-            return Ok(session);
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "the session is not {state}: {session}"
-        );
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// A real client joins, sends 440 Hz and must hear the greeting and its own tone.
 fn listen(tools: &tools::Tools, story: &Story, token: &Value, digest: &str) -> Result<()> {
     let events = join(tools, story, "tone_client.py", token)?;
@@ -207,53 +179,6 @@ fn listen(tools: &tools::Tools, story: &Story, token: &Value, digest: &str) -> R
     );
     story.tell("the agent names the session's configuration digest");
     Ok(())
-}
-
-/// Joins with a client, tells what it does, and fails where it does.
-pub fn join(
-    tools: &tools::Tools,
-    story: &Story,
-    script: &str,
-    token: &Value,
-) -> Result<Vec<Value>> {
-    let mut client = Command::new(&tools.python)
-        .arg("-B")
-        .arg(cache::repository().join("xtask/client").join(script))
-        .args([
-            text(token, "/server_url")?,
-            text(token, "/participant_token")?,
-            "30",
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("the client cannot be started")?;
-    let output = client.stdout.take().context("the client has no output")?;
-    let mut events = Vec::new();
-    for line in BufReader::new(output).lines() {
-        let Ok(event) = serde_json::from_str::<Value>(&line?) else {
-            continue;
-        };
-        story.tell(&format!("client: {}", describe(&event)));
-        events.push(event);
-    }
-    ensure!(
-        client.wait()?.success(),
-        "the client did not hear what it should"
-    );
-    Ok(events)
-}
-
-fn describe(event: &Value) -> String {
-    match event["event"].as_str().unwrap_or_default() {
-        "heard" if event["what"].is_string() => match event["seconds_after_speech"].as_f64() {
-            Some(after) => format!("hears the answer, {after} s after it spoke"),
-            None => "hears the greeting".to_owned(),
-        },
-        "heard" => format!("hears {} Hz", event["frequency_hz"]),
-        "joined" => format!("joined as {}", event["identity"]),
-        "track" => format!("receives audio of {}", event["identity"]),
-        other => other.to_owned(),
-    }
 }
 
 fn print_trail(client: &Client, path: &str) -> Result<()> {

@@ -135,7 +135,7 @@ pub fn start_binary(
     })
 }
 
-/// Providers that follow a script, and a shop for tools to call: nobody's key is needed.
+/// Providers that follow a script, and a shop for tools to call: no key is needed.
 fn start_scripted(tools: &Tools, folder: &Path) -> Result<(Server, String)> {
     let port = free_port("the scripted providers", 8090)?;
     let log = folder.join("scripted.log");
@@ -145,9 +145,15 @@ fn start_scripted(tools: &Tools, folder: &Path) -> Result<(Server, String)> {
         .arg(cache::repository().join("xtask/client/scripted_providers.py"))
         .arg(port.to_string());
     let mut server = Server::start("the scripted providers", &mut command, &log)?;
-    let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("listening"));
+    let listens = || fs::read_to_string(&log).is_ok_and(|text| text.contains("listening"));
     let patience = Duration::from_secs(30);
-    wait_for("the scripted providers", patience, &log, &mut server, told)?;
+    wait_for(
+        "the scripted providers",
+        patience,
+        &log,
+        &mut server,
+        listens,
+    )?;
     Ok((server, format!("http://127.0.0.1:{port}")))
 }
 

@@ -12,6 +12,7 @@ mod process;
 mod seed;
 mod soak;
 mod stack;
+mod story;
 mod talk;
 mod test;
 mod tools;

@@ -61,8 +61,9 @@ pub fn start(stack: &Stack, folder: &Path, preferred: u16) -> Result<Option<Phon
     let mut command = bound("livekit-sip");
     command.arg("--config").arg(&file);
     let mut sip = Server::start("livekit-sip", &mut command, &log)?;
-    let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("signaling listening"));
-    wait_for("livekit-sip", PATIENCE, &log, &mut sip, told)?;
+    let listens =
+        || fs::read_to_string(&log).is_ok_and(|text| text.contains("signaling listening"));
+    wait_for("livekit-sip", PATIENCE, &log, &mut sip, listens)?;
     let peer_port = free_port("the telephone", 0)?;
     let mut command = bound("sipp");
     command.args(["-sn", "uas", "-i", "127.0.0.1", "-nostdin", "-p"]);

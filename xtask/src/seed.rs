@@ -10,8 +10,8 @@ pub struct Client {
     agent: ureq::Agent,
 }
 
-/// An answer, whatever its status.
-pub struct Answer {
+/// A response, whatever its status.
+pub struct Response {
     /// Status.
     pub status: u16,
     /// Seconds, where the answer says so.
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// POSTs JSON with an Idempotency-Key; whatever is answered.
-    pub fn once(&self, path: &str, body: &Value, key: &str) -> Result<Answer> {
+    pub fn once(&self, path: &str, body: &Value, key: &str) -> Result<Response> {
         let mut response = self
             .agent
             .post(format!("{}{path}", self.base))
@@ -54,7 +54,7 @@ impl Client {
             .send_json(body)?;
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Answer {
+        Ok(Response {
             status: response.status().as_u16(),
             retry_after,
             body: response.body_mut().read_json().unwrap_or_default(),

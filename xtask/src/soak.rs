@@ -134,8 +134,8 @@ impl Ledger {
             }
             _ if repeats => false,
             (status, _) => {
-                let told = format!("{status} {}", answer.body);
-                self.wrong.lock().expect("writers do not panic").push(told);
+                let what = format!("{status} {}", answer.body);
+                self.wrong.lock().expect("writers do not panic").push(what);
                 true
             }
         }
@@ -309,7 +309,7 @@ fn restart_livekit(running: &mut dev::Running, seeded: &Seeded, sessions: usize)
         paths.push(format!("{at}/{}", text(&made, "/id")?));
     }
     for path in &paths {
-        crate::demo::wait_for_state(&client, path, "running")?;
+        crate::story::wait_for_state(&client, path, "running")?;
     }
     // An agent that is still publishing its track when LiveKit goes is replaced; these have settled.
     thread::sleep(Duration::from_secs(5));

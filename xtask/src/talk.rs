@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    demo::{Story, join, wait_for_state},
     seed::{self, Client, text},
+    story::{Story, join, wait_for_state},
     tools::Tools,
 };
 

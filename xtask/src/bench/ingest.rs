@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Bench, load::Request};
+use super::{load::Request, subject::Bench};
 use crate::seed::{Client, text};
 
 /// Measures it.

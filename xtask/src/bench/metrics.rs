@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Bench, load::Request};
+use super::{load::Request, subject::Bench};
 const CALLS: u32 = 1_000_000;
 const DURATION: Duration = Duration::from_secs(10);
 

@@ -5,6 +5,7 @@ mod load;
 mod metrics;
 mod read;
 mod search;
+mod subject;
 mod tenants;
 mod tools;
 mod writes;
@@ -16,21 +17,14 @@ use anyhow::{Result, ensure};
 use crate::{
     cache, dev,
     process::{self, catch_signals},
-    seed::{self, Seeded},
+    seed,
     stack::Ports,
     tools::Tools,
 };
+use subject::Bench;
 
 /// No limits: what is measured is the work.
 const UNLIMITED: &str = "reads=0,writes=0,starts=0";
-
-/// What is measured.
-pub struct Bench<'a> {
-    tools: &'a Tools,
-    folder: &'a Path,
-    running: &'a dev::Running,
-    seeded: &'a Seeded,
-}
 
 type Measure = fn(&Bench<'_>) -> Result<()>;
 

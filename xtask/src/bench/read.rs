@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
-use super::{Bench, load::Request};
+use super::{load::Request, subject::Bench};
 use crate::{seed::Seeded, tools::Tools};
 
 const CONNECTIONS: usize = 64;

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::subject::Bench;
 use crate::{
     dev, process,
     seed::{self, Client, Seeded, text},
@@ -171,7 +171,7 @@ impl World {
         Ok(())
     }
 
-    fn ask(&self, sentence: &str) -> Result<Value> {
+    fn search(&self, sentence: &str) -> Result<Value> {
         let body = json!({ "query": sentence, "mode": "semantic", "limit": TOP });
         self.client.post(&self.at("search"), &body)
     }
@@ -182,7 +182,7 @@ impl World {
         for round in 0..3 {
             for sentence in &self.sentences {
                 let began = Instant::now();
-                let answer = self.ask(sentence)?;
+                let answer = self.search(sentence)?;
                 let took = |name: &str| answer["took_ms"][name].as_f64().unwrap_or_default();
                 if round > 0 {
                     whole.push(began.elapsed().as_secs_f64() * 1000.0 - took("embed"));
@@ -261,13 +261,13 @@ impl World {
             pgbench.arg("--file").arg(script);
         }
         let output = pgbench.arg(&bench.running.stack.database_url).output()?;
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        let average = told
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let average = said
             .lines()
             .find_map(|line| line.strip_prefix("latency average = "));
         let average = average.and_then(|line| line.split(' ').next()?.parse().ok());
         average
-            .with_context(|| format!("pgbench: {told}{}", String::from_utf8_lossy(&output.stderr)))
+            .with_context(|| format!("pgbench: {said}{}", String::from_utf8_lossy(&output.stderr)))
     }
 
     /// How many of the nearest chunks are found, of those that comparing all of them finds.
@@ -281,7 +281,7 @@ impl World {
                           file_id, ordinal LIMIT {TOP}"
             );
             let nearest = bench.tools.psql(url, &sql)?;
-            let answer = self.ask(sentence)?;
+            let answer = self.search(sentence)?;
             let hits = answer["data"].as_array().context("no hits")?;
             found += hits
                 .iter()

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::{Bench, load::Request};
+use super::{load::Request, subject::Bench};
 use crate::seed::{self, Client};
 
 const DURATION: Duration = Duration::from_secs(10);

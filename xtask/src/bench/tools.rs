@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
-use super::{Bench, load::Request};
+use super::{load::Request, subject::Bench};
 use crate::seed::{self, Client, text};
 
 const DURATION: Duration = Duration::from_secs(6);
