@@ -2,13 +2,15 @@
 
 use std::{fs, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{
     cache,
-    process::{has, run, run_quiet},
+    process::{finish, has, run_quiet},
 };
 
+/// The step that `check` is, as it is reported.
+pub const STEP: &str = "clients: openapi-typescript, @hey-api/openapi-ts, orval; tsc --strict";
 const FILES: [&str; 4] = [
     "package.json",
     "package-lock.json",
@@ -16,12 +18,13 @@ const FILES: [&str; 4] = [
     "tsconfig.json",
 ];
 
-/// The check; without Node it says that it did not run.
+/// What the generators are run with, if it is not there.
+pub fn missing() -> Option<String> {
+    (!has("npm")).then(|| "npm is not on PATH (install Node.js 20 or newer)".to_owned())
+}
+
+/// The check.
 pub fn check() -> Result<()> {
-    if !has("npm") {
-        println!("▸ clients: NOT RUN, npm is missing (install Node.js 20 or newer)");
-        return Ok(());
-    }
     let _lock = cache::lock("clients")?;
     let folder = cache::directory()?.join("clients");
     fs::create_dir_all(&folder)?;
@@ -44,8 +47,6 @@ pub fn check() -> Result<()> {
     let _ = fs::remove_dir_all(folder.join("out"));
     let mut npm = Command::new("npm");
     npm.args(["run", "--silent", "check"]).current_dir(&folder);
-    run(
-        "clients: openapi-typescript, @hey-api/openapi-ts, orval; tsc --strict",
-        &mut npm,
-    )
+    ensure!(finish("the generators", &mut npm)?, "npm run check failed");
+    Ok(())
 }

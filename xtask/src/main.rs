@@ -12,6 +12,7 @@ mod process;
 mod seed;
 mod soak;
 mod stack;
+mod steps;
 mod story;
 mod talk;
 mod test;
@@ -42,7 +43,7 @@ enum Command {
         #[arg(long)]
         call: bool,
     },
-    /// Bring up what the tests need, and run everything.
+    /// All of `check`, and the whole suite on servers of its own.
     Test {
         /// Only tests whose names contain this; checks are left out.
         filter: Option<String>,
@@ -72,8 +73,11 @@ enum Command {
         #[arg(long)]
         planted: bool,
     },
-    /// The quick part of `test`: format, clippy, dependency rule, document drift.
-    Check,
+    /// The quick part of `test`: format, clippy, arrows between crates, circles of files, document drift, banned words.
+    Check {
+        /// Only steps whose names contain this, such as `circles`.
+        filter: Option<String>,
+    },
     /// Write `openapi/openapi.json`.
     Openapi {
         /// Compare instead, and fail with the difference.
@@ -94,7 +98,7 @@ fn main() -> ExitCode {
             seconds,
             planted,
         } => fuzz::all(target.as_deref(), seconds, planted),
-        Command::Check => check::all(),
+        Command::Check { filter } => check::all(filter.as_deref()),
         Command::Openapi { check: false } => check::write_document(),
         Command::Openapi { check: true } => check::document(),
     };

@@ -1,13 +1,14 @@
 //! `cargo xtask test`: everything, on servers of its own.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::Result;
 
 use crate::{
-    cache, check, clients,
-    process::{cargo, catch_signals, has, run},
+    cache, check, clients, phone,
+    process::{cargo, catch_signals, run},
     stack::{Ports, Stack},
+    steps::Steps,
     tools::{self, Tools},
 };
 
@@ -16,53 +17,89 @@ const ALONE: &str = "busy::";
 /// Tests that take all there is of a processor: beside them, others would miss their short deadlines.
 const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 
+/// What the tests are given.
+type Environment = [(&'static str, String); 11];
+
 /// The command.
 pub fn all(filter: Option<&str>) -> Result<()> {
     catch_signals()?;
-    let tools = tools::ensure(|| {
+    let mut steps = Steps::default();
+    match steps.run("build, and servers for the tests", build) {
+        Some(tools) => everything(&mut steps, &tools, filter),
+        None => steps.skip("checks and tests", "what they need is not there, see above"),
+    }
+    steps.finish()
+}
+
+fn build() -> Result<Tools> {
+    tools::ensure(|| {
         run(
             "building everything",
             &mut cargo(&["build", "--workspace", "--all-targets"]),
         )
-    })?;
-    if filter.is_none() {
-        check::all()?;
-        clients::check()?;
-        let worker = cache::repository().join("deploy/agent-worker");
-        run(
-            "worker, pure parts",
-            Command::new(&tools.python)
-                .args(["-B", "-m", "unittest", "--quiet"])
-                .current_dir(worker),
-        )?;
-    }
-    let folder = cache::scratch("test")?;
-    let outcome = with_stack(&tools, &folder, filter);
-    match &outcome {
-        Ok(()) => {
-            let _ = fs::remove_dir_all(&folder);
-        }
-        Err(_) => println!("· the servers' logs are in {}", folder.display()),
-    }
-    outcome
+    })
 }
 
-fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> Result<()> {
+fn everything(steps: &mut Steps, tools: &Tools, filter: Option<&str>) {
+    match filter {
+        None => checks(steps, tools),
+        Some(name) => {
+            let why = format!("only tests named `{name}` are asked for; leave the name out");
+            steps.skip("checks, clients, worker", &why);
+        }
+    }
+    let start = || {
+        let folder = cache::scratch("test")?;
+        let stack = start_stack(tools, &folder)?;
+        Ok((folder, stack))
+    };
+    let Some((folder, stack)) = steps.run("servers of the tests", start) else {
+        steps.skip("tests", "their servers do not run, see above");
+        return;
+    };
+    let before = steps.failures();
+    suite(
+        steps,
+        &environment(tools, &stack),
+        filter.unwrap_or_default(),
+    );
+    drop(stack);
+    if steps.failures() == before {
+        let _ = fs::remove_dir_all(&folder);
+    } else {
+        println!("· the servers' logs are in {}", folder.display());
+    }
+}
+
+fn checks(steps: &mut Steps, tools: &Tools) {
+    check::run(steps);
+    steps.run_unless(clients::missing, clients::STEP, clients::check);
+    let worker = cache::repository().join("deploy/agent-worker");
+    steps.command(
+        "worker, pure parts",
+        Command::new(&tools.python)
+            .args(["-B", "-m", "unittest", "--quiet"])
+            .current_dir(worker),
+    );
+}
+
+fn start_stack(tools: &Tools, folder: &Path) -> Result<Stack> {
     for name in ["DATABASE_URL", "LIVEKIT_URL"] {
         if std::env::var_os(name).is_some() {
             println!("· {name} is set, and the tests use it");
         }
     }
-    let stack = Stack::start(
-        tools,
-        folder,
-        &Ports {
-            postgres: 0,
-            livekit: 0,
-            api: 0,
-        },
-    )?;
-    let environment = [
+    let ports = Ports {
+        postgres: 0,
+        livekit: 0,
+        api: 0,
+    };
+    Stack::start(tools, folder, &ports)
+}
+
+fn environment(tools: &Tools, stack: &Stack) -> Environment {
+    let path = |path: &Path| path.display().to_string();
+    [
         ("PATCHBAY_TEST_DATABASE_URL", stack.database_url.clone()),
         (
             "PATCHBAY_TEST_DATABASE_OWNER_URL",
@@ -71,86 +108,51 @@ fn with_stack(tools: &Tools, folder: &std::path::Path, filter: Option<&str>) -> 
         ("PATCHBAY_TEST_LIVEKIT_URL", stack.livekit_url.clone()),
         ("PATCHBAY_TEST_LIVEKIT_KEY", stack.livekit_key.clone()),
         ("PATCHBAY_TEST_LIVEKIT_SECRET", stack.livekit_secret.clone()),
-        (
-            "PATCHBAY_TEST_LIVEKIT_SERVER",
-            tools.livekit.display().to_string(),
-        ),
-        (
-            "PATCHBAY_TEST_VALKEY_SERVER",
-            tools.valkey.display().to_string(),
-        ),
-        ("PATCHBAY_TEST_PYTHON", tools.python.display().to_string()),
-        ("PATCHBAY_TEST_MODEL", tools.model.display().to_string()),
-        ("PATCHBAY_TEST_FOLDER", stack.folder.display().to_string()),
+        ("PATCHBAY_TEST_LIVEKIT_SERVER", path(&tools.livekit)),
+        ("PATCHBAY_TEST_VALKEY_SERVER", path(&tools.valkey)),
+        ("PATCHBAY_TEST_PYTHON", path(&tools.python)),
+        ("PATCHBAY_TEST_MODEL", path(&tools.model)),
+        ("PATCHBAY_TEST_FOLDER", path(&stack.folder)),
         // As the service sets it for itself.
         ("CANDLE_NUM_THREADS", "1".to_owned()),
-    ];
-    let name = filter.unwrap_or_default();
-    let mut quick = cargo(&[
-        "test",
-        "--workspace",
-        "--quiet",
-        "--",
-        name,
-        "--skip",
-        "e2e::",
-    ]);
-    if filter.is_none() {
+    ]
+}
+
+/// The tests whose names contain this.
+fn suite(steps: &mut Steps, environment: &Environment, name: &str) {
+    let mut quick = cargo(&["test", "--workspace", "--quiet", "--", name]);
+    quick.args(["--skip", "e2e::"]);
+    if name.is_empty() {
         let later = MODEL.iter().chain([&ALONE]);
         quick.args(later.flat_map(|name| ["--skip", name]));
     }
-    run(
-        "unit and integration tests",
-        quick.envs(environment.clone()),
-    )?;
-    if filter.is_none() {
+    let quick = quick.envs(environment.clone());
+    steps.command("unit and integration tests", quick);
+    if name.is_empty() {
         let mut model = cargo(&["test", "--workspace", "--quiet", "--"]);
         let model = model.args(MODEL).envs(environment.clone());
-        run("tests that keep a model busy", model)?;
+        steps.command("tests that keep a model busy", model);
     }
     // `e2e::` alone names them all; a filter within them narrows that.
-    let name = if name.starts_with("e2e::") || filter.is_none() {
-        name
-    } else {
-        return Ok(());
-    };
-    let names = match name {
-        "" => vec!["e2e::", ALONE],
-        name => vec![name],
-    };
-    let mut end_to_end = cargo(&[
-        "test",
-        "--workspace",
-        "--test",
-        "it",
-        "--",
-        "--test-threads=1",
-    ]);
-    end_to_end.args(names);
-    let telephone = telephone();
-    if telephone.is_ok() {
-        end_to_end.arg("--include-ignored");
+    match name {
+        "" => end_to_end(steps, environment, &["e2e::", ALONE]),
+        name if name.starts_with("e2e::") => end_to_end(steps, environment, &[name]),
+        _ => steps.skip("end-to-end tests", "their names begin with `e2e::`"),
     }
-    run(
-        "end-to-end tests, one after the other",
-        end_to_end.envs(environment),
-    )?;
-    match telephone {
-        Ok(()) => println!("· the telephone (livekit-sip and sipp): RUN"),
-        Err(missing) => println!("· the telephone: NOT RUN, {missing}"),
-    }
-    Ok(())
 }
 
-/// What keeps the real telephone from being tested, if anything.
-fn telephone() -> Result<(), String> {
-    for (program, how) in [
-        ("livekit-sip", "build github.com/livekit/sip"),
-        ("sipp", "Debian's package sip-tester"),
-    ] {
-        if !has(program) {
-            return Err(format!("{program} is not on PATH ({how})"));
-        }
+fn end_to_end(steps: &mut Steps, environment: &Environment, names: &[&str]) {
+    let mut tests = cargo(&["test", "--workspace", "--test", "it", "--"]);
+    tests.arg("--test-threads=1").args(names);
+    let missing = phone::missing();
+    if missing.is_none() {
+        tests.arg("--include-ignored");
     }
-    Ok(())
+    let tests = tests.envs(environment.clone());
+    steps.command("end-to-end tests, one after the other", tests);
+    let telephone = "the telephone (livekit-sip and sipp)";
+    match missing {
+        None => steps.ran(telephone),
+        Some(missing) => steps.skip(telephone, &missing),
+    }
 }

@@ -1,0 +1,38 @@
+//! What needs no server: format, lints, the plan of the house, the document, what is not written.
+
+mod arrows;
+mod circles;
+mod document;
+mod sources;
+mod tokens;
+mod words;
+
+use anyhow::Result;
+
+pub use document::{compare as document, write as write_document};
+
+use crate::{
+    cache,
+    process::{cargo, catch_signals},
+    steps::Steps,
+};
+
+/// The command: all steps, or those whose names contain this.
+pub fn all(filter: Option<&str>) -> Result<()> {
+    catch_signals()?;
+    let mut steps = Steps::only(filter.unwrap_or_default());
+    run(&mut steps);
+    steps.finish()
+}
+
+/// Its steps, which `test` begins with.
+pub fn run(steps: &mut Steps) {
+    let root = cache::repository();
+    steps.command("format", &mut cargo(&["fmt", "--all", "--check"]));
+    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];
+    steps.command("clippy", cargo(&clippy).args(["--", "--deny", "warnings"]));
+    steps.run("arrows between crates", arrows::check);
+    steps.run("circles of files", || circles::check(&root));
+    steps.run("document drift", document);
+    steps.run("banned words", || words::check(&root));
+}
