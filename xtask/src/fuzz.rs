@@ -37,12 +37,22 @@ struct Outcome {
 /// The command.
 pub fn all(filter: Option<&str>, seconds: u64, planted: bool) -> Result<()> {
     catch_signals()?;
-    let targets = targets(filter.unwrap_or_default())?;
+    if let Some(missing) = missing() {
+        bail!("{missing}");
+    }
+    run_targets(filter.unwrap_or_default(), seconds, planted)
+}
+
+/// What libFuzzer is built with, if it is not there.
+pub fn missing() -> Option<String> {
     let compiler = std::env::var_os("CXX").is_some() || has("c++");
-    ensure!(
-        compiler,
-        "libFuzzer is built from C++: install a compiler (Debian's package g++)"
-    );
+    let how = "libFuzzer is built from C++: install a compiler (Debian's package g++)";
+    (!compiler).then(|| how.to_owned())
+}
+
+/// Builds the targets whose names contain this, and runs one after the other.
+pub fn run_targets(filter: &str, seconds: u64, planted: bool) -> Result<()> {
+    let targets = targets(filter)?;
     let host = host()?;
     build(&targets, &host, planted)?;
     if seconds == 0 {
@@ -155,17 +165,17 @@ fn read(log: &str) -> Outcome {
         Some(rest.split([' ', ')', '/']).next()?.to_owned())
     };
     let last = |name: &str| log.lines().rev().find_map(|line| after(line, name));
-    let told = |name: &str| last(name).unwrap_or_else(|| "0".to_owned());
+    let number = |name: &str| last(name).unwrap_or_else(|| "0".to_owned());
     let edges = log
         .lines()
         .find_map(|line| after(line, "Loaded 1 modules   ("));
     let line = format!(
         "{} executions ({} a second), {} of {} edges covered, {} inputs in the corpus",
-        told("stat::number_of_executed_units:"),
-        told("stat::average_exec_per_sec:"),
-        told("cov:"),
+        number("stat::number_of_executed_units:"),
+        number("stat::average_exec_per_sec:"),
+        number("cov:"),
         edges.unwrap_or_default(),
-        told("corp:"),
+        number("corp:"),
     );
     let input = log
         .lines()

@@ -17,6 +17,7 @@ mod story;
 mod talk;
 mod test;
 mod tools;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,11 @@ enum Command {
         /// Only steps whose names contain this, such as `circles`.
         filter: Option<String>,
     },
+    /// By hand before a release: licenses, rustdoc, linters of the document, client generators, a minute of fuzzing.
+    Verify {
+        /// Only steps whose names contain this, such as `document`.
+        filter: Option<String>,
+    },
     /// Write `openapi/openapi.json`.
     Openapi {
         /// Compare instead, and fail with the difference.
@@ -99,6 +105,7 @@ fn main() -> ExitCode {
             planted,
         } => fuzz::all(target.as_deref(), seconds, planted),
         Command::Check { filter } => check::all(filter.as_deref()),
+        Command::Verify { filter } => verify::all(filter.as_deref()),
         Command::Openapi { check: false } => check::write_document(),
         Command::Openapi { check: true } => check::document(),
     };
