@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use patchbay_documents::{
     Chunk,
-    protocol::{Bounds, Distrust, Extracted, Line, Listener, Progress, Told},
+    protocol::{Bounds, Distrust, Extracted, Heard, Listener, Message, Progress},
 };
 use patchbay_domain::knowledge::Stage;
 
@@ -31,14 +31,14 @@ fn raw(data: &[u8]) {
 }
 
 /// What comes of all of it, in pieces of this size.
-fn hear(told: &[u8], cut: usize) -> std::result::Result<Option<(Told, Progress)>, Distrust> {
+fn hear(told: &[u8], cut: usize) -> std::result::Result<Option<(Heard, Progress)>, Distrust> {
     let mut listener = Listener::new(BOUNDS);
     let mut left = told;
     while !left.is_empty() {
         let (piece, rest) = left.split_at(cut.min(left.len()));
         left = rest;
         match listener.hear(piece)? {
-            Told::More => {}
+            Heard::More => {}
             told => {
                 within(&told);
                 return Ok(Some((told, listener.progress())));
@@ -48,9 +48,9 @@ fn hear(told: &[u8], cut: usize) -> std::result::Result<Option<(Told, Progress)>
     Ok(None)
 }
 
-fn within(told: &Told) {
+fn within(told: &Heard) {
     match told {
-        Told::All(Extracted { chunks, .. }) => {
+        Heard::All(Extracted { chunks, .. }) => {
             assert!(chunks.len() <= BOUNDS.chunks);
             for Chunk {
                 headings,
@@ -64,14 +64,14 @@ fn within(told: &Told) {
                 assert!(!text.contains('\0') && headings.iter().all(|text| !text.contains('\0')));
             }
         }
-        Told::Failure(code, detail) => {
+        Heard::Failure(code, detail) => {
             assert!(
                 code.bytes()
                     .all(|byte| byte == b'_' || byte.is_ascii_lowercase())
             );
             assert!(!detail.contains('\0') && detail.chars().count() <= 1000);
         }
-        Told::More => {}
+        Heard::More => {}
     }
 }
 
@@ -82,18 +82,18 @@ fn lines(u: &mut Unstructured<'_>) -> Result<()> {
     let chunks = chunks.collect::<Result<Vec<_>>>()?;
     let pages: u32 = u.arbitrary()?;
     let mut lines = vec![
-        Line::Progress(Stage::Extract, 1, pages),
-        Line::Progress(Stage::Chunk, 0, 1),
+        Message::Progress(Stage::Extract, 1, pages),
+        Message::Progress(Stage::Chunk, 0, 1),
     ];
-    lines.extend(chunks.iter().cloned().map(Line::Chunk));
-    lines.push(Line::End(pages));
+    lines.extend(chunks.iter().cloned().map(Message::Chunk));
+    lines.push(Message::End(pages));
     let lines = lines
         .iter()
         .map(|line| serde_json::to_string(line).expect("is JSON") + "\n");
     let lines: Vec<_> = lines.collect();
     let told = lines.concat();
     if lines.iter().all(|line| line.len() <= BOUNDS.line) && told.len() <= BOUNDS.output {
-        let all = Told::All(Extracted { pages, chunks });
+        let all = Heard::All(Extracted { pages, chunks });
         assert_eq!(
             hear(told.as_bytes(), cut),
             Ok(Some((all, (Stage::Chunk, 0, 1)))),

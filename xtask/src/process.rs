@@ -17,6 +17,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cache;
 
+/// The feature that tests need and no release has: points at which the service ends or panics on demand.
+pub const FAULTS: &str = "patchbay-api/fault-injection";
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Takes Ctrl-C and SIGTERM as a wish to end, so that what we started is ended too.

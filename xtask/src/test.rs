@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cache, check, clients, phone,
-    process::{cargo, catch_signals, run},
+    process::{FAULTS, cargo, catch_signals, run},
     stack::{Ports, Stack},
     steps::Steps,
     tools::{self, Tools},
@@ -35,7 +35,13 @@ fn build() -> Result<Tools> {
     tools::ensure(|| {
         run(
             "building everything",
-            &mut cargo(&["build", "--workspace", "--all-targets"]),
+            &mut cargo(&[
+                "build",
+                "--workspace",
+                "--all-targets",
+                "--features",
+                FAULTS,
+            ]),
         )
     })
 }
@@ -120,7 +126,15 @@ fn environment(tools: &Tools, stack: &Stack) -> Environment {
 
 /// The tests whose names contain this.
 fn suite(steps: &mut Steps, environment: &Environment, name: &str) {
-    let mut quick = cargo(&["test", "--workspace", "--quiet", "--", name]);
+    let mut quick = cargo(&[
+        "test",
+        "--workspace",
+        "--quiet",
+        "--features",
+        FAULTS,
+        "--",
+        name,
+    ]);
     quick.args(["--skip", "e2e::"]);
     if name.is_empty() {
         let later = MODEL.iter().chain([&ALONE]);
@@ -129,7 +143,7 @@ fn suite(steps: &mut Steps, environment: &Environment, name: &str) {
     let quick = quick.envs(environment.clone());
     steps.command("unit and integration tests", quick);
     if name.is_empty() {
-        let mut model = cargo(&["test", "--workspace", "--quiet", "--"]);
+        let mut model = cargo(&["test", "--workspace", "--quiet", "--features", FAULTS, "--"]);
         let model = model.args(MODEL).envs(environment.clone());
         steps.command("tests that keep a model busy", model);
     }
@@ -142,7 +156,15 @@ fn suite(steps: &mut Steps, environment: &Environment, name: &str) {
 }
 
 fn end_to_end(steps: &mut Steps, environment: &Environment, names: &[&str]) {
-    let mut tests = cargo(&["test", "--workspace", "--test", "it", "--"]);
+    let mut tests = cargo(&[
+        "test",
+        "--workspace",
+        "--features",
+        FAULTS,
+        "--test",
+        "it",
+        "--",
+    ]);
     tests.arg("--test-threads=1").args(names);
     let missing = phone::missing();
     if missing.is_none() {

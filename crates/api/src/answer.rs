@@ -6,15 +6,16 @@ use actix_web::{
     web,
 };
 use patchbay_domain::Cursor;
-use patchbay_persistence::Rows;
+use patchbay_persistence::{Rows, idempotency::KeptAnswer};
+use patchbay_service::{Error, Result};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    error::{ApiError, Result},
+    error::ApiError,
     openapi::{Describe, Operation, component_name},
 };
 
@@ -110,7 +111,19 @@ impl Parts {
             status,
             location,
             etag: value.revision().map(|revision| format!("\"{revision}\"")),
-            body: serde_json::to_string(value).map_err(ApiError::internal)?,
+            body: serde_json::to_string(value).map_err(Error::internal)?,
+        })
+    }
+
+    /// What is kept of a reply for its idempotency key: all but a secret.
+    pub fn kept<R: Reply>(reply: &R) -> Result<KeptAnswer> {
+        let parts = reply.parts()?;
+        Ok(KeptAnswer {
+            status: Some(i16::try_from(parts.status).map_err(Error::internal)?),
+            location: parts.location,
+            etag: parts.etag,
+            body: Some(without_secret::<R::Resource>(parts.body)?),
+            settles_at: None,
         })
     }
 
@@ -130,29 +143,53 @@ impl Parts {
     }
 }
 
+/// The body with null in the place of what is answered once.
+fn without_secret<T: Resource>(body: String) -> Result<String> {
+    let Some(field) = T::SECRET else {
+        return Ok(body);
+    };
+    let mut value: Value = serde_json::from_str(&body).map_err(Error::internal)?;
+    value[field] = Value::Null;
+    Ok(value.to_string())
+}
+
+impl TryFrom<KeptAnswer> for Parts {
+    type Error = Error;
+    fn try_from(kept: KeptAnswer) -> Result<Self> {
+        let incomplete = || Error::internal("a kept answer without its status or body");
+        let status = kept.status.ok_or_else(incomplete)?;
+        Ok(Self {
+            status: u16::try_from(status).map_err(Error::internal)?,
+            location: kept.location,
+            etag: kept.etag,
+            body: kept.body.ok_or_else(incomplete)?,
+        })
+    }
+}
+
 /// An answer with a resource in it.
-pub trait Answer: Describe {
+pub trait Reply: Describe {
     /// What is in it.
     type Resource: Resource;
     /// Its parts.
     fn parts(&self) -> Result<Parts>;
 }
 
-impl<T: Resource> Answer for Entity<T> {
+impl<T: Resource> Reply for Entity<T> {
     type Resource = T;
     fn parts(&self) -> Result<Parts> {
         Parts::of(200, None, &self.0)
     }
 }
 
-impl<T: Resource> Answer for Created<T> {
+impl<T: Resource> Reply for Created<T> {
     type Resource = T;
     fn parts(&self) -> Result<Parts> {
         Parts::of(201, Some(self.location.clone()), &self.value)
     }
 }
 
-impl<T: Resource> Answer for Settled<T> {
+impl<T: Resource> Reply for Settled<T> {
     type Resource = T;
     fn parts(&self) -> Result<Parts> {
         Parts::of(if self.done { 200 } else { 202 }, None, &self.value)
@@ -169,28 +206,29 @@ impl<T: Serialize + Send + 'static> Respond for Page<T> {
     /// A page may be large: it is written away from the threads that serve requests.
     async fn respond(self, request: &HttpRequest) -> HttpResponse {
         let Some(app) = request.app_data::<web::Data<App>>() else {
-            return HttpResponse::from_error(ApiError::internal("no state"));
+            return HttpResponse::from_error(ApiError::from(Error::internal("no state")));
         };
         let tenant = request.match_info().get("tenant_id");
         let tenant = tenant.and_then(|tenant| tenant.parse().ok());
         let written = app
+            .service
             .compute
             .run(tenant, move |_| serde_json::to_string(&self))
             .await;
-        match written.and_then(|json| json.map_err(ApiError::internal)) {
+        match written.and_then(|json| json.map_err(Error::internal)) {
             Ok(json) => HttpResponse::Ok()
                 .content_type(header::ContentType::json())
                 .body(json),
-            Err(error) => HttpResponse::from_error(error),
+            Err(error) => HttpResponse::from_error(ApiError::from(error)),
         }
     }
 }
 
 /// The response to an answer.
-pub fn respond(answer: &impl Answer) -> HttpResponse {
-    match answer.parts() {
+pub fn respond(reply: &impl Reply) -> HttpResponse {
+    match reply.parts() {
         Ok(parts) => parts.respond(),
-        Err(error) => HttpResponse::from_error(error),
+        Err(error) => HttpResponse::from_error(ApiError::from(error)),
     }
 }
 

@@ -14,20 +14,20 @@ use actix_web::{
     web,
 };
 use patchbay_domain::tool::MAX_TIMEOUT_SECONDS;
+use patchbay_service::{Error as ServiceError, panics::caught};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     address,
     app::App,
     error::{ApiError, PROBLEM_JSON},
-    extract::RequestMeta,
-    panics::caught,
+    extract::request::RequestMeta,
+    openapi::TimeLimit,
     rates::RateState,
+    router::TimeLimits,
     telemetry,
 };
 
-/// How the patterns of routes end that wait for a tool or a telephone.
-const WAITS: [&str; 4] = ["/tools/{function_name}", "/test", "/transfer", "/dtmf"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware.
@@ -75,7 +75,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     let mut response = match outcome {
         Ok(Ok(Ok(response))) => finish(response, &meta),
         Ok(Ok(Err(error))) => return refused(&|| as_api_error(&error)),
-        Ok(Err(panicked)) => return refused(&|| ApiError::internal(panicked)),
+        Ok(Err(panicked)) => return refused(&|| ServiceError::internal(panicked).into()),
         Err(_) => return refused(&|| ApiError::timed_out(limit)),
     };
     let state = response.request().extensions().get::<RateState>().cloned();
@@ -88,23 +88,20 @@ pub async fn envelope<B: MessageBody + 'static>(
     Ok(response)
 }
 
-/// How long the request may take; a tool's own time comes on top.
+/// How long the request may take: as its route says.
 fn limit(request: &ServiceRequest) -> Duration {
-    let app = request.app_data::<web::Data<App>>();
-    let limit = app.map_or(Duration::MAX, |app| app.settings.request_timeout.into());
+    let Some(app) = request.app_data::<web::Data<App>>() else {
+        return Duration::MAX;
+    };
+    let settings = &app.settings;
+    let usual = Duration::from(settings.request_timeout);
     let pattern = request.match_pattern().unwrap_or_default();
-    if request.method() == actix_web::http::Method::POST && pattern.ends_with("/{tenant_id}/files")
-    {
-        let upload = app.map_or(Duration::MAX, |app| {
-            app.settings.knowledge.upload_timeout.into()
-        });
-        return limit.saturating_add(upload);
-    }
-    let waits = |pattern: String| WAITS.iter().any(|end| pattern.ends_with(end));
-    if waits(pattern) {
-        limit + Duration::from_secs(MAX_TIMEOUT_SECONDS.into())
-    } else {
-        limit
+    let limits = request.app_data::<web::Data<TimeLimits>>();
+    let route = (request.method().clone(), pattern);
+    match limits.and_then(|limits| limits.get(&route)) {
+        None | Some(TimeLimit::Usual) => usual,
+        Some(TimeLimit::Tool) => usual + Duration::from_secs(MAX_TIMEOUT_SECONDS.into()),
+        Some(TimeLimit::Upload) => usual + Duration::from(settings.knowledge.upload_timeout),
     }
 }
 
@@ -119,7 +116,7 @@ fn request_id(request: &ServiceRequest) -> String {
         Some(id) if (1..=128).contains(&id.len()) && id.chars().all(plain) => id.to_owned(),
         _ => request
             .app_data::<web::Data<App>>()
-            .map_or_else(String::new, |app| app.clock.new_uuid().to_string()),
+            .map_or_else(String::new, |app| app.service.clock.new_uuid().to_string()),
     }
 }
 

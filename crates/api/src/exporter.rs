@@ -13,7 +13,7 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use crate::panics::caught;
+use patchbay_service::panics::caught;
 
 /// Makes an exporter, and another one when it has panicked.
 pub struct Lasting<E, M> {

@@ -6,8 +6,6 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use patchbay_api::{
     app::App,
-    confinement,
-    flows::extraction,
     routes,
     server::Server,
     settings::{IndexCommand, OwnerSettings, Settings},
@@ -17,6 +15,10 @@ use patchbay_domain::Clock;
 use patchbay_persistence::{
     hnsw::{self, Step},
     migrations,
+};
+use patchbay_service::{
+    knowledge::{confinement, extractor},
+    secrets,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -45,7 +47,7 @@ enum Command {
     RotateSecrets(Box<Settings>),
     /// Get the text out of a file: from standard input to standard output, within limits.
     #[command(hide = true)]
-    Extract(extraction::Task),
+    Extract(extractor::Task),
     /// Confine this process as `extract` does, and try what it must not be able to do.
     #[command(hide = true)]
     Confinement(confinement::Probe),
@@ -69,7 +71,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // They have neither runtime nor network: what they do is done as those who read what strangers have made.
     match cli.command {
-        Command::Extract(task) => return ended(extraction::work(task)),
+        Command::Extract(task) => return ended(extractor::work(task)),
         Command::Confinement(probe) => return ended(confinement::run(&probe)),
         _ => {}
     }
@@ -114,7 +116,7 @@ async fn run(command: Command) -> ExitCode {
         },
         Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
         Command::Index(command) => index(&command).await,
-        Command::Extract(task) => extraction::work(task),
+        Command::Extract(task) => extractor::work(task),
         Command::Confinement(probe) => confinement::run(&probe),
         Command::Openapi => print_document(),
     };
@@ -183,30 +185,36 @@ async fn index(command: &IndexCommand) -> anyhow::Result<()> {
 
 async fn rotate_secrets(settings: Settings) -> anyhow::Result<()> {
     let app = App::new(settings, Clock::system())?;
-    let count = patchbay_api::flows::secrets::rotate(&app).await?;
+    let count = secrets::rotate(&app.service).await?;
     println!("Sealed {count} secrets anew; keys after the first can be taken out of the ring.");
     Ok(())
 }
 
 async fn check_config(settings: Settings) -> anyhow::Result<()> {
     let app = App::new(settings, Clock::system())?;
-    app.db.ping().await.context("DATABASE_URL")?;
-    if let Some(role) = app.db.bypassing_role().await? {
+    app.service.db.ping().await.context("DATABASE_URL")?;
+    if let Some(role) = app.service.db.bypassing_role().await? {
         anyhow::bail!("DATABASE_URL: the role {role} bypasses row-level security");
     }
-    let pending = migrations::pending(&app.db).await.context("DATABASE_URL")?;
+    let pending = migrations::pending(&app.service.db)
+        .await
+        .context("DATABASE_URL")?;
     anyhow::ensure!(
         pending.is_empty(),
         "DATABASE_URL: migrations are pending ({}); run `patchbay-api migrate`",
         pending.join(", ")
     );
     let probe = vec!["readiness-probe".to_owned()];
-    app.livekit.list_rooms(probe).await.context("LIVEKIT_URL")?;
-    if let Some(store) = &app.store {
+    app.service
+        .livekit
+        .list_rooms(probe)
+        .await
+        .context("LIVEKIT_URL")?;
+    if let Some(store) = &app.service.store {
         store.ping().await.context("the object store")?;
     }
     println!("The settings are good, and what they point at answers.");
-    match confinement::ask(extraction::program(&app.settings.knowledge)).await {
+    match confinement::ask(&app.settings.knowledge.program()).await {
         Ok(found) => println!("On this machine {found}."),
         Err(error) => println!("How extraction is confined could not be found out: {error:#}."),
     }
@@ -215,7 +223,7 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
 
 /// Says how far from everything a process is that reads what strangers have made.
 async fn tell_confinement(settings: &Settings) {
-    match confinement::ask(extraction::program(&settings.knowledge)).await {
+    match confinement::ask(&settings.knowledge.program()).await {
         Ok(found) if found.possible().is_empty() && found.missing().is_empty() => {
             tracing::info!(confinement = %found, "extraction is confined");
         }
@@ -263,7 +271,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 /// A role that bypasses row-level security would take the second lock off every tenant's door. False where
 /// the database cannot be asked yet.
 async fn refuse_bypass(app: &App) -> anyhow::Result<bool> {
-    match app.db.bypassing_role().await {
+    match app.service.db.bypassing_role().await {
         Ok(Some(role)) if app.settings.allow_rls_bypass => {
             tracing::warn!(
                 role,
@@ -292,7 +300,7 @@ fn bypasses(role: &str) -> String {
 async fn bypassing_later(app: &App) -> String {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        match app.db.bypassing_role().await {
+        match app.service.db.bypassing_role().await {
             Ok(Some(role)) if !app.settings.allow_rls_bypass => return role,
             Ok(_) => std::future::pending().await,
             Err(_) => {}

@@ -1,45 +1,29 @@
-//! Panics: kept to the work in which they happen, and told in the log.
+//! Panics in the log, and work that is seen through.
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, set_hook},
+    panic::set_hook,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
 
 use actix_web::rt;
-use futures_util::FutureExt as _;
-
-use crate::error::{ApiError, Result};
+use patchbay_service::{Error, Result, panics::caught};
 
 /// Threads of libraries that nobody starts again and the service is nothing without.
 pub const VITAL: [&str; 1] = ["actix-server acceptor"];
-
-/// Work has panicked.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("it panicked; the log says where")]
-pub struct Panicked;
-
-/// Does the work; its panic is an error, and nobody else's.
-pub async fn caught<T>(work: impl Future<Output = T>) -> std::result::Result<T, Panicked> {
-    AssertUnwindSafe(work)
-        .catch_unwind()
-        .await
-        .map_err(|_| Panicked)
-}
 
 /// Does the work to its end, also where whoever asked for it does not wait any more.
 pub async fn seen_through<T: 'static>(
     work: impl Future<Output = Result<T>> + 'static,
 ) -> Result<T> {
     let done = rt::spawn(caught(work)).await;
-    done.map_err(ApiError::internal)?
-        .map_err(ApiError::internal)?
+    done.map_err(Error::internal)?.map_err(Error::internal)?
 }
 
 /// From now on every panic is a line of the log. One of a thread without which the service would be half
 /// alive ends the process.
-pub fn tell() {
+pub fn log_all() {
     set_hook(Box::new(|panic| {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;

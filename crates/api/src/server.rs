@@ -21,9 +21,10 @@ use tokio::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use patchbay_service::{Error, jobs::background};
+
 use crate::{
-    app::App, background, envelope::envelope, error::ApiError, openapi::Api, routes,
-    settings::Settings,
+    app::App, envelope::envelope, error::ApiError, router::Api, routes, settings::Settings,
 };
 
 /// A running server.
@@ -47,6 +48,7 @@ impl Server {
         let address = listener.local_addr()?;
         let api = Arc::new(routes::api());
         let document = web::Bytes::from(serde_json::to_vec(&api.document())?);
+        let time_limits = web::Data::new(api.time_limits());
         let workers = match settings.workers {
             0 => std::thread::available_parallelism()?.get(),
             workers => workers,
@@ -57,12 +59,13 @@ impl Server {
                 let (api, document) = (Arc::clone(&api), document.clone());
                 ActixApp::new()
                     .app_data(web::Data::from(Arc::clone(&app)))
+                    .app_data(time_limits.clone())
                     .wrap(cors(&app.settings))
                     .wrap(from_fn(envelope))
                     .wrap(Compress::default())
                     .configure(|config| configure(config, &api, document))
                     .default_service(web::to(|| async {
-                        Err::<HttpResponse, _>(ApiError::not_found())
+                        Err::<HttpResponse, _>(ApiError::from(Error::not_found()))
                     }))
             }
         })
@@ -74,8 +77,9 @@ impl Server {
         .run();
         let handle = server.handle();
         let requests = tokio::spawn(server);
-        let (shutdown, told) = watch::channel(false);
-        let loops = background::start(&app, &told);
+        let (shutdown, signal) = watch::channel(false);
+        let mut loops = background::start(&app.service, &signal);
+        loops.spawn(forget_idle(Arc::clone(&app), signal));
         Ok(Self {
             address,
             app,
@@ -105,6 +109,18 @@ impl Server {
         let _ = self.shutdown.send(true);
         while self.loops.join_next().await.is_some() {}
     }
+}
+
+/// Forgets rate limits that nobody is near, every few seconds.
+async fn forget_idle(app: Arc<App>, mut shutdown: watch::Receiver<bool>) -> String {
+    while !*shutdown.borrow() {
+        app.rates.forget_idle();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+    "loop_of_rates has ended".to_owned()
 }
 
 fn configure(config: &mut web::ServiceConfig, api: &Api, document: web::Bytes) {

@@ -49,7 +49,7 @@ pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
         .with(logs)
         .with(traces)
         .try_init()?;
-    panics::tell();
+    panics::log_all();
     Ok(provider)
 }
 

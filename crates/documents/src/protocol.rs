@@ -25,7 +25,7 @@ const CODES: [&str; 6] = [
 /// One line of the process, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Line {
+pub enum Message {
     /// So many of so many pages of a stage are done.
     Progress(Stage, u32, u32),
     /// A chunk, in order.
@@ -47,7 +47,7 @@ pub struct Extracted {
 
 /// What has been told so far.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Heard {
     /// More is to come.
     More,
     /// Everything.
@@ -116,8 +116,8 @@ impl Listener {
         self.progress
     }
 
-    /// The next bytes. After anything but [`Told::More`] there is nothing left to hear.
-    pub fn hear(&mut self, mut piece: &[u8]) -> Result<Told, Distrust> {
+    /// The next bytes. After anything but [`Heard::More`] there is nothing left to hear.
+    pub fn hear(&mut self, mut piece: &[u8]) -> Result<Heard, Distrust> {
         #[cfg(fuzz_planted)]
         if self.line.len() == 64 {
             piece = piece.strip_prefix(b"\n").unwrap_or(piece);
@@ -128,17 +128,17 @@ impl Listener {
             let line = serde_json::from_slice(&self.line);
             self.line.clear();
             match line.map_err(|_| Distrust::Nonsense)? {
-                Line::Progress(stage, done, all) => self.advance((stage, done, all))?,
-                Line::Chunk(chunk) => self.add(chunk)?,
-                Line::End(pages) => {
+                Message::Progress(stage, done, all) => self.advance((stage, done, all))?,
+                Message::Chunk(chunk) => self.add(chunk)?,
+                Message::End(pages) => {
                     let chunks = std::mem::take(&mut self.chunks);
-                    return Ok(Told::All(Extracted { pages, chunks }));
+                    return Ok(Heard::All(Extracted { pages, chunks }));
                 }
-                Line::Failure(code, detail) => return Ok(failure(code, &detail)),
+                Message::Failure(code, detail) => return Ok(failure(code, &detail)),
             }
         }
         self.keep(piece, 0)?;
-        Ok(Told::More)
+        Ok(Heard::More)
     }
 
     /// Keeps a part of a line.
@@ -184,11 +184,11 @@ fn is_unprintable(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
 }
 
-fn failure(code: String, detail: &str) -> Told {
+fn failure(code: String, detail: &str) -> Heard {
     let known = CODES.contains(&&*code);
     let code = if known { code } else { "damaged".to_owned() };
     let printable = detail.chars().filter(|c| !is_unprintable(*c));
-    Told::Failure(code, printable.take(MOST_DETAIL).collect())
+    Heard::Failure(code, printable.take(MOST_DETAIL).collect())
 }
 
 #[cfg(test)]
@@ -206,12 +206,12 @@ mod tests {
         }
     }
 
-    fn lines(lines: &[Line]) -> Vec<u8> {
+    fn lines(lines: &[Message]) -> Vec<u8> {
         let line = |line| serde_json::to_string(line).unwrap() + "\n";
         lines.iter().map(line).collect::<String>().into_bytes()
     }
 
-    fn hear(text: &[u8]) -> Result<Told, Distrust> {
+    fn hear(text: &[u8]) -> Result<Heard, Distrust> {
         let small = Bounds {
             line: 300,
             output: 1000,
@@ -223,12 +223,12 @@ mod tests {
     #[test]
     fn what_was_told_comes_out_however_it_is_cut() {
         let told = lines(&[
-            Line::Progress(Stage::Extract, 1, 2),
-            Line::Progress(Stage::Chunk, 1, 3),
-            Line::Chunk(chunk("a\nb")),
-            Line::End(2),
+            Message::Progress(Stage::Extract, 1, 2),
+            Message::Progress(Stage::Chunk, 1, 3),
+            Message::Chunk(chunk("a\nb")),
+            Message::End(2),
         ]);
-        let all = Told::All(Extracted {
+        let all = Heard::All(Extracted {
             pages: 2,
             chunks: vec![chunk("a\nb")],
         });
@@ -236,7 +236,7 @@ mod tests {
             let mut listener = Listener::new(Bounds::default());
             let heard: Vec<_> = told.chunks(size).map(|p| listener.hear(p)).collect();
             let (last, before) = heard.split_last().unwrap();
-            assert!(before.iter().all(|heard| *heard == Ok(Told::More)));
+            assert!(before.iter().all(|heard| *heard == Ok(Heard::More)));
             assert_eq!(last.as_ref(), Ok(&all));
             assert_eq!(
                 listener.progress(),
@@ -253,23 +253,26 @@ mod tests {
         let mut backwards = chunk("x");
         backwards.starts_at = 2;
         let flip = [
-            Line::Progress(Stage::Chunk, 0, 1),
-            Line::Progress(Stage::Extract, 0, 1),
+            Message::Progress(Stage::Chunk, 0, 1),
+            Message::Progress(Stage::Extract, 0, 1),
         ];
         for (told, why) in [
             (vec![b' '; 301], Distrust::Nonsense),
             (b"\n".to_vec(), Distrust::Nonsense),
             (
-                lines(&vec![Line::Progress(Stage::Extract, 0, 1); 50]),
+                lines(&vec![Message::Progress(Stage::Extract, 0, 1); 50]),
                 Distrust::TooMuch,
             ),
-            (lines(&vec![Line::Chunk(chunk("")); 3]), Distrust::TooMuch),
-            (lines(&[Line::Chunk(headed)]), Distrust::Nonsense),
-            (lines(&[Line::Chunk(backwards)]), Distrust::Nonsense),
-            (lines(&[Line::Chunk(chunk("\0"))]), Distrust::Nonsense),
+            (
+                lines(&vec![Message::Chunk(chunk("")); 3]),
+                Distrust::TooMuch,
+            ),
+            (lines(&[Message::Chunk(headed)]), Distrust::Nonsense),
+            (lines(&[Message::Chunk(backwards)]), Distrust::Nonsense),
+            (lines(&[Message::Chunk(chunk("\0"))]), Distrust::Nonsense),
             (lines(&flip), Distrust::Nonsense),
             (
-                lines(&[Line::Progress(Stage::Index, 0, 1)]),
+                lines(&[Message::Progress(Stage::Index, 0, 1)]),
                 Distrust::Nonsense,
             ),
         ] {
@@ -279,15 +282,15 @@ mod tests {
 
     #[test]
     fn words_of_a_failure_are_kept_within_bounds() {
-        let told = lines(&[Line::Failure("<b>".into(), "a\0b".into())]);
+        let told = lines(&[Message::Failure("<b>".into(), "a\0b".into())]);
         assert_eq!(
             hear(&told),
-            Ok(Told::Failure("damaged".into(), "ab".into()))
+            Ok(Heard::Failure("damaged".into(), "ab".into()))
         );
-        let told = lines(&[Line::Failure("encrypted".into(), "c".into())]);
+        let told = lines(&[Message::Failure("encrypted".into(), "c".into())]);
         assert_eq!(
             hear(&told),
-            Ok(Told::Failure("encrypted".into(), "c".into()))
+            Ok(Heard::Failure("encrypted".into(), "c".into()))
         );
     }
 }

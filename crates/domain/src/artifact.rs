@@ -1,6 +1,6 @@
 //! Prompts, tools and runtime configs are one mechanism: an artifact with immutable versions.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     configuration::seal,
@@ -9,29 +9,18 @@ use crate::{
     raw_json::RawJson,
     runtime::RuntimeSpec,
     tool::ToolSpec,
+    words::words,
 };
 
-/// What an artifact is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ArtifactKind {
-    /// A prompt template.
-    Prompt,
-    /// How an agent hears, thinks and speaks.
-    RuntimeConfig,
-    /// What an agent may call.
-    Tool,
-}
-
-impl ArtifactKind {
-    /// The name in the database and in the audit trail.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Prompt => "prompt",
-            Self::RuntimeConfig => "runtime_config",
-            Self::Tool => "tool",
-        }
+words! {
+    /// What an artifact is.
+    pub enum ArtifactKind {
+        /// A prompt template.
+        Prompt = "prompt",
+        /// How an agent hears, thinks and speaks.
+        RuntimeConfig = "runtime_config",
+        /// What an agent may call.
+        Tool = "tool",
     }
 }
 

@@ -53,13 +53,14 @@ impl<'de> Deserialize<'de> for Email {
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
-        __dev::ComposeSchema,
         ToSchema,
         openapi::{
             RefOr,
             schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
         },
     };
+
+    use crate::schema::ComposeSchema;
 
     use super::Email;
 

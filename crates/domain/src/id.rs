@@ -62,6 +62,12 @@ pub mod kind {
     pub enum User {}
     #[derive(Debug)]
     pub enum Version {}
+    #[derive(Debug)]
+    pub enum PromptVersion {}
+    #[derive(Debug)]
+    pub enum RuntimeConfigVersion {}
+    #[derive(Debug)]
+    pub enum ToolVersion {}
 }
 
 /// One activation of a binding.
@@ -108,8 +114,32 @@ pub type TurnId = Id<kind::Turn>;
 pub type UsageId = Id<kind::Usage>;
 /// A person of a tenant.
 pub type UserId = Id<kind::User>;
-/// One immutable version of an artifact.
+/// One immutable version of an artifact of any kind.
 pub type VersionId = Id<kind::Version>;
+/// One immutable version of a prompt.
+pub type PromptVersionId = Id<kind::PromptVersion>;
+/// One immutable version of a runtime config.
+pub type RuntimeConfigVersionId = Id<kind::RuntimeConfigVersion>;
+/// One immutable version of a tool.
+pub type ToolVersionId = Id<kind::ToolVersion>;
+
+impl From<PromptVersionId> for VersionId {
+    fn from(id: PromptVersionId) -> Self {
+        Self::new(id.uuid())
+    }
+}
+
+impl From<RuntimeConfigVersionId> for VersionId {
+    fn from(id: RuntimeConfigVersionId) -> Self {
+        Self::new(id.uuid())
+    }
+}
+
+impl From<ToolVersionId> for VersionId {
+    fn from(id: ToolVersionId) -> Self {
+        Self::new(id.uuid())
+    }
+}
 
 impl UserId {
     /// What identities of users begin with. Nobody chooses such a one.
@@ -185,13 +215,14 @@ impl<'de, K> Deserialize<'de> for Id<K> {
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
-        __dev::ComposeSchema,
         ToSchema,
         openapi::{
             RefOr,
             schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
         },
     };
+
+    use crate::schema::ComposeSchema;
 
     use super::Id;
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::FileId,
     invalid::{Invalid, Violation},
+    words::words,
 };
 
 /// Most hits of a search.
@@ -12,77 +13,54 @@ pub const MOST_HITS: u32 = 100;
 /// Most files that one search or binding may name.
 pub const MOST_FILES: usize = 1000;
 
-/// How far an ingest has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum IngestState {
-    /// It waits for its turn.
-    Pending,
-    /// It is being worked on.
-    Running,
-    /// Searches see it.
-    Done,
-    /// It ended without a result; the error says why.
-    Failed,
+words! {
+    /// How far an ingest has come.
+    pub enum IngestState {
+        /// It waits for its turn.
+        Pending = "pending",
+        /// It is being worked on.
+        Running = "running",
+        /// Searches see it.
+        Done = "done",
+        /// It ended without a result; the error says why.
+        Failed = "failed",
+    }
 }
 
-/// One part of the work of an ingest, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// From bytes to text; counted in pages.
-    Extract,
-    /// From text to chunks.
-    Chunk,
-    /// From chunks to embeddings.
-    Embed,
-    /// From the old chunks to the new ones, at once.
-    Index,
+words! {
+    /// One part of the work of an ingest, in order.
+    #[derive(PartialOrd, Ord)]
+    pub enum Stage {
+        /// From bytes to text; counted in pages.
+        Extract = "extract",
+        /// From text to chunks.
+        Chunk = "chunk",
+        /// From chunks to embeddings.
+        Embed = "embed",
+        /// From the old chunks to the new ones, at once.
+        Index = "index",
+    }
 }
 
 impl IngestState {
-    /// The name in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-        }
-    }
-
     /// Whether nothing comes after it.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Done | Self::Failed)
     }
 }
 
-impl Stage {
-    /// The name in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Extract => "extract",
-            Self::Chunk => "chunk",
-            Self::Embed => "embed",
-            Self::Index => "index",
-        }
+words! {
+    /// How a search compares.
+    #[derive(Default)]
+    pub enum SearchMode {
+        /// By words and by meaning, put together by their ranks.
+        #[default]
+        Hybrid = "hybrid",
+        /// By meaning: the distance of embeddings.
+        Semantic = "semantic",
+        /// By words.
+        Keyword = "keyword",
     }
-}
-
-/// How a search compares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum SearchMode {
-    /// By words and by meaning, put together by their ranks.
-    #[default]
-    Hybrid,
-    /// By meaning: the distance of embeddings.
-    Semantic,
-    /// By words.
-    Keyword,
 }
 
 /// How an agent uses the files that are attached to it.

@@ -25,19 +25,26 @@ pub mod phone;
 pub mod prompt;
 pub mod raw_json;
 pub mod runtime;
+#[cfg(feature = "openapi")]
+pub mod schema;
 pub mod scope;
 pub mod session;
 pub mod sip;
+pub mod states;
 pub mod template;
 pub mod text;
+pub mod timeline;
 pub mod tool;
+pub mod transcript;
+mod words;
 
 pub use clock::Clock;
 pub use cursor::Cursor;
 pub use id::{
     ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, CallId,
-    FileId, Id, MappingId, NumberId, ObjectId, ParticipantId, SecretId, SessionEventId, SessionId,
-    TenantId, ToolCallId, TrunkId, TurnId, UsageId, UserId, VersionId,
+    FileId, Id, MappingId, NumberId, ObjectId, ParticipantId, PromptVersionId,
+    RuntimeConfigVersionId, SecretId, SessionEventId, SessionId, TenantId, ToolCallId,
+    ToolVersionId, TrunkId, TurnId, UsageId, UserId, VersionId,
 };
 pub use invalid::{Invalid, Violation};
 pub use metadata::Metadata;

@@ -125,13 +125,14 @@ impl<'de> Deserialize<'de> for Metadata {
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
-        __dev::ComposeSchema,
         ToSchema,
         openapi::{
             RefOr,
             schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
         },
     };
+
+    use crate::schema::ComposeSchema;
 
     use super::Metadata;
 

@@ -214,13 +214,14 @@ impl Preset {
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
-        __dev::ComposeSchema,
         ToSchema,
         openapi::{
             RefOr,
             schema::{ObjectBuilder, Schema, Type},
         },
     };
+
+    use crate::schema::ComposeSchema;
 
     use super::{NAMES, Scope};
 

@@ -2,44 +2,24 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use url::Host;
 
-use crate::invalid::Invalid;
+use crate::{invalid::Invalid, words::words};
 
-/// How a carrier is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// As the carrier's DNS says.
-    #[default]
-    Auto,
-    /// UDP.
-    Udp,
-    /// TCP.
-    Tcp,
-    /// TLS.
-    Tls,
-}
-
-impl Transport {
-    /// The name in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-        }
-    }
-}
-
-impl TryFrom<String> for Transport {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        serde_json::from_value(text.into())
-            .map_err(|error| Invalid::new("invalid_value", error.to_string()))
+words! {
+    /// How a carrier is spoken to.
+    #[derive(Default)]
+    pub enum Transport {
+        /// As the carrier's DNS says.
+        #[default]
+        Auto = "auto",
+        /// UDP.
+        Udp = "udp",
+        /// TCP.
+        Tcp = "tcp",
+        /// TLS.
+        Tls = "tls",
     }
 }
 
@@ -95,13 +75,14 @@ impl<'de> Deserialize<'de> for SipAddress {
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
-        __dev::ComposeSchema,
         ToSchema,
         openapi::{
             RefOr,
             schema::{ObjectBuilder, Schema, Type},
         },
     };
+
+    use crate::schema::ComposeSchema;
 
     use super::SipAddress;
 

@@ -15,9 +15,9 @@ mod webhooks;
 use std::time::Duration;
 
 pub use inbound::{DispatchRule, InboundTrunk};
-pub use rooms::{Dispatch, Participant, ParticipantKind, Room, RoomRequest, room_without_caller};
+pub use rooms::{Dispatch, Participant, Room, RoomRequest, room_without_caller};
 pub use sip::{Answered, Credentials, Dial, OutboundTrunk, SipObject, Transport};
-pub use tokens::{JoinToken, Role};
+pub use tokens::JoinToken;
 pub use twirp::{Error, SipStatus};
 pub use webhooks::{Event, EventParticipant, EventRoom, Rejected, receive_event};
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use chrono::{DateTime, Utc};
 use livekit_api::access_token::VideoGrants;
 use livekit_protocol as proto;
+use patchbay_domain::states::ParticipantKind;
 use tracing::instrument;
 
 use crate::{Error, LiveKit, storable};
@@ -38,38 +39,13 @@ pub struct Room {
     pub name: String,
 }
 
-/// What a participant is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParticipantKind {
-    /// A person with a client SDK.
-    Standard,
-    /// An agent.
-    Agent,
-    /// A telephone.
-    Sip,
-    /// Ingress, egress, and whatever LiveKit may add.
-    Other,
-}
-
-impl ParticipantKind {
-    /// Reads protobuf's name; anything unknown is [`ParticipantKind::Other`].
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "" | "STANDARD" => Self::Standard,
-            "AGENT" => Self::Agent,
-            "SIP" => Self::Sip,
-            _ => Self::Other,
-        }
-    }
-
-    /// The name in records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Agent => "agent",
-            Self::Sip => "sip",
-            Self::Other => "other",
-        }
+/// Reads protobuf's name of a kind; anything unknown is [`ParticipantKind::Other`].
+pub(crate) fn kind_of_name(name: &str) -> ParticipantKind {
+    match name {
+        "" | "STANDARD" => ParticipantKind::Standard,
+        "AGENT" => ParticipantKind::Agent,
+        "SIP" => ParticipantKind::Sip,
+        _ => ParticipantKind::Other,
     }
 }
 

@@ -3,19 +3,9 @@
 use std::time::Duration;
 
 use livekit_api::access_token::VideoGrants;
+use patchbay_domain::states::TokenRole;
 
 use crate::{Error, LiveKit};
-
-/// What a person may do in the room. Never create or list rooms, and no SIP or agent grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Speaks and listens.
-    User,
-    /// Listens, unseen by the others.
-    Observer,
-    /// Speaks and listens beside the user.
-    Supervisor,
-}
 
 /// A token to be minted.
 #[derive(Debug)]
@@ -27,7 +17,7 @@ pub struct JoinToken<'a> {
     /// Display name.
     pub name: &'a str,
     /// What it allows.
-    pub role: Role,
+    pub role: TokenRole,
     /// How long one may join with it.
     pub ttl: Duration,
     /// Attributes of the participant, seen by everyone in the room.
@@ -37,7 +27,8 @@ pub struct JoinToken<'a> {
 impl LiveKit {
     /// Signs a join token. Asks nobody.
     pub fn mint(&self, token: &JoinToken<'_>) -> Result<String, Error> {
-        let speaks = token.role != Role::Observer;
+        let speaks = token.role != TokenRole::Observer;
+        // Never to create or list rooms, and no SIP or agent grants.
         let grants = VideoGrants {
             room_join: true,
             room: token.room.to_owned(),
@@ -45,7 +36,7 @@ impl LiveKit {
             can_publish_data: Some(speaks),
             can_subscribe: Some(true),
             can_update_own_metadata: Some(false),
-            hidden: token.role == Role::Observer,
+            hidden: token.role == TokenRole::Observer,
             ..VideoGrants::default()
         };
         self.access_token()

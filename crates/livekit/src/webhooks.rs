@@ -13,7 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::{LiveKit, ParticipantKind, storable};
+use patchbay_domain::states::ParticipantKind;
+
+use crate::{LiveKit, rooms::kind_of_name, storable};
 
 /// Most bytes of an event's id; LiveKit's have 15.
 const MOST_ID: usize = 255;
@@ -90,7 +92,7 @@ impl Event {
 impl EventParticipant {
     /// What it is.
     pub fn kind(&self) -> ParticipantKind {
-        ParticipantKind::from_name(&self.kind)
+        kind_of_name(&self.kind)
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Request {
 
 /// What was answered, whatever its status.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// Status.
     pub status: StatusCode,
     /// Headers.
@@ -126,13 +126,13 @@ impl Client {
     }
 
     /// Makes the call.
-    pub async fn call(&self, request: Request) -> Result<Answer, Error> {
+    pub async fn call(&self, request: Request) -> Result<HttpAnswer, Error> {
         let limit = request.timeout;
         let call = timeout(limit, self.follow(request));
         call.await.unwrap_or(Err(Error::Timeout(limit)))
     }
 
-    async fn follow(&self, mut request: Request) -> Result<Answer, Error> {
+    async fn follow(&self, mut request: Request) -> Result<HttpAnswer, Error> {
         let mut url = self.policy.check_url(&request.url)?;
         for _ in 0..=REDIRECTS {
             let response = self.send(&url, &request).await?;
@@ -188,7 +188,7 @@ fn target(url: &Url, response: &http::Response<Incoming>) -> Option<String> {
     )
 }
 
-async fn read(response: http::Response<Incoming>, max_bytes: usize) -> Result<Answer, Error> {
+async fn read(response: http::Response<Incoming>, max_bytes: usize) -> Result<HttpAnswer, Error> {
     let (parts, body) = response.into_parts();
     if let Some(encoding) = parts
         .headers
@@ -210,7 +210,7 @@ async fn read(response: http::Response<Incoming>, max_bytes: usize) -> Result<An
             false => Error::Failed(error.to_string()),
         },
     )?;
-    Ok(Answer {
+    Ok(HttpAnswer {
         status: parts.status,
         headers: parts.headers,
         body: body.to_bytes(),

@@ -12,6 +12,6 @@ mod mcp;
 mod tests;
 
 pub use address::{Policy, Refused};
-pub use client::{Answer, Client, Error, Request};
+pub use client::{Client, Error, HttpAnswer, Request};
 pub use connect::Network;
 pub use mcp::{McpAnswer, McpCall};

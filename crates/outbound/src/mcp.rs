@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 use sse_stream::{Error as SseError, Sse, SseStream};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Answer, Client, Error, Request};
+use crate::{Client, Error, HttpAnswer, Request};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -125,7 +125,7 @@ impl Guarded {
         session: Option<Arc<str>>,
         more: HashMap<HeaderName, HeaderValue>,
         body: Bytes,
-    ) -> Outcome<Answer> {
+    ) -> Outcome<HttpAnswer> {
         let mut headers = self.headers.clone();
         headers.extend(more);
         let accepted = HeaderValue::from_static("application/json, text/event-stream");

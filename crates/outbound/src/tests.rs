@@ -18,7 +18,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{Answer, Client, Error, Network, Policy, Request};
+use crate::{Client, Error, HttpAnswer, Network, Policy, Request};
 
 /// What must not be called, seen from the URL alone.
 const HOSTILE: [&str; 56] = [
@@ -165,7 +165,7 @@ fn request(url: &str) -> Request {
     }
 }
 
-async fn call(client: &Client, url: &str) -> Result<Answer, Error> {
+async fn call(client: &Client, url: &str) -> Result<HttpAnswer, Error> {
     client.call(request(url)).await
 }
 

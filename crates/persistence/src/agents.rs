@@ -48,17 +48,25 @@ pub async fn insert(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-/// One agent, locked if `lock`.
-pub async fn find(tx: &mut TenantTx, id: AgentId, lock: bool) -> Result<Option<Agent>> {
-    let query = agents::table
+/// One agent.
+pub async fn find(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
+    Ok(agents::table
         .find((tx.tenant(), id))
-        .select(Agent::as_select());
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .select(Agent::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One agent, locked.
+pub async fn lock(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
+    Ok(agents::table
+        .find((tx.tenant(), id))
+        .select(Agent::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// One agent, kept from being deleted; others may hold it too.

@@ -8,7 +8,7 @@ use diesel::{
     sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use patchbay_domain::{ApiKeyId, TenantId};
+use patchbay_domain::{ApiKeyId, TenantId, states::TenantStatus};
 
 use crate::{Result, Rows, TenantTx, Window, schema::api_keys};
 
@@ -40,7 +40,7 @@ pub struct Credential {
     pub scopes: Vec<String>,
     /// Neither it nor any key above it is revoked, expired or gone.
     pub is_valid: bool,
-    pub tenant_status: String,
+    pub tenant_status: TenantStatus,
     pub tenant_limits: serde_json::Value,
 }
 
@@ -146,17 +146,25 @@ pub async fn count_live(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<i64> {
         .await?)
 }
 
-/// One key of the tenant, locked if `lock`.
-pub async fn find(tx: &mut TenantTx, id: ApiKeyId, lock: bool) -> Result<Option<ApiKey>> {
-    let query = api_keys::table
+/// One key of the tenant.
+pub async fn find(tx: &mut TenantTx, id: ApiKeyId) -> Result<Option<ApiKey>> {
+    Ok(api_keys::table
         .find((tx.tenant(), id))
-        .select(ApiKey::as_select());
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .select(ApiKey::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One key of the tenant, locked.
+pub async fn lock(tx: &mut TenantTx, id: ApiKeyId) -> Result<Option<ApiKey>> {
+    Ok(api_keys::table
+        .find((tx.tenant(), id))
+        .select(ApiKey::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// A page of the tenant's keys, revoked ones included.

@@ -51,7 +51,7 @@ pub struct Outline {
     pub id: VersionId,
     /// What it is a version of.
     #[diesel(sql_type = sql_types::Text)]
-    pub kind: String,
+    pub kind: ArtifactKind,
     /// How a model calls it, where it is a tool.
     #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
     pub function_name: Option<String>,
@@ -66,7 +66,7 @@ pub async fn insert(tx: &mut TenantTx, kind: ArtifactKind, artifact: &Artifact) 
         .values((
             artifacts::tenant_id.eq(tx.tenant()),
             artifacts::id.eq(artifact.id),
-            artifacts::kind.eq(kind.as_str()),
+            artifacts::kind.eq(kind),
             artifacts::name.eq(&artifact.name),
             artifacts::description.eq(&artifact.description),
             artifacts::revision.eq(artifact.revision),
@@ -78,23 +78,35 @@ pub async fn insert(tx: &mut TenantTx, kind: ArtifactKind, artifact: &Artifact) 
     Ok(())
 }
 
-/// One artifact of this kind, locked if `lock`.
+/// One artifact of this kind.
 pub async fn find(
     tx: &mut TenantTx,
     kind: ArtifactKind,
     id: ArtifactId,
-    lock: bool,
 ) -> Result<Option<Artifact>> {
-    let query = artifacts::table
+    Ok(artifacts::table
         .find((tx.tenant(), id))
-        .filter(artifacts::kind.eq(kind.as_str()))
-        .select(Artifact::as_select());
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .filter(artifacts::kind.eq(kind))
+        .select(Artifact::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One artifact of this kind, locked.
+pub async fn lock(
+    tx: &mut TenantTx,
+    kind: ArtifactKind,
+    id: ArtifactId,
+) -> Result<Option<Artifact>> {
+    Ok(artifacts::table
+        .find((tx.tenant(), id))
+        .filter(artifacts::kind.eq(kind))
+        .select(Artifact::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// A page of artifacts of this kind.
@@ -106,7 +118,7 @@ pub async fn list(
 ) -> Result<Rows<Artifact>> {
     let mut query = artifacts::table
         .filter(artifacts::tenant_id.eq(tx.tenant()))
-        .filter(artifacts::kind.eq(kind.as_str()))
+        .filter(artifacts::kind.eq(kind))
         .filter(artifacts::id.lt(window.below()))
         .order(artifacts::id.desc())
         .limit(window.fetch())
@@ -166,7 +178,7 @@ pub async fn find_version(
 ) -> Result<Option<Version>> {
     let of_kind = artifacts::table
         .filter(artifacts::tenant_id.eq(tx.tenant()))
-        .filter(artifacts::kind.eq(kind.as_str()))
+        .filter(artifacts::kind.eq(kind))
         .select(artifacts::id);
     let mut query = artifact_versions::table
         .filter(artifact_versions::tenant_id.eq(tx.tenant()))
@@ -188,7 +200,7 @@ pub async fn find_versions(
 ) -> Result<Vec<Version>> {
     let of_kind = artifacts::table
         .filter(artifacts::tenant_id.eq(tx.tenant()))
-        .filter(artifacts::kind.eq(kind.as_str()))
+        .filter(artifacts::kind.eq(kind))
         .select(artifacts::id);
     Ok(artifact_versions::table
         .filter(artifact_versions::tenant_id.eq(tx.tenant()))

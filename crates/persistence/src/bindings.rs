@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{ActivationId, AgentId, BindingId, RawJson, TenantId, VersionId};
+use patchbay_domain::{
+    ActivationId, AgentId, BindingId, PromptVersionId, RawJson, RuntimeConfigVersionId, TenantId,
+    ToolVersionId, VersionId,
+};
 use serde_json::Value;
 
 use crate::{
@@ -22,8 +25,8 @@ pub struct Binding {
     pub id: BindingId,
     pub agent_id: AgentId,
     pub number: i32,
-    pub prompt_version_id: VersionId,
-    pub runtime_config_version_id: VersionId,
+    pub prompt_version_id: PromptVersionId,
+    pub runtime_config_version_id: RuntimeConfigVersionId,
     pub note: String,
     pub author: String,
     pub created_at: DateTime<Utc>,
@@ -45,12 +48,12 @@ pub struct Activation {
 }
 
 /// Inserts a binding, numbered from the agent's counter (whose row must be locked), with its tools.
-pub async fn insert(tx: &mut TenantTx, binding: &Binding, tools: &[VersionId]) -> Result<()> {
+pub async fn insert(tx: &mut TenantTx, binding: &Binding, tools: &[ToolVersionId]) -> Result<()> {
     diesel::insert_into(bindings::table)
         .values(binding)
         .execute(tx)
         .await?;
-    let row = |version: &VersionId| {
+    let row = |version: &ToolVersionId| {
         (
             binding_tools::tenant_id.eq(binding.tenant_id),
             binding_tools::binding_id.eq(binding.id),
@@ -71,8 +74,8 @@ pub async fn insert(tx: &mut TenantTx, binding: &Binding, tools: &[VersionId]) -
 pub async fn tools(
     tx: &mut TenantTx,
     bindings: &[BindingId],
-) -> Result<HashMap<BindingId, Vec<VersionId>>> {
-    let rows: Vec<(BindingId, VersionId)> = binding_tools::table
+) -> Result<HashMap<BindingId, Vec<ToolVersionId>>> {
+    let rows: Vec<(BindingId, ToolVersionId)> = binding_tools::table
         .filter(binding_tools::tenant_id.eq(tx.tenant()))
         .filter(binding_tools::binding_id.eq_any(bindings))
         .order(binding_tools::tool_version_id)
@@ -133,8 +136,10 @@ pub async fn specs(tx: &mut TenantTx, binding: &Binding) -> Result<Option<Specs>
         .filter(binding_tools::tenant_id.eq(tx.tenant()))
         .filter(binding_tools::binding_id.eq(binding.id))
         .select(binding_tools::tool_version_id);
+    let prompt = VersionId::from(binding.prompt_version_id);
+    let runtime = VersionId::from(binding.runtime_config_version_id);
     let named = artifact_versions::id
-        .eq_any([binding.prompt_version_id, binding.runtime_config_version_id])
+        .eq_any([prompt, runtime])
         .or(artifact_versions::id.eq_any(tools));
     let mut versions: HashMap<VersionId, RawJson> = artifact_versions::table
         .filter(artifact_versions::tenant_id.eq(tx.tenant()))
@@ -144,8 +149,8 @@ pub async fn specs(tx: &mut TenantTx, binding: &Binding) -> Result<Option<Specs>
         .await?
         .into_iter()
         .collect();
-    let prompt = versions.remove(&binding.prompt_version_id);
-    let runtime = versions.remove(&binding.runtime_config_version_id);
+    let prompt = versions.remove(&prompt);
+    let runtime = versions.remove(&runtime);
     let tools = versions.into_values().collect();
     Ok(prompt.zip(runtime).map(|(prompt, runtime)| Specs {
         prompt,

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
     AgentId, CallId, MappingId, SessionId, TenantId, TrunkId,
-    call::{AnswerDetection, CallState, Direction, KNOWN_REASONS},
+    call::{AnswerDetection, CallState, Direction, HangupBy, KNOWN_REASONS},
     session::reason,
 };
 
@@ -20,13 +20,11 @@ pub struct Call {
     pub id: CallId,
     pub session_id: SessionId,
     pub agent_id: AgentId,
-    #[diesel(deserialize_as = String)]
     pub direction: Direction,
     pub is_primary: bool,
-    #[diesel(deserialize_as = String)]
     pub state: CallState,
     pub reason: Option<String>,
-    pub hangup_by: Option<String>,
+    pub hangup_by: Option<HangupBy>,
     pub sip_status: Option<i32>,
     pub detail: Option<String>,
     pub from_number: Option<String>,
@@ -37,7 +35,6 @@ pub struct Call {
     pub sip_call_id: Option<String>,
     pub ring_timeout_seconds: i32,
     pub max_duration_seconds: i32,
-    #[diesel(deserialize_as = String)]
     pub answer_detection: AnswerDetection,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
@@ -74,7 +71,7 @@ pub async fn insert(tx: &mut TenantTx, call: &Call) -> Result<()> {
                 calls::id.eq(call.id),
                 calls::session_id.eq(call.session_id),
                 calls::agent_id.eq(call.agent_id),
-                calls::direction.eq(call.direction.as_str()),
+                calls::direction.eq(call.direction),
                 calls::is_primary.eq(call.is_primary),
                 calls::from_number.eq(&call.from_number),
                 calls::to_number.eq(&call.to_number),
@@ -82,7 +79,7 @@ pub async fn insert(tx: &mut TenantTx, call: &Call) -> Result<()> {
                 calls::mapping_id.eq(call.mapping_id),
                 calls::identity.eq(&call.identity),
                 calls::ring_timeout_seconds.eq(call.ring_timeout_seconds),
-                calls::answer_detection.eq(call.answer_detection.as_str()),
+                calls::answer_detection.eq(call.answer_detection),
                 calls::created_at.eq(call.created_at),
             ),
             columns(call),
@@ -105,9 +102,9 @@ pub async fn update(tx: &mut TenantTx, call: &Call) -> Result<()> {
 #[derive(Insertable, AsChangeset)]
 #[diesel(table_name = calls, treat_none_as_null = true)]
 struct Columns<'a> {
-    state: &'a str,
+    state: CallState,
     reason: Option<&'a str>,
-    hangup_by: Option<&'a str>,
+    hangup_by: Option<HangupBy>,
     sip_status: Option<i32>,
     detail: Option<&'a str>,
     sip_call_id: Option<&'a str>,
@@ -125,9 +122,9 @@ struct Columns<'a> {
 
 fn columns(call: &Call) -> Columns<'_> {
     Columns {
-        state: call.state.as_str(),
+        state: call.state,
         reason: call.reason.as_deref(),
-        hangup_by: call.hangup_by.as_deref(),
+        hangup_by: call.hangup_by,
         sip_status: call.sip_status,
         detail: call.detail.as_deref(),
         sip_call_id: call.sip_call_id.as_deref(),
@@ -175,10 +172,10 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         .select(Call::as_select())
         .into_boxed();
     if let Some(state) = filter.state {
-        query = query.filter(calls::state.eq(state.as_str()));
+        query = query.filter(calls::state.eq(state));
     }
     if let Some(direction) = filter.direction {
-        query = query.filter(calls::direction.eq(direction.as_str()));
+        query = query.filter(calls::direction.eq(direction));
     }
     if let Some(reason) = filter.reason {
         query = query.filter(calls::reason.eq(reason));

@@ -53,7 +53,7 @@ struct Role {
 }
 
 #[derive(QueryableByName)]
-struct Seen {
+struct CurrentTenant {
     #[diesel(sql_type = diesel::sql_types::Nullable<Text>)]
     tenant: Option<String>,
 }
@@ -208,13 +208,13 @@ impl TenantTx {
     }
 
     /// Makes sure that the tenant's rows are in sight: for what acts upon a row's absence.
-    pub async fn prove(&mut self) -> Result<()> {
-        let seen: Seen =
+    pub async fn verify_tenant(&mut self) -> Result<VerifiedTenant> {
+        let current: CurrentTenant =
             diesel::sql_query("SELECT current_setting('app.tenant_id', true) AS tenant")
                 .get_result(&mut self.connection)
                 .await?;
-        match seen.tenant == Some(self.tenant.to_string()) {
-            true => Ok(()),
+        match current.tenant == Some(self.tenant.to_string()) {
+            true => Ok(VerifiedTenant(self.tenant)),
             false => Err(Error::Unavailable(
                 "the transaction sees no tenant".to_owned(),
             )),
@@ -242,6 +242,18 @@ impl TenantTx {
     pub fn finish(mut self) {
         self.open = false;
         send(&self.connection, "COMMIT");
+    }
+}
+
+/// Proof that a transaction had this tenant's rows in sight, so that a row it did not find is absent. Only
+/// [`TenantTx::verify_tenant`] makes one; what deletes because of an absence asks for it.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedTenant(TenantId);
+
+impl VerifiedTenant {
+    /// Whose rows were in sight.
+    pub const fn tenant(self) -> TenantId {
+        self.0
     }
 }
 

@@ -6,7 +6,7 @@ use diesel::{
     sql_types::{Bool, Jsonb, Text},
 };
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{AgentId, FileId, Metadata, ObjectId, TenantId};
+use patchbay_domain::{AgentId, FileId, Metadata, ObjectId, TenantId, knowledge::IngestState};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ pub async fn find(tx: &mut TenantTx, id: FileId) -> Result<Option<WithIngest>> {
 pub struct Filter {
     pub name: Option<String>,
     pub media_type: Option<String>,
-    pub ingest_state: Option<String>,
+    pub ingest_state: Option<IngestState>,
     /// Whether the chunks that searches see are by the model of this name, or are not.
     pub embeddings: Option<(bool, String)>,
     pub sha256: Option<Vec<u8>>,

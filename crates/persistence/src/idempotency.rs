@@ -26,7 +26,7 @@ pub struct Claim {
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = table, check_for_backend(diesel::pg::Pg), treat_none_as_null = true)]
 #[expect(missing_docs, reason = "columns")]
-pub struct Answer {
+pub struct KeptAnswer {
     pub status: Option<i16>,
     pub location: Option<String>,
     pub etag: Option<String>,
@@ -59,7 +59,7 @@ impl Claim {
     }
 
     /// What is kept for this claim: the fingerprint and the answer.
-    pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, Answer)>> {
+    pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, KeptAnswer)>> {
         let hidden = sql::<Bool>("key = ")
             .bind::<Text, _>(HIDDEN)
             .sql(" || encode(sha256(convert_to(")
@@ -70,7 +70,7 @@ impl Claim {
             .filter(table::caller.eq(&self.caller))
             .filter(table::operation.eq(&self.operation))
             .filter(table::key.eq(&self.key).or(hidden))
-            .select((table::fingerprint, Answer::as_select()))
+            .select((table::fingerprint, KeptAnswer::as_select()))
             .first(tx)
             .await
             .optional()?)
@@ -80,7 +80,7 @@ impl Claim {
     pub async fn store(
         &self,
         tx: &mut TenantTx,
-        answer: &Answer,
+        answer: &KeptAnswer,
         now: DateTime<Utc>,
     ) -> Result<()> {
         diesel::insert_into(table::table)
@@ -97,7 +97,7 @@ impl Claim {
 
     /// Keeps a later answer in the place of the first one, unless that has been erased meanwhile:
     /// what was erased must not come back.
-    pub async fn settle(&self, tx: &mut TenantTx, answer: &Answer) -> Result<()> {
+    pub async fn settle(&self, tx: &mut TenantTx, answer: &KeptAnswer) -> Result<()> {
         let kept = table::table
             .find((tx.tenant(), &self.caller, &self.operation, &self.key))
             .filter(table::body.is_not_null());

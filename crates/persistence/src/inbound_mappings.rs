@@ -53,23 +53,29 @@ pub async fn insert(tx: &mut TenantTx, mapping: &Mapping) -> Result<()> {
     Ok(())
 }
 
-/// One mapping and what LiveKit has of it; both rows are locked if `lock`.
-pub async fn find(
-    tx: &mut TenantTx,
-    id: MappingId,
-    lock: bool,
-) -> Result<Option<(Mapping, SipObject)>> {
-    let query = mappings::table
+/// One mapping and what LiveKit has of it.
+pub async fn find(tx: &mut TenantTx, id: MappingId) -> Result<Option<(Mapping, SipObject)>> {
+    Ok(mappings::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(mappings::id)))
         .filter(mappings::tenant_id.eq(tx.tenant()))
         .filter(mappings::id.eq(id))
-        .select((Mapping::as_select(), SipObject::as_select()));
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .select((Mapping::as_select(), SipObject::as_select()))
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One mapping and what LiveKit has of it, both rows locked.
+pub async fn lock(tx: &mut TenantTx, id: MappingId) -> Result<Option<(Mapping, SipObject)>> {
+    Ok(mappings::table
+        .inner_join(sip_objects::table.on(sip_objects::id.eq(mappings::id)))
+        .filter(mappings::tenant_id.eq(tx.tenant()))
+        .filter(mappings::id.eq(id))
+        .select((Mapping::as_select(), SipObject::as_select()))
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// The mapping of a number.

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{FileId, ObjectId, TenantId};
+use patchbay_domain::{
+    FileId, ObjectId, TenantId,
+    knowledge::{IngestState, Stage},
+};
 use serde_json::Value;
 
 use crate::{
@@ -20,8 +23,8 @@ pub struct Ingest {
     pub tenant_id: TenantId,
     pub file_id: FileId,
     pub generation: i32,
-    pub state: String,
-    pub stage: Option<String>,
+    pub state: IngestState,
+    pub stage: Option<Stage>,
     pub stages: Value,
     pub settings: String,
     pub model: String,
@@ -93,7 +96,7 @@ pub async fn alike(tx: &mut TenantTx, object: ObjectId, settings: &str) -> Resul
         .filter(ingests::tenant_id.eq(tx.tenant()))
         .filter(files::object_id.eq(object))
         .filter(ingests::settings.eq(settings))
-        .filter(ingests::state.eq("done"))
+        .filter(ingests::state.eq(IngestState::Done))
         .order(files::id)
         .select(Ingest::as_select())
         .first(tx)

@@ -9,27 +9,10 @@ use diesel::{
     sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
-use patchbay_domain::TenantId;
+use patchbay_domain::{TenantId, states::JobKind};
 use uuid::Uuid;
 
 use crate::{Result, schema::jobs};
-
-/// Compare a session with LiveKit and take its next steps.
-pub const SESSION: &str = "session";
-/// Look for rooms of ours in LiveKit whose session is over.
-pub const ROOM_SWEEP: &str = "room_sweep";
-/// Compare a SIP trunk or inbound mapping with what LiveKit has of it.
-pub const SIP_OBJECT: &str = "sip_object";
-/// Look for SIP objects that LiveKit has lost, and for some of ours that it should not have.
-pub const SIP_SWEEP: &str = "sip_sweep";
-/// Make a file searchable.
-pub const INGEST: &str = "ingest";
-/// Settle what is in the object store under an id.
-pub const OBJECT: &str = "object";
-/// Compare the object store with what is recorded.
-pub const OBJECT_SWEEP: &str = "object_sweep";
-/// Delete what has aged out.
-pub const PURGE: &str = "purge";
 
 /// After so many tries in a row that ended without a word, a job is dead.
 pub const MOST_CRASHES: i32 = 10;
@@ -57,7 +40,7 @@ pub enum Outcome<'a> {
 #[expect(missing_docs, reason = "columns")]
 pub struct Job {
     #[diesel(sql_type = Text)]
-    pub kind: String,
+    pub kind: JobKind,
     #[diesel(sql_type = SqlUuid)]
     pub subject_id: Uuid,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -76,7 +59,7 @@ pub struct Job {
 /// at once more when it ends, and one that is dead has one more try. Listeners hear of it at commit.
 pub async fn enqueue(
     connection: &mut AsyncPgConnection,
-    kind: &str,
+    kind: JobKind,
     subject: Uuid,
     tenant: Option<TenantId>,
     run_at: DateTime<Utc>,
@@ -106,7 +89,7 @@ pub async fn enqueue(
 /// Makes sure that a periodic job exists.
 pub async fn seed(
     connection: &mut AsyncPgConnection,
-    kind: &str,
+    kind: JobKind,
     run_at: DateTime<Utc>,
 ) -> Result<()> {
     diesel::insert_into(jobs::table)
@@ -187,7 +170,7 @@ pub async fn heartbeat(
     lease: DateTime<Utc>,
 ) -> Result<()> {
     let ours = jobs::table
-        .find((&job.kind, job.subject_id))
+        .find((job.kind, job.subject_id))
         .filter(jobs::claimed_until.eq(job.claimed_until));
     let kept = diesel::update(ours)
         .set(jobs::claimed_until.eq(lease))
@@ -209,7 +192,7 @@ pub async fn release(
 ) -> Result<()> {
     let ours = || {
         jobs::table
-            .find((&job.kind, job.subject_id))
+            .find((job.kind, job.subject_id))
             .filter(jobs::claimed_until.eq(job.claimed_until))
     };
     let unchanged = ours().filter(jobs::generation.eq(job.generation));
@@ -274,7 +257,7 @@ pub async fn next_due(
 ) -> Result<Option<DateTime<Utc>>> {
     Ok(jobs::table
         .filter(jobs::dead_at.is_null())
-        .filter(jobs::kind.eq(INGEST).eq(ingests))
+        .filter(jobs::kind.eq(JobKind::Ingest).eq(ingests))
         .filter(
             jobs::claimed_until
                 .is_null()

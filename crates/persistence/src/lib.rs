@@ -42,6 +42,6 @@ pub mod users;
 mod vector;
 pub mod webhook_events;
 
-pub use db::{Connection, Db, Listener, PoolSettings, TenantTx};
+pub use db::{Connection, Db, Listener, PoolSettings, TenantTx, VerifiedTenant};
 pub use error::{Error, Result};
 pub use page::{Rows, Window};

@@ -3,20 +3,13 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{ObjectId, TenantId};
+use patchbay_domain::{ObjectId, TenantId, states::ObjectState};
 use uuid::Uuid;
 
 use crate::{
     Result, TenantTx,
     schema::{files, objects},
 };
-
-/// Bytes are under way.
-pub const UPLOADING: &str = "uploading";
-/// It is there, for files to refer to.
-pub const STORED: &str = "stored";
-/// It is to be deleted from the store.
-pub const DOOMED: &str = "doomed";
 
 /// One object.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -25,7 +18,7 @@ pub const DOOMED: &str = "doomed";
 pub struct Object {
     pub tenant_id: TenantId,
     pub id: ObjectId,
-    pub state: String,
+    pub state: ObjectState,
     pub upload_id: Option<String>,
     pub sha256: Option<Vec<u8>>,
     pub size: i64,
@@ -74,7 +67,7 @@ pub async fn of_content(tx: &mut TenantTx, sha256: &[u8]) -> Result<Option<Objec
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::sha256.eq(sha256))
-        .filter(objects::state.eq(STORED))
+        .filter(objects::state.eq(ObjectState::Stored))
         .select(objects::id)
         .for_key_share()
         .first(tx)
@@ -91,10 +84,10 @@ pub async fn mark_stored(
 ) -> Result<bool> {
     let uploading = objects::table
         .find((tx.tenant(), id))
-        .filter(objects::state.eq(UPLOADING));
+        .filter(objects::state.eq(ObjectState::Uploading));
     let changed = diesel::update(uploading)
         .set((
-            objects::state.eq(STORED),
+            objects::state.eq(ObjectState::Stored),
             objects::sha256.eq(sha256),
             objects::size.eq(size),
         ))
@@ -104,21 +97,21 @@ pub async fn mark_stored(
 }
 
 /// An upload is given up, unless it has become an object since.
-pub async fn doom_upload(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
+pub async fn mark_upload_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     let uploading = objects::table
         .find((tx.tenant(), id))
-        .filter(objects::state.eq(UPLOADING));
+        .filter(objects::state.eq(ObjectState::Uploading));
     diesel::update(uploading)
-        .set(objects::state.eq(DOOMED))
+        .set(objects::state.eq(ObjectState::Deleting))
         .execute(tx)
         .await?;
     Ok(())
 }
 
 /// The object is to be deleted.
-pub async fn doom(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
+pub async fn mark_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     diesel::update(objects::table.find((tx.tenant(), id)))
-        .set(objects::state.eq(DOOMED))
+        .set(objects::state.eq(ObjectState::Deleting))
         .execute(tx)
         .await?;
     Ok(())
@@ -134,10 +127,8 @@ pub async fn is_used(tx: &mut TenantTx, id: ObjectId) -> Result<bool> {
         .await?)
 }
 
-/// Those of these ids that are recorded. What is not among them may be deleted, so it is made sure that
-/// the tenant's rows are in sight.
+/// Those of these ids that are recorded.
 pub async fn known(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    tx.prove().await?;
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::id.eq_any(ids))
@@ -154,7 +145,7 @@ pub async fn stored_after(
 ) -> Result<Vec<Uuid>> {
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
-        .filter(objects::state.eq(STORED))
+        .filter(objects::state.eq(ObjectState::Stored))
         .filter(objects::id.gt(after))
         .filter(objects::created_at.lt(before))
         .order(objects::id)

@@ -7,7 +7,7 @@ use diesel::{
     upsert::excluded,
 };
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{ParticipantId, SessionId, TenantId};
+use patchbay_domain::{ParticipantId, SessionId, TenantId, states::ParticipantKind};
 
 use crate::{Result, Rows, TenantTx, Window, schema::participants};
 
@@ -26,7 +26,7 @@ pub struct Participant {
     pub sid: Option<String>,
     pub identity: String,
     pub name: String,
-    pub kind: String,
+    pub kind: ParticipantKind,
     pub joined_at: Option<DateTime<Utc>>,
     pub left_at: Option<DateTime<Utc>>,
     pub disconnect_reason: Option<String>,

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    AgentId, AgentRunId, Invalid, RawJson, SessionId, TenantId,
+    AgentId, AgentRunId, RawJson, SessionId, TenantId,
     session::{RunState, SessionState},
 };
 
 use crate::{
-    Error, Result, Rows, TenantTx, Window,
+    Result, Rows, TenantTx, Window,
     schema::{agent_runs, configurations, sessions},
 };
 
@@ -24,7 +24,6 @@ pub struct AgentRun {
     pub configuration_digest: String,
     pub is_primary: bool,
     pub attempt: i32,
-    #[diesel(deserialize_as = String)]
     pub state: RunState,
     pub dispatch_id: Option<String>,
     pub participant_sid: Option<String>,
@@ -50,7 +49,7 @@ pub async fn insert(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
             agent_runs::configuration_digest.eq(&run.configuration_digest),
             agent_runs::is_primary.eq(run.is_primary),
             agent_runs::attempt.eq(run.attempt),
-            agent_runs::state.eq(run.state.as_str()),
+            agent_runs::state.eq(run.state),
             agent_runs::created_at.eq(run.created_at),
             agent_runs::agent_id.eq(run.agent_id),
             agent_runs::worker_name.eq(&run.worker_name),
@@ -83,7 +82,7 @@ pub async fn with_configuration(
     session: SessionId,
     id: AgentRunId,
 ) -> Result<Option<(SessionState, RawJson)>> {
-    let found: Option<(String, RawJson)> = agent_runs::table
+    Ok(agent_runs::table
         .inner_join(
             sessions::table.on(sessions::tenant_id
                 .eq(agent_runs::tenant_id)
@@ -100,16 +99,7 @@ pub async fn with_configuration(
         .select((sessions::state, configurations::document))
         .first(tx)
         .await
-        .optional()?;
-    let Some((state, document)) = found else {
-        return Ok(None);
-    };
-    let unreadable = |invalid: Invalid| {
-        Error::Other(diesel::result::Error::DeserializationError(Box::new(
-            invalid,
-        )))
-    };
-    Ok(Some((state.try_into().map_err(unreadable)?, document)))
+        .optional()?)
 }
 
 /// All runs of a session, oldest first. There are few: every one is a dispatch.
@@ -141,7 +131,7 @@ pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Resu
 pub async fn update(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
     diesel::update(agent_runs::table.find((tx.tenant(), run.id)))
         .set((
-            agent_runs::state.eq(run.state.as_str()),
+            agent_runs::state.eq(run.state),
             agent_runs::dispatch_id.eq(&run.dispatch_id),
             agent_runs::participant_sid.eq(&run.participant_sid),
             agent_runs::participant_identity.eq(&run.participant_identity),

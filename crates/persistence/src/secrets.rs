@@ -29,19 +29,29 @@ pub struct Secret {
     pub owner_id: Option<Uuid>,
 }
 
-/// One secret that the tenant keeps itself, locked if `lock`.
-pub async fn find(tx: &mut TenantTx, name: &str, lock: bool) -> Result<Option<Secret>> {
-    let query = secrets::table
+/// One secret that the tenant keeps itself.
+pub async fn find(tx: &mut TenantTx, name: &str) -> Result<Option<Secret>> {
+    Ok(secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
         .filter(secrets::owner_id.is_null())
         .filter(secrets::name.eq(name))
-        .select(Secret::as_select());
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .select(Secret::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One secret that the tenant keeps itself, locked.
+pub async fn lock(tx: &mut TenantTx, name: &str) -> Result<Option<Secret>> {
+    Ok(secrets::table
+        .filter(secrets::tenant_id.eq(tx.tenant()))
+        .filter(secrets::owner_id.is_null())
+        .filter(secrets::name.eq(name))
+        .select(Secret::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// The secret that belongs to this resource.

@@ -24,7 +24,6 @@ pub struct Session {
     pub binding_id: BindingId,
     pub configuration_digest: String,
     pub worker_name: String,
-    #[diesel(deserialize_as = String)]
     pub state: SessionState,
     pub end_reason: Option<String>,
     pub error_detail: Option<String>,
@@ -105,7 +104,7 @@ pub async fn insert(tx: &mut TenantTx, session: &Session) -> Result<()> {
             sessions::binding_id.eq(session.binding_id),
             sessions::configuration_digest.eq(&session.configuration_digest),
             sessions::worker_name.eq(&session.worker_name),
-            sessions::state.eq(session.state.as_str()),
+            sessions::state.eq(session.state),
             sessions::room_name.eq(&session.room_name),
             sessions::variables.eq(&session.variables),
             sessions::metadata.eq(&session.metadata),
@@ -120,17 +119,25 @@ pub async fn insert(tx: &mut TenantTx, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// One session, locked if `lock`.
-pub async fn find(tx: &mut TenantTx, id: SessionId, lock: bool) -> Result<Option<Session>> {
-    let query = sessions::table
+/// One session.
+pub async fn find(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
+    Ok(sessions::table
         .find((tx.tenant(), id))
-        .select(Session::as_select());
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .select(Session::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One session, locked.
+pub async fn lock(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
+    Ok(sessions::table
+        .find((tx.tenant(), id))
+        .select(Session::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// A page of sessions.
@@ -150,7 +157,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         .select(Session::as_select())
         .into_boxed();
     if let Some(state) = state {
-        query = query.filter(sessions::state.eq(state.as_str()));
+        query = query.filter(sessions::state.eq(state));
     }
     if let Some(agent) = agent_id {
         query = query.filter(sessions::agent_id.eq(agent));
@@ -173,7 +180,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
 pub async fn update(tx: &mut TenantTx, session: &Session) -> Result<()> {
     diesel::update(sessions::table.find((tx.tenant(), session.id)))
         .set((
-            sessions::state.eq(session.state.as_str()),
+            sessions::state.eq(session.state),
             sessions::end_reason.eq(&session.end_reason),
             sessions::error_detail.eq(&session.error_detail),
             sessions::last_error.eq(&session.last_error),

@@ -4,15 +4,13 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use patchbay_domain::TenantId;
+use patchbay_domain::{
+    TenantId,
+    states::{SipObjectKind, SyncState},
+};
 use uuid::Uuid;
 
 use crate::{Result, schema::sip_objects};
-
-/// A trunk for calls out.
-pub const TRUNK: &str = "trunk";
-/// An inbound mapping: a trunk and a rule.
-pub const MAPPING: &str = "mapping";
 
 /// How far LiveKit has come with one resource.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
@@ -22,19 +20,19 @@ pub const MAPPING: &str = "mapping";
 pub struct SipObject {
     pub id: Uuid,
     pub tenant_id: TenantId,
-    pub kind: String,
+    pub kind: SipObjectKind,
     pub trunk_sid: Option<String>,
     pub rule_sid: Option<String>,
-    pub sync_state: String,
+    pub sync_state: SyncState,
     pub error: Option<String>,
     pub attempts: i32,
     pub synced_at: Option<DateTime<Utc>>,
 }
 
 impl SipObject {
-    /// Whether LiveKit is about to be told of a change.
+    /// Whether a change is about to be synchronised.
     pub fn is_pending(&self) -> bool {
-        self.sync_state == "pending"
+        self.sync_state == SyncState::Pending
     }
 }
 
@@ -42,20 +40,20 @@ impl SipObject {
 pub async fn mark_pending(
     connection: &mut AsyncPgConnection,
     (id, tenant_id): (Uuid, TenantId),
-    kind: &str,
+    kind: SipObjectKind,
 ) -> Result<SipObject> {
     Ok(diesel::insert_into(sip_objects::table)
         .values((
             sip_objects::id.eq(id),
             sip_objects::tenant_id.eq(tenant_id),
             sip_objects::kind.eq(kind),
-            sip_objects::sync_state.eq("pending"),
+            sip_objects::sync_state.eq(SyncState::Pending),
             sip_objects::attempts.eq(0),
         ))
         .on_conflict(sip_objects::id)
         .do_update()
         .set((
-            sip_objects::sync_state.eq("pending"),
+            sip_objects::sync_state.eq(SyncState::Pending),
             sip_objects::error.eq(None::<String>),
             sip_objects::attempts.eq(0),
         ))

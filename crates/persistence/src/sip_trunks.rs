@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{TenantId, TrunkId};
+use patchbay_domain::{TenantId, TrunkId, sip::Transport};
 
 use crate::{
     Result, Rows, TenantTx, Window,
@@ -21,7 +21,7 @@ pub struct SipTrunk {
     pub id: TrunkId,
     pub name: String,
     pub address: String,
-    pub transport: String,
+    pub transport: Transport,
     pub numbers: Vec<String>,
     pub username: Option<String>,
     pub revision: i64,
@@ -38,23 +38,29 @@ pub async fn insert(tx: &mut TenantTx, trunk: &SipTrunk) -> Result<()> {
     Ok(())
 }
 
-/// One trunk and what LiveKit has of it; the trunk's row is locked if `lock`.
-pub async fn find(
-    tx: &mut TenantTx,
-    id: TrunkId,
-    lock: bool,
-) -> Result<Option<(SipTrunk, SipObject)>> {
-    let query = sip_trunks::table
+/// One trunk and what LiveKit has of it.
+pub async fn find(tx: &mut TenantTx, id: TrunkId) -> Result<Option<(SipTrunk, SipObject)>> {
+    Ok(sip_trunks::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(sip_trunks::id)))
         .filter(sip_trunks::tenant_id.eq(tx.tenant()))
         .filter(sip_trunks::id.eq(id))
-        .select((SipTrunk::as_select(), SipObject::as_select()));
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .select((SipTrunk::as_select(), SipObject::as_select()))
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One trunk and what LiveKit has of it, both rows locked.
+pub async fn lock(tx: &mut TenantTx, id: TrunkId) -> Result<Option<(SipTrunk, SipObject)>> {
+    Ok(sip_trunks::table
+        .inner_join(sip_objects::table.on(sip_objects::id.eq(sip_trunks::id)))
+        .filter(sip_trunks::tenant_id.eq(tx.tenant()))
+        .filter(sip_trunks::id.eq(id))
+        .select((SipTrunk::as_select(), SipObject::as_select()))
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// A page of trunks; all of them with this number if one is given.

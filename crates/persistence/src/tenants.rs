@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use patchbay_domain::TenantId;
+use patchbay_domain::{TenantId, states::TenantStatus};
 use serde_json::Value;
 
 use crate::{Db, Result, Rows, TenantTx, Window, schema::tenants};
@@ -16,7 +16,7 @@ pub struct Tenant {
     pub id: TenantId,
     pub slug: String,
     pub name: String,
-    pub status: String,
+    pub status: TenantStatus,
     pub settings: Value,
     pub limits: Value,
     pub revision: i64,
@@ -33,15 +33,25 @@ pub async fn insert(tx: &mut TenantTx, tenant: &Tenant) -> Result<()> {
     Ok(())
 }
 
-/// The tenant of the transaction, locked if `lock`.
-pub async fn find(tx: &mut TenantTx, lock: bool) -> Result<Option<Tenant>> {
-    let query = tenants::table.find(tx.tenant()).select(Tenant::as_select());
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+/// The tenant of the transaction.
+pub async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>> {
+    Ok(tenants::table
+        .find(tx.tenant())
+        .select(Tenant::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// The tenant of the transaction, locked.
+pub async fn lock(tx: &mut TenantTx) -> Result<Option<Tenant>> {
+    Ok(tenants::table
+        .find(tx.tenant())
+        .select(Tenant::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// Makes whoever counts something of the tenant wait until this transaction ends, without keeping others
@@ -61,7 +71,7 @@ pub async fn update(tx: &mut TenantTx, tenant: &Tenant) -> Result<()> {
     diesel::update(tenants::table.find(tx.tenant()))
         .set((
             tenants::name.eq(&tenant.name),
-            tenants::status.eq(&tenant.status),
+            tenants::status.eq(tenant.status),
             tenants::settings.eq(&tenant.settings),
             tenants::limits.eq(&tenant.limits),
             tenants::revision.eq(tenant.revision),
@@ -76,7 +86,7 @@ pub async fn update(tx: &mut TenantTx, tenant: &Tenant) -> Result<()> {
 pub async fn list(
     connection: &mut AsyncPgConnection,
     window: Window,
-    status: Option<&str>,
+    status: Option<TenantStatus>,
     slug: Option<&str>,
 ) -> Result<Rows<Tenant>> {
     let mut query = tenants::table
@@ -86,7 +96,7 @@ pub async fn list(
         .select(Tenant::as_select())
         .into_boxed();
     if let Some(status) = status {
-        query = query.filter(tenants::status.eq(status.to_owned()));
+        query = query.filter(tenants::status.eq(status));
     }
     if let Some(slug) = slug {
         query = query.filter(tenants::slug.eq(slug.to_owned()));

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{SessionId, TenantId, TurnId};
+use patchbay_domain::{SessionId, TenantId, TurnId, transcript::TurnRole};
 
 use crate::{Result, Rows, TenantTx, Window, schema::transcript_turns as turns};
 
@@ -17,7 +17,7 @@ pub struct Turn {
     pub session_id: SessionId,
     /// The worker's own id of the turn.
     pub turn_id: String,
-    pub role: String,
+    pub role: TurnRole,
     pub text: String,
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,

@@ -6,7 +6,7 @@ use diesel::{
     sql_types::{BigInt, Double, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{SessionId, TenantId, UsageId};
+use patchbay_domain::{SessionId, TenantId, UsageId, transcript::UsageKind};
 
 use crate::{Result, TenantTx, schema::usage_records};
 
@@ -22,7 +22,7 @@ pub struct Usage {
     pub batch_id: String,
     /// Place in the report.
     pub position: i32,
-    pub kind: String,
+    pub kind: UsageKind,
     pub provider: String,
     pub model: String,
     pub input_tokens: i64,
@@ -37,7 +37,7 @@ pub struct Usage {
 #[expect(missing_docs, reason = "columns")]
 pub struct Total {
     #[diesel(sql_type = Text)]
-    pub kind: String,
+    pub kind: UsageKind,
     #[diesel(sql_type = Text)]
     pub provider: String,
     #[diesel(sql_type = Text)]

@@ -49,17 +49,25 @@ pub async fn insert(tx: &mut TenantTx, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// One user, locked if `lock`.
-pub async fn find(tx: &mut TenantTx, id: UserId, lock: bool) -> Result<Option<User>> {
-    let query = users::table
+/// One user.
+pub async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
+    Ok(users::table
         .find((tx.tenant(), id))
-        .select(User::as_select());
-    let found = if lock {
-        query.for_update().first(tx).await
-    } else {
-        query.first(tx).await
-    };
-    Ok(found.optional()?)
+        .select(User::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// One user, locked.
+pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
+    Ok(users::table
+        .find((tx.tenant(), id))
+        .select(User::as_select())
+        .for_update()
+        .first(tx)
+        .await
+        .optional()?)
 }
 
 /// One user, who is not erased before the transaction ends.

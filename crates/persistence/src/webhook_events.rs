@@ -121,7 +121,7 @@ pub async fn pending(
 
 /// Counts a try as crashed before it is made: an event may take the process with it. Answers how many tries
 /// in a row have crashed if this one does.
-pub async fn begin(connection: &mut AsyncPgConnection, id: &str) -> Result<i32> {
+pub async fn count_try(connection: &mut AsyncPgConnection, id: &str) -> Result<i32> {
     Ok(diesel::update(webhook_events::table.find(id))
         .set(webhook_events::crashes.eq(webhook_events::crashes + 1))
         .returning(webhook_events::crashes)

@@ -6,11 +6,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     cache, dev,
-    process::{cargo, run_quiet},
+    process::{FAULTS, cargo, run_quiet},
 };
 
 fn generated() -> Result<String> {
-    run_quiet("cargo build", &mut cargo(&["build", "--workspace"]))?;
+    run_quiet(
+        "cargo build",
+        &mut cargo(&["build", "--workspace", "--features", FAULTS]),
+    )?;
     let output = Command::new(dev::binary("debug")).arg("openapi").output()?;
     ensure!(output.status.success(), "patchbay-api openapi failed");
     Ok(String::from_utf8(output.stdout)?)

@@ -13,7 +13,7 @@ pub use document::{compare as document, write as write_document};
 
 use crate::{
     cache,
-    process::{cargo, catch_signals},
+    process::{FAULTS, cargo, catch_signals},
     steps::Steps,
 };
 
@@ -29,7 +29,14 @@ pub fn all(filter: Option<&str>) -> Result<()> {
 pub fn run(steps: &mut Steps) {
     let root = cache::repository();
     steps.command("format", &mut cargo(&["fmt", "--all", "--check"]));
-    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--features",
+        FAULTS,
+    ];
     steps.command("clippy", cargo(&clippy).args(["--", "--deny", "warnings"]));
     steps.run("arrows between crates", arrows::check);
     steps.run("circles of files", || circles::check(&root));

@@ -6,14 +6,15 @@ use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::HeaderName,
 };
 use patchbay_persistence::idempotency::Claim;
+use patchbay_service::{Actor, Code};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::Actor;
 use crate::{
-    error::{ApiError, Code, Result},
+    code::HttpCode,
+    error::ApiError,
     openapi::{Describe, Operation},
 };
 
@@ -65,14 +66,14 @@ impl IdempotencyKey {
 
 impl FromRequest for IdempotencyKey {
     type Error = ApiError;
-    type Future = Ready<Result<Self>>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(read(request).map(Self))
     }
 }
 
-fn read(request: &HttpRequest) -> Result<Option<Keyed>> {
+fn read(request: &HttpRequest) -> Result<Option<Keyed>, ApiError> {
     let mut given = request.headers().get_all(IDEMPOTENCY_KEY);
     let Some(key) = given.next() else {
         return Ok(None);
@@ -81,7 +82,7 @@ fn read(request: &HttpRequest) -> Result<Option<Keyed>> {
     let visible = key.chars().all(|c| c.is_ascii_graphic());
     if given.next().is_some() || !(1..=MAX_LENGTH).contains(&key.len()) || !visible {
         let detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters.";
-        return Err(ApiError::new(Code::InvalidIdempotencyKey, detail));
+        return Err(ApiError::new(HttpCode::InvalidIdempotencyKey, detail));
     }
     let pattern = request.match_pattern().unwrap_or_default();
     let path = canonical(&pattern, request.match_info());
@@ -126,13 +127,9 @@ impl Describe for IdempotencyKey {
             "schema": { "type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[!-~]+$" },
             "example": "6f0c1a52-5a0e-4ad6-9d0c-6c8f4c1f7f10",
         }));
-        for code in [
-            Code::InvalidIdempotencyKey,
-            Code::IdempotencyKeyReused,
-            Code::IdempotencyInFlight,
-            Code::Erased,
-        ] {
-            operation.error(code);
-        }
+        operation.error(HttpCode::InvalidIdempotencyKey);
+        operation.error(Code::IdempotencyKeyReused);
+        operation.error(Code::IdempotencyInFlight);
+        operation.error(Code::Erased);
     }
 }

@@ -3,10 +3,11 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::IF_MATCH};
+use patchbay_service::{Code, Error, Result};
 use serde_json::json;
 
 use crate::{
-    error::{ApiError, Code, Result},
+    error::ApiError,
     openapi::{Describe, Operation},
 };
 
@@ -17,7 +18,7 @@ impl IfMatch {
     /// Fails with 412 where the caller would change something, and there is nothing yet.
     pub fn check_absent(&self) -> Result<()> {
         match &self.0 {
-            Some(_) => Err(ApiError::new(
+            Some(_) => Err(Error::new(
                 Code::PreconditionFailed,
                 "There is no revision yet. Leave the header out to create it.",
             )),
@@ -31,7 +32,7 @@ impl IfMatch {
         match &self.0 {
             Some(tags) if !tags.iter().any(|given| *given == tag || given == "*") => {
                 let detail = format!("The revision is {revision} now. Read it again.");
-                Err(ApiError::new(Code::PreconditionFailed, detail))
+                Err(Error::new(Code::PreconditionFailed, detail))
             }
             _ => Ok(()),
         }
@@ -45,7 +46,7 @@ pub fn etag(revision: i64) -> String {
 
 impl FromRequest for IfMatch {
     type Error = ApiError;
-    type Future = Ready<Result<Self>>;
+    type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let mut headers = request.headers().get_all(IF_MATCH).peekable();

@@ -9,24 +9,28 @@ use actix_web::{
     web::{self, BytesMut},
 };
 use futures_util::{StreamExt as _, future::LocalBoxFuture};
+use patchbay_domain::schema::ComposeSchema;
 use patchbay_domain::{
     Invalid,
     invalid::{Place, escape},
 };
+use patchbay_service::{Code, Error, Result, compute::SMALL};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use utoipa::{
-    __dev::ComposeSchema,
     ToSchema,
     openapi::{RefOr, schema::Schema},
 };
 
-use super::{BodyDigest, IDEMPOTENCY_KEY};
+use super::{
+    idempotency::{BodyDigest, IDEMPOTENCY_KEY},
+    request::{app_of, path_tenant},
+};
 use crate::{
     app::App,
-    compute,
-    error::{ApiError, Code, Result},
+    code::HttpCode,
+    error::ApiError,
     openapi::{Describe, Operation},
 };
 
@@ -83,7 +87,7 @@ impl<T: ToSchema + ComposeSchema> ToSchema for Patch<T> {
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest for Json<T> {
     type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<Self>>;
+    type Future = LocalBoxFuture<'static, std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
@@ -97,7 +101,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest for Json<T> {
 
 impl<T: DeserializeOwned + Default + Send + 'static> FromRequest for OptionalJson<T> {
     type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<Self>>;
+    type Future = LocalBoxFuture<'static, std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
@@ -117,18 +121,16 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest for OptionalJso
 async fn accept<T: DeserializeOwned + Send + 'static>(
     request: &HttpRequest,
     body: BytesMut,
-) -> Result<T> {
+) -> std::result::Result<T, ApiError> {
     check_media(request)?;
-    if body.len() <= compute::SMALL {
+    if body.len() <= SMALL {
         note_digest(request, wants_digest(request).then(|| digest(&body)));
         return parse(&body);
     }
-    let app = request.app_data::<web::Data<App>>();
-    let app = app.ok_or_else(|| ApiError::internal("no state"))?;
-    let tenant = request.match_info().get("tenant_id");
-    let tenant = tenant.and_then(|tenant| tenant.parse().ok());
+    let tenant = path_tenant(request).unwrap_or_default();
     let wants_digest = wants_digest(request);
-    let (parsed, digest) = app
+    let (parsed, digest) = app_of(request)?
+        .service
         .compute
         .run(tenant, move |_| {
             let digest = wants_digest.then(|| digest(&body));
@@ -163,7 +165,7 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
             (app.settings.body_limit, app.settings.body_timeout.into())
         });
     let too_large = || {
-        ApiError::new(
+        Error::new(
             Code::BodyTooLarge,
             format!("At most {limit} bytes are allowed."),
         )
@@ -173,7 +175,7 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| {
-                ApiError::new(Code::BadRequest, format!("The body broke off: {error}."))
+                Error::new(Code::BadRequest, format!("The body broke off: {error}."))
             })?;
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
@@ -186,11 +188,11 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
         .await
         .unwrap_or_else(|_| {
             let detail = format!("The body did not arrive within {timeout:?}.");
-            Err(ApiError::new(Code::BodyTimeout, detail))
+            Err(Error::new(Code::BodyTimeout, detail))
         })
 }
 
-fn check_media(request: &HttpRequest) -> Result<()> {
+fn check_media(request: &HttpRequest) -> std::result::Result<(), ApiError> {
     let media = request
         .headers()
         .get(CONTENT_TYPE)
@@ -201,29 +203,29 @@ fn check_media(request: &HttpRequest) -> Result<()> {
         Some(media) if media.eq_ignore_ascii_case(JSON) => Ok(()),
         Some(media) if is_patch && media.eq_ignore_ascii_case(MERGE_PATCH) => Ok(()),
         _ => Err(ApiError::new(
-            Code::UnsupportedMediaType,
+            HttpCode::UnsupportedMediaType,
             "Send the header `Content-Type: application/json`.",
         )),
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> std::result::Result<T, ApiError> {
     let value: Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::new(Code::InvalidJson, format!("{error}.")))?;
+        .map_err(|error| ApiError::new(HttpCode::InvalidJson, format!("{error}.")))?;
     if !value.is_object() {
         let invalid = Invalid::new("not_an_object", "the body must be a JSON object");
-        return Err(ApiError::invalid_at("", invalid));
+        return Err(Error::invalid_at("", invalid).into());
     }
     check_value(&value, &mut Place::default(), 1)?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer(error.path());
         let message = error.into_inner().to_string();
-        refusal(&pointer, &message)
+        refusal(&pointer, &message).into()
     })
 }
 
 /// The violation in serde's message.
-fn refusal(pointer: &str, message: &str) -> ApiError {
+fn refusal(pointer: &str, message: &str) -> Error {
     let quoted = || message.split('`').nth(1).unwrap_or_default().to_owned();
     if message.starts_with("unknown field") {
         let invalid = Invalid::new("unknown_field", message);
@@ -239,13 +241,13 @@ fn refusal(pointer: &str, message: &str) -> ApiError {
         } else {
             format!("{pointer}/{field}")
         };
-        return ApiError::invalid_at(&at, invalid);
+        return Error::invalid_at(&at, invalid);
     }
     if message.starts_with("missing field") {
         let at = format!("{pointer}/{}", quoted());
-        return ApiError::invalid_at(&at, Invalid::new("missing_field", message));
+        return Error::invalid_at(&at, Invalid::new("missing_field", message));
     }
-    ApiError::invalid_at(pointer, Invalid::parse(message))
+    Error::invalid_at(pointer, Invalid::parse(message))
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -262,10 +264,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 /// Refuses NUL, which PostgreSQL cannot store, and nesting without end.
 fn check_value(value: &Value, at: &mut Place, depth: usize) -> Result<()> {
     let refuse = |at: &Place, code: &str, message: &str| {
-        Err(ApiError::invalid_at(
-            at.as_ref(),
-            Invalid::new(code, message),
-        ))
+        Err(Error::invalid_at(at.as_ref(), Invalid::new(code, message)))
     };
     if depth > MAX_DEPTH {
         return refuse(at, "too_deep", "at most 32 levels are allowed");
@@ -290,15 +289,11 @@ fn check_value(value: &Value, at: &mut Place, depth: usize) -> Result<()> {
 }
 
 fn describe_errors(operation: &mut Operation) {
-    for code in [
-        Code::InvalidJson,
-        Code::BodyTimeout,
-        Code::BodyTooLarge,
-        Code::UnsupportedMediaType,
-        Code::ValidationFailed,
-    ] {
-        operation.error(code);
-    }
+    operation.error(HttpCode::InvalidJson);
+    operation.error(Code::BodyTimeout);
+    operation.error(Code::BodyTooLarge);
+    operation.error(HttpCode::UnsupportedMediaType);
+    operation.error(Code::ValidationFailed);
 }
 
 impl<T: ToSchema> Describe for Json<T> {

@@ -5,13 +5,14 @@ use std::future::{Ready, ready};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use patchbay_domain::{Cursor, Invalid, Violation, invalid::escape};
 use patchbay_persistence::Window;
+use patchbay_service::{Code, Error, Result};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::{
-    error::{ApiError, Code, Result},
+    error::ApiError,
     openapi::{Describe, Operation},
 };
 
@@ -33,10 +34,10 @@ pub struct NoFilter {}
 
 impl<F: DeserializeOwned> FromRequest for List<F> {
     type Error = ApiError;
-    type Future = Ready<Result<Self>>;
+    type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse(request.query_string()))
+        ready(parse(request.query_string()).map_err(ApiError::from))
     }
 }
 
@@ -45,10 +46,14 @@ pub struct Query<F>(pub F);
 
 impl<F: DeserializeOwned> FromRequest for Query<F> {
     type Error = ApiError;
-    type Future = Ready<Result<Self>>;
+    type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse_query(request.query_string()).map(Self))
+        ready(
+            parse_query(request.query_string())
+                .map(Self)
+                .map_err(ApiError::from),
+        )
     }
 }
 
@@ -72,7 +77,7 @@ fn parse_query<F: DeserializeOwned>(query: &str) -> Result<F> {
 fn parameters(query: &str) -> Result<Vec<(String, String)>> {
     if percent_decode_str(query).decode_utf8().is_err() {
         let message = "what is percent-encoded in the query must be UTF-8";
-        return Err(ApiError::invalid_at("", Invalid::new("not_utf8", message)));
+        return Err(Error::invalid_at("", Invalid::new("not_utf8", message)));
     }
     let parameters = url::form_urlencoded::parse(query.as_bytes());
     Ok(parameters.into_owned().collect())
@@ -93,7 +98,7 @@ fn keep(rest: &mut Map<String, Value>, found: &mut Vec<Violation>, name: &str, v
 
 fn filter<F: DeserializeOwned>(rest: Map<String, Value>, found: Vec<Violation>) -> Result<F> {
     if !found.is_empty() {
-        return Err(ApiError::invalid(found));
+        return Err(Error::invalid(found));
     }
     serde_path_to_error::deserialize(Value::Object(rest)).map_err(|error| {
         let at = format!("/{}", escape(&error.path().to_string()));
@@ -103,7 +108,7 @@ fn filter<F: DeserializeOwned>(rest: Map<String, Value>, found: Vec<Violation>) 
         } else {
             "invalid_value"
         };
-        ApiError::invalid_at(&at, Invalid::new(code, message))
+        Error::invalid_at(&at, Invalid::new(code, message))
     })
 }
 

@@ -2,21 +2,22 @@
 
 mod caller;
 mod idempotency;
+pub mod identity;
 mod if_match;
 mod in_order;
 mod json;
 mod list;
+mod once;
 pub mod path;
-mod request;
+pub mod request;
 pub mod scopes;
 mod upload;
 
-pub use caller::{Actor, Caller};
+pub use caller::Caller;
 pub use idempotency::{BodyDigest, IDEMPOTENCY_KEY, IdempotencyKey};
 pub use if_match::IfMatch;
 pub use in_order::InOrder;
 pub use json::{Json, OptionalJson, Patch, read as read_body};
 pub use list::{List, NoFilter, Query};
-pub use path::{Digest, FunctionName, Path, PathParameter, SecretName};
-pub use request::RequestMeta;
+pub use path::{Digest, FunctionName, Path, SecretName};
 pub use upload::{Upload, UploadQuery, digest as upload_digest};

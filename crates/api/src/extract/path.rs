@@ -4,23 +4,18 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use patchbay_domain::id::Id;
+use patchbay_service::Error;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
     error::ApiError,
-    openapi::{Describe, Operation},
+    openapi::{Describe, Operation, PathParameter},
 };
 
 /// The parameters of the path, in its order.
 pub struct Path<T>(pub T);
-
-/// A parameter of a path.
-pub trait PathParameter {
-    /// Its schema and example, and a description where it is not an id.
-    fn describe() -> Value;
-}
 
 impl<K> PathParameter for Id<K> {
     fn describe() -> Value {
@@ -99,7 +94,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Path<T> {
         let path = web::Path::<T>::from_request(request, payload).into_inner();
         ready(match path {
             Ok(path) if is_text(request.path()) => Ok(Self(path.into_inner())),
-            _ => Err(ApiError::not_found()),
+            _ => Err(Error::not_found().into()),
         })
     }
 }

@@ -4,6 +4,13 @@ use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::CONTENT_TYPE};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use patchbay_domain::{Invalid, Metadata, TenantId, invalid::escape, text::Name};
+use patchbay_service::{
+    Code, Error, Result, Service,
+    knowledge::{
+        files::NewFile,
+        upload::{Received, give_up, receive},
+    },
+};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -11,9 +18,7 @@ use std::future::{Ready, ready};
 use utoipa::ToSchema;
 
 use crate::{
-    app::App,
-    error::{ApiError, Code, Result},
-    flows::files::{NewFile, Received, give_up, receive},
+    error::ApiError,
     openapi::{Describe, Operation},
 };
 
@@ -47,7 +52,7 @@ pub struct Upload {
 
 impl FromRequest for Upload {
     type Error = ApiError;
-    type Future = Ready<Result<Self>>;
+    type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         ready(Ok(Self {
@@ -61,7 +66,7 @@ impl Upload {
     /// Streams the file into the store. What was said of it comes with it.
     pub async fn receive(
         self,
-        app: &App,
+        service: &Service,
         tenant: TenantId,
         mut said: UploadQuery,
     ) -> Result<(Received, NewFile)> {
@@ -72,22 +77,22 @@ impl Upload {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         if !media.starts_with("multipart/") {
-            let received = receive(app, tenant, self.payload).await?;
+            let received = receive(service, tenant, self.payload).await?;
             return Ok((received, new_file(&said)?));
         }
         let form = Multipart::new(self.request.headers(), self.payload);
         let mut received = None;
-        let outcome = read_form(app, tenant, form, &mut said, &mut received).await;
+        let outcome = read_form(service, tenant, form, &mut said, &mut received).await;
         let outcome = outcome.and_then(|()| new_file(&said));
         match (outcome, received) {
             (Ok(new), Some(received)) => Ok((received, new)),
             (Ok(_), None) => {
                 let invalid = Invalid::new("missing_field", "a file is needed");
-                Err(ApiError::invalid_at("/file", invalid))
+                Err(Error::invalid_at("/file", invalid))
             }
             (Err(error), received) => {
                 if let Some(received) = received {
-                    give_up(app, tenant, received.object).await;
+                    give_up(service, tenant, received.object).await;
                 }
                 Err(error)
             }
@@ -97,13 +102,13 @@ impl Upload {
 
 /// SHA-256 over all that makes one upload the same as another.
 pub fn digest(received: &Received, new: &NewFile) -> [u8; 32] {
-    let told = json!([new.name, new.metadata, new.ingest]).to_string();
+    let facts = json!([new.name, new.metadata, new.ingest]).to_string();
     let digest = Sha256::new_with_prefix(received.stored.sha256);
-    digest.chain_update(told).finalize().into()
+    digest.chain_update(facts).finalize().into()
 }
 
 async fn read_form(
-    app: &App,
+    service: &Service,
     tenant: TenantId,
     mut form: Multipart,
     said: &mut UploadQuery,
@@ -120,7 +125,7 @@ async fn read_form(
                 if said.name.is_none() {
                     said.name = known.map(str::to_owned);
                 }
-                *received = Some(receive(app, tenant, &mut field).await?);
+                *received = Some(receive(service, tenant, &mut field).await?);
             }
             "name" => said.name = Some(text(field).await?),
             "metadata" => said.metadata = Some(text(field).await?),
@@ -137,25 +142,25 @@ async fn text(mut field: Field) -> Result<String> {
         let chunk = chunk.map_err(broken)?;
         if bytes.len() + chunk.len() > FIELD {
             let detail = format!("A field has at most {FIELD} bytes.");
-            return Err(ApiError::new(Code::BodyTooLarge, detail));
+            return Err(Error::new(Code::BodyTooLarge, detail));
         }
         bytes.extend_from_slice(&chunk);
     }
     String::from_utf8(bytes)
-        .map_err(|_| ApiError::new(Code::BadRequest, "A field of the form is not UTF-8."))
+        .map_err(|_| Error::new(Code::BadRequest, "A field of the form is not UTF-8."))
 }
 
-fn broken(error: MultipartError) -> ApiError {
-    ApiError::new(
+fn broken(error: MultipartError) -> Error {
+    Error::new(
         Code::BadRequest,
         format!("The form cannot be read: {error}."),
     )
 }
 
-fn unexpected(name: &str) -> ApiError {
+fn unexpected(name: &str) -> Error {
     let message = "`file`, once, `name`, `metadata` and `ingest` are the fields of the form";
     let invalid = Invalid::new("unknown_field", message);
-    ApiError::invalid_at(&format!("/{}", escape(name)), invalid)
+    Error::invalid_at(&format!("/{}", escape(name)), invalid)
 }
 
 /// What was said, checked.
@@ -163,15 +168,15 @@ fn new_file(said: &UploadQuery) -> Result<NewFile> {
     let name = said.name.as_deref().unwrap_or(UNNAMED);
     // Some browsers send a path.
     let name = name.rsplit(['/', '\\']).next().unwrap_or(UNNAMED);
-    let name = Name::new(name).map_err(|invalid| ApiError::invalid_at("/name", invalid))?;
+    let name = Name::new(name).map_err(|invalid| Error::invalid_at("/name", invalid))?;
     let wrong =
-        |message: String| ApiError::invalid_at("/metadata", Invalid::new("invalid_value", message));
+        |message: String| Error::invalid_at("/metadata", Invalid::new("invalid_value", message));
     let metadata = match &said.metadata {
         Some(text) => {
             let value: serde_json::Value =
                 serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
             let checked = Metadata::try_from(value);
-            checked.map_err(|invalid| ApiError::invalid_at("/metadata", invalid))?
+            checked.map_err(|invalid| Error::invalid_at("/metadata", invalid))?
         }
         None => Metadata::default(),
     };
@@ -179,7 +184,7 @@ fn new_file(said: &UploadQuery) -> Result<NewFile> {
         None => false,
         Some(text) => text.parse().map_err(|_| {
             let invalid = Invalid::new("invalid_value", "`true` or `false` is needed");
-            ApiError::invalid_at("/ingest", invalid)
+            Error::invalid_at("/ingest", invalid)
         })?,
     };
     Ok(NewFile {

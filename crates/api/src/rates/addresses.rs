@@ -15,7 +15,10 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Bucket, IDLE, Standing};
+use super::{
+    bucket::{Bucket, IDLE},
+    status::LimitStatus,
+};
 
 /// Addresses that are counted one by one. Beyond them, those that fail too share one count, so that
 /// nobody with very many addresses makes the process grow.
@@ -51,7 +54,7 @@ impl Addresses {
     }
 
     /// Counts a failure.
-    pub fn fail(&self, address: IpAddr) -> Option<Standing> {
+    pub fn fail(&self, address: IpAddr) -> Option<LimitStatus> {
         let quota = self.per_minute?;
         let mut known = self.known();
         let origin = self.origin(&known, address);
@@ -59,11 +62,11 @@ impl Addresses {
             bucket: Bucket::new(quota),
             blocked_until: None,
         });
-        let standing = entry.bucket.check("address-reads".to_owned());
-        if standing.refused {
-            entry.blocked_until = Some(Instant::now() + standing.reset);
+        let status = entry.bucket.check("address-reads".to_owned());
+        if status.refused {
+            entry.blocked_until = Some(Instant::now() + status.reset);
         }
-        Some(standing)
+        Some(status)
     }
 
     /// Waits for a turn to look up a key, if its address is blocked.

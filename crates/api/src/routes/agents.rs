@@ -1,26 +1,28 @@
 //! Agents: the definition of what answers.
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, BindingId, Invalid, Metadata, TenantId,
     text::{Description, Name},
 };
 use patchbay_persistence::{agents, idempotency, inbound_mappings};
+use patchbay_service::{
+    Code, Error, Result,
+    audit::{Change, Event},
+    idempotency::Once,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Deleted, Entity, Page, Resource},
     app::App,
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
-    once::Once,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// An agent.
@@ -161,67 +163,45 @@ pub struct AgentFilter {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Agents;
+    let mut api = api.tag(Tag::Agents);
     let (all, one) = (
         "/api/tenants/{tenant_id}/agents",
         "/api/tenants/{tenant_id}/agents/{agent_id}",
     );
-    api.route(
-        Method::POST,
+    api.add(
         all,
         create,
-        Doc {
-            id: "createAgent",
-            tag,
-            summary: "Create an agent",
-            description: "An agent can run once a binding of it is active.",
-            errors: &[Code::NameTaken],
-        },
+        Doc::post("createAgent", "Create an agent")
+            .about("An agent can run once a binding of it is active.")
+            .errors(&[Code::NameTaken]),
     );
-    api.route(
-        Method::GET,
+    api.add(
         all,
         list,
-        Doc {
-            id: "listAgents",
-            tag,
-            summary: "List agents",
-            description: "The tenant's agents, newest first.",
-            errors: &[],
-        },
+        Doc::get("listAgents", "List agents").about("The tenant's agents, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         get,
-        Doc {
-            id: "getAgent",
-            tag,
-            summary: "Get an agent",
-            description: "The agent with the id of its active binding.",
-            errors: &[],
-        },
+        Doc::get("getAgent", "Get an agent").about("The agent with the id of its active binding."),
     );
-    api.route(
-        Method::PATCH,
+    api.add(
         one,
         patch,
-        Doc {
-            id: "updateAgent",
-            tag,
-            summary: "Update an agent",
-            description: "Sessions that exist keep the configuration they were created with.",
-            errors: &[Code::NameTaken, Code::AgentInUse],
-        },
+        Doc::patch("updateAgent", "Update an agent")
+            .about("Sessions that exist keep the configuration they were created with.")
+            .errors(&[Code::NameTaken, Code::AgentInUse]),
     );
-    api.route(Method::DELETE, one, delete, Doc {
-        id: "deleteAgent",
-        tag,
-        summary: "Delete an agent",
-        description: "Deletes the agent with its bindings; its name is free again, and past sessions still show its id. \
-            Refused while a session of it is not over.",
-        errors: &[Code::AgentInUse],
-    });
+    api.add(
+        one,
+        delete,
+        Doc::delete("deleteAgent", "Delete an agent")
+            .about(
+                "Deletes the agent with its bindings; its name is free again, and past \
+                 sessions still show its id. Refused while a session of it is not over.",
+            )
+            .errors(&[Code::AgentInUse]),
+    );
 }
 
 /// The worker name, if the installation has it.
@@ -233,7 +213,7 @@ fn check_worker_name(app: &App, name: Option<Name>) -> Result<String> {
         Some(_) => {
             let message = format!("the installation's workers are: {}", known.join(", "));
             let invalid = Invalid::new("unknown_worker", message);
-            Err(ApiError::invalid_at("/worker_name", invalid))
+            Err(Error::invalid_at("/worker_name", invalid))
         }
     }
 }
@@ -244,10 +224,10 @@ async fn create(
     key: IdempotencyKey,
 ) -> Result<Once<Created<Agent>>> {
     let tenant = caller.tenant()?;
-    let now = caller.app.clock.now();
+    let now = caller.service.clock.now();
     let row = agents::Agent {
         tenant_id: tenant,
-        id: caller.app.clock.new_id(),
+        id: caller.service.clock.new_id(),
         name: body.name.into_inner(),
         description: body.description.into_inner(),
         worker_name: check_worker_name(&caller.app, body.worker_name)?,
@@ -288,9 +268,9 @@ async fn get(
     Path((_, id)): Path<(TenantId, AgentId)>,
 ) -> Result<Entity<Agent>> {
     let mut tx = caller.read().await?;
-    let found = agents::find(&mut tx, id, false).await?;
+    let found = agents::find(&mut tx, id).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
 async fn patch(
@@ -301,18 +281,18 @@ async fn patch(
 ) -> Result<Entity<Agent>> {
     let agent = caller
         .change(async |tx| {
-            let found = agents::find(tx, id, true).await?;
-            let mut row = found.ok_or_else(ApiError::not_found)?;
+            let found = agents::lock(tx, id).await?;
+            let mut row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             let before = Agent::from(row.clone());
             let worker = row.worker_name.clone();
             body.apply(&caller.app, &mut row)?;
             if worker != row.worker_name && inbound_mappings::any_names(tx, id).await? {
                 let detail = "An inbound mapping sends calls to its worker name.";
-                return Err(ApiError::new(Code::AgentInUse, detail));
+                return Err(Error::new(Code::AgentInUse, detail));
             }
             row.revision += 1;
-            row.updated_at = caller.app.clock.now();
+            row.updated_at = caller.service.clock.now();
             agents::update(tx, &row).await?;
             let after = Agent::from(row);
             let event = Event::updated("agent", id, &before, &after);
@@ -329,16 +309,16 @@ async fn delete(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let found = agents::find(tx, id, true).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
+            let found = agents::lock(tx, id).await?;
+            let row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             if agents::has_live_session(tx, id).await? {
                 let detail = "Stop the agent's sessions first, or wait until they are over.";
-                return Err(ApiError::new(Code::AgentInUse, detail));
+                return Err(Error::new(Code::AgentInUse, detail));
             }
             if inbound_mappings::any_names(tx, id).await? {
                 let detail = "Take the agent out of the inbound mappings first.";
-                return Err(ApiError::new(Code::AgentInUse, detail));
+                return Err(Error::new(Code::AgentInUse, detail));
             }
             agents::delete(tx, id).await?;
             let path = format!("/api/tenants/{}/agents/{id}", tx.tenant());

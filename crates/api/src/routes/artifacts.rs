@@ -9,15 +9,17 @@ use patchbay_domain::{
     text::{Description, Name, Note},
 };
 use patchbay_persistence::{TenantTx, artifacts, idempotency};
+use patchbay_service::{
+    Code, Error, Result,
+    audit::{Change, Event},
+    idempotency::Once,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Deleted, Entity, Page, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path, scopes::Permission},
-    once::Once,
 };
 
 /// A named thing with immutable versions.
@@ -113,7 +115,7 @@ pub struct Version<S: ToSchema> {
 impl<S: Spec + ToSchema> Resource for Version<S> {}
 
 impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from(row: artifacts::Version) -> Result<Self> {
         let artifacts::Version {
             tenant_id: _,
@@ -129,7 +131,7 @@ impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
         Ok(Self {
             id,
             number,
-            spec: spec.read().map_err(ApiError::internal)?,
+            spec: spec.read().map_err(Error::internal)?,
             note,
             digest,
             author,
@@ -206,8 +208,8 @@ async fn locked(
     kind: ArtifactKind,
     id: ArtifactId,
 ) -> Result<artifacts::Artifact> {
-    let found = artifacts::find(tx, kind, id, true).await?;
-    found.ok_or_else(ApiError::not_found)
+    let found = artifacts::lock(tx, kind, id).await?;
+    found.ok_or_else(Error::not_found)
 }
 
 pub(super) async fn create<S: Spec + ToSchema, W: Permission>(
@@ -216,10 +218,10 @@ pub(super) async fn create<S: Spec + ToSchema, W: Permission>(
     key: IdempotencyKey,
 ) -> Result<Once<Created<Artifact<S>>>> {
     let tenant = caller.tenant()?;
-    let now = caller.app.clock.now();
+    let now = caller.service.clock.now();
     let row = artifacts::Artifact {
         tenant_id: tenant,
-        id: caller.app.clock.new_id(),
+        id: caller.service.clock.new_id(),
         name: body.name.into_inner(),
         description: body.description.into_inner(),
         last_version: 0,
@@ -255,9 +257,9 @@ pub(super) async fn get<S: Spec + ToSchema, R: Permission>(
     Path((_, id)): Path<(TenantId, ArtifactId)>,
 ) -> Result<Entity<Artifact<S>>> {
     let mut tx = caller.read().await?;
-    let found = artifacts::find(&mut tx, S::KIND, id, false).await?;
+    let found = artifacts::find(&mut tx, S::KIND, id).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
 pub(super) async fn patch<S: Spec + ToSchema, W: Permission>(
@@ -275,7 +277,7 @@ pub(super) async fn patch<S: Spec + ToSchema, W: Permission>(
             let or_empty = |text: Option<Description>| text.unwrap_or_default().into_inner();
             body.description.apply(&mut row.description, or_empty);
             row.revision += 1;
-            row.updated_at = caller.app.clock.now();
+            row.updated_at = caller.service.clock.now();
             artifacts::update(tx, &row).await?;
             let after = Artifact::<S>::from(row);
             let event = Event::updated(S::KIND.as_str(), id, &before, &after);
@@ -316,7 +318,7 @@ async fn refuse_if_bound(
     }
     let names: Vec<_> = bindings.iter().map(ToString::to_string).collect();
     let detail = format!("Named by the bindings {}.", names.join(", "));
-    Err(ApiError::new(Code::VersionInUse, detail))
+    Err(Error::new(Code::VersionInUse, detail))
 }
 
 pub(super) async fn create_version<S: Spec + ToSchema, W: Permission>(
@@ -339,21 +341,21 @@ pub(super) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
     let (body, spec, digest) = caller
         .compute(move |_| {
             let checked = body.spec.check();
-            checked.map_err(|violations| ApiError::invalid_within("/spec", violations))?;
+            checked.map_err(|violations| Error::invalid_within("/spec", violations))?;
             let (spec, digest) = body.spec.seal()?;
             Ok((body, spec, digest))
         })
         .await?;
     let mut row = artifacts::Version {
         tenant_id: tenant,
-        id: caller.app.clock.new_id(),
+        id: caller.service.clock.new_id(),
         artifact_id: id,
         number: 0,
         spec,
         note: body.note.to_string(),
         digest,
-        author: caller.actor.id(),
-        created_at: caller.app.clock.now(),
+        author: caller.origin.actor.id(),
+        created_at: caller.service.clock.now(),
     };
     caller
         .once(&key, async |tx| {
@@ -383,8 +385,8 @@ pub(super) async fn list_versions<S: Spec + ToSchema, R: Permission>(
     list: List<VersionFilter>,
 ) -> Result<Page<Version<S>>> {
     let mut tx = caller.read().await?;
-    let known = artifacts::find(&mut tx, S::KIND, id, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    let known = artifacts::find(&mut tx, S::KIND, id).await?;
+    known.ok_or_else(Error::not_found)?;
     let digest = list.filter.digest.as_deref();
     let rows = artifacts::list_versions(&mut tx, id, list.window, digest).await?;
     tx.finish();
@@ -400,7 +402,7 @@ pub(super) async fn get_version<S: Spec + ToSchema, R: Permission>(
     let mut tx = caller.read().await?;
     let found = artifacts::find_version(&mut tx, S::KIND, Some(id), version).await?;
     tx.finish();
-    let row = found.ok_or_else(ApiError::not_found)?;
+    let row = found.ok_or_else(Error::not_found)?;
     caller.compute(move |_| Ok(Entity(row.try_into()?))).await
 }
 
@@ -412,7 +414,7 @@ pub(super) async fn delete_version<S: Spec + ToSchema, W: Permission>(
         .change(async |tx| {
             locked(tx, S::KIND, id).await?;
             let found = artifacts::find_version(tx, S::KIND, Some(id), version).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
+            let row = found.ok_or_else(Error::not_found)?;
             refuse_if_bound(tx, id, Some(version)).await?;
             artifacts::delete_version(tx, version).await?;
             let segment = segment(S::KIND);

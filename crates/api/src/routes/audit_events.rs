@@ -1,17 +1,17 @@
 //! The audit trail.
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{AuditEventId, RawJson, clock};
 use patchbay_persistence::audit;
+use patchbay_service::Result;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::Page,
-    error::Result,
     extract::{Caller, List, scopes::AuditRead},
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// One change.
@@ -126,14 +126,16 @@ pub struct AuditFilter {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    api.route(Method::GET, "/api/tenants/{tenant_id}/audit-events", list, Doc {
-        id: "listAuditEvents",
-        tag: Tag::AuditEvents,
-        summary: "List audit events",
-        description: "Every change of the tenant's resources, newest first, written together with the change itself. \
-            Secrets are not in it, and of personal fields only that they changed.",
-        errors: &[],
-    });
+    let mut api = api.tag(Tag::AuditEvents);
+    api.add(
+        "/api/tenants/{tenant_id}/audit-events",
+        list,
+        Doc::get("listAuditEvents", "List audit events").about(
+            "Every change of the tenant's resources, newest first, written together with \
+                 the change itself. Secrets are not in it, and of personal fields only that \
+                 they changed.",
+        ),
+    );
 }
 
 async fn list(caller: Caller<AuditRead>, list: List<AuditFilter>) -> Result<Page<AuditEvent>> {

@@ -2,30 +2,33 @@
 
 use std::collections::HashSet;
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    ActivationId, AgentId, BindingId, FileId, Invalid, TenantId, VersionId, artifact::ArtifactKind,
-    knowledge::KnowledgeSettings, text::Note,
+    ActivationId, AgentId, BindingId, FileId, Invalid, PromptVersionId, RuntimeConfigVersionId,
+    TenantId, ToolVersionId, VersionId, artifact::ArtifactKind, knowledge::KnowledgeSettings,
+    text::Note,
 };
 use patchbay_persistence::{
     TenantTx, agents,
     artifacts::{self, Outline},
     bindings,
 };
+use patchbay_service::{
+    Code, Error, Result, UnitOfWork,
+    audit::{Change, Event},
+    idempotency::Once,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Deleted, Entity, Page, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
-    once::Once,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
     routes::files::require_files,
 };
 
@@ -60,12 +63,12 @@ pub struct Binding {
     #[schema(minimum = 1)]
     number: i32,
     /// Version of a prompt.
-    prompt_version_id: VersionId,
+    prompt_version_id: PromptVersionId,
     /// Version of a runtime config.
-    runtime_config_version_id: VersionId,
+    runtime_config_version_id: RuntimeConfigVersionId,
     /// Versions of tools.
     #[schema(max_items = 50)]
-    tool_version_ids: Vec<VersionId>,
+    tool_version_ids: Vec<ToolVersionId>,
     /// How the agent's files are searched; null where they are not.
     knowledge: Option<KnowledgeSettings>,
     /// Whether new sessions run it.
@@ -85,7 +88,7 @@ impl Resource for Binding {}
 impl Binding {
     fn new(
         row: bindings::Binding,
-        tools: Vec<VersionId>,
+        tools: Vec<ToolVersionId>,
         active: Option<BindingId>,
     ) -> Result<Self> {
         let bindings::Binding {
@@ -108,7 +111,7 @@ impl Binding {
             prompt_version_id,
             runtime_config_version_id,
             tool_version_ids: tools,
-            knowledge: knowledge.map_err(ApiError::internal)?,
+            knowledge: knowledge.map_err(Error::internal)?,
             active: active == Some(id),
             note,
             author,
@@ -128,13 +131,13 @@ impl Binding {
 }))]
 pub struct CreateBinding {
     /// Version of a prompt of this tenant.
-    prompt_version_id: VersionId,
+    prompt_version_id: PromptVersionId,
     /// Version of a runtime config of this tenant.
-    runtime_config_version_id: VersionId,
+    runtime_config_version_id: RuntimeConfigVersionId,
     /// Versions of tools of this tenant; no two of one function name.
     #[serde(default)]
     #[schema(max_items = 50)]
-    tool_version_ids: Vec<VersionId>,
+    tool_version_ids: Vec<ToolVersionId>,
     /// Lets the model search the files that are attached to the agent, with a tool `search_knowledge`.
     knowledge: Option<KnowledgeSettings>,
     /// Why it is made.
@@ -188,82 +191,60 @@ impl From<bindings::Activation> for Activation {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Bindings;
+    let mut api = api.tag(Tag::Bindings);
     let all = "/api/tenants/{tenant_id}/agents/{agent_id}/bindings";
     let one = "/api/tenants/{tenant_id}/agents/{agent_id}/bindings/{binding_id}";
-    api.route(
-        Method::POST,
+    api.add(
         all,
         create,
-        Doc {
-            id: "createBinding",
-            tag,
-            summary: "Create a binding",
-            description: "Pins exact versions of a prompt, a runtime config and any tools, whose specs have at most 2 MiB together. Changes nothing that runs until it is activated.",
-            errors: &[],
-        },
+        Doc::post("createBinding", "Create a binding").about(
+            "Pins exact versions of a prompt, a runtime config and any tools, whose specs \
+                 have at most 2 MiB together. Changes nothing that runs until it is \
+                 activated.",
+        ),
     );
-    api.route(
-        Method::GET,
+    api.add(
         all,
         list,
-        Doc {
-            id: "listBindings",
-            tag,
-            summary: "List bindings",
-            description: "The agent's bindings, newest first.",
-            errors: &[],
-        },
+        Doc::get("listBindings", "List bindings").about("The agent's bindings, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         get,
-        Doc {
-            id: "getBinding",
-            tag,
-            summary: "Get a binding",
-            description: "The binding, and whether it is the active one.",
-            errors: &[],
-        },
+        Doc::get("getBinding", "Get a binding")
+            .about("The binding, and whether it is the active one."),
     );
-    api.route(
-        Method::DELETE,
+    api.add(
         one,
         delete,
-        Doc {
-            id: "deleteBinding",
-            tag,
-            summary: "Delete a binding",
-            description: "Refused for the active one. What past sessions ran stays known.",
-            errors: &[Code::BindingActive],
-        },
+        Doc::delete("deleteBinding", "Delete a binding")
+            .about("Refused for the active one. What past sessions ran stays known.")
+            .errors(&[Code::BindingActive]),
     );
-    api.route(Method::POST, "/api/tenants/{tenant_id}/agents/{agent_id}/bindings/{binding_id}/activate", activate, Doc {
-        id: "activateBinding",
-        tag,
-        summary: "Activate a binding",
-        description: "New sessions run it from now on; exactly one binding is active. Activating an older one is the rollback. \
-            `If-Match` takes the agent's ETag.",
-        errors: &[],
-    });
-    api.route(
-        Method::GET,
+    api.add(
+        "/api/tenants/{tenant_id}/agents/{agent_id}/bindings/{binding_id}/activate",
+        activate,
+        Doc::post("activateBinding", "Activate a binding").about(
+            "New sessions run it from now on; exactly one binding is active. Activating \
+                 an older one is the rollback. `If-Match` takes the agent's ETag.",
+        ),
+    );
+    api.add(
         "/api/tenants/{tenant_id}/agents/{agent_id}/activations",
         activations,
-        Doc {
-            id: "listActivations",
-            tag,
-            summary: "List activations",
-            description: "The history of activations of the agent, newest first.",
-            errors: &[],
-        },
+        Doc::get("listActivations", "List activations")
+            .about("The history of activations of the agent, newest first."),
     );
 }
 
-async fn agent(tx: &mut TenantTx, id: AgentId, lock: bool) -> Result<agents::Agent> {
-    let found = agents::find(tx, id, lock).await?;
-    found.ok_or_else(ApiError::not_found)
+async fn agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
+    let found = agents::find(tx, id).await?;
+    found.ok_or_else(Error::not_found)
+}
+
+async fn locked_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
+    let found = agents::lock(tx, id).await?;
+    found.ok_or_else(Error::not_found)
 }
 
 async fn create(
@@ -275,8 +256,8 @@ async fn create(
     let files = checked_knowledge(body.knowledge.as_ref())?;
     let (mut row, mut tools) = rows(&caller, (tenant, agent_id), body)?;
     let path = format!("/api/tenants/{tenant}/agents/{agent_id}/bindings");
-    let bind = async |tx: &mut TenantTx| {
-        let mut agent = agent(tx, agent_id, true).await?;
+    let bind = async |tx: &mut UnitOfWork| {
+        let mut agent = locked_agent(tx, agent_id).await?;
         require_versions(tx, &row, &tools).await?;
         require_files(tx, &files).await?;
         agent.last_binding += 1;
@@ -297,19 +278,19 @@ fn rows(
     caller: &Caller<AgentsWrite>,
     (tenant_id, agent_id): (TenantId, AgentId),
     body: CreateBinding,
-) -> Result<(bindings::Binding, Vec<VersionId>)> {
+) -> Result<(bindings::Binding, Vec<ToolVersionId>)> {
     let knowledge = body.knowledge.map(serde_json::to_value).transpose();
     let row = bindings::Binding {
         tenant_id,
-        id: caller.app.clock.new_id(),
+        id: caller.service.clock.new_id(),
         agent_id,
         number: 0,
         prompt_version_id: body.prompt_version_id,
         runtime_config_version_id: body.runtime_config_version_id,
         note: body.note.into_inner(),
-        author: caller.actor.id(),
-        created_at: caller.app.clock.now(),
-        knowledge: knowledge.map_err(ApiError::internal)?,
+        author: caller.origin.actor.id(),
+        created_at: caller.service.clock.now(),
+        knowledge: knowledge.map_err(Error::internal)?,
     };
     Ok((row, body.tool_version_ids))
 }
@@ -320,7 +301,7 @@ fn checked_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<FileId>
         return Ok(Vec::new());
     };
     let checked = settings.check();
-    checked.map_err(|found| ApiError::invalid_within("/knowledge", found))?;
+    checked.map_err(|found| Error::invalid_within("/knowledge", found))?;
     Ok(settings.file_ids.clone().unwrap_or_default())
 }
 
@@ -329,22 +310,24 @@ fn checked_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<FileId>
 async fn require_versions(
     tx: &mut TenantTx,
     binding: &bindings::Binding,
-    tools: &[VersionId],
+    tools: &[ToolVersionId],
 ) -> Result<()> {
     if tools.len() > MOST_TOOLS {
         let message = format!("at most {MOST_TOOLS} tools are allowed");
-        return Err(ApiError::invalid_at(
+        return Err(Error::invalid_at(
             "/tool_version_ids",
             Invalid::new("too_many", message),
         ));
     }
-    let (prompt, config) = (binding.prompt_version_id, binding.runtime_config_version_id);
-    let ids: Vec<_> = [prompt, config].iter().chain(tools).copied().collect();
+    let prompt = VersionId::from(binding.prompt_version_id);
+    let config = VersionId::from(binding.runtime_config_version_id);
+    let tools: Vec<_> = tools.iter().copied().map(VersionId::from).collect();
+    let ids: Vec<_> = [prompt, config].iter().chain(&tools).copied().collect();
     let known = artifacts::outlines(tx, &ids).await?;
     let find = |id: VersionId, kind: ArtifactKind| {
         let mut known = known.iter();
-        let found = known.find(|known| known.id == id && known.kind == kind.as_str());
-        found.ok_or_else(ApiError::not_found)
+        let found = known.find(|known| known.id == id && known.kind == kind);
+        found.ok_or_else(Error::not_found)
     };
     let prompt = find(prompt, ArtifactKind::Prompt)?;
     let config = find(config, ArtifactKind::RuntimeConfig)?;
@@ -354,7 +337,7 @@ async fn require_versions(
     let bytes: i32 = [prompt, config].iter().chain(&tools).map(|v| v.bytes).sum();
     if bytes > MOST_BYTES {
         let message = format!("the specs have {bytes} bytes together, at most {MOST_BYTES}");
-        return Err(ApiError::invalid_at("", Invalid::new("too_large", message)));
+        return Err(Error::invalid_at("", Invalid::new("too_large", message)));
     }
     Ok(())
 }
@@ -367,7 +350,7 @@ fn require_names(tools: &[&Outline], knows: bool) -> Result<()> {
         if !names.insert(name) {
             let message = format!("another tool is called `{name}` too");
             let invalid = Invalid::new("duplicate_function", message);
-            return Err(ApiError::invalid_at(
+            return Err(Error::invalid_at(
                 &format!("/tool_version_ids/{index}"),
                 invalid,
             ));
@@ -382,7 +365,7 @@ async fn list(
     list: List<NoFilter>,
 ) -> Result<Page<Binding>> {
     let mut tx = caller.read().await?;
-    let active = agent(&mut tx, agent_id, false).await?.active_binding_id;
+    let active = agent(&mut tx, agent_id).await?.active_binding_id;
     let rows = bindings::list(&mut tx, agent_id, list.window).await?;
     let ids: Vec<_> = rows.rows.iter().map(|row| row.id).collect();
     let tools = bindings::tools(&mut tx, &ids).await?;
@@ -397,7 +380,7 @@ async fn list(
 /// One binding as it is told.
 async fn told(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result<Binding> {
     let found = bindings::find(tx, agent.id, id).await?;
-    let row = found.ok_or_else(ApiError::not_found)?;
+    let row = found.ok_or_else(Error::not_found)?;
     let tools = bindings::tools(tx, &[id]).await?.remove(&id);
     let tools = tools.unwrap_or_default();
     Binding::new(row, tools, agent.active_binding_id)
@@ -408,7 +391,7 @@ async fn get(
     Path((_, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
 ) -> Result<Entity<Binding>> {
     let mut tx = caller.read().await?;
-    let agent = agent(&mut tx, agent_id, false).await?;
+    let agent = agent(&mut tx, agent_id).await?;
     let binding = told(&mut tx, &agent, id).await?;
     tx.finish();
     Ok(Entity(binding))
@@ -420,11 +403,11 @@ async fn delete(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let agent = agent(tx, agent_id, true).await?;
+            let agent = locked_agent(tx, agent_id).await?;
             let binding = told(tx, &agent, id).await?;
             if binding.active {
                 let detail = "Activate another binding of the agent first.";
-                return Err(ApiError::new(Code::BindingActive, detail));
+                return Err(Error::new(Code::BindingActive, detail));
             }
             bindings::delete(tx, id).await?;
             let event = Event::deleted("binding", id, &binding);
@@ -440,7 +423,7 @@ async fn activate(
 ) -> Result<Entity<Binding>> {
     let binding = caller
         .change(async |tx| {
-            let mut agent = agent(tx, agent_id, true).await?;
+            let mut agent = locked_agent(tx, agent_id).await?;
             let mut binding = told(tx, &agent, id).await?;
             if_match.check(agent.revision)?;
             if binding.active {
@@ -448,7 +431,7 @@ async fn activate(
             }
             let before = agent.active_binding_id.replace(id);
             agent.revision += 1;
-            agent.updated_at = caller.app.clock.now();
+            agent.updated_at = caller.service.clock.now();
             agents::update(tx, &agent).await?;
             bindings::record_activation(tx, &activation(&caller, &agent, &binding)).await?;
             binding.active = true;
@@ -468,12 +451,12 @@ fn activation(
 ) -> bindings::Activation {
     bindings::Activation {
         tenant_id: agent.tenant_id,
-        id: caller.app.clock.new_id(),
+        id: caller.service.clock.new_id(),
         agent_id: agent.id,
         binding_id: binding.id,
         binding_number: binding.number,
-        author: caller.actor.id(),
-        activated_at: caller.app.clock.now(),
+        author: caller.origin.actor.id(),
+        activated_at: caller.service.clock.now(),
     }
 }
 
@@ -483,7 +466,7 @@ async fn activations(
     list: List<NoFilter>,
 ) -> Result<Page<Activation>> {
     let mut tx = caller.read().await?;
-    agent(&mut tx, agent_id, false).await?;
+    agent(&mut tx, agent_id).await?;
     let rows = bindings::list_activations(&mut tx, agent_id, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), Activation::from))

@@ -1,26 +1,9 @@
-//! A user name and its password, which come together: those of trunks and of mappings.
+//! A change of a user name and its password: those of trunks and of mappings.
 
-use patchbay_domain::{Invalid, text::OneLine};
-use patchbay_persistence::{TenantTx, secrets};
-use uuid::Uuid;
+use patchbay_domain::text::OneLine;
+use patchbay_service::{Result, telephony::credentials::require_both};
 
-use crate::{
-    app::App,
-    error::{ApiError, Result},
-    extract::Patch,
-    flows::secrets::keep_owned,
-};
-
-/// Neither goes without the other.
-pub fn require_both(username: bool, password: bool) -> Result<()> {
-    let (missing, message) = match (username, password) {
-        (true, false) => ("/password", "a user name needs one"),
-        (false, true) => ("/username", "a password needs one"),
-        _ => return Ok(()),
-    };
-    let invalid = Invalid::new("missing_field", message);
-    Err(ApiError::invalid_at(missing, invalid))
-}
+use crate::extract::Patch;
 
 /// Changes the user name that is stored; answers the new password, if there is one.
 pub fn apply(
@@ -37,21 +20,4 @@ pub fn apply(
     let keeps = had && stored.is_some();
     require_both(stored.is_some(), password.is_some() || keeps)?;
     Ok(password)
-}
-
-/// Keeps a new password, and none without a user name.
-pub async fn store(
-    app: &App,
-    tx: &mut TenantTx,
-    owner: Uuid,
-    username: Option<&str>,
-    password: Option<OneLine<1, 200>>,
-) -> Result<()> {
-    if let Some(password) = password {
-        keep_owned(app, tx, owner, &password).await?;
-    }
-    if username.is_none() {
-        secrets::delete_owned(tx, owner).await?;
-    }
-    Ok(())
 }

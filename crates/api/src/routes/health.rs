@@ -2,21 +2,18 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use actix_web::{
-    FromRequest, HttpRequest, HttpResponse,
-    dev::Payload,
-    http::{Method, StatusCode},
-    web,
-};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
 use patchbay_persistence::migrations;
+use patchbay_service::{Error, Result};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Entity, Resource, Respond},
     app::App,
-    error::{ApiError, Result},
-    openapi::{Api, Describe, Doc, Operation, Tag},
+    error::ApiError,
+    openapi::{Describe, Doc, Operation, Tag},
+    router::Api,
 };
 
 /// The service's state for handlers that need no caller.
@@ -24,12 +21,12 @@ pub struct State(pub Arc<App>);
 
 impl FromRequest for State {
     type Error = ApiError;
-    type Future = std::future::Ready<Result<Self>>;
+    type Future = std::future::Ready<std::result::Result<Self, ApiError>>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let app = request.app_data::<web::Data<App>>();
         std::future::ready(match app {
             Some(app) => Ok(Self(Arc::clone(app))),
-            None => Err(ApiError::internal("no state")),
+            None => Err(Error::internal("no state").into()),
         })
     }
 }
@@ -110,26 +107,21 @@ impl Describe for Readiness {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Service;
-    api.route(
-        Method::GET,
+    let mut api = api.tag(Tag::Service);
+    api.add(
         "/health",
         live,
-        Doc {
-            id: "getHealth",
-            tag,
-            summary: "Check liveness",
-            description: "Answers as long as the process runs. Needs neither key nor database.",
-            errors: &[],
-        },
+        Doc::get("getHealth", "Check liveness")
+            .about("Answers as long as the process runs. Needs neither key nor database."),
     );
-    api.route(Method::GET, "/health/ready", ready, Doc {
-        id: "getReadiness",
-        tag,
-        summary: "Check readiness",
-        description: "Checks PostgreSQL, migrations, LiveKit, the object store and what works beside the requests. Fails as soon as the process is asked to end.",
-        errors: &[],
-    });
+    api.add(
+        "/health/ready",
+        ready,
+        Doc::get("getReadiness", "Check readiness").about(
+            "Checks PostgreSQL, migrations, LiveKit, the object store and what works \
+                 beside the requests. Fails as soon as the process is asked to end.",
+        ),
+    );
 }
 
 async fn live(State(app): State) -> Result<Entity<Health>> {
@@ -143,10 +135,10 @@ async fn live(State(app): State) -> Result<Entity<Health>> {
 async fn ready(State(app): State) -> Result<Readiness> {
     let (postgresql, migrations, livekit, store, background) = futures_util::join!(
         check("postgresql", async {
-            app.db.ping().await.map_err(|e| hide(&e))
+            app.service.db.ping().await.map_err(|e| hide(&e))
         }),
         check("migrations", async {
-            match migrations::pending(&app.db).await {
+            match migrations::pending(&app.service.db).await {
                 Ok(pending) if pending.is_empty() => Ok(()),
                 Ok(pending) => Err(format!("pending: {}", pending.join(", "))),
                 Err(error) => Err(hide(&error)),
@@ -154,14 +146,15 @@ async fn ready(State(app): State) -> Result<Readiness> {
         }),
         check("livekit", async {
             let probe = vec!["readiness-probe".to_owned()];
-            app.livekit
+            app.service
+                .livekit
                 .list_rooms(probe)
                 .await
                 .map(|_| ())
                 .map_err(|e| hide(&e))
         }),
         check("object_store", async {
-            match &app.store {
+            match &app.service.store {
                 Some(store) => store.ping().await.map_err(|e| hide(&e)),
                 None => Ok(()),
             }
@@ -171,7 +164,7 @@ async fn ready(State(app): State) -> Result<Readiness> {
         }),
     );
     let mut checks = vec![postgresql, migrations, livekit];
-    checks.extend(app.store.is_some().then_some(store));
+    checks.extend(app.service.store.is_some().then_some(store));
     checks.push(background);
     let draining = app.draining.load(Ordering::Relaxed);
     let ok = !draining && checks.iter().all(|check| check.status == "ok");

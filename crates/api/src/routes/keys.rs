@@ -1,25 +1,27 @@
 //! API keys of a tenant.
 
-use actix_web::http::Method;
 use chrono::{DateTime, SecondsFormat, Utc};
 use patchbay_domain::{
     ApiKeyId, Clock, Invalid, Scope, TenantId, api_key, clock, scope::Preset, text::Name,
 };
 use patchbay_persistence::{TenantTx, api_keys, tenants};
+use patchbay_service::{
+    Actor, Code, Error, Result,
+    audit::{Change, Event},
+    idempotency::Once,
+};
 use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Deleted, Page, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
-        Actor, Caller, IdempotencyKey, Json, List, NoFilter, Path,
+        Caller, IdempotencyKey, Json, List, NoFilter, Path,
         scopes::{KeysRead, KeysWrite},
     },
-    once::Once,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// Good keys of a tenant beyond which keys make no more: revoking one, with all below it, stays quick.
@@ -171,41 +173,35 @@ pub(super) fn generate(
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::ApiKeys;
-    api.route(
-        Method::POST,
+    let mut api = api.tag(Tag::ApiKeys);
+    api.add(
         "/api/tenants/{tenant_id}/keys",
         create,
-        Doc {
-            id: "createApiKey",
-            tag,
-            summary: "Create an API key",
-            description: "The answer carries the key itself, this once; only a hash of it is kept. A key that a key has made is its \
-                child: it expires with it at the latest, and is revoked with it. Keys that are to last are made by the operator, or by \
-                a key that lasts. There are at most 8 generations, and keys make no more where a tenant has 1,000 that are good.",
-            errors: &[Code::KeyLimitReached],
-        },
+        Doc::post("createApiKey", "Create an API key")
+            .about(
+                "The answer carries the key itself, this once; only a hash of it is kept. A \
+                 key that a key has made is its child: it expires with it at the latest, and \
+                 is revoked with it. Keys that are to last are made by the operator, or by a \
+                 key that lasts. There are at most 8 generations, and keys make no more where \
+                 a tenant has 1,000 that are good.",
+            )
+            .errors(&[Code::KeyLimitReached]),
     );
-    api.route(
-        Method::GET,
+    api.add(
         "/api/tenants/{tenant_id}/keys",
         list,
-        Doc {
-            id: "listApiKeys",
-            tag,
-            summary: "List API keys",
-            description: "All keys of the tenant, revoked ones included, newest first.",
-            errors: &[],
-        },
+        Doc::get("listApiKeys", "List API keys")
+            .about("All keys of the tenant, revoked ones included, newest first."),
     );
-    api.route(Method::DELETE, "/api/tenants/{tenant_id}/keys/{key_id}", revoke, Doc {
-        id: "revokeApiKey",
-        tag,
-        summary: "Revoke an API key",
-        description: "The key is refused from the next request on, and so are the keys that it has made, and those that they have made. \
-            They stay in the list, with the time of their revocation.",
-        errors: &[],
-    });
+    api.add(
+        "/api/tenants/{tenant_id}/keys/{key_id}",
+        revoke,
+        Doc::delete("revokeApiKey", "Revoke an API key").about(
+            "The key is refused from the next request on, and so are the keys that it has \
+                 made, and those that they have made. They stay in the list, with the time of \
+                 their revocation.",
+        ),
+    );
 }
 
 async fn create(
@@ -215,7 +211,7 @@ async fn create(
 ) -> Result<Once<Created<NewApiKey>>> {
     let scopes = granted(&caller, &body)?;
     let tenant = caller.tenant()?;
-    let clock = &caller.app.clock;
+    let clock = &caller.service.clock;
     let (row, secret) = generate(clock, tenant, &body.name, scopes, body.expires_at);
     caller
         .once(&key, async |tx| {
@@ -239,24 +235,24 @@ async fn under_parent(
     mut row: api_keys::ApiKey,
 ) -> Result<api_keys::ApiKey> {
     if !tenants::hold(tx).await? {
-        return Err(ApiError::not_found());
+        return Err(Error::not_found());
     }
-    let Actor::Key(parent) = caller.actor else {
+    let Actor::Key(parent) = caller.origin.actor else {
         return Ok(row);
     };
-    let now = caller.app.clock.now();
+    let now = caller.service.clock.now();
     let line = api_keys::line(tx, parent, now).await?;
     if !line.is_valid {
         let detail = "The key is unknown, revoked or expired.";
-        return Err(ApiError::new(Code::InvalidKey, detail));
+        return Err(Error::new(Code::InvalidKey, detail));
     }
     if line.generations >= api_keys::MOST_GENERATIONS {
         let message = "there are too many generations of keys: let an earlier one make it";
-        return Err(ApiError::invalid_at("", Invalid::new("too_deep", message)));
+        return Err(Error::invalid_at("", Invalid::new("too_deep", message)));
     }
     if api_keys::count_live(tx, now).await? >= MOST_LIVE {
         let detail = format!("{MOST_LIVE} good keys are allowed. Revoke some first.");
-        return Err(ApiError::new(Code::KeyLimitReached, detail));
+        return Err(Error::new(Code::KeyLimitReached, detail));
     }
     row.parent_key_id = Some(parent);
     row.expires_at = within(row.expires_at, line.expires_at)?;
@@ -275,7 +271,7 @@ fn within(
                 most.to_rfc3339_opts(SecondsFormat::AutoSi, true)
             );
             let invalid = Invalid::new("later_than_parent", message);
-            Err(ApiError::invalid_at("/expires_at", invalid))
+            Err(Error::invalid_at("/expires_at", invalid))
         }
         (wanted, most) => Ok(wanted.or(most)),
     }
@@ -289,24 +285,24 @@ fn granted(caller: &Caller<KeysWrite>, body: &CreateApiKey) -> Result<Vec<Scope>
     scopes.dedup();
     if scopes.is_empty() {
         let invalid = Invalid::new("missing_field", "give `scopes` or a `preset`");
-        return Err(ApiError::invalid_at("/scopes", invalid));
+        return Err(Error::invalid_at("/scopes", invalid));
     }
     if scopes.contains(&Scope::Operator) {
         let invalid = Invalid::new("unknown_scope", "`operator` is not a tenant's scope");
-        return Err(ApiError::invalid_at("/scopes", invalid));
+        return Err(Error::invalid_at("/scopes", invalid));
     }
     if body
         .expires_at
-        .is_some_and(|at| at <= caller.app.clock.now())
+        .is_some_and(|at| at <= caller.service.clock.now())
     {
         let invalid = Invalid::new("in_the_past", "the key would be expired at once");
-        return Err(ApiError::invalid_at("/expires_at", invalid));
+        return Err(Error::invalid_at("/expires_at", invalid));
     }
     let lacking = scopes.iter().find(|scope| !caller.scopes.contains(scope));
     match lacking {
         Some(scope) if !caller.is_operator() => {
             let detail = format!("You do not hold `{scope}` and so cannot grant it.");
-            Err(ApiError::new(Code::MissingScope, detail))
+            Err(Error::new(Code::MissingScope, detail))
         }
         _ => Ok(scopes),
     }
@@ -314,8 +310,8 @@ fn granted(caller: &Caller<KeysWrite>, body: &CreateApiKey) -> Result<Vec<Scope>
 
 async fn list(caller: Caller<KeysRead>, list: List<NoFilter>) -> Result<Page<ApiKey>> {
     let mut tx = caller.read().await?;
-    let known = tenants::find(&mut tx, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    let known = tenants::find(&mut tx).await?;
+    known.ok_or_else(Error::not_found)?;
     let rows = api_keys::list(&mut tx, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), ApiKey::from))
@@ -329,9 +325,9 @@ async fn revoke(
         .change(async |tx| {
             // Nobody makes a child meanwhile.
             tenants::hold(tx).await?;
-            let found = api_keys::find(tx, id, true).await?;
-            found.ok_or_else(ApiError::not_found)?;
-            let revoked = api_keys::revoke(tx, id, caller.app.clock.now()).await?;
+            let found = api_keys::lock(tx, id).await?;
+            found.ok_or_else(Error::not_found)?;
+            let revoked = api_keys::revoke(tx, id, caller.service.clock.now()).await?;
             let event = |row: api_keys::ApiKey| {
                 let id = row.id;
                 Event::deleted("api_key", id, &ApiKey::from(row))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
     Invalid, TenantId,
@@ -10,15 +9,15 @@ use patchbay_domain::{
     clock,
 };
 use patchbay_persistence::metrics::{self, Key, Span};
+use patchbay_service::{Error, Result, Service};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Entity, Resource},
-    app::App,
-    error::{ApiError, Result},
     extract::{Caller, Query, scopes::MetricsRead},
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// By what calls are told apart.
@@ -226,19 +225,21 @@ pub struct Metrics {
 impl Resource for Metrics {}
 
 pub(super) fn routes(api: &mut Api) {
-    api.route(Method::GET, "/api/tenants/{tenant_id}/metrics", get, Doc {
-        id: "getMetrics",
-        tag: Tag::Metrics,
-        summary: "Get metrics",
-        description: "Sessions, calls, usage, tool calls, files and searches, counted in hours or days of a time zone by when they began. At most 1,000 buckets.",
-        errors: &[],
-    });
+    let mut api = api.tag(Tag::Metrics);
+    api.add(
+        "/api/tenants/{tenant_id}/metrics",
+        get,
+        Doc::get("getMetrics", "Get metrics").about(
+            "Sessions, calls, usage, tool calls, files and searches, counted in hours or \
+                 days of a time zone by when they began. At most 1,000 buckets.",
+        ),
+    );
 }
 
 async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<Entity<Metrics>> {
     let Query(query) = query;
     let zone = query.time_zone.unwrap_or_else(|| "UTC".to_owned());
-    let to = query.to.unwrap_or_else(|| caller.app.clock.now());
+    let to = query.to.unwrap_or_else(|| caller.service.clock.now());
     let bucket = query.bucket.unwrap_or_default();
     let usual = match bucket {
         Bucket::Hour => TimeDelta::days(1),
@@ -246,7 +247,13 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
     };
     let from = query.from.unwrap_or(to - usual);
     let span = span((from, to), bucket, &zone)?;
-    let buckets = count(&caller.app, caller.tenant()?, &span, key(query.group_by)).await?;
+    let buckets = count(
+        &caller.service,
+        caller.tenant()?,
+        &span,
+        key(query.group_by),
+    )
+    .await?;
     Ok(Entity(Metrics {
         from,
         to,
@@ -260,15 +267,15 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
 fn span((from, to): (DateTime<Utc>, DateTime<Utc>), bucket: Bucket, zone: &str) -> Result<Span> {
     let zone = zone.parse().map_err(|_| {
         let message = "no time zone of the IANA database, such as `Europe/Berlin`";
-        ApiError::invalid_at("/time_zone", Invalid::new("unknown_time_zone", message))
+        Error::invalid_at("/time_zone", Invalid::new("unknown_time_zone", message))
     })?;
     if from >= to {
         let invalid = Invalid::new("out_of_range", "`from` must be before `to`");
-        return Err(ApiError::invalid_at("/from", invalid));
+        return Err(Error::invalid_at("/from", invalid));
     }
     let starts = buckets::starts((from, to), bucket, zone).ok_or_else(|| {
         let message = format!("more than {MOST} buckets: ask for a shorter span or longer buckets");
-        ApiError::invalid_at("/from", Invalid::new("too_many_buckets", message))
+        Error::invalid_at("/from", Invalid::new("too_many_buckets", message))
     })?;
     Ok(Span { from, to, starts })
 }
@@ -284,17 +291,22 @@ fn key(group_by: Option<GroupBy>) -> Key {
 }
 
 /// Counts, kind by kind; two connections share the work.
-async fn count(app: &App, tenant: TenantId, span: &Span, key: Key) -> Result<Vec<MetricsBucket>> {
+async fn count(
+    service: &Service,
+    tenant: TenantId,
+    span: &Span,
+    key: Key,
+) -> Result<Vec<MetricsBucket>> {
     let calls = async {
-        let mut tx = app.db.begin(tenant).await?;
+        let mut tx = service.db.begin(tenant).await?;
         metrics::prepare(&mut tx).await?;
         let counted = metrics::calls(&mut tx, span, key).await?;
         let kinds = metrics::kinds(&mut tx, span).await?;
         tx.finish();
-        Ok::<_, ApiError>((counted, kinds))
+        Ok::<_, Error>((counted, kinds))
     };
     let rest = async {
-        let mut tx = app.db.begin(tenant).await?;
+        let mut tx = service.db.begin(tenant).await?;
         metrics::prepare(&mut tx).await?;
         let mut buckets = Buckets::of(span);
         buckets.add_peaks(metrics::peaks(&mut tx, span).await?);

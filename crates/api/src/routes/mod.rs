@@ -25,7 +25,7 @@ mod users;
 mod webhooks;
 mod whoami;
 
-use crate::openapi::Api;
+use crate::router::Api;
 
 /// Every route of the service, and with them the document.
 pub fn api() -> Api {

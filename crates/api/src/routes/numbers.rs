@@ -1,22 +1,24 @@
 //! Telephone numbers: whose they are.
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{PhoneNumber, TenantId};
 use patchbay_persistence::{inbound_mappings, numbers, tenants};
+use patchbay_service::{
+    Code, Error, Result,
+    audit::{Change, Event},
+    telephony::mappings,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Deleted, Entity, Page, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, List, NoFilter, Path, path,
         scopes::{NumbersRead, Operator},
     },
-    flows::inbound,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// A telephone number of a tenant.
@@ -48,46 +50,37 @@ impl From<numbers::Number> for Number {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::PhoneNumbers;
+    let mut api = api.tag(Tag::PhoneNumbers);
     let one = "/api/tenants/{tenant_id}/numbers/{number}";
-    api.route(Method::PUT, one, assign, Doc {
-        id: "assignNumber",
-        tag,
-        summary: "Assign a phone number",
-        description: "For the operator: calls to this number are the tenant's from now on. A number has one owner; take it back from the other \
-            one first.",
-        errors: &[Code::NumberTaken, Code::ValidationFailed],
-    });
-    api.route(
-        Method::GET,
+    api.add(
+        one,
+        assign,
+        Doc::put("assignNumber", "Assign a phone number")
+            .about(
+                "For the operator: calls to this number are the tenant's from now on. A \
+                 number has one owner; take it back from the other one first.",
+            )
+            .errors(&[Code::NumberTaken, Code::ValidationFailed]),
+    );
+    api.add(
         "/api/tenants/{tenant_id}/numbers",
         list,
-        Doc {
-            id: "listNumbers",
-            tag,
-            summary: "List phone numbers",
-            description: "The tenant's numbers, newest first.",
-            errors: &[],
-        },
+        Doc::get("listNumbers", "List phone numbers").about("The tenant's numbers, newest first."),
     );
-    api.route(
-        Method::DELETE,
+    api.add(
         one,
         release,
-        Doc {
-            id: "releaseNumber",
-            tag,
-            summary: "Release a phone number",
-            description: "For the operator: the number is nobody's from now on, and its inbound mapping is gone.",
-            errors: &[],
-        },
+        Doc::delete("releaseNumber", "Release a phone number").about(
+            "For the operator: the number is unassigned from now on, and its inbound \
+                 mapping is gone.",
+        ),
     );
 }
 
 fn parse(number: &str) -> Result<PhoneNumber> {
     number
         .parse()
-        .map_err(|invalid| ApiError::invalid_at("", invalid))
+        .map_err(|invalid| Error::invalid_at("", invalid))
 }
 
 async fn assign(
@@ -97,18 +90,18 @@ async fn assign(
     let number = parse(&number)?;
     caller
         .change(async |tx| {
-            let known = tenants::find(tx, false).await?;
-            known.ok_or_else(ApiError::not_found)?;
+            let known = tenants::find(tx).await?;
+            known.ok_or_else(Error::not_found)?;
             let row = numbers::Number {
                 number: number.to_string(),
-                id: caller.app.clock.new_id(),
+                id: caller.service.clock.new_id(),
                 tenant_id: tenant,
-                assigned_at: caller.app.clock.now(),
+                assigned_at: caller.service.clock.now(),
             };
             let owned = numbers::assign(tx, &row).await?;
             if owned.tenant_id != tenant {
                 let detail = "Another tenant has this number.";
-                return Err(ApiError::new(Code::NumberTaken, detail));
+                return Err(Error::new(Code::NumberTaken, detail));
             }
             let is_new = owned.id == row.id;
             let value = Number::from(owned);
@@ -124,8 +117,8 @@ async fn assign(
 
 async fn list(caller: Caller<NumbersRead>, list: List<NoFilter>) -> Result<Page<Number>> {
     let mut tx = caller.read().await?;
-    let known = tenants::find(&mut tx, false).await?;
-    known.ok_or_else(ApiError::not_found)?;
+    let known = tenants::find(&mut tx).await?;
+    known.ok_or_else(Error::not_found)?;
     let rows = numbers::list(&mut tx, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), Number::from))
@@ -138,14 +131,14 @@ async fn release(
     // What is no number was never assigned.
     let number = number
         .parse::<PhoneNumber>()
-        .map_err(|_| ApiError::not_found())?;
+        .map_err(|_| Error::not_found())?;
     caller
         .change(async |tx| {
             let released = numbers::release(tx, &number).await?;
-            let row = released.ok_or_else(ApiError::not_found)?;
+            let row = released.ok_or_else(Error::not_found)?;
             // Whoever has the number next must not find an answer of this tenant's.
             if let Some(mapping) = inbound_mappings::of_number(tx, &number).await? {
-                inbound::forget(&caller.app, tx, mapping.id).await?;
+                mappings::delete(&caller.service, tx, mapping.id).await?;
             }
             let event = Event::deleted("number", &*number, &Number::from(row));
             Ok(Change::one(Deleted, event))

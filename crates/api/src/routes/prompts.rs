@@ -1,6 +1,5 @@
 //! Prompts: what an agent is told.
 
-use actix_web::http::Method;
 use patchbay_domain::{
     ArtifactId, TenantId, VersionId,
     artifact::ArtifactKind,
@@ -8,18 +7,19 @@ use patchbay_domain::{
     template::Budget,
 };
 use patchbay_persistence::artifacts as rows;
+use patchbay_service::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::artifacts;
 use crate::{
     answer::{Entity, Resource},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, Json, Path,
         scopes::{PromptsRead as Read, PromptsWrite as Write},
     },
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// Values to try a prompt with.
@@ -55,12 +55,12 @@ async fn render(
     let mut tx = caller.read().await?;
     let found = rows::find_version(&mut tx, ArtifactKind::Prompt, Some(id), version).await?;
     tx.finish();
-    let spec = found.ok_or_else(ApiError::not_found)?.spec;
+    let spec = found.ok_or_else(Error::not_found)?.spec;
     let rendered = caller
         .compute(move |deadline| {
-            let spec: Spec = spec.read().map_err(ApiError::internal)?;
+            let spec: Spec = spec.read().map_err(Error::internal)?;
             let rendered = spec.render(&body.variables, Budget::until(Some(deadline)));
-            rendered.map_err(|found| ApiError::invalid_within("/variables", found))
+            rendered.map_err(|found| Error::invalid_within("/variables", found))
         })
         .await?;
     Ok(Entity(RenderedPrompt {
@@ -70,119 +70,77 @@ async fn render(
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Prompts;
+    let mut api = api.tag(Tag::Prompts);
     let all = "/api/tenants/{tenant_id}/prompts";
     let one = "/api/tenants/{tenant_id}/prompts/{prompt_id}";
-    api.route(
-        Method::POST,
+    api.add(
         all,
         artifacts::create::<Spec, Write>,
-        Doc {
-            id: "createPrompt",
-            tag,
-            summary: "Create a prompt",
-            description: "A name for versions to come; add the first one next.",
-            errors: &[Code::NameTaken],
-        },
+        Doc::post("createPrompt", "Create a prompt")
+            .about("A name for versions to come; add the first one next.")
+            .errors(&[Code::NameTaken]),
     );
-    api.route(
-        Method::GET,
+    api.add(
         all,
         artifacts::list::<Spec, Read>,
-        Doc {
-            id: "listPrompts",
-            tag,
-            summary: "List prompts",
-            description: "The tenant's prompts, newest first.",
-            errors: &[],
-        },
+        Doc::get("listPrompts", "List prompts").about("The tenant's prompts, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         artifacts::get::<Spec, Read>,
-        Doc {
-            id: "getPrompt",
-            tag,
-            summary: "Get a prompt",
-            description: "The prompt with the number of its newest version.",
-            errors: &[],
-        },
+        Doc::get("getPrompt", "Get a prompt")
+            .about("The prompt with the number of its newest version."),
     );
-    api.route(
-        Method::PATCH,
+    api.add(
         one,
         artifacts::patch::<Spec, Write>,
-        Doc {
-            id: "updatePrompt",
-            tag,
-            summary: "Update a prompt",
-            description: "Changes name or description. Content never changes: add a version.",
-            errors: &[Code::NameTaken],
-        },
+        Doc::patch("updatePrompt", "Update a prompt")
+            .about("Changes name or description. Content never changes: add a version.")
+            .errors(&[Code::NameTaken]),
     );
-    api.route(Method::DELETE, one, artifacts::delete::<Spec, Write>, Doc {
-        id: "deletePrompt",
-        tag,
-        summary: "Delete a prompt",
-        description: "Deletes the prompt with its versions. Refused while a binding names one of them.",
-        errors: &[Code::VersionInUse],
-    });
+    api.add(
+        one,
+        artifacts::delete::<Spec, Write>,
+        Doc::delete("deletePrompt", "Delete a prompt")
+            .about(
+                "Deletes the prompt with its versions. Refused while a binding names one of \
+                 them.",
+            )
+            .errors(&[Code::VersionInUse]),
+    );
     let all = "/api/tenants/{tenant_id}/prompts/{prompt_id}/versions";
     let one = "/api/tenants/{tenant_id}/prompts/{prompt_id}/versions/{version_id}";
-    api.route(Method::POST, all, artifacts::create_version::<Spec, Write>, Doc {
-        id: "createPromptVersion",
-        tag,
-        summary: "Create a prompt version",
-        description: "The template is compiled and may use declared variables only. Versions are immutable and numbered from 1.",
-        errors: &[],
-    });
-    api.route(
-        Method::GET,
+    api.add(
+        all,
+        artifacts::create_version::<Spec, Write>,
+        Doc::post("createPromptVersion", "Create a prompt version").about(
+            "The template is compiled and may use declared variables only. Versions are \
+                 immutable and numbered from 1.",
+        ),
+    );
+    api.add(
         all,
         artifacts::list_versions::<Spec, Read>,
-        Doc {
-            id: "listPromptVersions",
-            tag,
-            summary: "List prompt versions",
-            description: "The versions of the prompt, newest first.",
-            errors: &[],
-        },
+        Doc::get("listPromptVersions", "List prompt versions")
+            .about("The versions of the prompt, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         artifacts::get_version::<Spec, Read>,
-        Doc {
-            id: "getPromptVersion",
-            tag,
-            summary: "Get a prompt version",
-            description: "The version with its content and digest.",
-            errors: &[],
-        },
+        Doc::get("getPromptVersion", "Get a prompt version")
+            .about("The version with its content and digest."),
     );
-    api.route(
-        Method::DELETE,
+    api.add(
         one,
         artifacts::delete_version::<Spec, Write>,
-        Doc {
-            id: "deletePromptVersion",
-            tag,
-            summary: "Delete a prompt version",
-            description: "Its number is not used again. Refused while a binding names it.",
-            errors: &[Code::VersionInUse],
-        },
+        Doc::delete("deletePromptVersion", "Delete a prompt version")
+            .about("Its number is not used again. Refused while a binding names it.")
+            .errors(&[Code::VersionInUse]),
     );
-    api.route(
-        Method::POST,
+    api.add(
         "/api/tenants/{tenant_id}/prompts/{prompt_id}/versions/{version_id}/render",
         render,
-        Doc {
-            id: "renderPrompt",
-            tag,
-            summary: "Render a prompt version",
-            description: "Fills the variables in, as a session would, and keeps nothing.",
-            errors: &[],
-        },
+        Doc::post("renderPrompt", "Render a prompt version")
+            .about("Fills the variables in, as a session would, and keeps nothing."),
     );
 }

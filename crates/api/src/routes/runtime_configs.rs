@@ -1,19 +1,18 @@
 //! Runtime configs: how an agent hears, thinks and speaks.
 
-use actix_web::http::Method;
 use patchbay_domain::{ArtifactId, Invalid, TenantId, runtime::RuntimeSpec as Spec};
 
 use super::artifacts::{self, CreateVersion, Version};
 use crate::{
     answer::Created,
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, Json, Path,
         scopes::{RuntimeConfigsRead as Read, RuntimeConfigsWrite as Write},
     },
-    once::Once,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
+use patchbay_service::{Code, Error, Result, idempotency::Once};
 
 async fn create_version(
     caller: Caller<Write>,
@@ -40,115 +39,87 @@ async fn create_version(
             .collect();
         match found.is_empty() {
             true => Ok(()),
-            false => Err(ApiError::invalid_within("/spec", found)),
+            false => Err(Error::invalid_within("/spec", found)),
         }
     };
     artifacts::create_version_if(caller, path, body, key, admit).await
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::RuntimeConfigs;
+    let mut api = api.tag(Tag::RuntimeConfigs);
     let all = "/api/tenants/{tenant_id}/runtime-configs";
     let one = "/api/tenants/{tenant_id}/runtime-configs/{config_id}";
-    api.route(
-        Method::POST,
+    api.add(
         all,
         artifacts::create::<Spec, Write>,
-        Doc {
-            id: "createRuntimeConfig",
-            tag,
-            summary: "Create a runtime config",
-            description: "A name for versions to come; add the first one next.",
-            errors: &[Code::NameTaken],
-        },
+        Doc::post("createRuntimeConfig", "Create a runtime config")
+            .about("A name for versions to come; add the first one next.")
+            .errors(&[Code::NameTaken]),
     );
-    api.route(
-        Method::GET,
+    api.add(
         all,
         artifacts::list::<Spec, Read>,
-        Doc {
-            id: "listRuntimeConfigs",
-            tag,
-            summary: "List runtime configs",
-            description: "The tenant's runtime configs, newest first.",
-            errors: &[],
-        },
+        Doc::get("listRuntimeConfigs", "List runtime configs")
+            .about("The tenant's runtime configs, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         artifacts::get::<Spec, Read>,
-        Doc {
-            id: "getRuntimeConfig",
-            tag,
-            summary: "Get a runtime config",
-            description: "The runtime config with the number of its newest version.",
-            errors: &[],
-        },
+        Doc::get("getRuntimeConfig", "Get a runtime config")
+            .about("The runtime config with the number of its newest version."),
     );
-    api.route(
-        Method::PATCH,
+    api.add(
         one,
         artifacts::patch::<Spec, Write>,
-        Doc {
-            id: "updateRuntimeConfig",
-            tag,
-            summary: "Update a runtime config",
-            description: "Changes name or description. Content never changes: add a version.",
-            errors: &[Code::NameTaken],
-        },
+        Doc::patch("updateRuntimeConfig", "Update a runtime config")
+            .about("Changes name or description. Content never changes: add a version.")
+            .errors(&[Code::NameTaken]),
     );
-    api.route(Method::DELETE, one, artifacts::delete::<Spec, Write>, Doc {
-        id: "deleteRuntimeConfig",
-        tag,
-        summary: "Delete a runtime config",
-        description: "Deletes the runtime config with its versions. Refused while a binding names one of them.",
-        errors: &[Code::VersionInUse],
-    });
+    api.add(
+        one,
+        artifacts::delete::<Spec, Write>,
+        Doc::delete("deleteRuntimeConfig", "Delete a runtime config")
+            .about(
+                "Deletes the runtime config with its versions. Refused while a binding names \
+                 one of them.",
+            )
+            .errors(&[Code::VersionInUse]),
+    );
     let all = "/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions";
     let one = "/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions/{version_id}";
-    api.route(Method::POST, all, create_version, Doc {
-        id: "createRuntimeConfigVersion",
-        tag,
-        summary: "Create a runtime config version",
-        description: "A kind that no worker executes yet is refused with `not_supported`, and a `base_url` that the operator does not allow with \
-            `base_url_not_allowed`. Versions are immutable and numbered from 1.",
-        errors: &[],
-    });
-    api.route(
-        Method::GET,
+    api.add(
+        all,
+        create_version,
+        Doc::post(
+            "createRuntimeConfigVersion",
+            "Create a runtime config version",
+        )
+        .about(
+            "A kind that no worker executes yet is refused with `not_supported`, and a \
+                 `base_url` that the operator does not allow with `base_url_not_allowed`. \
+                 Versions are immutable and numbered from 1.",
+        ),
+    );
+    api.add(
         all,
         artifacts::list_versions::<Spec, Read>,
-        Doc {
-            id: "listRuntimeConfigVersions",
-            tag,
-            summary: "List runtime config versions",
-            description: "The versions of the runtime config, newest first.",
-            errors: &[],
-        },
+        Doc::get("listRuntimeConfigVersions", "List runtime config versions")
+            .about("The versions of the runtime config, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         artifacts::get_version::<Spec, Read>,
-        Doc {
-            id: "getRuntimeConfigVersion",
-            tag,
-            summary: "Get a runtime config version",
-            description: "The version with its content and digest.",
-            errors: &[],
-        },
+        Doc::get("getRuntimeConfigVersion", "Get a runtime config version")
+            .about("The version with its content and digest."),
     );
-    api.route(
-        Method::DELETE,
+    api.add(
         one,
         artifacts::delete_version::<Spec, Write>,
-        Doc {
-            id: "deleteRuntimeConfigVersion",
-            tag,
-            summary: "Delete a runtime config version",
-            description: "Its number is not used again. Refused while a binding names it.",
-            errors: &[Code::VersionInUse],
-        },
+        Doc::delete(
+            "deleteRuntimeConfigVersion",
+            "Delete a runtime config version",
+        )
+        .about("Its number is not used again. Refused while a binding names it.")
+        .errors(&[Code::VersionInUse]),
     );
 }

@@ -1,6 +1,5 @@
 //! Search in files.
 
-use actix_web::http::Method;
 use patchbay_domain::{
     AgentId, FileId, Invalid, Metadata,
     knowledge::{MOST_FILES, MOST_HITS, SearchMode, check_score},
@@ -10,16 +9,19 @@ use patchbay_persistence::{
     agents,
     search::{Found, MARK, Row, UNMARK},
 };
+use patchbay_service::{
+    Code, Error, Result,
+    knowledge::search::{self as knowledge, Question, SearchOutcome, chunk_id},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::files::{chunk_id, require_files};
+use super::files::require_files;
 use crate::{
     answer::{Entity, Resource},
-    error::{ApiError, Code, Result},
     extract::{Caller, Json, scopes::SearchRead},
-    flows::search::{self as flow, Question},
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// What is looked for.
@@ -194,42 +196,36 @@ fn highlights(marked: &str) -> Vec<Highlight> {
 }
 
 impl SearchResult {
-    /// The ids of what was found, best first.
-    pub fn chunk_ids(&self) -> Vec<String> {
-        self.data.iter().map(|hit| hit.chunk_id.clone()).collect()
-    }
-
-    /// Milliseconds in all.
-    pub fn took_ms(&self) -> u32 {
-        self.took_ms.total as u32
-    }
-
     /// The result, as it goes over the wire.
-    pub fn new(mode: SearchMode, answer: flow::Answer) -> Self {
+    pub fn new(mode: SearchMode, outcome: SearchOutcome) -> Self {
         let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
-        let total_candidates = answer.rows.first().map_or(0, |row| row.total);
-        let hits = answer.rows.into_iter();
+        let total_candidates = outcome.rows.first().map_or(0, |row| row.total);
+        let hits = outcome.rows.into_iter();
         Self {
             data: hits.filter_map(|row| Hit::new(mode, row)).collect(),
             total_candidates,
             took_ms: Took {
-                embed: rounded(answer.embed_ms),
-                search: rounded(answer.search_ms),
-                total: rounded(answer.embed_ms + answer.search_ms),
+                embed: rounded(outcome.embed_ms),
+                search: rounded(outcome.search_ms),
+                total: rounded(outcome.embed_ms + outcome.search_ms),
             },
         }
     }
 }
 
 pub(super) fn routes(api: &mut Api) {
-    api.route(Method::POST, "/api/tenants/{tenant_id}/search", search, Doc {
-        id: "searchFiles",
-        tag: Tag::Knowledge,
-        summary: "Search files",
-        description: "Finds passages by their words, by their meaning, or by both: of an agent's files, of some files, or of all that the tenant has. \
-            Only files that have been ingested are seen.",
-        errors: &[Code::EmbeddingsNotConfigured],
-    });
+    let mut api = api.tag(Tag::Knowledge);
+    api.add(
+        "/api/tenants/{tenant_id}/search",
+        search,
+        Doc::post("searchFiles", "Search files")
+            .about(
+                "Finds passages by their words, by their meaning, or by both: of an agent's \
+                 files, of some files, or of all that the tenant has. Only files that have \
+                 been ingested are seen.",
+            )
+            .errors(&[Code::EmbeddingsNotConfigured]),
+    );
 }
 
 async fn search(
@@ -249,8 +245,8 @@ async fn search(
         min_score: body.min_score,
         highlight: body.highlight,
     };
-    let answer = flow::ask(&caller.app, caller.tenant()?, question).await?;
-    Ok(Entity(SearchResult::new(body.mode, answer)))
+    let outcome = knowledge::search(&caller.service, caller.tenant()?, question).await?;
+    Ok(Entity(SearchResult::new(body.mode, outcome)))
 }
 
 /// What the body names exists in this tenant.
@@ -260,8 +256,8 @@ async fn require_scope(caller: &Caller<SearchRead>, body: &SearchFiles) -> Resul
     }
     let mut tx = caller.read().await?;
     if let Some(agent) = body.agent_id {
-        let found = agents::find(&mut tx, agent, false).await?;
-        found.ok_or_else(ApiError::not_found)?;
+        let found = agents::find(&mut tx, agent).await?;
+        found.ok_or_else(Error::not_found)?;
     }
     if let Some(ids) = &body.file_ids {
         require_files(&mut tx, ids).await?;
@@ -273,7 +269,7 @@ async fn require_scope(caller: &Caller<SearchRead>, body: &SearchFiles) -> Resul
 fn check(body: &SearchFiles, limit: u32) -> Result<()> {
     if !(1..=MOST_HITS).contains(&limit) {
         let invalid = Invalid::new("out_of_range", format!("1 to {MOST_HITS} is allowed"));
-        return Err(ApiError::invalid_at("/limit", invalid));
+        return Err(Error::invalid_at("/limit", invalid));
     }
     if body
         .file_ids
@@ -284,10 +280,10 @@ fn check(body: &SearchFiles, limit: u32) -> Result<()> {
             "too_many",
             format!("at most {MOST_FILES} files are allowed"),
         );
-        return Err(ApiError::invalid_at("/file_ids", invalid));
+        return Err(Error::invalid_at("/file_ids", invalid));
     }
     let score = body.min_score.map_or(Ok(()), check_score);
-    score.map_err(|invalid| ApiError::invalid_at("/min_score", invalid))
+    score.map_err(|invalid| Error::invalid_at("/min_score", invalid))
 }
 
 #[cfg(test)]

@@ -1,25 +1,27 @@
 //! Secrets: values that tools may send to named hosts, and that nobody reads back.
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Invalid, TenantId,
     text::{Text, is_identifier},
 };
 use patchbay_persistence::secrets;
+use patchbay_service::{
+    Code, Error, Result,
+    audit::{Change, Event},
+    keyring::Sealed,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Deleted, Entity, Page, Put, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IfMatch, Json, List, NoFilter, Path, SecretName,
         scopes::{SecretsRead, SecretsWrite},
     },
-    keyring::Sealed,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// Most hosts of one secret.
@@ -96,58 +98,43 @@ pub struct PutSecret {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Secrets;
+    let mut api = api.tag(Tag::Secrets);
     let one = "/api/tenants/{tenant_id}/secrets/{name}";
-    api.route(Method::PUT, one, put, Doc {
-        id: "putSecret",
-        tag,
-        summary: "Create or replace a secret",
-        description: "Creates the secret or replaces it, value and hosts. Names are letters, digits and `_`, not beginning with a \
-            digit. The value is sealed with a key of the installation and cannot be read back.",
-        errors: &[Code::SecretsNotConfigured],
-    });
-    api.route(
-        Method::GET,
+    api.add(
+        one,
+        put,
+        Doc::put("putSecret", "Create or replace a secret")
+            .about(
+                "Creates the secret or replaces it, value and hosts. Names are letters, \
+                 digits and `_`, not beginning with a digit. The value is sealed with a key \
+                 of the installation and cannot be read back.",
+            )
+            .errors(&[Code::SecretsNotConfigured]),
+    );
+    api.add(
         "/api/tenants/{tenant_id}/secrets",
         list,
-        Doc {
-            id: "listSecrets",
-            tag,
-            summary: "List secrets",
-            description: "Names and hosts of the tenant's secrets, newest first. Never their values.",
-            errors: &[],
-        },
+        Doc::get("listSecrets", "List secrets")
+            .about("Names and hosts of the tenant's secrets, newest first. Never their values."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         get,
-        Doc {
-            id: "getSecret",
-            tag,
-            summary: "Get a secret",
-            description: "Hosts and times of the secret. Never its value.",
-            errors: &[],
-        },
+        Doc::get("getSecret", "Get a secret")
+            .about("Hosts and times of the secret. Never its value."),
     );
-    api.route(
-        Method::DELETE,
+    api.add(
         one,
         delete,
-        Doc {
-            id: "deleteSecret",
-            tag,
-            summary: "Delete a secret",
-            description: "Tool calls that need it fail from then on.",
-            errors: &[],
-        },
+        Doc::delete("deleteSecret", "Delete a secret")
+            .about("Tool calls that need it fail from then on."),
     );
 }
 
 fn checked_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
     if !(1..=MOST_HOSTS).contains(&hosts.len()) {
         let message = format!("1 to {MOST_HOSTS} hosts are allowed");
-        return Err(ApiError::invalid_at(
+        return Err(Error::invalid_at(
             "/hosts",
             Invalid::new("out_of_range", message),
         ));
@@ -156,7 +143,7 @@ fn checked_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
         Ok(parsed) if !host.contains('*') => Ok(parsed.to_string()),
         _ => {
             let invalid = Invalid::new("invalid_host", "a bare host name is needed");
-            Err(ApiError::invalid_at(&format!("/hosts/{index}"), invalid))
+            Err(Error::invalid_at(&format!("/hosts/{index}"), invalid))
         }
     };
     hosts.into_iter().enumerate().map(check).collect()
@@ -170,10 +157,10 @@ async fn put(
 ) -> Result<Put<Secret>> {
     check_name(&name)?;
     let hosts = checked_hosts(body.hosts)?;
-    let sealed = caller.app.keyring.seal(tenant, &name, &body.value)?;
+    let sealed = caller.service.keyring.seal(tenant, &name, &body.value)?;
     caller
         .change(async |tx| {
-            let before = secrets::find(tx, &name, true).await?;
+            let before = secrets::lock(tx, &name).await?;
             match &before {
                 Some(row) => if_match.check(row.revision)?,
                 None => if_match.check_absent()?,
@@ -204,7 +191,7 @@ fn check_name(name: &str) -> Result<()> {
     }
     let message = "letters, digits and `_`, at most 64, not beginning with a digit";
     let invalid = Invalid::new("invalid_name", message);
-    Err(ApiError::invalid_at("", invalid))
+    Err(Error::invalid_at("", invalid))
 }
 
 /// The row as it will be, in the place of the one before.
@@ -214,7 +201,7 @@ fn replaced(
     (tenant_id, name, hosts): (TenantId, String, Vec<String>),
     Sealed { key, nonce, sealed }: Sealed,
 ) -> secrets::Secret {
-    let clock = &caller.app.clock;
+    let clock = &caller.service.clock;
     let now = clock.now();
     secrets::Secret {
         tenant_id,
@@ -243,9 +230,9 @@ async fn get(
     Path((_, SecretName(name))): Path<(TenantId, SecretName)>,
 ) -> Result<Entity<Secret>> {
     let mut tx = caller.read().await?;
-    let found = secrets::find(&mut tx, &name, false).await?;
+    let found = secrets::find(&mut tx, &name).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
 async fn delete(
@@ -255,8 +242,8 @@ async fn delete(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let found = secrets::find(tx, &name, true).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
+            let found = secrets::lock(tx, &name).await?;
+            let row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             secrets::delete(tx, row.id).await?;
             let event = Event::deleted("secret", &name, &Secret::from(row));

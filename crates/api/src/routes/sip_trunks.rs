@@ -1,45 +1,36 @@
 //! SIP trunks: a tenant's accounts with carriers.
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Invalid, PhoneNumber, TenantId, TrunkId,
     sip::{SipAddress, Transport},
+    states::{SipObjectKind, SyncState},
     text::{Name, OneLine},
 };
 use patchbay_persistence::{TenantTx, calls, secrets, sip_objects, sip_trunks};
+use patchbay_service::{
+    Code, Error, Result, Service,
+    audit::{Change, Event},
+    idempotency::Once,
+    secrets::keep_owned,
+    telephony::{credentials as of_service, sip_object::request_sync},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Deleted, Entity, Page, Resource},
-    app::App,
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Patch, Path,
         scopes::{SipTrunksRead, SipTrunksWrite},
     },
-    flows::{secrets::keep_owned, sip_sync},
-    once::Once,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
     routes::credentials,
 };
 
 /// Most numbers of one trunk.
 const MOST_NUMBERS: usize = 500;
-
-/// How far LiveKit has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SyncState {
-    /// LiveKit is about to be told.
-    Pending,
-    /// LiveKit has it as it is here.
-    Synced,
-    /// LiveKit could not be told; it is tried again.
-    Failed,
-}
 
 /// What LiveKit has of it.
 #[derive(Clone, Serialize, ToSchema)]
@@ -60,11 +51,7 @@ pub struct Sync {
 impl From<sip_objects::SipObject> for Sync {
     fn from(row: sip_objects::SipObject) -> Self {
         Self {
-            state: match &*row.sync_state {
-                "synced" => SyncState::Synced,
-                "failed" => SyncState::Failed,
-                _ => SyncState::Pending,
-            },
+            state: row.sync_state,
             error: row.error,
             attempts: row.attempts,
             synced_at: row.synced_at,
@@ -140,7 +127,7 @@ impl From<(sip_trunks::SipTrunk, sip_objects::SipObject)> for SipTrunk {
             id,
             name,
             address,
-            transport,
+            transport: transport.as_str().to_owned(),
             numbers,
             username,
             sync: object.into(),
@@ -204,65 +191,51 @@ pub struct PatchSipTrunk {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::SipTrunks;
+    let mut api = api.tag(Tag::SipTrunks);
     let all = "/api/tenants/{tenant_id}/sip-trunks";
     let one = "/api/tenants/{tenant_id}/sip-trunks/{trunk_id}";
-    api.route(Method::POST, all, create, Doc {
-        id: "createSipTrunk",
-        tag,
-        summary: "Create a SIP trunk",
-        description: "An account with a carrier, through which calls go out. LiveKit is told in the background: look at `sync`.",
-        errors: &[Code::NameTaken, Code::SecretsNotConfigured],
-    });
-    api.route(
-        Method::GET,
+    api.add(
+        all,
+        create,
+        Doc::post("createSipTrunk", "Create a SIP trunk")
+            .about(
+                "An account with a carrier, through which calls go out. LiveKit is told in \
+                 the background: look at `sync`.",
+            )
+            .errors(&[Code::NameTaken, Code::SecretsNotConfigured]),
+    );
+    api.add(
         all,
         list,
-        Doc {
-            id: "listSipTrunks",
-            tag,
-            summary: "List SIP trunks",
-            description: "The tenant's trunks, newest first. Never their passwords.",
-            errors: &[],
-        },
+        Doc::get("listSipTrunks", "List SIP trunks")
+            .about("The tenant's trunks, newest first. Never their passwords."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         get,
-        Doc {
-            id: "getSipTrunk",
-            tag,
-            summary: "Get a SIP trunk",
-            description: "The trunk and what LiveKit has of it. Never its password.",
-            errors: &[],
-        },
+        Doc::get("getSipTrunk", "Get a SIP trunk")
+            .about("The trunk and what LiveKit has of it. Never its password."),
     );
-    api.route(
-        Method::PATCH,
+    api.add(
         one,
         patch,
-        Doc {
-            id: "updateSipTrunk",
-            tag,
-            summary: "Update a SIP trunk",
-            description: "LiveKit is told in the background; calls under way go on.",
-            errors: &[Code::NameTaken, Code::SecretsNotConfigured],
-        },
+        Doc::patch("updateSipTrunk", "Update a SIP trunk")
+            .about("LiveKit is told in the background; calls under way go on.")
+            .errors(&[Code::NameTaken, Code::SecretsNotConfigured]),
     );
-    api.route(Method::DELETE, one, delete, Doc {
-        id: "deleteSipTrunk",
-        tag,
-        summary: "Delete a SIP trunk",
-        description: "Refused while a call goes through it. LiveKit forgets it in the background.",
-        errors: &[Code::TrunkInUse],
-    });
+    api.add(
+        one,
+        delete,
+        Doc::delete("deleteSipTrunk", "Delete a SIP trunk")
+            .about("Refused while a call goes through it. LiveKit forgets it in the background.")
+            .errors(&[Code::TrunkInUse]),
+    );
 }
 
-fn check_address(app: &App, address: &SipAddress) -> Result<()> {
-    app.policy.check_host(&address.host).map_err(|refused| {
+fn check_address(service: &Service, address: &SipAddress) -> Result<()> {
+    service.policy.check_host(&address.host).map_err(|refused| {
         let invalid = Invalid::new("address_refused", refused.to_string());
-        ApiError::invalid_at("/address", invalid)
+        Error::invalid_at("/address", invalid)
     })
 }
 
@@ -271,7 +244,7 @@ fn checked_numbers(numbers: Vec<PhoneNumber>) -> Result<Vec<String>> {
     if !(1..=MOST_NUMBERS).contains(&numbers.len()) {
         let message = format!("1 to {MOST_NUMBERS} numbers are needed");
         let invalid = Invalid::new("out_of_range", message);
-        return Err(ApiError::invalid_at("/numbers", invalid));
+        return Err(Error::invalid_at("/numbers", invalid));
     }
     let mut kept: Vec<String> = Vec::with_capacity(numbers.len());
     for number in numbers {
@@ -283,16 +256,16 @@ fn checked_numbers(numbers: Vec<PhoneNumber>) -> Result<Vec<String>> {
 }
 
 /// The row, if it makes sense.
-fn row(app: &App, tenant: TenantId, body: CreateSipTrunk) -> Result<sip_trunks::SipTrunk> {
-    check_address(app, &body.address)?;
-    credentials::require_both(body.username.is_some(), body.password.is_some())?;
-    let now = app.clock.now();
+fn row(service: &Service, tenant: TenantId, body: CreateSipTrunk) -> Result<sip_trunks::SipTrunk> {
+    check_address(service, &body.address)?;
+    of_service::require_both(body.username.is_some(), body.password.is_some())?;
+    let now = service.clock.now();
     Ok(sip_trunks::SipTrunk {
         tenant_id: tenant,
-        id: app.clock.new_id(),
+        id: service.clock.new_id(),
         name: body.name.into_inner(),
         address: body.address.to_string(),
-        transport: body.transport.as_str().to_owned(),
+        transport: body.transport,
         numbers: checked_numbers(body.numbers)?,
         username: body.username.map(OneLine::into_inner),
         revision: 1,
@@ -308,26 +281,30 @@ async fn create(
 ) -> Result<Once<Created<SipTrunk>>> {
     let tenant = caller.tenant()?;
     let password = body.password.clone();
-    let row = row(&caller.app, tenant, body)?;
+    let row = row(&caller.service, tenant, body)?;
     let created = caller
         .once(&key, async |tx| {
             sip_trunks::insert(tx, &row).await?;
             if let Some(password) = &password {
-                keep_owned(&caller.app, tx, row.id.uuid(), password).await?;
+                keep_owned(&caller.service, tx, row.id.uuid(), password).await?;
             }
-            let value = told(&caller.app, tx, row).await?;
+            let value = synchronised(&caller.service, tx, row).await?;
             let event = Event::created("sip_trunk", value.id, &value);
             let location = format!("/api/tenants/{tenant}/sip-trunks/{}", value.id);
             Ok(Change::one(Created { location, value }, event))
         })
         .await?;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     Ok(created)
 }
 
-/// The trunk, of which LiveKit is about to be told.
-async fn told(app: &App, tx: &mut TenantTx, row: sip_trunks::SipTrunk) -> Result<SipTrunk> {
-    let object = sip_sync::ask(app, tx, row.id.uuid(), sip_objects::TRUNK).await?;
+/// The trunk, which is about to be synchronised into LiveKit.
+async fn synchronised(
+    service: &Service,
+    tx: &mut TenantTx,
+    row: sip_trunks::SipTrunk,
+) -> Result<SipTrunk> {
+    let object = request_sync(service, tx, row.id.uuid(), SipObjectKind::Trunk).await?;
     Ok((row, object).into())
 }
 
@@ -343,22 +320,25 @@ async fn get(
     Path((_, id)): Path<(TenantId, TrunkId)>,
 ) -> Result<Entity<SipTrunk>> {
     let mut tx = caller.read().await?;
-    let found = sip_trunks::find(&mut tx, id, false).await?;
+    let found = sip_trunks::find(&mut tx, id).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
 impl PatchSipTrunk {
     /// Changes the row; answers the new password, if there is one.
-    fn apply(self, app: &App, row: &mut sip_trunks::SipTrunk) -> Result<Option<OneLine<1, 200>>> {
+    fn apply(
+        self,
+        service: &Service,
+        row: &mut sip_trunks::SipTrunk,
+    ) -> Result<Option<OneLine<1, 200>>> {
         self.name.apply(&mut row.name, Name::into_inner);
         if let Patch::To(address) = self.address {
-            check_address(app, &address)?;
+            check_address(service, &address)?;
             row.address = address.to_string();
         }
-        self.transport.apply(&mut row.transport, |transport| {
-            transport.as_str().to_owned()
-        });
+        self.transport
+            .apply(&mut row.transport, |transport| transport);
         if let Patch::To(numbers) = self.numbers {
             row.numbers = checked_numbers(numbers)?;
         }
@@ -374,22 +354,22 @@ async fn patch(
 ) -> Result<Entity<SipTrunk>> {
     let trunk = caller
         .change(async |tx| {
-            let found = sip_trunks::find(tx, id, true).await?;
-            let (mut row, object) = found.ok_or_else(ApiError::not_found)?;
+            let found = sip_trunks::lock(tx, id).await?;
+            let (mut row, object) = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             let before = SipTrunk::from((row.clone(), object));
-            let password = body.apply(&caller.app, &mut row)?;
+            let password = body.apply(&caller.service, &mut row)?;
             row.revision += 1;
-            row.updated_at = caller.app.clock.now();
+            row.updated_at = caller.service.clock.now();
             sip_trunks::update(tx, &row).await?;
             let username = row.username.as_deref();
-            credentials::store(&caller.app, tx, id.uuid(), username, password).await?;
-            let after = told(&caller.app, tx, row).await?;
+            of_service::store(&caller.service, tx, id.uuid(), username, password).await?;
+            let after = synchronised(&caller.service, tx, row).await?;
             let event = Event::updated("sip_trunk", id, &before, &after);
             Ok(Change::one(after, event))
         })
         .await?;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     Ok(Entity(trunk))
 }
 
@@ -400,20 +380,20 @@ async fn delete(
 ) -> Result<Deleted> {
     let deleted = caller
         .change(async |tx| {
-            let found = sip_trunks::find(tx, id, true).await?;
-            let (row, object) = found.ok_or_else(ApiError::not_found)?;
+            let found = sip_trunks::lock(tx, id).await?;
+            let (row, object) = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             if calls::any_live_through(tx, id).await? {
                 let detail = "Stop the calls that go through it first.";
-                return Err(ApiError::new(Code::TrunkInUse, detail));
+                return Err(Error::new(Code::TrunkInUse, detail));
             }
             secrets::delete_owned(tx, id.uuid()).await?;
             sip_trunks::delete(tx, id).await?;
-            sip_sync::ask(&caller.app, tx, id.uuid(), sip_objects::TRUNK).await?;
+            request_sync(&caller.service, tx, id.uuid(), SipObjectKind::Trunk).await?;
             let event = Event::deleted("sip_trunk", id, &SipTrunk::from((row, object)));
             Ok(Change::one(Deleted, event))
         })
         .await?;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     Ok(deleted)
 }

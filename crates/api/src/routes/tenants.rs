@@ -1,15 +1,21 @@
 //! Tenants: made by the operator, renamed by themselves.
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Metadata, TenantId, knowledge,
     limits::TenantLimits,
     phone::normalise_prefix,
     scope::Preset,
+    states::TenantStatus,
     text::{Name, Slug, Text},
 };
 use patchbay_persistence::{TenantTx, api_keys, tenants};
+use patchbay_service::{
+    Code, Error, Result,
+    audit::{Change, Event},
+    idempotency::Once,
+    stored,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -17,35 +23,13 @@ use utoipa::ToSchema;
 use super::keys::{self, ApiKey};
 use crate::{
     answer::{Created, Entity, Page, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Patch,
         scopes::{Operator, TenantRead, TenantWrite},
     },
-    once::Once,
-    openapi::{Api, Doc, Tag},
-    stored,
+    openapi::{Doc, Tag},
+    router::Api,
 };
-
-/// Whether a tenant may work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TenantStatus {
-    /// It may.
-    Active,
-    /// Its keys are refused; its live sessions finish.
-    Suspended,
-}
-
-impl TenantStatus {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-        }
-    }
-}
 
 /// A tenant.
 #[derive(Clone, Serialize, ToSchema)]
@@ -94,7 +78,7 @@ impl Resource for Tenant {
 }
 
 impl TryFrom<tenants::Tenant> for Tenant {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from(row: tenants::Tenant) -> Result<Self> {
         let tenants::Tenant {
             id,
@@ -111,11 +95,7 @@ impl TryFrom<tenants::Tenant> for Tenant {
             id,
             slug: Slug::new(slug)?,
             name: Name::new(name)?,
-            status: if status == "active" {
-                TenantStatus::Active
-            } else {
-                TenantStatus::Suspended
-            },
+            status,
             settings: settings.try_into()?,
             limits: stored::limits(id, limits)?,
             revision,
@@ -283,8 +263,8 @@ impl PatchLimits {
             .apply(&mut limits.emergency_calls, |allowed| allowed);
         let checked = limits.check();
         checked
-            .map_err(|(name, invalid)| ApiError::invalid_at(&format!("/limits/{name}"), invalid))?;
-        serde_json::to_value(limits).map_err(ApiError::internal)
+            .map_err(|(name, invalid)| Error::invalid_at(&format!("/limits/{name}"), invalid))?;
+        serde_json::to_value(limits).map_err(Error::internal)
     }
 }
 
@@ -292,15 +272,14 @@ impl PatchLimits {
 fn checked_settings(settings: Metadata) -> Result<Value> {
     let settings = settings.value()?;
     let language = knowledge::language(&settings);
-    language.map_err(|invalid| ApiError::invalid_at("/settings/search_language", invalid))?;
+    language.map_err(|invalid| Error::invalid_at("/settings/search_language", invalid))?;
     Ok(settings)
 }
 
 impl PatchTenant {
     fn apply(self, row: &mut tenants::Tenant) -> Result<()> {
         self.name.apply(&mut row.name, Name::into_inner);
-        self.status
-            .apply(&mut row.status, |status| status.as_str().to_owned());
+        self.status.apply(&mut row.status, |status| status);
         if let Patch::To(patch) = self.settings {
             let current = Metadata::try_from(std::mem::take(&mut row.settings))?;
             row.settings = checked_settings(current.merged(patch)?)?;
@@ -327,51 +306,37 @@ pub struct TenantFilter {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Tenants;
-    api.route(
-        Method::POST,
+    let mut api = api.tag(Tag::Tenants);
+    api.add(
         "/api/tenants",
         create,
-        Doc {
-            id: "createTenant",
-            tag,
-            summary: "Create a tenant",
-            description: "The answer carries the tenant's first admin key, this once.",
-            errors: &[Code::SlugTaken],
-        },
+        Doc::post("createTenant", "Create a tenant")
+            .about("The answer carries the tenant's first admin key, this once.")
+            .errors(&[Code::SlugTaken]),
     );
-    api.route(
-        Method::GET,
+    api.add(
         "/api/tenants",
         list,
-        Doc {
-            id: "listTenants",
-            tag,
-            summary: "List tenants",
-            description: "All tenants of the installation, newest first.",
-            errors: &[],
-        },
+        Doc::get("listTenants", "List tenants")
+            .about("All tenants of the installation, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         "/api/tenants/{tenant_id}",
         get,
-        Doc {
-            id: "getTenant",
-            tag,
-            summary: "Get a tenant",
-            description: "The tenant with its status, settings and limits.",
-            errors: &[],
-        },
+        Doc::get("getTenant", "Get a tenant")
+            .about("The tenant with its status, settings and limits."),
     );
-    api.route(Method::PATCH, "/api/tenants/{tenant_id}", patch, Doc {
-        id: "updateTenant",
-        tag,
-        summary: "Update a tenant",
-        description: "A tenant changes its name and settings; status and limits are the operator's. \
-            Suspending a tenant refuses its keys from the next request on, while its live sessions finish.",
-        errors: &[Code::OperatorOnly],
-    });
+    api.add(
+        "/api/tenants/{tenant_id}",
+        patch,
+        Doc::patch("updateTenant", "Update a tenant")
+            .about(
+                "A tenant changes its name and settings; status and limits are the \
+                 operator's. Suspending a tenant refuses its keys from the next request on, \
+                 while its live sessions finish.",
+            )
+            .errors(&[Code::OperatorOnly]),
+    );
 }
 
 async fn create(
@@ -379,13 +344,13 @@ async fn create(
     Json(body): Json<CreateTenant>,
     key: IdempotencyKey,
 ) -> Result<Once<Created<NewTenant>>> {
-    let clock = &caller.app.clock;
+    let clock = &caller.service.clock;
     let now = clock.now();
     let row = tenants::Tenant {
         id: clock.new_id(),
         slug: body.slug.to_string(),
         name: body.name.into_inner(),
-        status: "active".to_owned(),
+        status: TenantStatus::Active,
         settings: checked_settings(body.settings)?,
         limits: body.limits.apply(TenantLimits::default())?,
         revision: 1,
@@ -414,7 +379,7 @@ async fn insert(
     row: tenants::Tenant,
 ) -> Result<NewTenant> {
     let (name, scopes) = ("first admin key", Preset::Admin.scopes());
-    let (key, secret) = keys::generate(&caller.app.clock, row.id, name, scopes, None);
+    let (key, secret) = keys::generate(&caller.service.clock, row.id, name, scopes, None);
     tenants::insert(tx, &row).await?;
     api_keys::insert(tx, &key, &secret.hash).await?;
     Ok(NewTenant {
@@ -425,8 +390,8 @@ async fn insert(
 }
 
 async fn list(caller: Caller<Operator>, list: List<TenantFilter>) -> Result<Page<Tenant>> {
-    let mut connection = caller.app.db.connection().await?;
-    let status = list.filter.status.map(TenantStatus::as_str);
+    let mut connection = caller.service.db.connection().await?;
+    let status = list.filter.status;
     let slug = list.filter.slug.as_deref();
     let rows = tenants::list(&mut connection, list.window, status, slug).await?;
     Page::try_new(rows, |row| row.id.uuid(), Tenant::try_from)
@@ -434,9 +399,9 @@ async fn list(caller: Caller<Operator>, list: List<TenantFilter>) -> Result<Page
 
 async fn get(caller: Caller<TenantRead>) -> Result<Entity<Tenant>> {
     let mut tx = caller.read().await?;
-    let found = tenants::find(&mut tx, false).await?;
+    let found = tenants::find(&mut tx).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.try_into()?))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.try_into()?))
 }
 
 async fn patch(
@@ -447,17 +412,17 @@ async fn patch(
     let restricted = matches!(body.status, Patch::To(_)) || matches!(body.limits, Patch::To(_));
     if restricted && !caller.is_operator() {
         let detail = "`status` and `limits` are the operator's.";
-        return Err(ApiError::new(Code::OperatorOnly, detail));
+        return Err(Error::new(Code::OperatorOnly, detail));
     }
     let tenant = caller
         .change(async |tx| {
-            let found = tenants::find(tx, true).await?;
-            let mut row = found.ok_or_else(ApiError::not_found)?;
+            let found = tenants::lock(tx).await?;
+            let mut row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             let before = before(&row, &body)?;
             body.apply(&mut row)?;
             row.revision += 1;
-            row.updated_at = caller.app.clock.now();
+            row.updated_at = caller.service.clock.now();
             tenants::update(tx, &row).await?;
             let after = Tenant::try_from(row)?;
             let event = Event::of("updated", "tenant", after.id, Some(&before), Some(&after));
@@ -475,7 +440,7 @@ fn before(row: &tenants::Tenant, change: &PatchTenant) -> Result<Value> {
     if clears && !is_readable {
         known.limits = json!({});
     }
-    let mut before = serde_json::to_value(Tenant::try_from(known)?).map_err(ApiError::internal)?;
+    let mut before = serde_json::to_value(Tenant::try_from(known)?).map_err(Error::internal)?;
     if clears && !is_readable {
         before["limits"] = row.limits.clone();
     }

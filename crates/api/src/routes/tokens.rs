@@ -1,37 +1,25 @@
 //! Join tokens: what people join a session with.
 
-use std::time::Duration;
-
-use actix_web::http::Method;
-use chrono::{DateTime, TimeDelta, Utc};
-use patchbay_domain::{Invalid, SessionId, UserId, text::OneLine};
-use patchbay_livekit::{JoinToken, Role};
-use patchbay_persistence::{TenantTx, sessions, users};
+use chrono::{DateTime, Utc};
+use patchbay_domain::{SessionId, UserId, states::TokenRole, text::OneLine};
+use patchbay_persistence::sessions;
+use patchbay_service::{
+    Code, Error, Result,
+    audit::Change,
+    sessions::{
+        attach::require_joinable,
+        tokens::{MintedToken, TokenRequest, refuse_if_present},
+    },
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Resource},
-    app::App,
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{Caller, Json, scopes::TokensWrite},
-    flows::sessions as flow,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
-
-/// What the holder may do in the room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenRole {
-    /// Speaks and listens.
-    #[default]
-    User,
-    /// Listens, unseen by the others.
-    Observer,
-    /// Speaks and listens beside the user.
-    Supervisor,
-}
 
 /// A token to be minted.
 #[derive(Deserialize, ToSchema)]
@@ -84,62 +72,26 @@ pub struct Token {
 
 impl Resource for Token {}
 
-pub(super) fn routes(api: &mut Api) {
-    api.route(Method::POST, "/api/tenants/{tenant_id}/tokens", create, Doc {
-        id: "createToken",
-        tag: Tag::Tokens,
-        summary: "Create a join token",
-        description: "For one session, one identity and a short time. It never allows to create or list rooms, nor to act as an agent.",
-        errors: &[Code::SessionNotJoinable, Code::IdentityInUse],
-    });
-}
-
-const RESERVED: [&str; 3] = ["agent-", "sip_", UserId::IDENTITY];
-
-async fn create(
-    caller: Caller<TokensWrite>,
-    Json(body): Json<CreateToken>,
-) -> Result<Created<Token>> {
-    let session_id = body.session_id;
-    let wish = Wish::from(body).check()?;
-    let mut tx = caller.read().await?;
-    let session = sessions::find(&mut tx, session_id, false).await?;
-    let session = session.ok_or_else(ApiError::not_found)?;
-    flow::require_joinable(&session)?;
-    let guest = wish.resolve(&caller.app, &mut tx).await?;
-    tx.finish();
-    if guest.is_chosen {
-        refuse_if_present(&caller, &session.room_name, &guest.identity).await?;
+impl From<MintedToken> for Token {
+    fn from(token: MintedToken) -> Self {
+        let MintedToken {
+            server_url,
+            participant_token,
+            room_name,
+            participant_identity,
+            expires_at,
+        } = token;
+        Self {
+            server_url,
+            participant_token,
+            room_name,
+            participant_identity,
+            expires_at,
+        }
     }
-    let location = format!("/api/tenants/{}/sessions/{session_id}", caller.tenant()?);
-    let value = guest.mint(&caller.app, &session)?;
-    let event = guest.minted("token_minted", &value, session_id);
-    caller.change(async |_| Ok(Change::one((), event))).await?;
-    Ok(Created { location, value })
 }
 
-/// Who is to join, as a request has it.
-pub(super) struct Wish {
-    pub role: TokenRole,
-    pub user_id: Option<UserId>,
-    pub identity: Option<OneLine<1, 128>>,
-    pub name: Option<OneLine<1, 200>>,
-    pub ttl_seconds: Option<u32>,
-}
-
-/// Who is to join.
-pub(super) struct Guest {
-    /// Identity in the room.
-    pub identity: String,
-    /// Display name.
-    pub name: String,
-    /// Whether somebody else may have the identity already.
-    pub is_chosen: bool,
-    role: TokenRole,
-    ttl: u32,
-}
-
-impl From<CreateToken> for Wish {
+impl From<CreateToken> for TokenRequest {
     fn from(body: CreateToken) -> Self {
         let CreateToken {
             session_id: _,
@@ -159,106 +111,39 @@ impl From<CreateToken> for Wish {
     }
 }
 
-impl Wish {
-    /// Checks what needs no look at anything else.
-    pub(super) fn check(self) -> Result<Self> {
-        if self.user_id.is_some() && self.identity.is_some() {
-            let invalid = Invalid::new("conflict", "a user has an identity of their own");
-            return Err(ApiError::invalid_at("/identity", invalid));
-        }
-        if self
-            .ttl_seconds
-            .is_some_and(|ttl| !(10..=3600).contains(&ttl))
-        {
-            let invalid = Invalid::new("out_of_range", "10 to 3600 is allowed");
-            return Err(ApiError::invalid_at("/ttl_seconds", invalid));
-        }
-        let is_reserved =
-            |id: &OneLine<1, 128>| RESERVED.iter().any(|prefix| id.starts_with(prefix));
-        if self.identity.as_ref().is_some_and(is_reserved) {
-            let invalid = Invalid::new("reserved", "agent-, sip_ and usr_ are reserved");
-            return Err(ApiError::invalid_at("/identity", invalid));
-        }
-        Ok(self)
-    }
-
-    /// Finds the user, or makes up an identity where none is given.
-    pub(super) async fn resolve(self, app: &App, tx: &mut TenantTx) -> Result<Guest> {
-        let user = match self.user_id {
-            Some(id) => Some(users::hold(tx, id).await?.ok_or_else(ApiError::not_found)?),
-            None => None,
-        };
-        let is_chosen = user.is_some() || self.identity.is_some();
-        let identity = match (&user, self.identity) {
-            (Some(user), _) => user.id.identity(),
-            (None, Some(identity)) => identity.into_inner(),
-            (None, None) => UserId::new(app.clock.new_uuid()).identity(),
-        };
-        let name = self.name.map(OneLine::into_inner);
-        Ok(Guest {
-            identity,
-            name: name
-                .or(user.map(|user| user.display_name))
-                .unwrap_or_default(),
-            is_chosen,
-            role: self.role,
-            ttl: self.ttl_seconds.unwrap_or(600),
-        })
-    }
+pub(super) fn routes(api: &mut Api) {
+    let mut api = api.tag(Tag::Tokens);
+    api.add(
+        "/api/tenants/{tenant_id}/tokens",
+        create,
+        Doc::post("createToken", "Create a join token")
+            .about(
+                "For one session, one identity and a short time. It never allows to create or \
+                 list rooms, nor to act as an agent.",
+            )
+            .errors(&[Code::SessionNotJoinable, Code::IdentityInUse]),
+    );
 }
 
-impl Guest {
-    /// The token to join the session with.
-    pub(super) fn mint(&self, app: &App, session: &sessions::Session) -> Result<Token> {
-        let participant_token = app.livekit.mint(&JoinToken {
-            room: &session.room_name,
-            identity: &self.identity,
-            name: &self.name,
-            role: match self.role {
-                TokenRole::User => Role::User,
-                TokenRole::Observer => Role::Observer,
-                TokenRole::Supervisor => Role::Supervisor,
-            },
-            ttl: Duration::from_secs(self.ttl.into()),
-            attributes: vec![("patchbay.session_id".to_owned(), session.id.to_string())],
-        })?;
-        Ok(Token {
-            server_url: app.settings.public_url().to_owned(),
-            participant_token,
-            room_name: session.room_name.clone(),
-            participant_identity: self.identity.clone(),
-            expires_at: app.clock.now() + TimeDelta::seconds(self.ttl.into()),
-        })
+async fn create(
+    caller: Caller<TokensWrite>,
+    Json(body): Json<CreateToken>,
+) -> Result<Created<Token>> {
+    let (service, session_id) = (&caller.service, body.session_id);
+    let request = TokenRequest::from(body).check()?;
+    let mut tx = caller.read().await?;
+    let session = sessions::find(&mut tx, session_id).await?;
+    let session = session.ok_or_else(Error::not_found)?;
+    require_joinable(&session)?;
+    let invitee = request.resolve(service, &mut tx).await?;
+    tx.finish();
+    if invitee.is_chosen {
+        refuse_if_present(service, &session.room_name, &invitee.identity).await?;
     }
-
-    /// The trail's word of it.
-    pub(super) fn minted(&self, verb: &str, token: &Token, session: SessionId) -> Event {
-        // The identity of a user or of somebody unnamed is an id; a chosen one may be anything, and the
-        // trail does not keep it.
-        let is_id = self.identity.starts_with(UserId::IDENTITY);
-        let after = serde_json::json!({
-            "role": self.role,
-            "identity": self.identity,
-            "participant": is_id.then_some(&self.identity),
-            "expires_at": token.expires_at,
-        });
-        Event::of(verb, "session", session, None::<&()>, Some(&after))
-    }
-}
-
-/// LiveKit would throw the one out who is there.
-async fn refuse_if_present(caller: &Caller<TokensWrite>, room: &str, identity: &str) -> Result<()> {
-    let present = caller.app.livekit.list_participants(room).await?;
-    if present
-        .iter()
-        .any(|participant| participant.identity == identity)
-    {
-        return Err(in_use());
-    }
-    Ok(())
-}
-
-pub(super) fn in_use() -> ApiError {
-    let detail = "Somebody with this identity is in the room.";
-    ApiError::new(Code::IdentityInUse, detail)
+    let location = format!("/api/tenants/{}/sessions/{session_id}", caller.tenant()?);
+    let token = invitee.mint(service, &session)?;
+    let event = invitee.event("token_minted", &token, session_id);
+    caller.change(async |_| Ok(Change::one((), event))).await?;
+    let value = token.into();
+    Ok(Created { location, value })
 }

@@ -1,12 +1,23 @@
 //! Tools: what an agent may call.
 
-use actix_web::http::Method;
 use patchbay_domain::{
-    ArtifactId, TenantId, VersionId,
+    ArtifactId, Invalid, TenantId, VersionId,
     artifact::ArtifactKind,
-    tool::{CallIds, Kind, ToolSpec as Spec},
+    timeline::CallStatus,
+    tool::{CallIds, ToolSpec as Spec},
 };
 use patchbay_persistence::{TenantTx, artifacts as rows};
+use patchbay_service::{
+    Code, Error, Result, UnitOfWork,
+    audit::{Change, Event},
+    compute::Turn,
+    idempotency::Once,
+    tools::{
+        call::Prepared,
+        check::{check_arguments, check_destination},
+        outcome::Outcome,
+    },
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -14,18 +25,13 @@ use utoipa::ToSchema;
 use super::artifacts::{self, CreateVersion, Version};
 use crate::{
     answer::{Created, Entity, Resource},
-    audit::{Change, Event},
-    compute::Turn,
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, Json, Path,
         scopes::{ToolsRead as Read, ToolsWrite as Write},
     },
-    flows::tools::{self as flow, Checked, Outcome, Prepared},
-    once::{Once, Pending},
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag, TimeLimit},
     panics::seen_through,
-    timeline::CallStatus,
+    router::{Api, Group},
 };
 
 /// Most bytes of an answer that a test shows.
@@ -103,8 +109,8 @@ impl From<Outcome> for ToolTest {
     }
 }
 
-impl From<patchbay_domain::Invalid> for ToolFailure {
-    fn from(invalid: patchbay_domain::Invalid) -> Self {
+impl From<Invalid> for ToolFailure {
+    fn from(invalid: Invalid) -> Self {
         let mut message = invalid.message;
         if let Some((end, _)) = message.char_indices().nth(2000) {
             message.truncate(end);
@@ -122,7 +128,7 @@ async fn create_version(
     body: Json<CreateVersion<Spec>>,
     key: IdempotencyKey,
 ) -> Result<Once<Created<Version<Spec>>>> {
-    let app = caller.app.clone();
+    let service = caller.service.clone();
     let (body, destination) = caller
         .compute(move |_| {
             let destination = body.0.spec.destination();
@@ -130,8 +136,8 @@ async fn create_version(
         })
         .await?;
     let admit = async |tx: &mut TenantTx, _: &Spec| {
-        let admitted = flow::admit(&app, tx, destination.as_ref()).await?;
-        let admitted = admitted.map_err(|found| ApiError::invalid_within("/spec", vec![found]));
+        let admitted = check_destination(&service, tx, destination.as_ref()).await?;
+        let admitted = admitted.map_err(|found| Error::invalid_within("/spec", vec![found]));
         admitted.map(drop)
     };
     artifacts::create_version_if(caller, path, body, key, admit).await
@@ -144,14 +150,15 @@ async fn test(
     key: IdempotencyKey,
 ) -> Result<Once<Entity<ToolTest>>> {
     let turn = caller.turn().await?;
-    let prepare = async |tx: &mut TenantTx| prepare(&caller, (tx, turn), (id, version), body).await;
-    let prepared = match caller.pend(&key, Prepared::timeout, prepare).await? {
-        Pending::Prepared(prepared) => prepared,
-        Pending::Replayed(parts) => return Ok(Once::Replayed(parts)),
+    let prepare =
+        async |unit: &mut UnitOfWork| prepare(&caller, (unit, turn), (id, version), body).await;
+    let prepared = match caller.prepare(&key, Prepared::timeout, prepare).await? {
+        Once::Fresh(prepared) => prepared,
+        Once::Replayed(parts) => return Ok(Once::Replayed(parts)),
     };
     // Whoever asked may hang up; what was begun is seen through and recorded.
     seen_through(async move {
-        let answer = Entity(ToolTest::from(prepared.carry_out(&caller.app).await));
+        let answer = Entity(ToolTest::from(prepared.carry_out(&caller.service).await));
         caller
             .settle(&key, async |_| Ok(Change::none(answer)))
             .await
@@ -161,159 +168,112 @@ async fn test(
 
 async fn prepare(
     caller: &Caller<Write>,
-    (tx, turn): (&mut TenantTx, Turn),
+    (unit, turn): (&mut UnitOfWork, Turn),
     (id, version): (ArtifactId, VersionId),
     body: ToolArguments,
 ) -> Result<Change<Prepared>> {
-    let found = rows::find_version(tx, ArtifactKind::Tool, Some(id), version).await?;
-    let spec = found.ok_or_else(ApiError::not_found)?.spec;
+    let found = rows::find_version(unit, ArtifactKind::Tool, Some(id), version).await?;
+    let spec = found.ok_or_else(Error::not_found)?.spec;
     let spec = turn.run(move |_| spec.read::<Spec>()).await?;
-    let checked = checked(&turn, spec.map_err(ApiError::internal)?, body).await?;
+    let spec = spec.map_err(Error::internal)?;
+    let checked = check_arguments(&turn, spec, body.arguments).await?;
     let ids = CallIds {
-        id: caller.app.clock.new_uuid().to_string(),
+        id: caller.service.clock.new_uuid().to_string(),
         session_id: None,
         agent_run_id: None,
     };
-    let prepared = Prepared::new(&caller.app, tx, checked, ids).await?;
+    let prepared = Prepared::new(&caller.service, unit, checked, ids).await?;
     let event = Event::of("tested", "tool_version", version, None::<&()>, None::<&()>);
     Ok(Change::one(prepared, event))
 }
 
 /// The tool and the arguments, if it is one that Patchbay calls and its schema allows them.
-pub(super) async fn checked(turn: &Turn, spec: Spec, body: ToolArguments) -> Result<Checked> {
-    if let Kind::Client(_) = spec.kind()? {
-        let detail = "It is carried out by the client of somebody in the room.";
-        return Err(ApiError::new(Code::ToolNotCallable, detail));
-    }
-    let work = move |_| {
-        let arguments = Value::Object(body.arguments);
-        let checked = spec.check_arguments(&arguments);
-        checked.map_err(|found| ApiError::invalid_within("/arguments", found))?;
-        let destination = spec.destination();
-        Ok(Checked {
-            spec,
-            destination,
-            arguments,
-        })
-    };
-    turn.run(work).await?
-}
-
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Tools;
+    let mut api = api.tag(Tag::Tools);
     let all = "/api/tenants/{tenant_id}/tools";
     let one = "/api/tenants/{tenant_id}/tools/{tool_id}";
-    api.route(
-        Method::POST,
+    api.add(
         all,
         artifacts::create::<Spec, Write>,
-        Doc {
-            id: "createTool",
-            tag,
-            summary: "Create a tool",
-            description: "A name for versions to come; add the first one next.",
-            errors: &[Code::NameTaken],
-        },
+        Doc::post("createTool", "Create a tool")
+            .about("A name for versions to come; add the first one next.")
+            .errors(&[Code::NameTaken]),
     );
-    api.route(
-        Method::GET,
+    api.add(
         all,
         artifacts::list::<Spec, Read>,
-        Doc {
-            id: "listTools",
-            tag,
-            summary: "List tools",
-            description: "The tenant's tools, newest first.",
-            errors: &[],
-        },
+        Doc::get("listTools", "List tools").about("The tenant's tools, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         artifacts::get::<Spec, Read>,
-        Doc {
-            id: "getTool",
-            tag,
-            summary: "Get a tool",
-            description: "The tool with the number of its newest version.",
-            errors: &[],
-        },
+        Doc::get("getTool", "Get a tool").about("The tool with the number of its newest version."),
     );
-    api.route(
-        Method::PATCH,
+    api.add(
         one,
         artifacts::patch::<Spec, Write>,
-        Doc {
-            id: "updateTool",
-            tag,
-            summary: "Update a tool",
-            description: "Changes name or description. Content never changes: add a version.",
-            errors: &[Code::NameTaken],
-        },
+        Doc::patch("updateTool", "Update a tool")
+            .about("Changes name or description. Content never changes: add a version.")
+            .errors(&[Code::NameTaken]),
     );
-    api.route(Method::DELETE, one, artifacts::delete::<Spec, Write>, Doc {
-        id: "deleteTool",
-        tag,
-        summary: "Delete a tool",
-        description: "Deletes the tool with its versions. Refused while a binding names one of them.",
-        errors: &[Code::VersionInUse],
-    });
-    version_routes(api, tag);
+    api.add(
+        one,
+        artifacts::delete::<Spec, Write>,
+        Doc::delete("deleteTool", "Delete a tool")
+            .about(
+                "Deletes the tool with its versions. Refused while a binding names one of \
+                 them.",
+            )
+            .errors(&[Code::VersionInUse]),
+    );
+    version_routes(api);
 }
 
-fn version_routes(api: &mut Api, tag: Tag) {
+fn version_routes(mut api: Group<'_>) {
     let all = "/api/tenants/{tenant_id}/tools/{tool_id}/versions";
     let one = "/api/tenants/{tenant_id}/tools/{tool_id}/versions/{version_id}";
-    api.route(Method::POST, all, create_version, Doc {
-        id: "createToolVersion",
-        tag,
-        summary: "Create a tool version",
-        description: "Versions are immutable and numbered from 1. The schema is compiled, templates may use declared arguments only, the \
-            address must be one that may be called, and every secret named must be allowed to go there.",
-        errors: &[],
-    });
-    api.route(
-        Method::GET,
+    api.add(
+        all,
+        create_version,
+        Doc::post("createToolVersion", "Create a tool version").about(
+            "Versions are immutable and numbered from 1. The schema is compiled, \
+                 templates may use declared arguments only, the address must be one that may \
+                 be called, and every secret named must be allowed to go there.",
+        ),
+    );
+    api.add(
         all,
         artifacts::list_versions::<Spec, Read>,
-        Doc {
-            id: "listToolVersions",
-            tag,
-            summary: "List tool versions",
-            description: "The versions of the tool, newest first.",
-            errors: &[],
-        },
+        Doc::get("listToolVersions", "List tool versions")
+            .about("The versions of the tool, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         artifacts::get_version::<Spec, Read>,
-        Doc {
-            id: "getToolVersion",
-            tag,
-            summary: "Get a tool version",
-            description: "The version with its content and digest.",
-            errors: &[],
-        },
+        Doc::get("getToolVersion", "Get a tool version")
+            .about("The version with its content and digest."),
     );
-    api.route(
-        Method::DELETE,
+    api.add(
         one,
         artifacts::delete_version::<Spec, Write>,
-        Doc {
-            id: "deleteToolVersion",
-            tag,
-            summary: "Delete a tool version",
-            description: "Its number is not used again. Refused while a binding names it.",
-            errors: &[Code::VersionInUse],
-        },
+        Doc::delete("deleteToolVersion", "Delete a tool version")
+            .about("Its number is not used again. Refused while a binding names it.")
+            .errors(&[Code::VersionInUse]),
     );
-    api.route(Method::POST, "/api/tenants/{tenant_id}/tools/{tool_id}/versions/{version_id}/test", test, Doc {
-        id: "testToolVersion",
-        tag,
-        summary: "Test a tool version",
-        description: "Calls it once, for real, with these arguments and the tenant's secrets, and tells what came back. A call that fails is \
-            an answer too: look at `status`.",
-        errors: &[Code::ToolNotCallable, Code::OutcomeUnknown, Code::SecretsNotConfigured],
-    });
+    api.add(
+        "/api/tenants/{tenant_id}/tools/{tool_id}/versions/{version_id}/test",
+        test,
+        Doc::post("testToolVersion", "Test a tool version")
+            .about(
+                "Calls it once, for real, with these arguments and the tenant's secrets, and \
+                 tells what came back. A call that fails is an answer too: look at `status`.",
+            )
+            .errors(&[
+                Code::ToolNotCallable,
+                Code::OutcomeUnknown,
+                Code::SecretsNotConfigured,
+            ])
+            .starts()
+            .time(TimeLimit::Tool),
+    );
 }

@@ -1,6 +1,5 @@
 //! Users: the people of a tenant.
 
-use actix_web::http::Method;
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Metadata, TenantId, UserId,
@@ -8,19 +7,22 @@ use patchbay_domain::{
     text::{OneLine, Text, Word},
 };
 use patchbay_persistence::{idempotency, users};
+use patchbay_service::{
+    Code, Error, Result,
+    audit::{Change, Event},
+    idempotency::Once,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Created, Deleted, Entity, Page, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path,
         scopes::{UsersRead, UsersWrite},
     },
-    once::Once,
-    openapi::{Api, Doc, Tag},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// A person of a tenant.
@@ -69,7 +71,7 @@ impl Resource for User {
 }
 
 impl TryFrom<users::User> for User {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from(row: users::User) -> Result<Self> {
         let users::User {
             tenant_id: _,
@@ -173,65 +175,44 @@ pub struct UserFilter {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    let tag = Tag::Users;
+    let mut api = api.tag(Tag::Users);
     let all = "/api/tenants/{tenant_id}/users";
     let one = "/api/tenants/{tenant_id}/users/{user_id}";
-    api.route(
-        Method::POST,
+    api.add(
         all,
         create,
-        Doc {
-            id: "createUser",
-            tag,
-            summary: "Create a user",
-            description: "A person who can be given join tokens by id. Users have no keys and no rights here.",
-            errors: &[Code::EmailTaken, Code::ExternalIdTaken],
-        },
+        Doc::post("createUser", "Create a user")
+            .about(
+                "A person who can be given join tokens by id. Users have no keys and no \
+                 rights here.",
+            )
+            .errors(&[Code::EmailTaken, Code::ExternalIdTaken]),
     );
-    api.route(
-        Method::GET,
+    api.add(
         all,
         list,
-        Doc {
-            id: "listUsers",
-            tag,
-            summary: "List users",
-            description: "The tenant's users, newest first.",
-            errors: &[],
-        },
+        Doc::get("listUsers", "List users").about("The tenant's users, newest first."),
     );
-    api.route(
-        Method::GET,
+    api.add(
         one,
         get,
-        Doc {
-            id: "getUser",
-            tag,
-            summary: "Get a user",
-            description: "The user with all that is kept of them.",
-            errors: &[],
-        },
+        Doc::get("getUser", "Get a user").about("The user with all that is kept of them."),
     );
-    api.route(
-        Method::PATCH,
+    api.add(
         one,
         patch,
-        Doc {
-            id: "updateUser",
-            tag,
-            summary: "Update a user",
-            description: "Join tokens that exist keep the name they were minted with.",
-            errors: &[Code::EmailTaken, Code::ExternalIdTaken],
-        },
+        Doc::patch("updateUser", "Update a user")
+            .about("Join tokens that exist keep the name they were minted with.")
+            .errors(&[Code::EmailTaken, Code::ExternalIdTaken]),
     );
-    api.route(Method::DELETE, one, delete, Doc {
-        id: "deleteUser",
-        tag,
-        summary: "Delete a user",
-        description: "Erases what is kept of the person, the names they bore in rooms included. Sessions they took part in \
-            keep the id in their identity.",
-        errors: &[],
-    });
+    api.add(
+        one,
+        delete,
+        Doc::delete("deleteUser", "Delete a user").about(
+            "Erases what is kept of the person, the names they bore in rooms included. \
+                 Sessions they took part in keep the id in their identity.",
+        ),
+    );
 }
 
 async fn create(
@@ -240,10 +221,10 @@ async fn create(
     key: IdempotencyKey,
 ) -> Result<Once<Created<User>>> {
     let tenant = caller.tenant()?;
-    let now = caller.app.clock.now();
+    let now = caller.service.clock.now();
     let row = users::User {
         tenant_id: tenant,
-        id: caller.app.clock.new_id(),
+        id: caller.service.clock.new_id(),
         email_lower: body.email.lower(),
         email: body.email.into_inner(),
         display_name: body.display_name.into_inner(),
@@ -282,9 +263,9 @@ async fn get(
     Path((_, id)): Path<(TenantId, UserId)>,
 ) -> Result<Entity<User>> {
     let mut tx = caller.read().await?;
-    let found = users::find(&mut tx, id, false).await?;
+    let found = users::find(&mut tx, id).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.try_into()?))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.try_into()?))
 }
 
 async fn patch(
@@ -295,13 +276,13 @@ async fn patch(
 ) -> Result<Entity<User>> {
     let user = caller
         .change(async |tx| {
-            let found = users::find(tx, id, true).await?;
-            let mut row = found.ok_or_else(ApiError::not_found)?;
+            let found = users::lock(tx, id).await?;
+            let mut row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             let before = User::try_from(row.clone())?;
             body.apply(&mut row)?;
             row.revision += 1;
-            row.updated_at = caller.app.clock.now();
+            row.updated_at = caller.service.clock.now();
             users::update(tx, &row).await?;
             let after = User::try_from(row)?;
             let event = Event::updated("user", id, &before, &after);
@@ -318,8 +299,8 @@ async fn delete(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let found = users::find(tx, id, true).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
+            let found = users::lock(tx, id).await?;
+            let row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             users::erase(tx, id).await?;
             idempotency::erase(tx, &format!("/api/tenants/{tenant}/users/{id}")).await?;

@@ -1,23 +1,24 @@
 //! LiveKit's webhooks: verified, stored, answered. What they mean is worked out afterwards.
 
+use std::sync::Arc;
+
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse,
-    dev::Payload,
-    http::{Method, header::AUTHORIZATION},
+    FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header::AUTHORIZATION,
 };
 use futures_util::future::LocalBoxFuture;
 use patchbay_livekit::Rejected;
 use patchbay_persistence::webhook_events;
+use patchbay_service::{Code, Error, Service, compute::SMALL};
 use serde_json::json;
 
 use super::health::State;
 use crate::{
     answer::Respond,
-    app::App,
-    compute::SMALL,
-    error::{ApiError, Code, Result},
+    code::HttpCode,
+    error::ApiError,
     extract,
-    openapi::{Api, Describe, Doc, Operation, Tag},
+    openapi::{Describe, Doc, Operation, Tag},
+    router::Api,
 };
 
 /// The body to the byte, with LiveKit's signature.
@@ -28,7 +29,7 @@ struct Signed {
 
 impl FromRequest for Signed {
     type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<Self>>;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let payload = payload.take();
@@ -61,14 +62,10 @@ impl Describe for Signed {
                 } },
             }),
         );
-        for code in [
-            Code::InvalidSignature,
-            Code::InvalidJson,
-            Code::BodyTooLarge,
-            Code::BodyTimeout,
-        ] {
-            operation.error(code);
-        }
+        operation.error(HttpCode::InvalidSignature);
+        operation.error(HttpCode::InvalidJson);
+        operation.error(Code::BodyTooLarge);
+        operation.error(Code::BodyTimeout);
     }
 }
 
@@ -88,35 +85,48 @@ impl Describe for Taken {
 }
 
 pub(super) fn routes(api: &mut Api) {
-    api.route(Method::POST, "/api/livekit/webhooks", receive, Doc {
-        id: "receiveLivekitWebhook",
-        tag: Tag::Service,
-        summary: "Receive a LiveKit webhook",
-        description: "For LiveKit alone: the bare JWT in `Authorization` signs the hash of the body. \
-            The event is stored by its id, answered at once and applied afterwards.",
-        errors: &[],
-    });
+    let mut api = api.tag(Tag::Service);
+    api.add(
+        "/api/livekit/webhooks",
+        receive,
+        Doc::post("receiveLivekitWebhook", "Receive a LiveKit webhook").about(
+            "For LiveKit alone: the bare JWT in `Authorization` signs the hash of the \
+                 body. The event is stored by its id, answered at once and applied \
+                 afterwards.",
+        ),
+    );
 }
 
-async fn receive(State(app): State, signed: Signed) -> Result<Taken> {
+async fn receive(State(app): State, signed: Signed) -> Result<Taken, ApiError> {
     let is_small = signed.body.len() <= SMALL;
-    let read = move |app: &App| app.livekit.receive(&signed.authorization, &signed.body);
+    let read =
+        move |service: &Service| service.livekit.receive(&signed.authorization, &signed.body);
     let event = if is_small {
-        read(&app)
+        read(&app.service)
     } else {
-        let own = app.clone();
-        app.compute.run(None, move |_| read(&own)).await?
+        let service = Arc::clone(&app.service);
+        app.service
+            .compute
+            .run(None, move |_| read(&service))
+            .await?
     };
     let event = event.map_err(|rejected| match rejected {
         Rejected::Signature => ApiError::new(
-            Code::InvalidSignature,
+            HttpCode::InvalidSignature,
             "The event is not signed by our LiveKit.",
         ),
-        Rejected::Unreadable(detail) => ApiError::new(Code::InvalidJson, detail),
+        Rejected::Unreadable(detail) => ApiError::new(HttpCode::InvalidJson, detail),
     })?;
-    let payload = serde_json::to_value(&event).map_err(ApiError::internal)?;
-    let mut connection = app.db.connection().await?;
-    webhook_events::insert(&mut connection, &event.id, &payload, app.clock.now()).await?;
-    app.event_stored.notify_one();
+    let payload = serde_json::to_value(&event).map_err(Error::internal)?;
+    let mut connection = app.service.db.connection().await.map_err(Error::from)?;
+    webhook_events::insert(
+        &mut connection,
+        &event.id,
+        &payload,
+        app.service.clock.now(),
+    )
+    .await
+    .map_err(Error::from)?;
+    app.service.event_stored.notify_one();
     Ok(Taken)
 }

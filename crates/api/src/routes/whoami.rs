@@ -1,15 +1,15 @@
 //! Who a key is.
 
-use actix_web::http::Method;
 use patchbay_domain::{ApiKeyId, Scope, TenantId};
+use patchbay_service::{Actor, Result};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     answer::{Entity, Resource},
-    error::Result,
-    extract::{Actor, Caller, scopes::Permission},
-    openapi::{Api, Doc, Tag},
+    extract::{Caller, scopes::Permission},
+    openapi::{Doc, Tag},
+    router::Api,
 };
 
 /// Every key there is.
@@ -42,27 +42,22 @@ pub struct Whoami {
 impl Resource for Whoami {}
 
 pub(super) fn routes(api: &mut Api) {
-    api.route(
-        Method::GET,
+    let mut api = api.tag(Tag::ApiKeys);
+    api.add(
         "/api/whoami",
         whoami,
-        Doc {
-            id: "getWhoami",
-            tag: Tag::ApiKeys,
-            summary: "Get the identity of the key",
-            description: "Kind, tenant and scopes of the key in the request.",
-            errors: &[],
-        },
+        Doc::get("getWhoami", "Get the identity of the key")
+            .about("Kind, tenant and scopes of the key in the request."),
     );
 }
 
 async fn whoami(caller: Caller<Anybody>) -> Result<Entity<Whoami>> {
-    let key_id = match caller.actor {
+    let key_id = match caller.origin.actor {
         Actor::Key(id) => Some(id),
         _ => None,
     };
     Ok(Entity(Whoami {
-        kind: caller.actor.kind().to_owned(),
+        kind: caller.origin.actor.kind().to_owned(),
         tenant_id: caller.key_tenant,
         key_id,
         scopes: caller.scopes,

@@ -11,7 +11,7 @@ use patchbay_storage::{Bucket, Store};
 use patchbay_vectors::Local;
 use patchbay_vectors::{Embedder, OpenAi};
 
-use super::{Secret, Span};
+use super::values::{Secret, Span};
 
 /// When searches by meaning use an index.
 #[derive(Args, Clone)]

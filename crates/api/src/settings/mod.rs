@@ -2,87 +2,21 @@
 
 mod keys;
 mod knowledge;
+mod of_service;
+mod values;
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 use patchbay_domain::{
-    limits::{Lines, Rates},
+    limits::{CallLimits, Rates},
     session::Timings,
 };
 
 pub use knowledge::{IndexSettings, KnowledgeSettings};
+pub use values::{Secret, Span};
 
-use crate::keyring::KeyRing;
-
-/// A value that is never printed.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value itself.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Takes anything: clap would print a value that it refuses. [`Settings::check`] has the rule.
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-/// A span of time as `250ms`, `15s`, `2m` or `1h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(Duration);
-
-impl FromStr for Span {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let wrong = || format!("`{text}` is not a time such as 250ms, 15s, 2m or 1h");
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let unit = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(wrong()),
-        };
-        let millis = number.checked_mul(unit).filter(|ms| *ms <= 31 * 86_400_000);
-        Ok(Self(Duration::from_millis(millis.ok_or_else(wrong)?)))
-    }
-}
-
-impl From<Span> for Duration {
-    fn from(span: Span) -> Self {
-        span.0
-    }
-}
-
-impl Span {
-    /// In whole seconds, as LiveKit has it.
-    pub fn seconds(self) -> u32 {
-        u32::try_from(self.0.as_secs()).unwrap_or(u32::MAX)
-    }
-
-    /// As chrono has it.
-    pub fn delta(self) -> TimeDelta {
-        TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
-    }
-}
+use patchbay_service::keyring::KeyRing;
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -205,9 +139,9 @@ pub struct Settings {
         long,
         env = "PATCHBAY_CALL_LIMITS",
         default_value = "concurrent=20,per_minute=60,seconds=3600",
-        value_parser = lines
+        value_parser = call_limits
     )]
-    pub call_limits: Lines,
+    pub call_limits: CallLimits,
     /// Sessions of one tenant that are live at a time, those of calls included, unless the operator gave
     /// it a limit of its own; 0 for any number.
     #[arg(long, env = "PATCHBAY_SESSION_LIMIT", default_value = "200")]
@@ -313,6 +247,7 @@ pub struct Settings {
 
     /// For tests: abort the process at this point (`after_create_room`, …), or panic there
     /// (`panic:after_create_room`).
+    #[cfg(feature = "fault-injection")]
     #[arg(long, env = "PATCHBAY_TEST_CRASH_AT", hide = true)]
     pub crash_at: Option<String>,
 }
@@ -335,9 +270,9 @@ fn rates(text: &str) -> Result<Rates, String> {
     })
 }
 
-fn lines(text: &str) -> Result<Lines, String> {
+fn call_limits(text: &str) -> Result<CallLimits, String> {
     let [concurrent, per_minute, seconds] = numbers(text, ["concurrent", "per_minute", "seconds"])?;
-    Ok(Lines {
+    Ok(CallLimits {
         concurrent,
         per_minute,
         seconds,
@@ -387,7 +322,7 @@ impl Settings {
                 _ => {}
             }
         }
-        if self.livekit_api_secret.0.len() < 32 {
+        if self.livekit_api_secret.reveal().len() < 32 {
             return Err("LIVEKIT_API_SECRET: at least 32 characters are needed".to_owned());
         }
         keys::check(&self.operator_key, &self.worker_key)?;
@@ -400,7 +335,7 @@ impl Settings {
             ("PATCHBAY_JOB_POLL", self.job_poll, 20),
             ("PATCHBAY_JOB_LEASE", self.job_lease, 1000),
         ] {
-            if span.0 < Duration::from_millis(least) {
+            if Duration::from(span) < Duration::from_millis(least) {
                 return Err(format!("{name}: at least {least}ms is needed"));
             }
         }
@@ -420,6 +355,14 @@ impl Settings {
         ring.map_err(|fault| anyhow::anyhow!("PATCHBAY_SECRET_KEYS: {fault}"))
     }
 
+    /// Whether a test has the embedding model panic.
+    pub fn panics_in_embedder(&self) -> bool {
+        #[cfg(feature = "fault-injection")]
+        return self.crash_at.as_deref() == Some("panic:embed");
+        #[cfg(not(feature = "fault-injection"))]
+        false
+    }
+
     /// The deadlines of sessions.
     pub fn timings(&self) -> Timings {
         Timings {
@@ -437,28 +380,5 @@ impl Settings {
         self.livekit_public_url
             .as_deref()
             .unwrap_or(&self.livekit_url)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_read_with_their_unit() {
-        assert_eq!(
-            "250ms".parse::<Span>().unwrap().0,
-            Duration::from_millis(250)
-        );
-        assert_eq!("2m".parse::<Span>().unwrap().0, Duration::from_secs(120));
-        for wrong in ["", "5", "s", "5 s", "-1s", "99999999h", "1d"] {
-            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn secrets_do_not_print() {
-        let secret: Secret = "x".repeat(32).parse().unwrap();
-        assert_eq!(format!("{secret:?}"), "(secret)");
     }
 }

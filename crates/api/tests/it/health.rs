@@ -75,7 +75,7 @@ async fn an_exhausted_pool_is_503_and_no_hang() {
     let more = ["--database-pool-size=1", "--database-pool-wait=200ms"];
     let app = TestApp::start_with(&more).await;
     let held = loop {
-        if let Ok(held) = app.server.app.db.connection().await {
+        if let Ok(held) = app.server.app.service.db.connection().await {
             break held;
         }
     };

@@ -382,7 +382,7 @@ async fn threads_that_the_service_is_nothing_without_have_the_names_they_are_kno
 #[test]
 #[ignore = "ends the process"]
 fn a_vital_thread_panics_here() {
-    patchbay_api::panics::tell();
+    patchbay_api::panics::log_all();
     let thread = std::thread::Builder::new().name(VITAL[0].to_owned());
     let panicked = thread.spawn(|| panic!("a planted fault")).unwrap().join();
     assert!(panicked.is_err());

@@ -188,5 +188,8 @@ async fn a_row_for_another_tenant_cannot_be_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_application_role_bypasses_nothing() {
     let app = TestApp::start().await;
-    assert_eq!(app.server.app.db.bypassing_role().await.unwrap(), None);
+    assert_eq!(
+        app.server.app.service.db.bypassing_role().await.unwrap(),
+        None
+    );
 }

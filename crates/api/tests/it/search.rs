@@ -155,11 +155,11 @@ async fn a_search_shows_what_is_attached_and_nobody_elses() {
 
 /// How PostgreSQL looks for a zebra, in all files or in one.
 async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&str>) -> String {
-    let embedder = app.server.app.embedder.as_ref().unwrap();
+    let embedder = app.server.app.service.embedder.as_ref().unwrap();
     let texts = vec!["zebra".to_owned()];
     let mut embeddings = embedder.embed(texts, Purpose::Query).await.unwrap();
     let tenant: TenantId = fixture.tenant.parse().unwrap();
-    let mut tx = app.server.app.db.begin(tenant).await.unwrap();
+    let mut tx = app.server.app.service.db.begin(tenant).await.unwrap();
     let model = embedder.model().name.clone();
     let look = search::look(&mut tx, &model).await.unwrap().unwrap();
     let search = Search {

@@ -5,7 +5,7 @@ use diesel::{
     sql_types::{Binary, Text},
 };
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
-use patchbay_api::{flows::secrets::rotate, keyring::Sealed};
+use patchbay_service::{keyring::Sealed, secrets::rotate};
 use serde_json::json;
 
 use super::support::TestApp;
@@ -84,7 +84,7 @@ async fn a_secret_is_kept_sealed_and_never_answered() {
             .any(|part| VALUE.as_bytes().starts_with(part))
     );
     let tenant = fixture.tenant.parse().unwrap();
-    let keyring = &app.server.app.keyring;
+    let keyring = &app.server.app.service.keyring;
     assert_eq!(keyring.open(tenant, "CRM", &sealed).unwrap(), VALUE);
     // An editor sees names, and writes none.
     let editor = json!({ "name": "e", "preset": "editor" });
@@ -161,13 +161,13 @@ async fn a_new_key_takes_over() {
         "1".repeat(64)
     );
     app.restart_with(&[&ring]).await;
-    assert_eq!(rotate(&app.server.app).await.unwrap(), 1);
-    assert_eq!(rotate(&app.server.app).await.unwrap(), 0);
+    assert_eq!(rotate(&app.server.app.service).await.unwrap(), 1);
+    assert_eq!(rotate(&app.server.app.service).await.unwrap(), 0);
     let new = stored(&app, &fixture.tenant).await;
     let only = format!("--secret-keys=two:{}", "2".repeat(64));
     app.restart_with(&[&only]).await;
     let tenant = fixture.tenant.parse().unwrap();
-    let keyring = &app.server.app.keyring;
+    let keyring = &app.server.app.service.keyring;
     assert_eq!(keyring.open(tenant, "CRM", &new).unwrap(), VALUE);
     assert!(keyring.open(tenant, "CRM", &old).is_err());
 }

@@ -100,6 +100,7 @@ async fn without_a_worker_a_session_fails_after_one_more_dispatch() {
         let rooms = app
             .server
             .app
+            .service
             .livekit
             .list_rooms(vec![room.clone()])
             .await
@@ -125,7 +126,14 @@ async fn parallel_starts_dispatch_once_and_stops_answer_the_same() {
         assert!(started.expect(200)["dispatched_at"].is_string());
     }
     let room = session["room_name"].as_str().unwrap();
-    let dispatches = app.server.app.livekit.list_dispatches(room).await.unwrap();
+    let dispatches = app
+        .server
+        .app
+        .service
+        .livekit
+        .list_dispatches(room)
+        .await
+        .unwrap();
     assert_eq!(dispatches.len(), 1);
     let metadata: serde_json::Value = serde_json::from_str(&dispatches[0].metadata).unwrap();
     assert_eq!(
@@ -250,7 +258,7 @@ async fn a_room_that_comes_back_after_its_session_is_deleted() {
         session["id"].as_str().unwrap()
     ));
     fixture.admin.act(&stop).await.expect(200);
-    let livekit = &app.server.app.livekit;
+    let livekit = &app.server.app.service.livekit;
     let room = session["room_name"].as_str().unwrap().to_owned();
     livekit.create_dispatch(&room, "nobody", "").await.unwrap();
     assert_eq!(

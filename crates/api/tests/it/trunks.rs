@@ -31,7 +31,14 @@ async fn synced(fixture: &Fixture, trunk: &Value) -> Value {
 /// Names of what LiveKit has of this installation.
 async fn in_livekit(app: &TestApp) -> Vec<(String, String)> {
     let prefix = format!("{}-trunk-", app.schema());
-    let found = app.server.app.livekit.list_outbound_trunks().await.unwrap();
+    let found = app
+        .server
+        .app
+        .service
+        .livekit
+        .list_outbound_trunks()
+        .await
+        .unwrap();
     let ours = found.into_iter().filter(|t| t.name.starts_with(&prefix));
     ours.map(|trunk| (trunk.sid, trunk.name)).collect()
 }
@@ -95,7 +102,7 @@ async fn what_livekit_loses_comes_back_and_what_it_has_too_many_goes() {
     let fixture = app.tenant("acme").await;
     let trunk = make(&fixture).await;
     synced(&fixture, &trunk).await;
-    let livekit = &app.server.app.livekit;
+    let livekit = &app.server.app.service.livekit;
     let before = in_livekit(&app).await;
     livekit.delete_trunk(&before[0].0).await.unwrap();
     let after = eventually("it comes back", Duration::from_secs(8), async || {

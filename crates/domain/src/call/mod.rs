@@ -11,7 +11,6 @@
 //! whatever else may come: a telephone that left while somebody waits for the answer to its dial says
 //! nothing yet. Terminal states absorb the rest.
 
-pub mod hangup_by;
 mod progress;
 pub mod reason;
 mod state;
@@ -19,7 +18,7 @@ mod state;
 mod tests;
 
 pub use progress::{CallEvent, Progress};
-pub use state::{AnswerDetection, CallState, Direction};
+pub use state::{AnswerDetection, CallState, Direction, HangupBy};
 
 use crate::end_reason;
 

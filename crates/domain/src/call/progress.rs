@@ -1,8 +1,8 @@
 //! What is known of a call, and what it becomes with what is told of it.
 
 use super::{
-    hangup_by, reason,
-    state::{CallState, Direction},
+    reason,
+    state::{CallState, Direction, HangupBy},
 };
 use crate::end_reason;
 
@@ -25,7 +25,7 @@ pub struct Progress {
     /// Why it is over.
     pub reason: Option<String>,
     /// Who ended it.
-    pub hangup_by: Option<&'static str>,
+    pub hangup_by: Option<HangupBy>,
     /// LiveKit's word for the leaving of the telephone.
     pub left: Option<String>,
     /// Whether a process waits for the answer to the dial, or for the outcome of a transfer.
@@ -116,8 +116,8 @@ impl Progress {
             return self;
         };
         let (who, why) = match self.direction {
-            Direction::Outbound => (hangup_by::CALLEE, reason::CALLEE_HANGUP),
-            Direction::Inbound => (hangup_by::CALLER, reason::CALLER_HANGUP),
+            Direction::Outbound => (HangupBy::Callee, reason::CALLEE_HANGUP),
+            Direction::Inbound => (HangupBy::Caller, reason::CALLER_HANGUP),
         };
         let on_purpose = left == "CLIENT_INITIATED" || left == "USER_REJECTED";
         match (self.state, self.direction) {
@@ -143,10 +143,10 @@ impl Progress {
     /// Ended from this side.
     fn stopped(self, why: &str, failed: bool) -> Self {
         let by = match why {
-            reason::AGENT_HANGUP => Some(hangup_by::AGENT),
+            reason::AGENT_HANGUP => Some(HangupBy::Agent),
             // The room closed by itself: nobody can tell.
             end_reason::COMPLETED | end_reason::ABANDONED => None,
-            _ => Some(hangup_by::US),
+            _ => Some(HangupBy::Us),
         };
         match self.state {
             CallState::Answered => {
@@ -163,7 +163,7 @@ impl Progress {
         }
     }
 
-    fn over(mut self, state: CallState, reason: &str, by: Option<&'static str>) -> Self {
+    fn over(mut self, state: CallState, reason: &str, by: Option<HangupBy>) -> Self {
         self.state = state;
         self.reason = Some(reason.to_owned());
         self.hangup_by = by;

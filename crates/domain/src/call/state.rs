@@ -1,83 +1,38 @@
 //! What a call is, and where it stands.
 
-use serde::{Deserialize, Serialize};
+use crate::words::words;
 
-use crate::invalid::Invalid;
-
-/// Who calls whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// The agent calls somebody.
-    Outbound,
-    /// Somebody calls a number of the tenant.
-    Inbound,
-}
-
-impl Direction {
-    /// The name in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Outbound => "outbound",
-            Self::Inbound => "inbound",
-        }
+words! {
+    /// Who calls whom.
+    pub enum Direction {
+        /// The agent calls somebody.
+        Outbound = "outbound",
+        /// Somebody calls a number of the tenant.
+        Inbound = "inbound",
     }
 }
 
-impl TryFrom<String> for Direction {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        from_name(text)
+words! {
+    /// Where a call stands.
+    pub enum CallState {
+        /// Recorded; nobody's telephone rings.
+        Created = "created",
+        /// Started: the number is dialled as soon as the agent is in the room.
+        Dialing = "dialing",
+        /// The telephone rings.
+        Ringing = "ringing",
+        /// Somebody has answered.
+        Answered = "answered",
+        /// Over, after it was answered.
+        Ended = "ended",
+        /// Over, and never answered.
+        Failed = "failed",
+        /// Given up before it was answered.
+        Canceled = "canceled",
     }
-}
-
-/// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum CallState {
-    /// Recorded; nobody's telephone rings.
-    Created,
-    /// Started: the number is dialled as soon as the agent is in the room.
-    Dialing,
-    /// The telephone rings.
-    Ringing,
-    /// Somebody has answered.
-    Answered,
-    /// Over, after it was answered.
-    Ended,
-    /// Over, and never answered.
-    Failed,
-    /// Given up before it was answered.
-    Canceled,
 }
 
 impl CallState {
-    /// Every state.
-    pub const ALL: [Self; 7] = [
-        Self::Created,
-        Self::Dialing,
-        Self::Ringing,
-        Self::Answered,
-        Self::Ended,
-        Self::Failed,
-        Self::Canceled,
-    ];
-
-    /// The name in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Dialing => "dialing",
-            Self::Ringing => "ringing",
-            Self::Answered => "answered",
-            Self::Ended => "ended",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-        }
-    }
-
     /// Whether the call is over for good.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Ended | Self::Failed | Self::Canceled)
@@ -89,46 +44,30 @@ impl CallState {
     }
 }
 
-impl TryFrom<String> for CallState {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        from_name(text)
+words! {
+    /// What the worker does when a machine answers.
+    #[derive(Default)]
+    pub enum AnswerDetection {
+        /// It does not look who answers.
+        #[default]
+        Off = "off",
+        /// It finds out, and talks on.
+        Report = "report",
+        /// It finds out, and hangs up on a machine.
+        HangUp = "hang_up",
     }
 }
 
-/// What the worker does when a machine answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerDetection {
-    /// It does not look who answers.
-    #[default]
-    Off,
-    /// It finds out, and talks on.
-    Report,
-    /// It finds out, and hangs up on a machine.
-    HangUp,
-}
-
-impl AnswerDetection {
-    /// The name in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Report => "report",
-            Self::HangUp => "hang_up",
-        }
+words! {
+    /// Who ended an answered call.
+    pub enum HangupBy {
+        /// Who called.
+        Caller = "caller",
+        /// Who was called.
+        Callee = "callee",
+        /// The agent.
+        Agent = "agent",
+        /// Patchbay: a stop, the maximum duration, or a failure.
+        Us = "us",
     }
-}
-
-impl TryFrom<String> for AnswerDetection {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        from_name(text)
-    }
-}
-
-fn from_name<T: serde::de::DeserializeOwned>(name: String) -> Result<T, Invalid> {
-    serde_json::from_value(name.into())
-        .map_err(|error| Invalid::new("invalid_value", error.to_string()))
 }

@@ -6,5 +6,5 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 
-pub use rates::{Class, Lines, Rates};
+pub use rates::{CallLimits, Class, Rates};
 pub use tenant::{TenantLimits, is_prefix};

@@ -46,7 +46,7 @@ impl Rates {
 
 /// What a tenant's telephone may do; 0 for any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lines {
+pub struct CallLimits {
     /// Calls at a time.
     pub concurrent: u32,
     /// Calls that begin in a minute.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::rates::{Lines, Rates};
+use super::rates::{CallLimits, Rates};
 use crate::{invalid::Invalid, phone::normalise_prefix};
 
 /// Limits of one tenant, set by the operator. What is null follows the installation.
@@ -122,8 +122,8 @@ impl TenantLimits {
     }
 
     /// What the telephone may do, as the installation has it where nothing is set.
-    pub fn lines(&self, installation: Lines) -> Lines {
-        Lines {
+    pub fn call_limits(&self, installation: CallLimits) -> CallLimits {
+        CallLimits {
             concurrent: self.concurrent_calls.unwrap_or(installation.concurrent),
             per_minute: self.calls_per_minute.unwrap_or(installation.per_minute),
             seconds: self.max_call_seconds.unwrap_or(installation.seconds),

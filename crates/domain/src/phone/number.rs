@@ -128,13 +128,14 @@ impl<'de> Deserialize<'de> for PhoneNumber {
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
-        __dev::ComposeSchema,
         ToSchema,
         openapi::{
             RefOr,
             schema::{ObjectBuilder, Schema, Type},
         },
     };
+
+    use crate::schema::ComposeSchema;
 
     use super::PhoneNumber;
 

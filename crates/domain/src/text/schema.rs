@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use utoipa::{
-    __dev::ComposeSchema,
     ToSchema,
     openapi::{
         RefOr,
         schema::{ObjectBuilder, Schema, Type},
     },
 };
+
+use crate::schema::ComposeSchema;
 
 use super::{bounded::Text, one_line::OneLine, slug::Slug};
 

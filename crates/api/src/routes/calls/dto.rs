@@ -10,14 +10,11 @@ use patchbay_domain::{
     text::Text,
 };
 use patchbay_persistence::calls;
+use patchbay_service::{Error, Result, telephony::calls::OutboundCall};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{
-    answer::Resource,
-    error::{ApiError, Result},
-    flows::calls::Line,
-};
+use crate::answer::Resource;
 
 /// Seconds that a telephone rings unless something else is said.
 const RING: u32 = 45;
@@ -135,14 +132,6 @@ impl Call {
     pub fn ends_alone(&self) -> bool {
         !self.is_primary
     }
-
-    /// The number on our side of it.
-    pub fn our_number(&self) -> Option<&str> {
-        match self.direction {
-            Direction::Outbound => self.from.as_deref(),
-            Direction::Inbound => self.to.as_deref(),
-        }
-    }
 }
 
 /// Seconds from one moment to a later one.
@@ -193,7 +182,7 @@ impl From<calls::Call> for Call {
             is_primary,
             state,
             reason,
-            hangup_by,
+            hangup_by: hangup_by.map(|by| by.as_str().to_owned()),
             sip_status,
             detail,
             from: from_number,
@@ -259,9 +248,9 @@ pub struct CreateCall {
 }
 
 impl CreateCall {
-    /// The line, if its times are possible.
-    pub fn line(&self) -> Result<Line> {
-        Ok(Line {
+    /// The call to be made, if its times are possible.
+    pub fn outbound_call(&self) -> Result<OutboundCall> {
+        Ok(OutboundCall {
             to: self.to.clone(),
             to_pointer: "/to",
             from: self.from.clone(),
@@ -289,7 +278,7 @@ fn between(value: Option<u32>, (least, most): (u32, u32), pointer: &str) -> Resu
         Some(seconds) if !(least..=most).contains(&seconds) => {
             let message = format!("{least} to {most} is allowed");
             let invalid = Invalid::new("out_of_range", message);
-            Err(ApiError::invalid_at(pointer, invalid))
+            Err(Error::invalid_at(pointer, invalid))
         }
         value => Ok(value),
     }

@@ -2,6 +2,11 @@
 
 use patchbay_domain::{AgentId, FileId, Invalid, TenantId, knowledge::MOST_FILES};
 use patchbay_persistence::{TenantTx, agents, files};
+use patchbay_service::{
+    Error, Result,
+    audit::{Change, Event},
+    idempotency::Once,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -9,13 +14,10 @@ use utoipa::ToSchema;
 use super::dto::File;
 use crate::{
     answer::{Deleted, Entity, Page, Resource},
-    audit::{Change, Event},
-    error::{ApiError, Result},
     extract::{
         Caller, IdempotencyKey, Json, List, NoFilter, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
-    once::Once,
 };
 
 /// Files for an agent.
@@ -46,7 +48,7 @@ pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
     let found = files::existing(tx, ids).await?;
     match ids.iter().all(|id| found.contains(id)) {
         true => Ok(()),
-        false => Err(ApiError::not_found()),
+        false => Err(Error::not_found()),
     }
 }
 
@@ -61,7 +63,7 @@ impl AttachFiles {
             _ => {
                 let why = format!("1 to {MOST_FILES} files are needed");
                 let invalid = Invalid::new("out_of_range", why);
-                Err(ApiError::invalid_at("/file_ids", invalid))
+                Err(Error::invalid_at("/file_ids", invalid))
             }
         }
     }
@@ -74,11 +76,11 @@ pub(super) async fn attach(
     key: IdempotencyKey,
 ) -> Result<Once<Entity<AttachedFiles>>> {
     let file_ids = body.each_once()?;
-    let now = caller.app.clock.now();
+    let now = caller.service.clock.now();
     caller
         .once(&key, async |tx| {
             let agent = agents::hold(tx, agent_id).await?;
-            agent.ok_or_else(ApiError::not_found)?;
+            agent.ok_or_else(Error::not_found)?;
             require_files(tx, &file_ids).await?;
             let new = files::attach(tx, agent_id, &file_ids, now).await?;
             let after = json!({ "file_ids": new });
@@ -104,8 +106,8 @@ pub(super) async fn list(
     list: List<NoFilter>,
 ) -> Result<Page<File>> {
     let mut tx = caller.read().await?;
-    let agent = agents::find(&mut tx, agent_id, false).await?;
-    agent.ok_or_else(ApiError::not_found)?;
+    let agent = agents::find(&mut tx, agent_id).await?;
+    agent.ok_or_else(Error::not_found)?;
     let filter = files::Filter {
         agent_id: Some(agent_id),
         ..files::Filter::default()
@@ -122,7 +124,7 @@ pub(super) async fn detach(
     caller
         .change(async |tx| {
             if !files::detach(tx, agent_id, id).await? {
-                return Err(ApiError::not_found());
+                return Err(Error::not_found());
             }
             let before = json!({ "file_ids": [id] });
             let event = Event::of(

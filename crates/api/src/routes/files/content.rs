@@ -9,15 +9,19 @@ use actix_web::{
 };
 use patchbay_domain::{FileId, TenantId, api_key::hex, byte_range};
 use patchbay_persistence::files;
+use patchbay_service::{
+    Error,
+    knowledge::objects::{key, store},
+};
 use patchbay_storage::Download;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::{
     answer::Respond,
-    error::{ApiError, Result},
+    code::HttpCode,
+    error::ApiError,
     extract::{Caller, Path, scopes::FilesRead},
-    flows::objects::{key, store},
     openapi::{Describe, Operation},
 };
 
@@ -33,15 +37,15 @@ pub struct Content {
 }
 
 /// Which bytes are wanted, and which the client has.
-pub struct Wanted {
+pub struct Conditions {
     range: Option<String>,
     if_range: Option<String>,
     known: Option<String>,
 }
 
-impl FromRequest for Wanted {
+impl FromRequest for Conditions {
     type Error = ApiError;
-    type Future = Ready<Result<Self>>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let header = |name: header::HeaderName| {
@@ -56,7 +60,7 @@ impl FromRequest for Wanted {
     }
 }
 
-impl Describe for Wanted {
+impl Describe for Conditions {
     fn describe(operation: &mut Operation) {
         for (name, description, example) in [
             (
@@ -81,13 +85,13 @@ impl Describe for Wanted {
 pub(super) async fn get(
     caller: Caller<FilesRead>,
     Path((tenant, id)): Path<(TenantId, FileId)>,
-    wanted: Wanted,
-) -> Result<Content> {
+    conditions: Conditions,
+) -> Result<Content, ApiError> {
     let mut tx = caller.read().await?;
-    let found = files::find(&mut tx, id).await?;
+    let found = files::find(&mut tx, id).await.map_err(Error::from)?;
     tx.finish();
-    let (file, _) = found.ok_or_else(ApiError::not_found)?;
-    let size = u64::try_from(file.size).map_err(ApiError::internal)?;
+    let (file, _) = found.ok_or_else(Error::not_found)?;
+    let size = u64::try_from(file.size).map_err(Error::internal)?;
     let mut content = Content {
         name: file.name,
         sha256: hex(&file.sha256),
@@ -95,11 +99,16 @@ pub(super) async fn get(
         range: None,
         bytes: None,
     };
-    if !wanted.has(&content.etag()) {
-        content.range = wanted.range(&content.etag(), size)?;
+    if !conditions.has(&content.etag()) {
+        content.range = conditions.range(&content.etag(), size)?;
         let (from, length) = content.range.unwrap_or((0, size));
-        let key = key(&caller.app, tenant, file.object_id);
-        content.bytes = Some(store(&caller.app)?.download(&key, from, length).await?);
+        let key = key(&caller.service, tenant, file.object_id);
+        content.bytes = Some(
+            store(&caller.service)?
+                .download(&key, from, length)
+                .await
+                .map_err(Error::from)?,
+        );
     }
     Ok(content)
 }
@@ -110,7 +119,7 @@ impl Content {
     }
 }
 
-impl Wanted {
+impl Conditions {
     /// Whether the client has it already.
     fn has(&self, etag: &str) -> bool {
         let known = self.known.as_deref().unwrap_or_default();
@@ -118,7 +127,7 @@ impl Wanted {
     }
 
     /// The range, where one is wanted and it is still the same file.
-    fn range(&self, etag: &str, size: u64) -> Result<Option<(u64, u64)>> {
+    fn range(&self, etag: &str, size: u64) -> Result<Option<(u64, u64)>, ApiError> {
         let is_current = self.if_range.as_deref().is_none_or(|seen| seen == etag);
         let header = self.range.as_deref().filter(|_| is_current);
         let Some(header) = header else {
@@ -176,6 +185,7 @@ impl Describe for Content {
             &["ETag", "Accept-Ranges"],
             None,
         );
+        operation.error(HttpCode::RangeNotSatisfiable);
         for status in [200, 206] {
             operation.binary(status);
         }

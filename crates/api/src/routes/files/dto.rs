@@ -8,16 +8,15 @@ use patchbay_domain::{
     text::Name,
 };
 use patchbay_persistence::{chunks, files, ingests};
+use patchbay_service::{
+    Error, Result, Service,
+    knowledge::search::chunk_id,
+    knowledge::{settings::embedder, stages::StageProgress},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{
-    answer::Resource,
-    app::App,
-    error::{ApiError, Result},
-    extract::Patch,
-    flows::{ingest::StageProgress, recipe::embedder},
-};
+use crate::{answer::Resource, extract::Patch};
 
 /// A file.
 #[derive(Clone, Serialize, ToSchema)]
@@ -86,10 +85,6 @@ pub struct IngestError {
     detail: String,
 }
 
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> Result<T> {
-    serde_json::from_value(name.into()).map_err(ApiError::internal)
-}
-
 fn error(row: &ingests::Ingest) -> Option<IngestError> {
     row.error.clone().map(|detail| IngestError {
         code: row.error_code.clone(),
@@ -98,12 +93,12 @@ fn error(row: &ingests::Ingest) -> Option<IngestError> {
 }
 
 impl TryFrom<&ingests::Ingest> for IngestSummary {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from(row: &ingests::Ingest) -> Result<Self> {
         Ok(Self {
             generation: row.generation,
-            state: read(&row.state)?,
-            stage: row.stage.as_deref().map(read).transpose()?,
+            state: row.state,
+            stage: row.stage,
             error: error(row),
         })
     }
@@ -117,7 +112,7 @@ impl Resource for File {
 }
 
 impl TryFrom<files::WithIngest> for File {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from((row, ingest): files::WithIngest) -> Result<Self> {
         let files::File {
             tenant_id: _,
@@ -198,14 +193,14 @@ pub enum Embeddings {
 
 impl FileFilter {
     /// As the database has it.
-    pub fn stored(&self, app: &App) -> Result<files::Filter> {
+    pub fn stored(&self, service: &Service) -> Result<files::Filter> {
         let byte = |pair: &[u8]| {
             let text = std::str::from_utf8(pair).ok()?;
             u8::from_str_radix(text, 16).ok()
         };
         let embeddings = match self.embeddings {
             Some(embeddings) => {
-                let model = embedder(app)?.model().name.clone();
+                let model = embedder(service)?.model().name.clone();
                 Some((embeddings == Embeddings::Current, model))
             }
             None => None,
@@ -214,8 +209,8 @@ impl FileFilter {
             embeddings,
             name: self.name.clone(),
             media_type: self.media_type.clone(),
-            ingest_state: self.ingest_state.map(|state| state.as_str().to_owned()),
-            // What is no digest is nobody's.
+            ingest_state: self.ingest_state,
+            // What is no digest finds nothing.
             sha256: self.sha256.as_ref().map(|text| {
                 let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
                 bytes.unwrap_or_default()
@@ -314,14 +309,14 @@ pub struct FileStatus {
 impl Resource for FileStatus {}
 
 impl TryFrom<files::WithIngest> for FileStatus {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from((file, ingest): files::WithIngest) -> Result<Self> {
         let Some(row) = ingest else {
             return Ok(Self::none(&file));
         };
         let summary = IngestSummary::try_from(&row)?;
         let stages: Vec<StageProgress> =
-            serde_json::from_value(row.stages).map_err(ApiError::internal)?;
+            serde_json::from_value(row.stages).map_err(Error::internal)?;
         Ok(Self {
             generation: Some(row.generation),
             state: Some(summary.state),
@@ -419,9 +414,4 @@ impl From<chunks::Chunk> for Chunk {
             text,
         }
     }
-}
-
-/// The id of a chunk on the wire.
-pub fn chunk_id(file: FileId, generation: i32, ordinal: i32) -> String {
-    format!("{file}:{generation}:{ordinal}")
 }

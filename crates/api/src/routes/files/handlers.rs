@@ -2,21 +2,23 @@
 
 use patchbay_domain::{Cursor, FileId, Invalid, TenantId, text::Name};
 use patchbay_persistence::{TenantTx, chunks, files, idempotency};
+use patchbay_service::{
+    Code, Error, Result,
+    audit::{Change, Event},
+    idempotency::Once,
+    knowledge,
+};
 use uuid::Uuid;
 
 use super::dto::{Chunk, File, FileFilter, FileStatus, PatchFile};
 use crate::{
     answer::{Created, Deleted, Entity, Page, Settled},
-    audit::{Change, Event},
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Patch, Path, Query, Upload,
         UploadQuery,
         scopes::{FilesRead, FilesWrite},
         upload_digest,
     },
-    flows::{files as flow, ingest, objects},
-    once::Once,
 };
 
 pub(super) async fn create(
@@ -25,39 +27,40 @@ pub(super) async fn create(
     body: Upload,
     key: IdempotencyKey,
 ) -> Result<Once<Created<File>>> {
-    let (app, tenant) = (&caller.app, caller.tenant()?);
-    let (received, new) = body.receive(app, tenant, said).await?;
+    let (service, tenant) = (&caller.service, caller.tenant()?);
+    let (received, new) = body.receive(service, tenant, said).await?;
     let key = key.over(&upload_digest(&received, &new));
     let created = caller
-        .once(&key, async |tx| {
-            let value = File::try_from(flow::create(app, tx, &received, new).await?)?;
+        .once(&key, async |unit| {
+            let value =
+                File::try_from(knowledge::files::create(service, unit, &received, new).await?)?;
             let event = Event::created("file", value.id, &value);
             let location = format!("/api/tenants/{tenant}/files/{}", value.id);
             Ok(Change::one(Created { location, value }, event))
         })
         .await;
     if !matches!(created, Ok(Once::Fresh(_))) {
-        flow::give_up(app, tenant, received.object).await;
+        knowledge::upload::give_up(service, tenant, received.object).await;
     }
-    app.job_due.notify_one();
-    app.ingest_due.notify_one();
+    service.job_due.notify_one();
+    service.ingest_due.notify_one();
     created
 }
 
 async fn find(tx: &mut TenantTx, id: FileId) -> Result<files::WithIngest> {
     let found = files::find(tx, id).await?;
-    found.ok_or_else(ApiError::not_found)
+    found.ok_or_else(Error::not_found)
 }
 
 /// The file as it is told; its row is locked.
 async fn locked(tx: &mut TenantTx, id: FileId) -> Result<(files::File, File)> {
     let row = files::lock(tx, id).await?;
-    let row = row.ok_or_else(ApiError::not_found)?;
+    let row = row.ok_or_else(Error::not_found)?;
     Ok((row, find(tx, id).await?.try_into()?))
 }
 
 pub(super) async fn list(caller: Caller<FilesRead>, list: List<FileFilter>) -> Result<Page<File>> {
-    let filter = list.filter.stored(&caller.app)?;
+    let filter = list.filter.stored(&caller.service)?;
     let mut tx = caller.read().await?;
     let rows = files::list(&mut tx, list.window, filter).await?;
     tx.finish();
@@ -89,7 +92,7 @@ pub(super) async fn patch(
                 row.metadata = row.metadata.merged(patch)?;
             }
             row.revision += 1;
-            row.updated_at = caller.app.clock.now();
+            row.updated_at = caller.service.clock.now();
             files::update(tx, &row).await?;
             let after = File::try_from(find(tx, id).await?)?;
             let event = Event::updated("file", id, &before, &after);
@@ -108,13 +111,13 @@ pub(super) async fn delete(
         .change(async |tx| {
             let (row, before) = locked(tx, id).await?;
             if_match.check(row.revision)?;
-            flow::delete(&caller.app, tx, &row).await?;
+            knowledge::files::delete(&caller.service, tx, &row).await?;
             idempotency::erase(tx, &format!("/api/tenants/{tenant}/files/{id}")).await?;
             let event = Event::deleted("file", id, &before);
             Ok(Change::one(Deleted, event))
         })
         .await;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     deleted
 }
 
@@ -123,24 +126,24 @@ pub(super) async fn ingest(
     Path((_, id)): Path<(TenantId, FileId)>,
     key: IdempotencyKey,
 ) -> Result<Once<Settled<FileStatus>>> {
-    objects::store(&caller.app)?;
+    knowledge::objects::store(&caller.service)?;
     let begun = caller
         .once(&key, async |tx| {
             let row = files::lock(tx, id).await?;
-            let mut row = row.ok_or_else(ApiError::not_found)?;
+            let mut row = row.ok_or_else(Error::not_found)?;
             let (_, latest) = find(tx, id).await?;
             if latest.is_some_and(|latest| latest.finished_at.is_none()) {
                 let detail = "Wait until it has ended; `…/status` says how far it is.";
-                return Err(ApiError::new(Code::IngestRunning, detail));
+                return Err(Error::new(Code::IngestRunning, detail));
             }
-            let begun = ingest::ask(&caller.app, tx, &mut row).await?;
+            let begun = knowledge::ingest_request::request(&caller.service, tx, &mut row).await?;
             let value = FileStatus::try_from((row, Some(begun)))?;
             let event = Event::of("ingest_asked", "file", id, None::<&()>, None::<&()>);
             let answer = Settled { value, done: false };
             Ok(Change::one(answer, event))
         })
         .await?;
-    caller.app.ingest_due.notify_one();
+    caller.service.ingest_due.notify_one();
     Ok(begun)
 }
 
@@ -177,6 +180,6 @@ pub(super) async fn chunks(
 fn place(cursor: Uuid, generation: i32) -> Result<i32> {
     Cursor::after(cursor).place(generation).ok_or_else(|| {
         let why = "the file was ingested anew since: begin without a cursor";
-        ApiError::invalid_at("/cursor", Invalid::new("invalid_value", why))
+        Error::invalid_at("/cursor", Invalid::new("invalid_value", why))
     })
 }

@@ -9,21 +9,19 @@ use patchbay_domain::{
     text::{OneLine, Text},
 };
 use patchbay_persistence::{inbound_mappings, sip_objects};
+use patchbay_service::{
+    Error, Result, Service,
+    telephony::{origins, resolve},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::origins;
 use crate::{
     answer::Resource,
-    app::App,
-    error::{ApiError, Result},
     extract::Patch,
     routes::{credentials, sessions::AgentRunConfig, sip_trunks::Sync},
 };
-
-/// Most addresses, and most headers.
-const MOST: usize = 50;
 
 /// What happens to calls to a number.
 #[derive(Clone, Serialize, ToSchema)]
@@ -215,17 +213,17 @@ impl PatchInboundMapping {
     /// Changes the row; answers the new password, if there is one.
     pub fn apply(
         self,
-        app: &App,
+        service: &Service,
         row: &mut inbound_mappings::Mapping,
     ) -> Result<Option<OneLine<1, 200>>> {
         self.agent_id.apply(&mut row.agent_id, |id| id);
         self.closed_agent_id
             .apply(&mut row.closed_agent_id, |id| id);
         if let Patch::To(variables) = self.variables {
-            row.variables = RawJson::of(&variables).map_err(ApiError::internal)?;
+            row.variables = RawJson::of(&variables).map_err(Error::internal)?;
         }
         if let Patch::To(addresses) = self.allowed_addresses {
-            row.allowed_addresses = origins::checked(addresses, &app.settings.outbound_allow)?;
+            row.allowed_addresses = origins::checked(addresses, &service.settings.outbound_allow)?;
         }
         let password = credentials::apply(self.username, self.password, &mut row.username)?;
         self.enabled.apply(&mut row.enabled, |enabled| enabled);
@@ -240,28 +238,19 @@ impl PatchInboundMapping {
     }
 }
 
-/// At most so many.
-pub(super) fn at_most(pointer: &str, count: usize) -> Result<()> {
-    if count > MOST {
-        let invalid = Invalid::new("too_many", format!("at most {MOST} are allowed"));
-        return Err(ApiError::invalid_at(pointer, invalid));
-    }
-    Ok(())
-}
-
 /// Hours that can be kept.
 pub fn checked_hours(hours: Option<OpeningHours>) -> Result<Option<Value>> {
     let Some(hours) = hours else { return Ok(None) };
     let found = hours.check();
-    found.map_err(|found| ApiError::invalid_within("/hours", found))?;
+    found.map_err(|found| Error::invalid_within("/hours", found))?;
     serde_json::to_value(hours)
         .map(Some)
-        .map_err(ApiError::internal)
+        .map_err(Error::internal)
 }
 
 /// Names of SIP headers of one's own.
 pub fn checked_headers(headers: Vec<Text<3, 64>>) -> Result<Vec<String>> {
-    at_most("/headers", headers.len())?;
+    origins::at_most("/headers", headers.len())?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     for (index, header) in headers.iter().enumerate() {
         let own = header
@@ -270,7 +259,7 @@ pub fn checked_headers(headers: Vec<Text<3, 64>>) -> Result<Vec<String>> {
         if !own || !header.chars().all(plain) {
             let message = "a name that begins with `X-` is needed";
             let invalid = Invalid::new("invalid_header", message);
-            return Err(ApiError::invalid_at(&format!("/headers/{index}"), invalid));
+            return Err(Error::invalid_at(&format!("/headers/{index}"), invalid));
         }
     }
     Ok(headers.into_iter().map(Text::into_inner).collect())
@@ -284,7 +273,7 @@ pub fn require_origin(addresses: &[String], username: bool) -> Result<()> {
     let message =
         "addresses, or a user name and password, are needed; anybody could call otherwise";
     let invalid = Invalid::new("missing_field", message);
-    Err(ApiError::invalid_at("/allowed_addresses", invalid))
+    Err(Error::invalid_at("/allowed_addresses", invalid))
 }
 
 /// Which mappings are wanted.
@@ -391,3 +380,30 @@ pub struct Resolution {
 }
 
 impl Resource for Resolution {}
+
+impl From<resolve::Resolution> for Resolution {
+    fn from(found: resolve::Resolution) -> Self {
+        let resolve::Resolution {
+            number,
+            at,
+            taken,
+            reason,
+            detail,
+            mapping_id,
+            is_open,
+            agent_id,
+            binding_id,
+        } = found;
+        Self {
+            number,
+            at,
+            taken,
+            reason,
+            detail,
+            mapping_id,
+            is_open,
+            agent_id,
+            binding_id,
+        }
+    }
+}

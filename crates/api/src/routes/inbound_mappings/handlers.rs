@@ -1,43 +1,56 @@
 //! Create, read, change, delete and claim.
 
-use patchbay_domain::{Invalid, MappingId, RawJson, TenantId, text::OneLine};
-use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers, sip_objects};
+use patchbay_domain::{
+    Invalid, MappingId, RawJson, TenantId, states::SipObjectKind, text::OneLine,
+};
+use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers};
 
-use super::{
-    dto::{
-        Claim, ClaimCall, CreateInboundMapping, InboundMapping, InboundMappingFilter,
-        PatchInboundMapping, checked_headers, checked_hours, require_origin,
-    },
-    origins,
+use super::dto::{
+    Claim, ClaimCall, CreateInboundMapping, InboundMapping, InboundMappingFilter,
+    PatchInboundMapping, Resolution, ResolveNumber, checked_headers, checked_hours, require_origin,
 };
 use crate::{
     answer::{Created, Deleted, Entity, Page},
-    app::App,
-    audit::{Change, Event},
-    error::{ApiError, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Path,
         scopes::{InboundMappingsRead, InboundMappingsWrite, Worker},
     },
-    flows::{inbound, secrets::keep_owned, sip_sync},
-    once::Once,
-    routes::{credentials, sessions::run_config},
+    routes::sessions::AgentRunConfig,
+};
+use patchbay_service::{
+    Error, Result, Service,
+    audit::{Change, Event},
+    idempotency::Once,
+    secrets::keep_owned,
+    sessions::run_configuration,
+    telephony::{
+        claim::claim as claim_call,
+        credentials,
+        mappings::{delete as delete_mapping, shared_worker},
+        origins, resolve,
+        sip_object::request_sync,
+    },
 };
 
 /// The row, without the worker name, which its agents tell.
-fn row(app: &App, tenant: TenantId, body: CreateInboundMapping) -> Result<mappings::Mapping> {
-    let now = app.clock.now();
-    let allowed_addresses = origins::checked(body.allowed_addresses, &app.settings.outbound_allow)?;
+fn row(
+    service: &Service,
+    tenant: TenantId,
+    body: CreateInboundMapping,
+) -> Result<mappings::Mapping> {
+    let now = service.clock.now();
+    let allowed_addresses =
+        origins::checked(body.allowed_addresses, &service.settings.outbound_allow)?;
     credentials::require_both(body.username.is_some(), body.password.is_some())?;
     require_origin(&allowed_addresses, body.username.is_some())?;
     Ok(mappings::Mapping {
         tenant_id: tenant,
-        id: app.clock.new_id(),
+        id: service.clock.new_id(),
         number: body.number.to_string(),
         agent_id: body.agent_id,
         closed_agent_id: body.closed_agent_id,
         worker_name: String::new(),
-        variables: RawJson::of(&body.variables).map_err(ApiError::internal)?,
+        variables: RawJson::of(&body.variables).map_err(Error::internal)?,
         allowed_addresses,
         username: body.username.map(OneLine::into_inner),
         enabled: body.enabled.unwrap_or(true),
@@ -56,41 +69,45 @@ pub(super) async fn create(
 ) -> Result<Once<Created<InboundMapping>>> {
     let tenant = caller.tenant()?;
     let password = body.password.clone();
-    let row = row(&caller.app, tenant, body)?;
+    let row = row(&caller.service, tenant, body)?;
     let created = caller
         .once(&key, async |tx| {
-            let value = insert(&caller.app, tx, row, password).await?;
+            let value = insert(&caller.service, tx, row, password).await?;
             let event = Event::created("inbound_mapping", value.id, &value);
             let location = format!("/api/tenants/{tenant}/inbound-mappings/{}", value.id);
             Ok(Change::one(Created { location, value }, event))
         })
         .await?;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     Ok(created)
 }
 
 async fn insert(
-    app: &App,
+    service: &Service,
     tx: &mut TenantTx,
     mut row: mappings::Mapping,
     password: Option<OneLine<1, 200>>,
 ) -> Result<InboundMapping> {
-    row.worker_name = inbound::shared_worker(tx, row.agent_id, row.closed_agent_id).await?;
+    row.worker_name = shared_worker(tx, row.agent_id, row.closed_agent_id).await?;
     if !numbers::hold(tx, &row.number).await? {
         let message = "the operator has not assigned this number to you";
         let invalid = Invalid::new("number_not_assigned", message);
-        return Err(ApiError::invalid_at("/number", invalid));
+        return Err(Error::invalid_at("/number", invalid));
     }
     mappings::insert(tx, &row).await?;
     if let Some(password) = password {
-        keep_owned(app, tx, row.id.uuid(), &password).await?;
+        keep_owned(service, tx, row.id.uuid(), &password).await?;
     }
-    told(app, tx, row).await
+    synchronised(service, tx, row).await
 }
 
-/// The mapping, of which LiveKit is about to be told.
-async fn told(app: &App, tx: &mut TenantTx, row: mappings::Mapping) -> Result<InboundMapping> {
-    let object = sip_sync::ask(app, tx, row.id.uuid(), sip_objects::MAPPING).await?;
+/// The mapping, which is about to be synchronised into LiveKit.
+async fn synchronised(
+    service: &Service,
+    tx: &mut TenantTx,
+    row: mappings::Mapping,
+) -> Result<InboundMapping> {
+    let object = request_sync(service, tx, row.id.uuid(), SipObjectKind::Mapping).await?;
     Ok((row, object).into())
 }
 
@@ -101,7 +118,7 @@ pub(super) async fn list(
     let enabled = list.filter.enabled.as_deref().map(str::parse).transpose();
     let enabled = enabled.map_err(|_| {
         let invalid = Invalid::new("invalid_value", "`true` or `false` is needed");
-        ApiError::invalid_at("/enabled", invalid)
+        Error::invalid_at("/enabled", invalid)
     })?;
     let filter = mappings::Filter {
         number: list.filter.number.as_ref().map(ToString::to_string),
@@ -120,9 +137,9 @@ pub(super) async fn get(
     Path((_, id)): Path<(TenantId, MappingId)>,
 ) -> Result<Entity<InboundMapping>> {
     let mut tx = caller.read().await?;
-    let found = mappings::find(&mut tx, id, false).await?;
+    let found = mappings::find(&mut tx, id).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
 pub(super) async fn patch(
@@ -133,23 +150,23 @@ pub(super) async fn patch(
 ) -> Result<Entity<InboundMapping>> {
     let mapping = caller
         .change(async |tx| {
-            let found = mappings::find(tx, id, true).await?;
-            let (mut row, object) = found.ok_or_else(ApiError::not_found)?;
+            let found = mappings::lock(tx, id).await?;
+            let (mut row, object) = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             let before = InboundMapping::from((row.clone(), object));
-            let password = body.apply(&caller.app, &mut row)?;
-            row.worker_name = inbound::shared_worker(tx, row.agent_id, row.closed_agent_id).await?;
+            let password = body.apply(&caller.service, &mut row)?;
+            row.worker_name = shared_worker(tx, row.agent_id, row.closed_agent_id).await?;
             row.revision += 1;
-            row.updated_at = caller.app.clock.now();
+            row.updated_at = caller.service.clock.now();
             mappings::update(tx, &row).await?;
             let username = row.username.as_deref();
-            credentials::store(&caller.app, tx, id.uuid(), username, password).await?;
-            let after = told(&caller.app, tx, row).await?;
+            credentials::store(&caller.service, tx, id.uuid(), username, password).await?;
+            let after = synchronised(&caller.service, tx, row).await?;
             let event = Event::updated("inbound_mapping", id, &before, &after);
             Ok(Change::one(after, event))
         })
         .await?;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     Ok(Entity(mapping))
 }
 
@@ -160,16 +177,16 @@ pub(super) async fn delete(
 ) -> Result<Deleted> {
     let deleted = caller
         .change(async |tx| {
-            let found = mappings::find(tx, id, true).await?;
-            let (row, object) = found.ok_or_else(ApiError::not_found)?;
+            let found = mappings::lock(tx, id).await?;
+            let (row, object) = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
-            inbound::forget(&caller.app, tx, id).await?;
+            delete_mapping(&caller.service, tx, id).await?;
             let before = InboundMapping::from((row, object));
             let event = Event::deleted("inbound_mapping", id, &before);
             Ok(Change::one(Deleted, event))
         })
         .await?;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     Ok(deleted)
 }
 
@@ -178,12 +195,25 @@ pub(super) async fn claim(
     Path((tenant, id)): Path<(TenantId, MappingId)>,
     Json(body): Json<ClaimCall>,
 ) -> Result<Entity<Claim>> {
-    let claimed = inbound::claim(&caller.app, tenant, id, &body.room_name).await?;
+    let claimed = claim_call(&caller.service, tenant, id, &body.room_name).await?;
     let (session, run) = (claimed.session_id, claimed.agent_run_id);
+    let (service, origin) = (&caller.service, &caller.origin);
+    let found = run_configuration::of_run(service, origin, tenant, (session, run)).await?;
     Ok(Entity(Claim {
         session_id: session,
         agent_run_id: run,
         call_id: claimed.call_id,
-        config: run_config(&caller, tenant, session, run).await?,
+        config: AgentRunConfig::new(tenant, (session, run), found),
     }))
+}
+
+pub(super) async fn resolve(
+    caller: Caller<InboundMappingsRead>,
+    Json(body): Json<ResolveNumber>,
+) -> Result<Entity<Resolution>> {
+    let at = body.at.unwrap_or_else(|| caller.service.clock.now());
+    let mut tx = caller.read().await?;
+    let resolved = resolve::resolve(&mut tx, body.number.to_string(), at).await?;
+    tx.finish();
+    Ok(Entity(resolved.into()))
 }

@@ -1,38 +1,35 @@
-//! Bringing somebody into a live session.
+//! Attaching somebody to a live session.
 
-use chrono::TimeDelta;
 use patchbay_domain::{
     AgentId, BindingId, Dialled, Invalid, PhoneNumber, Scope, SessionId, TenantId, TrunkId, UserId,
     call::AnswerDetection,
     prompt::Variables,
+    states::TokenRole,
     text::{OneLine, Text},
 };
-use patchbay_persistence::TenantTx;
+use patchbay_service::{
+    Error, Result, UnitOfWork,
+    audit::Change,
+    compute::Turn,
+    idempotency::Once,
+    sessions::{
+        attach::{attach_agent, attach_phone, attach_user},
+        tokens::TokenRequest,
+    },
+    telephony::calls::OutboundCall,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    dto::{AgentRun, Participant},
-    locked,
-};
+use super::dto::{AgentRun, Participant};
 use crate::{
     answer::{Created, Resource},
-    audit::{Change, Event},
-    compute::Turn,
-    error::{ApiError, Code, Result},
     extract::{Caller, IdempotencyKey, Json, Path, scopes::SessionsWrite},
-    flows::{
-        calls::{self, Line},
-        record::Record,
-        sessions as flow,
+    routes::{
+        calls::dto::{Call, ring},
+        tokens::Token,
     },
-    once::Once,
-    routes::calls::dto::{Call, ring},
-    routes::tokens::{self, Guest, Token, TokenRole, Wish},
 };
-
-/// The longest that a token is good for: one who was invited earlier will not come any more.
-const INVITED: TimeDelta = TimeDelta::hours(1);
 
 /// Whom to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -119,15 +116,27 @@ impl Resource for Attachment {
     const SECRET: Option<&'static str> = Some("token");
 }
 
-/// An attachment that makes sense in itself.
-enum Wanted {
+impl Attachment {
+    const fn of(kind: AttachType) -> Self {
+        Self {
+            kind,
+            agent_run: None,
+            participant: None,
+            call: None,
+            token: None,
+        }
+    }
+}
+
+/// A body that makes sense in itself.
+enum Participation {
     Agent(AgentId, Option<BindingId>, Variables),
-    User(Wish),
-    Phone(Line),
+    User(TokenRequest),
+    Phone(OutboundCall),
 }
 
 impl Attach {
-    fn check(self) -> Result<Wanted> {
+    fn check(self) -> Result<Participation> {
         let given = [
             ("agent_id", AttachType::Agent, self.agent_id.is_some()),
             ("binding_id", AttachType::Agent, self.binding_id.is_some()),
@@ -161,13 +170,13 @@ impl Attach {
             _ => {}
         }
         if !found.is_empty() {
-            return Err(ApiError::invalid(found));
+            return Err(Error::invalid(found));
         }
         Ok(match (self.agent_id, self.number) {
             (Some(agent), _) => {
-                Wanted::Agent(agent, self.binding_id, self.variables.unwrap_or_default())
+                Participation::Agent(agent, self.binding_id, self.variables.unwrap_or_default())
             }
-            (None, Some(to)) => Wanted::Phone(Line {
+            (None, Some(to)) => Participation::Phone(OutboundCall {
                 to,
                 to_pointer: "/number",
                 from: self.from,
@@ -176,7 +185,7 @@ impl Attach {
                 longest: None,
                 detection: AnswerDetection::Off,
             }),
-            (None, None) => Wanted::User(Wish {
+            (None, None) => Participation::User(TokenRequest {
                 role: self.role.unwrap_or_default(),
                 user_id: self.user_id,
                 identity: self.identity,
@@ -193,126 +202,52 @@ pub(super) async fn attach(
     Json(body): Json<Attach>,
     key: IdempotencyKey,
 ) -> Result<Once<Created<Attachment>>> {
-    let wanted = body.check()?;
+    let participation = body.check()?;
     let location = format!("/api/tenants/{tenant}/sessions/{id}");
     let turn = caller.turn().await?;
     let attached = caller
-        .once(&key, async |tx| {
-            let (value, event) = match wanted {
-                Wanted::Agent(agent, binding, variables) => {
-                    let new = (agent, binding, &variables);
-                    attach_agent(&caller, (tx, &turn), id, new).await?
-                }
-                Wanted::User(wish) => attach_user(&caller, tx, id, wish.check()?).await?,
-                Wanted::Phone(line) => attach_phone(&caller, tx, id, line).await?,
-            };
-            Ok(Change::one(Created { location, value }, event))
+        .once(&key, async |unit| {
+            let value = attach_one(&caller, (unit, &turn), id, participation).await?;
+            Ok(Change::none(Created { location, value }))
         })
         .await?;
-    caller.app.job_due.notify_one();
+    caller.service.job_due.notify_one();
     Ok(attached)
 }
 
-/// Whether one more may come into the session now.
-fn require_room<P>(caller: &Caller<P>, record: &Record) -> Result<()> {
-    flow::require_joinable(&record.session)?;
-    let most = caller.app.settings.max_participants;
-    let expected = record.expected(caller.app.clock.now() - INVITED);
-    if u32::try_from(expected).is_ok_and(|expected| expected < most) {
-        return Ok(());
-    }
-    let detail = format!("At most {most} participants are allowed, agents included.");
-    Err(ApiError::new(Code::TooManyParticipants, detail))
-}
-
-async fn attach_agent(
+async fn attach_one(
     caller: &Caller<SessionsWrite>,
-    (tx, turn): (&mut TenantTx, &Turn),
+    (unit, turn): (&mut UnitOfWork, &Turn),
     id: SessionId,
-    (agent, binding, variables): (AgentId, Option<BindingId>, &Variables),
-) -> Result<(Attachment, Event)> {
-    // The agent's row is locked before the session's, as everywhere.
-    let pinned = flow::pin(&caller.app, tx, turn, (agent, binding), variables).await?;
-    let mut record = locked(caller, tx, id).await?;
-    require_room(caller, &record)?;
-    let run = flow::attach(&caller.app, tx, &mut record, pinned).await?;
-    record
-        .save(tx, &caller.actor, Some(&caller.request))
-        .await?;
-    let after = serde_json::json!({ "type": "agent", "agent_id": agent, "agent_run_id": run.id });
-    let event = Event::of("attached", "session", id, None::<&()>, Some(&after));
-    let attachment = Attachment {
-        kind: AttachType::Agent,
-        agent_run: Some(run.into()),
-        call: None,
-        participant: None,
-        token: None,
-    };
-    Ok((attachment, event))
-}
-
-fn require_scope<P>(caller: &Caller<P>, scope: Scope) -> Result<()> {
-    if !caller.scopes.contains(&scope) {
-        let detail = format!("To attach this type needs the scope `{scope}` too.");
-        return Err(ApiError::new(Code::MissingScope, detail));
+    participation: Participation,
+) -> Result<Attachment> {
+    let service = &caller.service;
+    match participation {
+        Participation::Agent(agent, binding, variables) => {
+            let new = (agent, binding, &variables);
+            let run = attach_agent(service, (unit, turn), id, new).await?;
+            Ok(Attachment {
+                agent_run: Some(run.into()),
+                ..Attachment::of(AttachType::Agent)
+            })
+        }
+        Participation::User(request) => {
+            let request = request.check()?;
+            caller.require_scope(Scope::TokensWrite)?;
+            let (participant, token) = attach_user(service, unit, id, request).await?;
+            Ok(Attachment {
+                participant: Some(participant.into()),
+                token: Some(token.into()),
+                ..Attachment::of(AttachType::User)
+            })
+        }
+        Participation::Phone(call) => {
+            caller.require_scope(Scope::CallsWrite)?;
+            let call = attach_phone(service, unit, id, call).await?;
+            Ok(Attachment {
+                call: Some(call.into()),
+                ..Attachment::of(AttachType::Phone)
+            })
+        }
     }
-    Ok(())
-}
-
-async fn attach_phone(
-    caller: &Caller<SessionsWrite>,
-    tx: &mut TenantTx,
-    id: SessionId,
-    line: Line,
-) -> Result<(Attachment, Event)> {
-    require_scope(caller, Scope::CallsWrite)?;
-    let mut record = locked(caller, tx, id).await?;
-    require_room(caller, &record)?;
-    let call = calls::attach(&caller.app, tx, &mut record, line).await?;
-    record
-        .save(tx, &caller.actor, Some(&caller.request))
-        .await?;
-    let after = serde_json::json!({ "type": "phone", "call_id": call.id });
-    let event = Event::of("attached", "session", id, None::<&()>, Some(&after));
-    let attachment = Attachment {
-        kind: AttachType::Phone,
-        agent_run: None,
-        call: Some(call.into()),
-        participant: None,
-        token: None,
-    };
-    Ok((attachment, event))
-}
-
-async fn attach_user(
-    caller: &Caller<SessionsWrite>,
-    tx: &mut TenantTx,
-    id: SessionId,
-    wish: Wish,
-) -> Result<(Attachment, Event)> {
-    require_scope(caller, Scope::TokensWrite)?;
-    let mut record = locked(caller, tx, id).await?;
-    let guest: Guest = wish.resolve(&caller.app, tx).await?;
-    require_room(caller, &record)?;
-    let here = |p: &&patchbay_persistence::participants::Participant| {
-        p.identity == guest.identity && p.joined_at.is_some() && p.left_at.is_none()
-    };
-    if record.participants.iter().any(|p| here(&p)) {
-        return Err(tokens::in_use());
-    }
-    let invited = record.invite(guest.identity.clone(), guest.name.clone());
-    let participant = Participant::from(invited.clone());
-    let token = guest.mint(&caller.app, &record.session)?;
-    let event = guest.minted("attached", &token, id);
-    record
-        .save(tx, &caller.actor, Some(&caller.request))
-        .await?;
-    let attachment = Attachment {
-        kind: AttachType::User,
-        agent_run: None,
-        call: None,
-        participant: Some(participant),
-        token: Some(token),
-    };
-    Ok((attachment, event))
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, AgentRunId, BindingId, CallId, Metadata, ParticipantId, RawJson, SessionId,
+    AgentId, AgentRunId, BindingId, CallId, Metadata, ParticipantId, RawJson, SessionId, TenantId,
     call::{AnswerDetection, Direction},
     clock,
     configuration::Configuration,
@@ -11,6 +11,7 @@ use patchbay_domain::{
     text::{Detail, Word},
 };
 use patchbay_persistence::{calls, participants, runs, sessions};
+use patchbay_service::sessions::run_configuration::RunConfiguration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -362,7 +363,7 @@ impl From<participants::Participant> for Participant {
             sid,
             identity,
             name,
-            kind,
+            kind: kind.as_str().to_owned(),
             invited_at,
             joined_at,
             left_at,
@@ -392,7 +393,7 @@ impl From<participants::Participant> for Participant {
 }))]
 pub struct AgentRunConfig {
     /// Tenant.
-    pub tenant_id: patchbay_domain::TenantId,
+    pub tenant_id: TenantId,
     /// Session.
     pub session_id: SessionId,
     /// The run.
@@ -452,6 +453,35 @@ impl From<calls::Call> for RunCall {
 }
 
 impl Resource for AgentRunConfig {}
+
+impl AgentRunConfig {
+    /// What this run is to run.
+    pub fn new(
+        tenant_id: TenantId,
+        (session_id, agent_run_id): (SessionId, AgentRunId),
+        found: RunConfiguration,
+    ) -> Self {
+        let RunConfiguration {
+            state,
+            digest,
+            configuration,
+            prompt,
+            greeting,
+            call,
+        } = found;
+        Self {
+            tenant_id,
+            session_id,
+            agent_run_id,
+            state,
+            digest,
+            configuration,
+            prompt,
+            greeting,
+            call: call.map(RunCall::from),
+        }
+    }
+}
 
 /// A configuration that was run.
 #[derive(Serialize, ToSchema)]

@@ -1,16 +1,16 @@
 //! The timeline of a session.
 
 use chrono::{DateTime, Utc};
+use patchbay_domain::timeline::{Facts, SearchFacts, ToolCallFacts};
 use patchbay_domain::{AgentRunId, CallId, SessionEventId, SessionId, TenantId};
 use patchbay_persistence::timeline;
+use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answer::Page,
-    error::{ApiError, Result},
     extract::{Caller, List, Path, scopes::SessionsRead},
-    timeline::{Facts, SearchFacts, ToolCallFacts},
 };
 
 /// One thing that happened in a session.
@@ -56,7 +56,7 @@ pub struct SessionEvent {
 }
 
 impl TryFrom<timeline::SessionEvent> for SessionEvent {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from(row: timeline::SessionEvent) -> Result<Self> {
         let timeline::SessionEvent {
             tenant_id: _,
@@ -73,7 +73,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
             call_id,
             tool_call,
             search,
-        } = serde_json::from_value(facts).map_err(ApiError::internal)?;
+        } = serde_json::from_value(facts).map_err(Error::internal)?;
         Ok(Self {
             id,
             at,
@@ -103,7 +103,7 @@ pub(super) async fn list(
     list: List<SessionEventFilter>,
 ) -> Result<Page<SessionEvent>> {
     let mut tx = caller.read().await?;
-    super::require(&mut tx, id).await?;
+    super::lookup::require(&mut tx, id).await?;
     let kind = list.filter.kind.as_deref();
     let rows = timeline::list(&mut tx, id, list.window, kind).await?;
     tx.finish();

@@ -2,38 +2,35 @@
 
 use patchbay_domain::{
     SessionId, TenantId,
-    call::Direction,
-    session::SessionState,
     text::{Detail, Word},
 };
-use patchbay_persistence::{
-    TenantTx, calls, idempotency, participants, sessions, usage, webhook_events,
+use patchbay_persistence::{participants, sessions};
+use patchbay_service::{
+    Code, Error, Result, UnitOfWork,
+    audit::{Change, Event},
+    compute::Turn,
+    idempotency::Once,
+    sessions::{
+        aggregate::SessionAggregate,
+        create::{self, NewSession},
+        erase::erase,
+        start,
+        stop::{self, StopRequest},
+        wait::{is_dispatched, is_over, wait_until},
+    },
 };
 
 use super::{
     dto::{CreateSession, Participant, Session, SessionFilter, StopSession},
-    locked,
+    lookup,
 };
 use crate::{
     answer::{Created, Deleted, Entity, Page, Settled},
-    audit::{Change, Event},
-    compute::Turn,
-    error::{ApiError, Code, Result},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, OptionalJson, Path,
         scopes::{SessionsRead, SessionsStop, SessionsWrite},
     },
-    flows::sessions::{self as flow, NewSession, StopRequest},
-    once::Once,
 };
-
-pub(crate) fn is_dispatched(session: &sessions::Session) -> bool {
-    session.state != SessionState::Starting || session.dispatched_at.is_some()
-}
-
-pub(crate) fn is_over(session: &sessions::Session) -> bool {
-    session.state.is_terminal()
-}
 
 pub(super) async fn create(
     caller: Caller<SessionsWrite>,
@@ -43,39 +40,33 @@ pub(super) async fn create(
     let tenant = caller.tenant()?;
     let start = body.start;
     let turn = caller.turn().await?;
-    let answer = |session: sessions::Session| Created {
+    let created = |session: sessions::Session| Created {
         location: format!("/api/tenants/{tenant}/sessions/{}", session.id),
         value: session.into(),
     };
-    caller
-        .once_then(
-            &key,
-            async |tx| {
-                let Change { value, events } = insert(&caller, tx, body, turn).await?;
-                Ok(Change {
-                    value: answer(value),
-                    events,
-                })
-            },
-            async |made: Created<Session>| match start {
-                true => {
-                    let id = made.value.id;
-                    let (session, _) = flow::settle(&caller.app, tenant, id, is_dispatched).await?;
-                    Ok(answer(session))
-                }
-                false => Ok(made),
-            },
-        )
-        .await
+    let work = async |unit: &mut UnitOfWork| {
+        let change = insert(&caller, unit, body, turn).await?;
+        Ok(change.map(created))
+    };
+    let then = async |made: Created<Session>| match start {
+        true => {
+            let id = made.value.id;
+            let (session, _) = wait_until(&caller.service, tenant, id, is_dispatched).await?;
+            Ok(created(session))
+        }
+        false => Ok(made),
+    };
+    caller.once_then(&key, work, then).await
 }
 
 /// The session, started where that was asked for.
 async fn insert(
     caller: &Caller<SessionsWrite>,
-    tx: &mut TenantTx,
+    unit: &mut UnitOfWork,
     body: CreateSession,
     turn: Turn,
 ) -> Result<Change<sessions::Session>> {
+    let service = &caller.service;
     let new = NewSession {
         agent_id: body.agent_id,
         binding_id: body.binding_id,
@@ -85,18 +76,15 @@ async fn insert(
         room: None,
         turn,
     };
-    let session = flow::create(&caller.app, tx, new).await?;
+    let session = create::create(service, unit, new).await?;
     let event = Event::created("session", session.id, &Session::from(session.clone()));
     if !body.start {
         return Ok(Change::one(session, event));
     }
-    let mut record = locked(caller, tx, session.id).await?;
-    record.note(event);
-    flow::start(&caller.app, tx, &mut record).await?;
-    let saved = record
-        .save(tx, &caller.actor, Some(&caller.request))
-        .await?;
-    Ok(Change::none(saved))
+    let mut aggregate = SessionAggregate::require(unit, session.id).await?;
+    aggregate.note(event);
+    start::start(service, unit, &mut aggregate).await?;
+    Ok(Change::none(aggregate.save(unit).await?))
 }
 
 pub(super) async fn list(
@@ -128,48 +116,30 @@ pub(super) async fn get(
     Path((_, id)): Path<(TenantId, SessionId)>,
 ) -> Result<Entity<Session>> {
     let mut tx = caller.read().await?;
-    let found = sessions::find(&mut tx, id, false).await?;
+    let found = sessions::find(&mut tx, id).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(ApiError::not_found)?.into()))
+    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
 pub(super) async fn delete(
     caller: Caller<SessionsWrite>,
-    Path((tenant, id)): Path<(TenantId, SessionId)>,
+    Path((_, id)): Path<(TenantId, SessionId)>,
     if_match: IfMatch,
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let found = sessions::find(tx, id, true).await?;
-            let row = found.ok_or_else(ApiError::not_found)?;
+            let found = sessions::lock(tx, id).await?;
+            let row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             if !row.state.is_terminal() {
                 let detail = "Stop the session first.";
-                return Err(ApiError::new(Code::SessionLive, detail));
+                return Err(Error::new(Code::SessionLive, detail));
             }
-            erase(tx, tenant, id).await?;
+            erase(tx, id).await?;
             let event = Event::deleted("session", id, &Session::from(row));
             Ok(Change::one(Deleted, event))
         })
         .await
-}
-
-/// Erases a session with all that it has left elsewhere.
-async fn erase(tx: &mut TenantTx, tenant: TenantId, id: SessionId) -> Result<()> {
-    let calls = calls::of_session(tx, id).await?;
-    let is_inbound = |call: &calls::Call| call.direction == Direction::Inbound;
-    if calls.iter().any(is_inbound) {
-        webhook_events::hide_rooms(tx, id).await?;
-    }
-    calls::erase_people(tx, id).await?;
-    usage::forget_reports(tx, id).await?;
-    sessions::delete(tx, id).await?;
-    idempotency::erase(tx, &format!("/api/tenants/{tenant}/sessions/{id}")).await?;
-    for call in calls {
-        let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
-        idempotency::erase(tx, &path).await?;
-    }
-    Ok(())
 }
 
 /// The session as it is, while LiveKit is asked.
@@ -185,18 +155,13 @@ pub(super) async fn start(
     Path((tenant, id)): Path<(TenantId, SessionId)>,
     key: IdempotencyKey,
 ) -> Result<Once<Settled<Session>>> {
-    let (actor, request) = (&caller.actor, Some(&caller.request));
-    caller
-        .once_then(
-            &key,
-            async |tx| {
-                let mut record = locked(&caller, tx, id).await?;
-                flow::start(&caller.app, tx, &mut record).await?;
-                Ok(pending(record.save(tx, actor, request).await?))
-            },
-            async |_| settled(&caller, tenant, id, is_dispatched).await,
-        )
-        .await
+    let work = async |unit: &mut UnitOfWork| {
+        let mut aggregate = SessionAggregate::require(unit, id).await?;
+        start::start(&caller.service, unit, &mut aggregate).await?;
+        Ok(pending(aggregate.save(unit).await?))
+    };
+    let then = async |_| settled(&caller, tenant, id, is_dispatched).await;
+    caller.once_then(&key, work, then).await
 }
 
 pub(super) async fn stop(
@@ -205,23 +170,19 @@ pub(super) async fn stop(
     OptionalJson(body): OptionalJson<StopSession>,
     key: IdempotencyKey,
 ) -> Result<Once<Settled<Session>>> {
-    let stop = StopRequest {
+    let request = StopRequest {
         reason: body.reason.map(Word::into_inner),
         error: body.error.map(Detail::into_inner),
     };
-    let (actor, request) = (&caller.actor, Some(&caller.request));
-    caller
-        .once_then(
-            &key,
-            async |tx| {
-                let mut record = locked(&caller, tx, id).await?;
-                caller.require_live_if_suspended(record.session.state.is_live())?;
-                flow::stop(&caller.app, tx, &mut record, stop).await?;
-                Ok(pending(record.save(tx, actor, request).await?))
-            },
-            async |_| settled(&caller, tenant, id, is_over).await,
-        )
-        .await
+    let work = async |unit: &mut UnitOfWork| {
+        let mut aggregate = SessionAggregate::require(unit, id).await?;
+        let is_live = aggregate.session.state.is_live();
+        caller.origin.require_live_if_suspended(is_live)?;
+        stop::stop(&caller.service, unit, &mut aggregate, request).await?;
+        Ok(pending(aggregate.save(unit).await?))
+    };
+    let then = async |_| settled(&caller, tenant, id, is_over).await;
+    caller.once_then(&key, work, then).await
 }
 
 /// The session once LiveKit has confirmed, or as it is when that takes too long.
@@ -231,7 +192,7 @@ async fn settled<P>(
     id: SessionId,
     done: fn(&sessions::Session) -> bool,
 ) -> Result<Settled<Session>> {
-    let (session, done) = flow::settle(&caller.app, tenant, id, done).await?;
+    let (session, done) = wait_until(&caller.service, tenant, id, done).await?;
     let value = session.into();
     Ok(Settled { value, done })
 }
@@ -242,7 +203,7 @@ pub(super) async fn participants(
     list: List<NoFilter>,
 ) -> Result<Page<Participant>> {
     let mut tx = caller.read().await?;
-    super::require(&mut tx, id).await?;
+    lookup::require(&mut tx, id).await?;
     let rows = participants::list(&mut tx, id, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), Participant::from))

@@ -4,15 +4,20 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Invalid, SessionId, TenantId, clock,
     text::{Name, Text, Word},
+    transcript::{TurnRole, UsageKind},
 };
-use patchbay_persistence::{TenantTx, sessions, transcripts, usage};
+use patchbay_persistence::{transcripts, usage};
+use patchbay_service::{
+    Error, Result, UnitOfWork,
+    audit::Change,
+    sessions::transcript::{append_turns, append_usage},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::lookup;
 use crate::{
     answer::{Entity, Page, Resource},
-    audit::Change,
-    error::{ApiError, Result},
     extract::{
         Caller, Json, List, NoFilter, Path,
         scopes::{SessionsRead, Worker},
@@ -21,36 +26,6 @@ use crate::{
 
 /// Most turns or amounts of one report.
 const MOST: usize = 100;
-
-/// Who spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TurnRole {
-    /// Somebody who called or joined.
-    User,
-    /// The agent.
-    Agent,
-    /// The worker itself, such as a note that a tool was used.
-    System,
-}
-
-impl TurnRole {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Agent => "agent",
-            Self::System => "system",
-        }
-    }
-
-    fn parse(text: &str) -> Self {
-        match text {
-            "user" => Self::User,
-            "agent" => Self::Agent,
-            _ => Self::System,
-        }
-    }
-}
 
 /// One turn of a conversation.
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -78,7 +53,7 @@ pub struct Turn {
 }
 
 impl TryFrom<transcripts::Turn> for Turn {
-    type Error = ApiError;
+    type Error = Error;
     fn try_from(row: transcripts::Turn) -> Result<Self> {
         let transcripts::Turn {
             tenant_id: _,
@@ -94,7 +69,7 @@ impl TryFrom<transcripts::Turn> for Turn {
         } = row;
         Ok(Self {
             id: Word::new(turn_id)?,
-            role: TurnRole::parse(&role),
+            role,
             text: Text::new(text)?,
             started_at,
             ended_at,
@@ -128,28 +103,6 @@ pub struct Receipt {
 }
 
 impl Resource for Receipt {}
-
-/// What a provider was used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UsageKind {
-    /// A language model: tokens.
-    Llm,
-    /// Speech to text: seconds of audio.
-    Stt,
-    /// Text to speech: characters.
-    Tts,
-}
-
-impl UsageKind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Llm => "llm",
-            Self::Stt => "stt",
-            Self::Tts => "tts",
-        }
-    }
-}
 
 /// An amount of what one model of one provider did.
 #[derive(Deserialize, ToSchema)]
@@ -233,7 +186,7 @@ impl From<usage::Total> for UsageTotal {
             characters,
         } = row;
         Self {
-            kind,
+            kind: kind.as_str().to_owned(),
             provider,
             model,
             input_tokens,
@@ -263,19 +216,7 @@ fn check_count(pointer: &str, count: usize) -> Result<()> {
         return Ok(());
     }
     let invalid = Invalid::new("out_of_range", format!("1 to {MOST} entries are allowed"));
-    Err(ApiError::invalid_at(pointer, invalid))
-}
-
-/// The session, which a report may follow after its end.
-async fn reported<P>(
-    caller: &Caller<P>,
-    tx: &mut TenantTx,
-    id: SessionId,
-) -> Result<sessions::Session> {
-    let found = sessions::find(tx, id, false).await?;
-    let session = found.ok_or_else(ApiError::not_found)?;
-    caller.require_live_if_suspended(session.state.is_live())?;
-    Ok(session)
+    Err(Error::invalid_at(pointer, invalid))
 }
 
 pub(super) async fn append(
@@ -285,13 +226,13 @@ pub(super) async fn append(
 ) -> Result<Entity<Receipt>> {
     let received = body.turns.len();
     check_count("/turns", received)?;
-    let clock = &caller.app.clock;
+    let clock = &caller.service.clock;
     let row = |turn: Turn| transcripts::Turn {
         tenant_id: tenant,
         id: clock.new_id(),
         session_id: id,
         turn_id: turn.id.into_inner(),
-        role: turn.role.as_str().to_owned(),
+        role: turn.role,
         text: turn.text.into_inner(),
         started_at: turn.started_at,
         ended_at: turn.ended_at,
@@ -299,10 +240,8 @@ pub(super) async fn append(
         created_at: clock.now(),
     };
     let rows: Vec<_> = body.turns.into_iter().map(row).collect();
-    let append = async |tx: &mut TenantTx| {
-        reported(&caller, tx, id).await?;
-        Ok(Change::none(transcripts::append(tx, &rows).await?))
-    };
+    let append =
+        async |unit: &mut UnitOfWork| Ok(Change::none(append_turns(unit, id, &rows).await?));
     let added = caller.change(append).await?;
     Ok(Entity(Receipt { received, added }))
 }
@@ -313,13 +252,13 @@ pub(super) async fn list(
     list: List<NoFilter>,
 ) -> Result<Page<Turn>> {
     let mut tx = caller.read().await?;
-    super::require(&mut tx, id).await?;
+    lookup::require(&mut tx, id).await?;
     let rows = transcripts::list(&mut tx, id, list.window).await?;
     tx.finish();
     Page::try_new(rows, |row| row.id.uuid(), Turn::try_from)
 }
 
-pub(super) async fn append_usage(
+pub(super) async fn report_usage(
     caller: Caller<Worker>,
     Path((tenant, id)): Path<(TenantId, SessionId)>,
     Json(body): Json<AppendUsage>,
@@ -327,10 +266,8 @@ pub(super) async fn append_usage(
     let received = body.items.len();
     check_count("/items", received)?;
     let rows = usage_rows(&caller, (tenant, id), body)?;
-    let append = async |tx: &mut TenantTx| {
-        reported(&caller, tx, id).await?;
-        Ok(Change::none(usage::append(tx, &rows).await?))
-    };
+    let append =
+        async |unit: &mut UnitOfWork| Ok(Change::none(append_usage(unit, id, &rows).await?));
     let added = caller.change(append).await?;
     Ok(Entity(Receipt { received, added }))
 }
@@ -340,13 +277,13 @@ fn usage_rows(
     (tenant, session): (TenantId, SessionId),
     body: AppendUsage,
 ) -> Result<Vec<usage::Usage>> {
-    let clock = &caller.app.clock;
+    let clock = &caller.service.clock;
     let mut rows = Vec::with_capacity(body.items.len());
     for (position, item) in (0..).zip(body.items) {
         if !(0.0..=86_400.0).contains(&item.audio_seconds) {
             let invalid = Invalid::new("out_of_range", "0 to 86400 is allowed");
             let pointer = format!("/items/{position}/audio_seconds");
-            return Err(ApiError::invalid_at(&pointer, invalid));
+            return Err(Error::invalid_at(&pointer, invalid));
         }
         rows.push(usage::Usage {
             tenant_id: tenant,
@@ -354,7 +291,7 @@ fn usage_rows(
             session_id: session,
             batch_id: body.id.to_string(),
             position,
-            kind: item.kind.as_str().to_owned(),
+            kind: item.kind,
             provider: item.provider.into_inner(),
             model: item.model.into_inner(),
             input_tokens: item.input_tokens.into(),
@@ -372,7 +309,7 @@ pub(super) async fn usage(
     Path((_, id)): Path<(TenantId, SessionId)>,
 ) -> Result<Entity<SessionUsage>> {
     let mut tx = caller.read().await?;
-    super::require(&mut tx, id).await?;
+    lookup::require(&mut tx, id).await?;
     let totals = usage::of_session(&mut tx, id).await?;
     tx.finish();
     let totals = totals.into_iter().map(UsageTotal::from).collect();

@@ -1,0 +1,24 @@
+//! Names of components. utoipa names a generic type by its outer name alone, so that two instances would
+//! overwrite each other's schema; only the compiler's name of the type tells them apart.
+
+use utoipa::ToSchema;
+
+/// The name of a type's component: its own, and for a generic one both put into words, so that
+/// `Version<PromptSpec>` is a `PromptVersion`.
+pub fn component_name<T: ToSchema>() -> String {
+    let last = |path: &str| path.rsplit("::").next().unwrap_or_default().to_owned();
+    let Some((outer, inner)) = std::any::type_name::<T>().split_once('<') else {
+        return T::name().into_owned();
+    };
+    let inner = match &*last(inner.trim_end_matches('>')) {
+        "PromptSpec" => "Prompt".to_owned(),
+        "RuntimeSpec" => "RuntimeConfig".to_owned(),
+        "ToolSpec" => "Tool".to_owned(),
+        other => other.to_owned(),
+    };
+    match &*last(outer) {
+        "Artifact" => inner,
+        "CreateVersion" => format!("Create{inner}Version"),
+        outer => format!("{inner}{outer}"),
+    }
+}

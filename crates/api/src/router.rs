@@ -1,0 +1,151 @@
+//! One list that is both the route table and the document.
+//!
+//! A route is registered once, with its handler. What the handler takes and answers is in its
+//! type, and each of those types describes itself ([`Describe`]): the scope comes from `Caller`,
+//! the body from `Json`, the filters from `List`, the status from the answer. The document can
+//! therefore not say anything else than the code does.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse, guard,
+    http::{Method, header},
+    web,
+};
+use serde_json::Value;
+
+use crate::{
+    answer::Respond,
+    error::ApiError,
+    extract::InOrder,
+    openapi::{Builder, Describe, Doc, Tag, TimeLimit},
+    rates,
+};
+
+type MakeRoute = Arc<dyn Fn() -> actix_web::Route + Send + Sync>;
+
+/// How long the requests of each route may take.
+pub type TimeLimits = HashMap<(Method, String), TimeLimit>;
+
+/// All routes of the service.
+#[derive(Default)]
+pub struct Api {
+    resources: BTreeMap<String, Vec<(Method, MakeRoute)>>,
+    document: Builder,
+    time_limits: TimeLimits,
+}
+
+/// Adds routes of one group.
+pub struct Group<'a> {
+    api: &'a mut Api,
+    tag: Tag,
+}
+
+impl Api {
+    /// Routes that are shown in this group.
+    pub fn tag(&mut self, tag: Tag) -> Group<'_> {
+        Group { api: self, tag }
+    }
+
+    /// Adds a route with its handler.
+    fn add<F, Args, R, E>(&mut self, path: &'static str, handler: F, doc: &Doc)
+    where
+        F: Handler<Args, Output = Result<R, E>> + Send + Sync,
+        Args: Describe + 'static,
+        InOrder<Args>: FromRequest<Error = actix_web::Error>,
+        R: Respond + Describe + 'static,
+        E: Into<ApiError> + 'static,
+    {
+        let needs_key = self.document.add::<Args, R>(path, doc);
+        let (method, class) = (doc.method.clone(), doc.class);
+        let key = (method.clone(), path.to_owned());
+        self.time_limits.insert(key, doc.time);
+        let make = {
+            let method = method.clone();
+            move || {
+                let route = match method {
+                    // What can be read can be asked about.
+                    Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
+                    _ => web::method(method.clone()),
+                };
+                let handler = handler.clone();
+                route.to(move |request: HttpRequest, payload: web::Payload| {
+                    let handler = handler.clone();
+                    async move {
+                        if needs_key {
+                            rates::count(&request, class)
+                                .await
+                                .map_err(ApiError::from)?;
+                        }
+                        let mut payload = payload.into_inner();
+                        let InOrder(args) =
+                            InOrder::<Args>::from_request(&request, &mut payload).await?;
+                        let answered = handler.call(args).await.map_err(Into::<ApiError>::into)?;
+                        Ok::<_, actix_web::Error>(answered.respond(&request).await)
+                    }
+                })
+            }
+        };
+        let routes = self.resources.entry(path.to_owned()).or_default();
+        routes.push((method, Arc::new(make)));
+    }
+
+    /// Adds all routes to an actix application.
+    pub fn configure(&self, config: &mut web::ServiceConfig) {
+        for (path, routes) in &self.resources {
+            let mut methods: Vec<_> = routes.iter().map(|(method, _)| method.as_str()).collect();
+            if methods.contains(&"GET") {
+                methods.push("HEAD");
+            }
+            methods.push("OPTIONS");
+            let allow = methods.join(", ");
+            let mut resource = web::resource(path.as_str());
+            for (_, make) in routes {
+                resource = resource.route(make());
+            }
+            let options = allow.clone();
+            resource = resource
+                .route(web::method(Method::OPTIONS).to(move || {
+                    let allow = options.clone();
+                    async move {
+                        HttpResponse::NoContent()
+                            .insert_header((header::ALLOW, allow))
+                            .finish()
+                    }
+                }))
+                .default_service(web::to(move || {
+                    let allow = allow.clone();
+                    async move { Err::<HttpResponse, _>(ApiError::method_not_allowed(allow)) }
+                }));
+            config.service(resource);
+        }
+    }
+
+    /// How long the requests of each route may take.
+    pub fn time_limits(&self) -> TimeLimits {
+        self.time_limits.clone()
+    }
+
+    /// The OpenAPI document.
+    pub fn document(&self) -> Value {
+        self.document.finish()
+    }
+}
+
+impl Group<'_> {
+    /// Adds a route with its handler.
+    pub fn add<F, Args, R, E>(&mut self, path: &'static str, handler: F, doc: Doc)
+    where
+        F: Handler<Args, Output = Result<R, E>> + Send + Sync,
+        Args: Describe + 'static,
+        InOrder<Args>: FromRequest<Error = actix_web::Error>,
+        R: Respond + Describe + 'static,
+        E: Into<ApiError> + 'static,
+    {
+        let tag = self.tag;
+        self.api.add(path, handler, &Doc { tag, ..doc });
+    }
+}

@@ -1,0 +1,40 @@
+//! Requesting an ingest.
+
+use patchbay_domain::knowledge::IngestState;
+use patchbay_persistence::{
+    TenantTx,
+    files::{self, File},
+    ingests::{self, Ingest},
+};
+use serde_json::json;
+
+use super::settings::IngestSettings;
+use crate::{Result, Service, jobs::queue};
+
+/// Requests the next generation of a file, whose row is locked or new.
+pub async fn request(service: &Service, tx: &mut TenantTx, file: &mut File) -> Result<Ingest> {
+    let settings = IngestSettings::now(service, tx, file).await?;
+    file.last_generation += 1;
+    files::update(tx, file).await?;
+    let ingest = Ingest {
+        tenant_id: tx.tenant(),
+        file_id: file.id,
+        generation: file.last_generation,
+        state: IngestState::Pending,
+        stage: None,
+        stages: json!([]),
+        settings: settings.digest,
+        model: settings.model,
+        pages: None,
+        chunks: None,
+        error_code: None,
+        error: None,
+        attempts: 0,
+        created_at: service.clock.now(),
+        started_at: None,
+        finished_at: None,
+    };
+    ingests::insert(tx, &ingest).await?;
+    queue::ingest(service, tx, file.id).await?;
+    Ok(ingest)
+}

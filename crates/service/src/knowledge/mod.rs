@@ -1,0 +1,17 @@
+//! Files, their way into the knowledge base, and searches in it.
+
+pub mod confinement;
+mod embedding;
+pub mod extraction;
+pub mod extractor;
+pub mod files;
+pub mod ingest;
+mod ingest_error;
+pub mod ingest_request;
+pub mod object_sweep;
+pub mod objects;
+pub mod run_search;
+pub mod search;
+pub mod settings;
+pub mod stages;
+pub mod upload;

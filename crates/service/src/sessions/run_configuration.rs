@@ -1,0 +1,61 @@
+//! What an agent run is to run, for the worker that carries it out.
+
+use patchbay_domain::{
+    AgentRunId, SessionId, TenantId, configuration::Configuration, session::SessionState,
+};
+use patchbay_persistence::{
+    calls::{self, Call},
+    runs, sessions,
+};
+
+use super::configuration::read_configuration;
+use crate::{Error, Origin, Result, Service};
+
+/// What a run is to run.
+pub struct RunConfiguration {
+    /// Where the session stands.
+    pub state: SessionState,
+    /// Digest of the configuration.
+    pub digest: String,
+    /// The configuration.
+    pub configuration: Configuration,
+    /// The prompt with the variables filled in.
+    pub prompt: String,
+    /// The greeting with the variables filled in.
+    pub greeting: Option<String>,
+    /// The call that the session was made for, if it was.
+    pub call: Option<Call>,
+}
+
+/// Reads what a run is to run.
+pub async fn of_run(
+    service: &Service,
+    origin: &Origin,
+    tenant: TenantId,
+    (session, run): (SessionId, AgentRunId),
+) -> Result<RunConfiguration> {
+    let mut tx = service.db.begin(tenant).await?;
+    let run = runs::find(&mut tx, session, run).await?;
+    let run = run.ok_or_else(Error::not_found)?;
+    let found = sessions::find(&mut tx, session).await?;
+    let found = found.ok_or_else(Error::not_found)?;
+    origin.require_live_if_suspended(found.state.is_live())?;
+    let stored = sessions::find_configuration(&mut tx, &run.configuration_digest).await?;
+    let stored = stored.ok_or_else(|| Error::internal("a run without its configuration"))?;
+    let calls = calls::of_session(&mut tx, session).await?;
+    tx.finish();
+    // A further agent has a prompt of its own.
+    let (prompt, greeting) = match run.rendered_prompt {
+        Some(prompt) => (prompt, run.rendered_greeting),
+        None => (found.rendered_prompt, found.rendered_greeting),
+    };
+    let turn = service.compute.turn(Some(tenant)).await?;
+    Ok(RunConfiguration {
+        state: found.state,
+        digest: stored.digest,
+        configuration: read_configuration(&turn, stored.document).await?,
+        prompt,
+        greeting,
+        call: calls.into_iter().find(|call| call.is_primary),
+    })
+}

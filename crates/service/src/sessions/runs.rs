@@ -1,0 +1,51 @@
+//! Agent runs: each is one dispatch of an agent into the session.
+
+use patchbay_domain::session::RunState;
+use patchbay_persistence::{
+    TenantTx,
+    runs::{self, AgentRun},
+};
+
+use super::{aggregate::SessionAggregate, configuration::Pinned};
+use crate::{Result, Service};
+
+/// Records one more dispatch to be made: of the session's own agent, or of a further one.
+pub async fn add_run(
+    service: &Service,
+    tx: &mut TenantTx,
+    aggregate: &mut SessionAggregate,
+    (attempt, further): (i32, Option<Pinned>),
+) -> Result<AgentRun> {
+    let session = &aggregate.session;
+    let mut run = AgentRun {
+        tenant_id: tx.tenant(),
+        id: service.clock.new_id(),
+        session_id: session.id,
+        configuration_digest: session.configuration_digest.clone(),
+        is_primary: further.is_none(),
+        attempt,
+        state: RunState::Pending,
+        dispatch_id: None,
+        participant_sid: None,
+        participant_identity: None,
+        created_at: service.clock.now(),
+        dispatched_at: None,
+        joined_at: None,
+        left_at: None,
+        missing_since: None,
+        agent_id: Some(session.agent_id),
+        worker_name: None,
+        rendered_prompt: None,
+        rendered_greeting: None,
+    };
+    if let Some(pinned) = further {
+        run.agent_id = Some(pinned.agent.id);
+        run.configuration_digest = pinned.digest;
+        run.worker_name = Some(pinned.agent.worker_name);
+        run.rendered_prompt = Some(pinned.rendered.prompt);
+        run.rendered_greeting = pinned.rendered.greeting;
+    }
+    runs::insert(tx, &run).await?;
+    aggregate.runs.push(run.clone());
+    Ok(run)
+}

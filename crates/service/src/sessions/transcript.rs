@@ -1,0 +1,33 @@
+//! What was said in a session, and what it used: reported by its workers, also after its end.
+
+use patchbay_domain::SessionId;
+use patchbay_persistence::{sessions, transcripts, usage};
+
+use crate::{Error, Result, UnitOfWork};
+
+/// Adds turns; answers how many were new.
+pub async fn append_turns(
+    unit: &mut UnitOfWork,
+    session: SessionId,
+    turns: &[transcripts::Turn],
+) -> Result<usize> {
+    require_reportable(unit, session).await?;
+    Ok(transcripts::append(unit, turns).await?)
+}
+
+/// Adds amounts; answers how many were new.
+pub async fn append_usage(
+    unit: &mut UnitOfWork,
+    session: SessionId,
+    amounts: &[usage::Usage],
+) -> Result<usize> {
+    require_reportable(unit, session).await?;
+    Ok(usage::append(unit, amounts).await?)
+}
+
+async fn require_reportable(unit: &mut UnitOfWork, session: SessionId) -> Result<()> {
+    let found = sessions::find(unit, session).await?;
+    let session = found.ok_or_else(Error::not_found)?;
+    unit.origin()
+        .require_live_if_suspended(session.state.is_live())
+}

@@ -1,0 +1,21 @@
+//! Telephone calls, in both directions, and what LiveKit must know to make and take them.
+
+pub mod actions;
+pub mod answering;
+mod caller;
+pub mod calls;
+pub mod claim;
+mod conclusion;
+pub mod credentials;
+pub mod dial;
+pub mod hang_up;
+pub mod inbound_call;
+pub mod limits;
+pub mod mappings;
+pub mod origins;
+pub mod resolve;
+mod sip_definition;
+mod sip_names;
+pub mod sip_object;
+pub mod sip_sweep;
+pub mod sip_sync;

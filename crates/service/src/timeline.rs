@@ -1,0 +1,56 @@
+//! Events that are about to be written onto a session's timeline.
+
+use chrono::{DateTime, Utc};
+use patchbay_domain::{Clock, SessionId, timeline::Facts};
+use patchbay_persistence::{TenantTx, timeline};
+
+use crate::{Error, Result};
+
+/// Events of one session.
+pub struct Timeline {
+    session: SessionId,
+    events: Vec<(DateTime<Utc>, String, Facts)>,
+}
+
+impl Timeline {
+    /// An empty one of a session.
+    pub const fn of(session: SessionId) -> Self {
+        Self {
+            session,
+            events: Vec::new(),
+        }
+    }
+
+    /// One event.
+    pub fn one(
+        session: SessionId,
+        at: DateTime<Utc>,
+        kind: impl Into<String>,
+        facts: Facts,
+    ) -> Self {
+        let mut timeline = Self::of(session);
+        timeline.add(at, kind, facts);
+        timeline
+    }
+
+    /// Adds an event.
+    pub fn add(&mut self, at: DateTime<Utc>, kind: impl Into<String>, facts: Facts) {
+        self.events.push((at, kind.into(), facts));
+    }
+
+    /// Writes them, in their order.
+    pub(crate) async fn write(self, tx: &mut TenantTx, clock: &Clock) -> Result<()> {
+        let mut rows = Vec::with_capacity(self.events.len());
+        for (at, kind, facts) in self.events {
+            rows.push(timeline::SessionEvent {
+                tenant_id: tx.tenant(),
+                id: clock.new_id(),
+                session_id: self.session,
+                at,
+                kind,
+                facts: serde_json::to_value(facts).map_err(Error::internal)?,
+            });
+        }
+        Ok(timeline::append(tx, &rows).await?)
+    }
+}
