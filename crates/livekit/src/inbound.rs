@@ -6,8 +6,12 @@ use livekit_protocol as proto;
 use tracing::instrument;
 
 use crate::{
-    Credentials, Error, LiveKit, SipObject,
-    sip::{Nothing, SIP, admin, gone, named, page_after, plain, span, take_page},
+    client::LiveKit,
+    error::Error,
+    sip::{
+        Credentials, Nothing, SIP, SipObject, admin, gone, named, page_after, plain, span,
+        take_page,
+    },
 };
 
 /// Who may call a number.

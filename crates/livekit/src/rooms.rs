@@ -8,7 +8,7 @@ use livekit_protocol as proto;
 use patchbay_domain::states::ParticipantKind;
 use tracing::instrument;
 
-use crate::{Error, LiveKit, storable};
+use crate::{client::LiveKit, error::Error, storable};
 
 const ROOMS: &str = "RoomService";
 const DISPATCHES: &str = "AgentDispatchService";

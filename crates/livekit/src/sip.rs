@@ -7,10 +7,7 @@ use livekit_api::access_token::{SIPGrants, VideoGrants};
 use livekit_protocol as proto;
 use tracing::instrument;
 
-use crate::{
-    LiveKit, room_without_caller, storable,
-    twirp::{Error, Grants},
-};
+use crate::{client::LiveKit, error::Error, rooms::room_without_caller, storable, twirp::Grants};
 
 pub(crate) const SIP: &str = "SIP";
 /// Objects that are listed at a time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use livekit_api::access_token::VideoGrants;
 use patchbay_domain::states::TokenRole;
 
-use crate::{Error, LiveKit};
+use crate::{client::LiveKit, error::Error};
 
 /// A token to be minted.
 #[derive(Debug)]

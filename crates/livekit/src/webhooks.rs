@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use patchbay_domain::states::ParticipantKind;
 
-use crate::{LiveKit, rooms::kind_of_name, storable};
+use crate::{client::LiveKit, rooms::kind_of_name, storable};
 
 /// Most bytes of an event's id; LiveKit's have 15.
 const MOST_ID: usize = 255;

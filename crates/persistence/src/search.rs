@@ -11,11 +11,12 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    AgentId, FileId, TenantId,
+    AgentId, FileId,
     knowledge::{Embedding, SearchMode},
 };
 use serde_json::Value;
 
+use self::statement::Near;
 use crate::{
     Result, TenantTx,
     chunks::tenant_word,
@@ -75,15 +76,6 @@ pub struct Look {
     /// Whether the tenant has an index of the model's embeddings.
     #[diesel(sql_type = Bool)]
     pub is_indexed: bool,
-}
-
-/// What a search in the index of a tenant needs to know.
-struct Near {
-    tenant: TenantId,
-    model: String,
-    dimensions: usize,
-    /// Hits of the index, of which the nearest are taken.
-    oversampled: i64,
 }
 
 /// How much is looked through, and how much there is.

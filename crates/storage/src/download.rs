@@ -9,7 +9,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use object_store::{GetOptions, GetResultPayload, ObjectStore, path::Path};
 
-use crate::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::Store,
+};
 
 /// Bytes that are read from a file at a time.
 const BLOCK: usize = 256 << 10;
@@ -17,12 +20,14 @@ const BLOCK: usize = 256 << 10;
 /// The bytes, block by block.
 pub type Download = BoxStream<'static, Result<Bytes>>;
 
-pub(crate) async fn open(
-    objects: &dyn ObjectStore,
-    key: &Path,
-    from: u64,
-    length: u64,
-) -> Result<Download> {
+impl Store {
+    /// The object's bytes from `from` on, `length` of them.
+    pub async fn download(&self, key: &str, from: u64, length: u64) -> Result<Download> {
+        open(&*self.objects, &Path::from(key), from, length).await
+    }
+}
+
+async fn open(objects: &dyn ObjectStore, key: &Path, from: u64, length: u64) -> Result<Download> {
     if length == 0 {
         return Ok(stream::empty().boxed());
     }

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 
+use std::path::PathBuf;
+
 use super::*;
 
 fn folder() -> PathBuf {

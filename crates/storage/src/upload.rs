@@ -11,7 +11,10 @@ use object_store::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::{Kind, Result, Store};
+use crate::{
+    error::Result,
+    store::{Kind, Store},
+};
 
 /// Bytes of one part; S3 wants 5 MiB at least.
 const PART: usize = 8 << 20;
@@ -48,8 +51,15 @@ pub struct Stored {
     pub head: Vec<u8>,
 }
 
+impl Store {
+    /// Begins an upload. Nothing is there under the key before it is finished.
+    pub fn upload(&self, key: &str) -> Upload {
+        Upload::new(self.clone(), Path::from(key))
+    }
+}
+
 impl Upload {
-    pub(crate) fn new(store: Store, key: Path) -> Self {
+    fn new(store: Store, key: Path) -> Self {
         Self {
             store,
             key,
@@ -76,7 +86,7 @@ impl Upload {
         let mut begun = None;
         if self.part.content_length() + bytes.len() > PART {
             if matches!(self.parts, Parts::None) {
-                begun = self.begin().await?;
+                begun = self.begin_parts().await?;
             } else {
                 self.flush().await?;
             }
@@ -85,7 +95,7 @@ impl Upload {
         Ok(begun)
     }
 
-    async fn begin(&mut self) -> Result<Option<String>> {
+    async fn begin_parts(&mut self) -> Result<Option<String>> {
         match &self.store.kind {
             Kind::Directory(_) => {
                 let staged = self.store.objects.put_multipart(&self.key).await?;

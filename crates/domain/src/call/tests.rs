@@ -115,9 +115,15 @@ fn the_table_of_transitions() {
 fn who_hung_up_is_known() {
     let answered = call(Direction::Outbound, CallState::Answered, false);
     let by = |call: &Progress, event| call.clone().after(&event).hangup_by;
-    assert_eq!(by(&answered, left("CLIENT_INITIATED")), Some(HangupBy::Callee));
+    assert_eq!(
+        by(&answered, left("CLIENT_INITIATED")),
+        Some(HangupBy::Callee)
+    );
     assert_eq!(by(&answered, over("stopped", false)), Some(HangupBy::Us));
-    assert_eq!(by(&answered, over("agent_hangup", false)), Some(HangupBy::Agent));
+    assert_eq!(
+        by(&answered, over("agent_hangup", false)),
+        Some(HangupBy::Agent)
+    );
     let ringing = call(Direction::Inbound, CallState::Ringing, false);
     let gone = ringing.clone().after(&left("CLIENT_INITIATED"));
     assert_eq!(gone.state, CallState::Canceled);

@@ -3,10 +3,18 @@
 //! $1 tenant, $2 files, $3 agent, $4 metadata, $5 model, $6 embedding, $7 hits of each kind, $8 language,
 //! $9 query, $10 the tenant's word, $11 lowest score, $12 most hits, $13 whether words are marked.
 
-use patchbay_domain::knowledge::SearchMode;
+use patchbay_domain::{TenantId, knowledge::SearchMode};
 
-use super::Near;
 use crate::hnsw;
+
+/// What a search in the index of a tenant needs to know.
+pub(super) struct Near {
+    pub(super) tenant: TenantId,
+    pub(super) model: String,
+    pub(super) dimensions: usize,
+    /// Hits of the index, of which the nearest are taken.
+    pub(super) oversampled: i64,
+}
 
 /// Which files `f` are looked through.
 const WANTED: &str = "f.tenant_id = $1 AND f.searchable_generation IS NOT NULL

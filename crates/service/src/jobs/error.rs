@@ -1,5 +1,7 @@
 //! Why a job did not come to its end; it is tried again.
 
+use chrono::{DateTime, Utc};
+
 use crate::Error;
 
 /// Why a job did not come to its end.
@@ -27,3 +29,6 @@ impl From<patchbay_storage::Error> for JobError {
         Self::Service(error.into())
     }
 }
+
+/// When a job is due again, if ever, or why it failed.
+pub(super) type Ended = Result<Option<DateTime<Utc>>, String>;

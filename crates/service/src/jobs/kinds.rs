@@ -6,16 +6,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{FileId, ObjectId, SessionId, states::JobKind};
 use patchbay_persistence::jobs::Job;
 
-use super::{error::JobError, purge, retry};
+use super::{
+    error::{Ended, JobError},
+    purge, retry,
+};
 use crate::{
     Error, Service,
     knowledge::{ingest, object_sweep, objects},
     sessions::{reconcile, room_sweep},
     telephony::{sip_sweep, sip_sync},
 };
-
-/// When a job is due again, if ever, or why it failed.
-pub(super) type Ended = Result<Option<DateTime<Utc>>, String>;
 
 /// Does a job's work.
 pub(super) async fn work(service: &Arc<Service>, job: &Job) -> Ended {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_persistence::jobs::{self, Job, MOST_CRASHES, Outcome};
 
-use super::kinds::Ended;
+use super::error::Ended;
 use crate::{Service, panics::Panicked};
 
 /// Longest pause between two tries.

@@ -8,7 +8,8 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     Shutdown,
-    kinds::{self, Ended},
+    error::Ended,
+    kinds,
     retry::{log_outcome, outcome_of},
     schedule,
 };
