@@ -6,12 +6,10 @@ use std::{
 };
 
 use patchbay_domain::Clock;
-use patchbay_livekit::LiveKit;
-use patchbay_persistence::{Db, PoolSettings};
-use patchbay_service::{Parts, Service};
+use patchbay_service::{Service, rates::RateLimits};
 use patchbay_vectors::Embedder;
 
-use crate::{rates::RateLimits, settings::Settings};
+use crate::settings::Settings;
 
 /// The server's state. Shared behind an `Arc`.
 pub struct App {
@@ -32,7 +30,8 @@ pub struct App {
 impl App {
     /// The state for these settings. Connects to nothing yet, but loads a local model.
     pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        let embedder = settings.knowledge.embedder(settings.panics_in_embedder())?;
+        let service = &settings.service;
+        let embedder = service.knowledge.embedder(service.panics_in_embedder())?;
         Self::with_embedder(settings, clock, embedder)
     }
 
@@ -42,15 +41,8 @@ impl App {
         clock: Clock,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> anyhow::Result<Self> {
-        let service = Service::new(Parts {
-            settings: settings.of_service(),
-            db: database(&settings)?,
-            livekit: livekit(&settings)?,
-            store: settings.knowledge.store()?,
-            keyring: settings.keyring()?,
-            embedder,
-            clock,
-        })?;
+        let spans = settings.otlp_endpoint.is_some();
+        let service = Service::new(settings.service.clone(), clock, embedder, spans)?;
         Ok(Self {
             service: Arc::new(service),
             rates: RateLimits::new(
@@ -65,23 +57,4 @@ impl App {
             broken: OnceLock::new(),
         })
     }
-}
-
-fn database(settings: &Settings) -> anyhow::Result<Db> {
-    let pool = PoolSettings {
-        size: settings.database_pool_size,
-        wait: settings.database_pool_wait.into(),
-        statement_timeout: settings.database_statement_timeout.into(),
-        spans: settings.otlp_endpoint.is_some(),
-    };
-    Ok(Db::new(&settings.database_url, &pool)?)
-}
-
-fn livekit(settings: &Settings) -> anyhow::Result<LiveKit> {
-    Ok(LiveKit::new(patchbay_livekit::Settings {
-        url: settings.livekit_url.clone(),
-        api_key: settings.livekit_api_key.clone(),
-        api_secret: settings.livekit_api_secret.reveal().to_owned(),
-        timeout: settings.livekit_timeout.into(),
-    })?)
 }

@@ -14,7 +14,7 @@ use actix_web::{
     web,
 };
 use patchbay_domain::tool::MAX_TIMEOUT_SECONDS;
-use patchbay_service::{Error as ServiceError, panics::caught};
+use patchbay_service::{Error as ServiceError, panics::caught, rates::RateState};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     error::{ApiError, PROBLEM_JSON},
     extract::request::RequestMeta,
     openapi::TimeLimit,
-    rates::RateState,
+    rates,
     router::TimeLimits,
     telemetry,
 };
@@ -80,7 +80,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     };
     let state = response.request().extensions().get::<RateState>().cloned();
     if let Some(state) = state {
-        state.write(response.headers_mut());
+        rates::write(&state, response.headers_mut());
     }
     let is_page = response.request().path().starts_with("/docs");
     set_headers(response.headers_mut(), &meta, is_page);
@@ -94,14 +94,14 @@ fn limit(request: &ServiceRequest) -> Duration {
         return Duration::MAX;
     };
     let settings = &app.settings;
-    let usual = Duration::from(settings.request_timeout);
+    let usual = settings.service.request_timeout;
     let pattern = request.match_pattern().unwrap_or_default();
     let limits = request.app_data::<web::Data<TimeLimits>>();
     let route = (request.method().clone(), pattern);
     match limits.and_then(|limits| limits.get(&route)) {
         None | Some(TimeLimit::Usual) => usual,
         Some(TimeLimit::Tool) => usual + Duration::from_secs(MAX_TIMEOUT_SECONDS.into()),
-        Some(TimeLimit::Upload) => usual + Duration::from(settings.knowledge.upload_timeout),
+        Some(TimeLimit::Upload) => usual + settings.service.knowledge.upload_timeout,
     }
 }
 

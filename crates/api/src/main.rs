@@ -17,6 +17,7 @@ use patchbay_persistence::{
     migrations,
 };
 use patchbay_service::{
+    checks,
     knowledge::{confinement, extractor},
     secrets,
 };
@@ -192,29 +193,16 @@ async fn rotate_secrets(settings: Settings) -> anyhow::Result<()> {
 
 async fn check_config(settings: Settings) -> anyhow::Result<()> {
     let app = App::new(settings, Clock::system())?;
-    app.service.db.ping().await.context("DATABASE_URL")?;
+    for check in checks::all(&app.service).await {
+        if let Some(fault) = check.fault {
+            return Err(fault.cause);
+        }
+    }
     if let Some(role) = app.service.db.bypassing_role().await? {
         anyhow::bail!("DATABASE_URL: the role {role} bypasses row-level security");
     }
-    let pending = migrations::pending(&app.service.db)
-        .await
-        .context("DATABASE_URL")?;
-    anyhow::ensure!(
-        pending.is_empty(),
-        "DATABASE_URL: migrations are pending ({}); run `patchbay-api migrate`",
-        pending.join(", ")
-    );
-    let probe = vec!["readiness-probe".to_owned()];
-    app.service
-        .livekit
-        .list_rooms(probe)
-        .await
-        .context("LIVEKIT_URL")?;
-    if let Some(store) = &app.service.store {
-        store.ping().await.context("the object store")?;
-    }
     println!("The settings are good, and what they point at answers.");
-    match confinement::ask(&app.settings.knowledge.program()).await {
+    match confinement::ask(&app.settings.service.knowledge.program()).await {
         Ok(found) => println!("On this machine {found}."),
         Err(error) => println!("How extraction is confined could not be found out: {error:#}."),
     }
@@ -223,7 +211,7 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
 
 /// Says how far from everything a process is that reads what strangers have made.
 async fn tell_confinement(settings: &Settings) {
-    match confinement::ask(&settings.knowledge.program()).await {
+    match confinement::ask(&settings.service.knowledge.program()).await {
         Ok(found) if found.possible().is_empty() && found.missing().is_empty() => {
             tracing::info!(confinement = %found, "extraction is confined");
         }

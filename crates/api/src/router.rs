@@ -51,7 +51,7 @@ impl Api {
     }
 
     /// Adds a route with its handler.
-    fn add<F, Args, R, E>(&mut self, path: &'static str, handler: F, doc: &Doc)
+    fn add<F, Args, R, E>(&mut self, path: &str, handler: F, doc: &Doc)
     where
         F: Handler<Args, Output = Result<R, E>> + Send + Sync,
         Args: Describe + 'static,
@@ -137,7 +137,7 @@ impl Api {
 
 impl Group<'_> {
     /// Adds a route with its handler.
-    pub fn add<F, Args, R, E>(&mut self, path: &'static str, handler: F, doc: Doc)
+    pub fn add<F, Args, R, E>(&mut self, path: &str, handler: F, doc: Doc)
     where
         F: Handler<Args, Output = Result<R, E>> + Send + Sync,
         Args: Describe + 'static,

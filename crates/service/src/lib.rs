@@ -6,7 +6,10 @@
 compile_error!("faults are planted for the fuzz targets to find: this must never serve");
 
 mod actor;
+pub mod api_keys;
 pub mod audit;
+pub mod bindings;
+pub mod checks;
 pub mod compute;
 pub mod counters;
 mod error;
@@ -15,7 +18,9 @@ pub mod idempotency;
 pub mod jobs;
 pub mod keyring;
 pub mod knowledge;
+pub mod named_secrets;
 pub mod panics;
+pub mod rates;
 pub mod secrets;
 mod service;
 pub mod sessions;
@@ -28,6 +33,6 @@ mod unit_of_work;
 
 pub use actor::{Actor, Origin};
 pub use error::{Code, Error, Result};
-pub use service::{Parts, Service};
+pub use service::Service;
 pub use settings::Settings;
 pub use unit_of_work::UnitOfWork;

@@ -7,11 +7,11 @@ use patchbay_domain::{
     ApiKeyId, Scope, TenantId, api_key, limits::TenantLimits, states::TenantStatus,
 };
 use patchbay_persistence::api_keys;
-use patchbay_service::{Actor, Code, Error, Result, stored};
+use patchbay_service::{Actor, Code, Error, Result, settings::Secret, stored};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::request::{RequestMeta, app_of};
-use crate::{app::App, settings::Secret};
+use crate::app::App;
 
 /// The holder of a key that is right.
 #[derive(Debug)]

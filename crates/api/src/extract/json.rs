@@ -162,7 +162,7 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
     let (limit, timeout) = request
         .app_data::<web::Data<App>>()
         .map_or((0, Duration::ZERO), |app| {
-            (app.settings.body_limit, app.settings.body_timeout.into())
+            (app.settings.body_limit, app.settings.body_timeout)
         });
     let too_large = || {
         Error::new(

@@ -1,5 +1,7 @@
 //! What a route says of itself beyond its types.
 
+use std::borrow::Cow;
+
 use actix_web::http::Method;
 use patchbay_domain::limits::Class;
 use patchbay_service::Code;
@@ -23,13 +25,13 @@ pub struct Doc {
     /// The method.
     pub method: Method,
     /// Operation id: unique, in camelCase.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// The group it is shown in.
     pub tag: Tag,
     /// One line.
-    pub summary: &'static str,
+    pub summary: Cow<'static, str>,
     /// What a caller must know.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// The conflicts that can occur, besides what follows from the types.
     pub errors: &'static [Code],
     /// Which rate limit it counts against.
@@ -39,13 +41,18 @@ pub struct Doc {
 }
 
 impl Doc {
-    fn new(method: Method, class: Class, id: &'static str, summary: &'static str) -> Self {
+    fn new(
+        method: Method,
+        class: Class,
+        id: impl Into<Cow<'static, str>>,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             method,
-            id,
+            id: id.into(),
             tag: Tag::Service,
-            summary,
-            description: "",
+            summary: summary.into(),
+            description: "".into(),
             errors: &[],
             class,
             time: TimeLimit::Usual,
@@ -53,34 +60,34 @@ impl Doc {
     }
 
     /// A GET with this operation id and summary.
-    pub fn get(id: &'static str, summary: &'static str) -> Self {
+    pub fn get(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::GET, Class::Reads, id, summary)
     }
 
     /// A POST with this operation id and summary.
-    pub fn post(id: &'static str, summary: &'static str) -> Self {
+    pub fn post(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::POST, Class::Writes, id, summary)
     }
 
     /// A PUT with this operation id and summary.
-    pub fn put(id: &'static str, summary: &'static str) -> Self {
+    pub fn put(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::PUT, Class::Writes, id, summary)
     }
 
     /// A PATCH with this operation id and summary.
-    pub fn patch(id: &'static str, summary: &'static str) -> Self {
+    pub fn patch(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::PATCH, Class::Writes, id, summary)
     }
 
     /// A DELETE with this operation id and summary.
-    pub fn delete(id: &'static str, summary: &'static str) -> Self {
+    pub fn delete(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::DELETE, Class::Writes, id, summary)
     }
 
     /// What a caller must know.
-    pub fn about(self, description: &'static str) -> Self {
+    pub fn about(self, description: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            description,
+            description: description.into(),
             ..self
         }
     }

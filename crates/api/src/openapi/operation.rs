@@ -241,12 +241,14 @@ impl Operation {
             self.header_of_answers("RateLimit");
             self.header_of_answers("RateLimit-Policy");
         }
-        self.value.insert("operationId".to_owned(), doc.id.into());
+        self.value
+            .insert("operationId".to_owned(), (&*doc.id).into());
         self.value
             .insert("tags".to_owned(), json!([doc.tag.row().0]));
-        self.value.insert("summary".to_owned(), doc.summary.into());
+        self.value
+            .insert("summary".to_owned(), (&*doc.summary).into());
         let scopes = self.value.get("x-scopes");
-        let mut description = doc.description.to_owned();
+        let mut description = doc.description.clone().into_owned();
         if let Some(scopes) = scopes {
             let names: Vec<_> = scopes
                 .as_array()

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use patchbay_domain::{api_key, limits::Class};
-use patchbay_service::{Actor, Code, Error, Result};
+use patchbay_service::{Actor, Code, Error, Result, rates::RateLimits};
 
-use super::limits::RateLimits;
 use crate::extract::{
     identity::{Identity, token_of},
     request::{RequestMeta, app_of},

@@ -1,11 +1,7 @@
-//! Rate limits.
+//! Rate limits of requests.
 
-mod addresses;
 mod admission;
-mod bucket;
-mod limits;
-mod status;
+mod headers;
 
 pub use admission::count;
-pub use limits::RateLimits;
-pub use status::RateState;
+pub use headers::write;

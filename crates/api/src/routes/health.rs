@@ -1,10 +1,12 @@
 //! Liveness and readiness. Neither needs a key.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
-use patchbay_persistence::migrations;
-use patchbay_service::{Error, Result};
+use patchbay_service::{Error, Result, checks};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -133,39 +135,15 @@ async fn live(State(app): State) -> Result<Entity<Health>> {
 }
 
 async fn ready(State(app): State) -> Result<Readiness> {
-    let (postgresql, migrations, livekit, store, background) = futures_util::join!(
-        check("postgresql", async {
-            app.service.db.ping().await.map_err(|e| hide(&e))
-        }),
-        check("migrations", async {
-            match migrations::pending(&app.service.db).await {
-                Ok(pending) if pending.is_empty() => Ok(()),
-                Ok(pending) => Err(format!("pending: {}", pending.join(", "))),
-                Err(error) => Err(hide(&error)),
-            }
-        }),
-        check("livekit", async {
-            let probe = vec!["readiness-probe".to_owned()];
-            app.service
-                .livekit
-                .list_rooms(probe)
-                .await
-                .map(|_| ())
-                .map_err(|e| hide(&e))
-        }),
-        check("object_store", async {
-            match &app.service.store {
-                Some(store) => store.ping().await.map_err(|e| hide(&e)),
-                None => Ok(()),
-            }
-        }),
-        check("background", async {
-            app.broken.get().map_or(Ok(()), |fault| Err(hide(fault)))
-        }),
-    );
-    let mut checks = vec![postgresql, migrations, livekit];
-    checks.extend(app.service.store.is_some().then_some(store));
-    checks.push(background);
+    let mut found = checks::all(&app.service).await;
+    let broken = app.broken.get().map(|fault| anyhow::anyhow!("{fault}"));
+    let broken = broken.map(checks::Fault::from);
+    found.push(checks::Check {
+        name: "background",
+        fault: broken,
+        latency: Duration::ZERO,
+    });
+    let checks: Vec<_> = found.into_iter().map(Check::from).collect();
     let draining = app.draining.load(Ordering::Relaxed);
     let ok = !draining && checks.iter().all(|check| check.status == "ok");
     Ok(Readiness {
@@ -174,19 +152,18 @@ async fn ready(State(app): State) -> Result<Readiness> {
     })
 }
 
-/// Anyone may ask, so the cause goes to the log alone.
-fn hide(cause: &impl std::fmt::Display) -> String {
-    tracing::warn!(%cause, "not ready");
-    "does not answer as it should; the cause is in the log".to_owned()
-}
-
-async fn check(name: &str, work: impl Future<Output = std::result::Result<(), String>>) -> Check {
-    let started = std::time::Instant::now();
-    let result = work.await;
-    Check {
-        name: name.to_owned(),
-        status: if result.is_ok() { "ok" } else { "down" }.to_owned(),
-        latency_ms: started.elapsed().as_secs_f64() * 1000.0,
-        detail: result.err(),
+impl From<checks::Check> for Check {
+    fn from(check: checks::Check) -> Self {
+        // Anyone may ask, so the cause goes to the log alone.
+        let detail = check.fault.map(|fault| {
+            tracing::warn!(cause = %format!("{:#}", fault.cause), "not ready");
+            fault.shown
+        });
+        Self {
+            name: check.name.to_owned(),
+            status: if detail.is_none() { "ok" } else { "down" }.to_owned(),
+            latency_ms: check.latency.as_secs_f64() * 1000.0,
+            detail,
+        }
     }
 }

@@ -1,16 +1,14 @@
 //! API keys of a tenant.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use patchbay_domain::{
-    ApiKeyId, Clock, Invalid, Scope, TenantId, api_key, clock, scope::Preset, text::Name,
-};
-use patchbay_persistence::{TenantTx, api_keys, tenants};
+use chrono::{DateTime, Utc};
+use patchbay_domain::{ApiKeyId, Scope, TenantId, clock, scope::Preset, text::Name};
+use patchbay_persistence::{api_keys, tenants};
 use patchbay_service::{
-    Actor, Code, Error, Result,
+    Code, Error, Result,
+    api_keys::{check_expiry, generate, granted, under_parent},
     audit::{Change, Event},
     idempotency::Once,
 };
-use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,9 +21,6 @@ use crate::{
     openapi::{Doc, Tag},
     router::Api,
 };
-
-/// Good keys of a tenant beyond which keys make no more: revoking one, with all below it, stays quick.
-const MOST_LIVE: i64 = 1000;
 
 /// An API key, without its secret.
 #[derive(Clone, Serialize, ToSchema)]
@@ -135,43 +130,6 @@ pub struct CreateApiKey {
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// A key with the hash that is kept of it.
-pub(super) struct Generated {
-    /// The key itself.
-    pub token: String,
-    /// What is stored.
-    pub hash: [u8; 32],
-}
-
-/// A new random key.
-pub(super) fn generate(
-    clock: &Clock,
-    tenant: TenantId,
-    name: &str,
-    scopes: Vec<Scope>,
-    expires_at: Option<DateTime<Utc>>,
-) -> (api_keys::ApiKey, Generated) {
-    let mut secret = [0; 32];
-    rand::rngs::OsRng
-        .try_fill_bytes(&mut secret)
-        .expect("the operating system has no randomness");
-    let id = clock.new_id();
-    let token = api_key::format(id, &secret);
-    let row = api_keys::ApiKey {
-        tenant_id: tenant,
-        id,
-        name: name.to_owned(),
-        scopes: scopes.iter().map(ToString::to_string).collect(),
-        created_at: clock.now(),
-        expires_at,
-        revoked_at: None,
-        last_used_at: None,
-        parent_key_id: None,
-    };
-    let hash = api_key::hash(&token);
-    (row, Generated { token, hash })
-}
-
 pub(super) fn routes(api: &mut Api) {
     let mut api = api.tag(Tag::ApiKeys);
     api.add(
@@ -209,13 +167,15 @@ async fn create(
     Json(body): Json<CreateApiKey>,
     key: IdempotencyKey,
 ) -> Result<Once<Created<NewApiKey>>> {
-    let scopes = granted(&caller, &body)?;
+    let wanted = (&*body.scopes, body.preset);
+    let scopes = granted(&caller.origin, &caller.scopes, wanted)?;
+    check_expiry(body.expires_at, caller.service.clock.now())?;
     let tenant = caller.tenant()?;
     let clock = &caller.service.clock;
     let (row, secret) = generate(clock, tenant, &body.name, scopes, body.expires_at);
     caller
         .once(&key, async |tx| {
-            let row = under_parent(&caller, tx, row).await?;
+            let row = under_parent(tx, row).await?;
             api_keys::insert(tx, &row, &secret.hash).await?;
             let key = ApiKey::from(row);
             let event = Event::created("api_key", key.id, &key);
@@ -225,87 +185,6 @@ async fn create(
             Ok(Change::one(Created { location, value }, event))
         })
         .await
-}
-
-/// The new key as the child of the key that makes it; the operator's has no parent. The parent may have
-/// been revoked just now, and cannot be until the child is there to be revoked with it.
-async fn under_parent(
-    caller: &Caller<KeysWrite>,
-    tx: &mut TenantTx,
-    mut row: api_keys::ApiKey,
-) -> Result<api_keys::ApiKey> {
-    if !tenants::hold(tx).await? {
-        return Err(Error::not_found());
-    }
-    let Actor::Key(parent) = caller.origin.actor else {
-        return Ok(row);
-    };
-    let now = caller.service.clock.now();
-    let line = api_keys::line(tx, parent, now).await?;
-    if !line.is_valid {
-        let detail = "The key is unknown, revoked or expired.";
-        return Err(Error::new(Code::InvalidKey, detail));
-    }
-    if line.generations >= api_keys::MOST_GENERATIONS {
-        let message = "there are too many generations of keys: let an earlier one make it";
-        return Err(Error::invalid_at("", Invalid::new("too_deep", message)));
-    }
-    if api_keys::count_live(tx, now).await? >= MOST_LIVE {
-        let detail = format!("{MOST_LIVE} good keys are allowed. Revoke some first.");
-        return Err(Error::new(Code::KeyLimitReached, detail));
-    }
-    row.parent_key_id = Some(parent);
-    row.expires_at = within(row.expires_at, line.expires_at)?;
-    Ok(row)
-}
-
-/// When a child expires whose parent expires at `most`.
-fn within(
-    wanted: Option<DateTime<Utc>>,
-    most: Option<DateTime<Utc>>,
-) -> Result<Option<DateTime<Utc>>> {
-    match (wanted, most) {
-        (Some(wanted), Some(most)) if wanted > most => {
-            let message = format!(
-                "the key that makes it expires at {}",
-                most.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-            );
-            let invalid = Invalid::new("later_than_parent", message);
-            Err(Error::invalid_at("/expires_at", invalid))
-        }
-        (wanted, most) => Ok(wanted.or(most)),
-    }
-}
-
-/// The scopes of the new key, none of which the caller may lack.
-fn granted(caller: &Caller<KeysWrite>, body: &CreateApiKey) -> Result<Vec<Scope>> {
-    let preset = body.preset.map(Preset::scopes).unwrap_or_default();
-    let mut scopes: Vec<_> = body.scopes.iter().copied().chain(preset).collect();
-    scopes.sort();
-    scopes.dedup();
-    if scopes.is_empty() {
-        let invalid = Invalid::new("missing_field", "give `scopes` or a `preset`");
-        return Err(Error::invalid_at("/scopes", invalid));
-    }
-    if scopes.contains(&Scope::Operator) {
-        let invalid = Invalid::new("unknown_scope", "`operator` is not a tenant's scope");
-        return Err(Error::invalid_at("/scopes", invalid));
-    }
-    if body
-        .expires_at
-        .is_some_and(|at| at <= caller.service.clock.now())
-    {
-        let invalid = Invalid::new("in_the_past", "the key would be expired at once");
-        return Err(Error::invalid_at("/expires_at", invalid));
-    }
-    let lacking = scopes.iter().find(|scope| !caller.scopes.contains(scope));
-    match lacking {
-        Some(scope) if !caller.is_operator() => {
-            let detail = format!("You do not hold `{scope}` and so cannot grant it.");
-            Err(Error::new(Code::MissingScope, detail))
-        }
-        _ => Ok(scopes),
-    }
 }
 
 async fn list(caller: Caller<KeysRead>, list: List<NoFilter>) -> Result<Page<ApiKey>> {

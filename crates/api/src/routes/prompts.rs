@@ -7,11 +7,11 @@ use patchbay_domain::{
     template::Budget,
 };
 use patchbay_persistence::artifacts as rows;
-use patchbay_service::{Code, Error, Result};
+use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::artifacts;
+use super::artifacts::{self, Naming};
 use crate::{
     answer::{Entity, Resource},
     extract::{
@@ -69,76 +69,26 @@ async fn render(
     }))
 }
 
+const NAMING: Naming = Naming {
+    path: "prompts",
+    parameter: "prompt_id",
+    id: "Prompt",
+    noun: "prompt",
+};
+
 pub(super) fn routes(api: &mut Api) {
     let mut api = api.tag(Tag::Prompts);
-    let all = "/api/tenants/{tenant_id}/prompts";
-    let one = "/api/tenants/{tenant_id}/prompts/{prompt_id}";
+    artifacts::routes::<Spec, Read, Write>(&mut api, &NAMING);
     api.add(
-        all,
-        artifacts::create::<Spec, Write>,
-        Doc::post("createPrompt", "Create a prompt")
-            .about("A name for versions to come; add the first one next.")
-            .errors(&[Code::NameTaken]),
-    );
-    api.add(
-        all,
-        artifacts::list::<Spec, Read>,
-        Doc::get("listPrompts", "List prompts").about("The tenant's prompts, newest first."),
-    );
-    api.add(
-        one,
-        artifacts::get::<Spec, Read>,
-        Doc::get("getPrompt", "Get a prompt")
-            .about("The prompt with the number of its newest version."),
-    );
-    api.add(
-        one,
-        artifacts::patch::<Spec, Write>,
-        Doc::patch("updatePrompt", "Update a prompt")
-            .about("Changes name or description. Content never changes: add a version.")
-            .errors(&[Code::NameTaken]),
-    );
-    api.add(
-        one,
-        artifacts::delete::<Spec, Write>,
-        Doc::delete("deletePrompt", "Delete a prompt")
-            .about(
-                "Deletes the prompt with its versions. Refused while a binding names one of \
-                 them.",
-            )
-            .errors(&[Code::VersionInUse]),
-    );
-    let all = "/api/tenants/{tenant_id}/prompts/{prompt_id}/versions";
-    let one = "/api/tenants/{tenant_id}/prompts/{prompt_id}/versions/{version_id}";
-    api.add(
-        all,
+        &NAMING.versions(),
         artifacts::create_version::<Spec, Write>,
         Doc::post("createPromptVersion", "Create a prompt version").about(
             "The template is compiled and may use declared variables only. Versions are \
-                 immutable and numbered from 1.",
+             immutable and numbered from 1.",
         ),
     );
     api.add(
-        all,
-        artifacts::list_versions::<Spec, Read>,
-        Doc::get("listPromptVersions", "List prompt versions")
-            .about("The versions of the prompt, newest first."),
-    );
-    api.add(
-        one,
-        artifacts::get_version::<Spec, Read>,
-        Doc::get("getPromptVersion", "Get a prompt version")
-            .about("The version with its content and digest."),
-    );
-    api.add(
-        one,
-        artifacts::delete_version::<Spec, Write>,
-        Doc::delete("deletePromptVersion", "Delete a prompt version")
-            .about("Its number is not used again. Refused while a binding names it.")
-            .errors(&[Code::VersionInUse]),
-    );
-    api.add(
-        "/api/tenants/{tenant_id}/prompts/{prompt_id}/versions/{version_id}/render",
+        &format!("{}/render", NAMING.version()),
         render,
         Doc::post("renderPrompt", "Render a prompt version")
             .about("Fills the variables in, as a session would, and keeps nothing."),

@@ -2,7 +2,7 @@
 
 use patchbay_domain::{ArtifactId, Invalid, TenantId, runtime::RuntimeSpec as Spec};
 
-use super::artifacts::{self, CreateVersion, Version};
+use super::artifacts::{self, CreateVersion, Naming, Version};
 use crate::{
     answer::Created,
     extract::{
@@ -12,7 +12,7 @@ use crate::{
     openapi::{Doc, Tag},
     router::Api,
 };
-use patchbay_service::{Code, Error, Result, idempotency::Once};
+use patchbay_service::{Error, Result, idempotency::Once};
 
 async fn create_version(
     caller: Caller<Write>,
@@ -45,50 +45,18 @@ async fn create_version(
     artifacts::create_version_if(caller, path, body, key, admit).await
 }
 
+const NAMING: Naming = Naming {
+    path: "runtime-configs",
+    parameter: "config_id",
+    id: "RuntimeConfig",
+    noun: "runtime config",
+};
+
 pub(super) fn routes(api: &mut Api) {
     let mut api = api.tag(Tag::RuntimeConfigs);
-    let all = "/api/tenants/{tenant_id}/runtime-configs";
-    let one = "/api/tenants/{tenant_id}/runtime-configs/{config_id}";
+    artifacts::routes::<Spec, Read, Write>(&mut api, &NAMING);
     api.add(
-        all,
-        artifacts::create::<Spec, Write>,
-        Doc::post("createRuntimeConfig", "Create a runtime config")
-            .about("A name for versions to come; add the first one next.")
-            .errors(&[Code::NameTaken]),
-    );
-    api.add(
-        all,
-        artifacts::list::<Spec, Read>,
-        Doc::get("listRuntimeConfigs", "List runtime configs")
-            .about("The tenant's runtime configs, newest first."),
-    );
-    api.add(
-        one,
-        artifacts::get::<Spec, Read>,
-        Doc::get("getRuntimeConfig", "Get a runtime config")
-            .about("The runtime config with the number of its newest version."),
-    );
-    api.add(
-        one,
-        artifacts::patch::<Spec, Write>,
-        Doc::patch("updateRuntimeConfig", "Update a runtime config")
-            .about("Changes name or description. Content never changes: add a version.")
-            .errors(&[Code::NameTaken]),
-    );
-    api.add(
-        one,
-        artifacts::delete::<Spec, Write>,
-        Doc::delete("deleteRuntimeConfig", "Delete a runtime config")
-            .about(
-                "Deletes the runtime config with its versions. Refused while a binding names \
-                 one of them.",
-            )
-            .errors(&[Code::VersionInUse]),
-    );
-    let all = "/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions";
-    let one = "/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions/{version_id}";
-    api.add(
-        all,
+        &NAMING.versions(),
         create_version,
         Doc::post(
             "createRuntimeConfigVersion",
@@ -96,30 +64,8 @@ pub(super) fn routes(api: &mut Api) {
         )
         .about(
             "A kind that no worker executes yet is refused with `not_supported`, and a \
-                 `base_url` that the operator does not allow with `base_url_not_allowed`. \
-                 Versions are immutable and numbered from 1.",
+             `base_url` that the operator does not allow with `base_url_not_allowed`. \
+             Versions are immutable and numbered from 1.",
         ),
-    );
-    api.add(
-        all,
-        artifacts::list_versions::<Spec, Read>,
-        Doc::get("listRuntimeConfigVersions", "List runtime config versions")
-            .about("The versions of the runtime config, newest first."),
-    );
-    api.add(
-        one,
-        artifacts::get_version::<Spec, Read>,
-        Doc::get("getRuntimeConfigVersion", "Get a runtime config version")
-            .about("The version with its content and digest."),
-    );
-    api.add(
-        one,
-        artifacts::delete_version::<Spec, Write>,
-        Doc::delete(
-            "deleteRuntimeConfigVersion",
-            "Delete a runtime config version",
-        )
-        .about("Its number is not used again. Refused while a binding names it.")
-        .errors(&[Code::VersionInUse]),
     );
 }

@@ -1,22 +1,15 @@
 //! Search in files.
 
-use patchbay_domain::{
-    AgentId, FileId, Invalid, Metadata,
-    knowledge::{MOST_FILES, MOST_HITS, SearchMode, check_score},
-    text::Text,
-};
-use patchbay_persistence::{
-    agents,
-    search::{Found, MARK, Row, UNMARK},
-};
+use patchbay_domain::{AgentId, FileId, Metadata, knowledge::SearchMode, text::Text};
+use patchbay_persistence::search::{Found, Row};
 use patchbay_service::{
-    Code, Error, Result,
+    Code, Result,
+    knowledge::highlights::highlights,
     knowledge::search::{self as knowledge, Question, SearchOutcome, chunk_id},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::files::require_files;
 use crate::{
     answer::{Entity, Resource},
     extract::{Caller, Json, scopes::SearchRead},
@@ -174,25 +167,16 @@ impl Hit {
                 keyword: row.keyword.map(rounded),
                 fused: (mode == SearchMode::Hybrid).then_some(score),
             },
-            highlights: row.marked.as_deref().map(highlights).unwrap_or_default(),
+            highlights: row
+                .marked
+                .as_deref()
+                .map(highlights)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(starts_at, ends_at)| Highlight { starts_at, ends_at })
+                .collect(),
         })
     }
-}
-
-/// Where the marks are, counted without them.
-fn highlights(marked: &str) -> Vec<Highlight> {
-    let (mut found, mut at, mut starts_at) = (Vec::new(), 0, 0);
-    for c in marked.chars() {
-        match c {
-            MARK => starts_at = at,
-            UNMARK => found.push(Highlight {
-                starts_at,
-                ends_at: at,
-            }),
-            _ => at += 1,
-        }
-    }
-    found
 }
 
 impl SearchResult {
@@ -232,68 +216,18 @@ async fn search(
     caller: Caller<SearchRead>,
     Json(body): Json<SearchFiles>,
 ) -> Result<Entity<SearchResult>> {
-    let limit = body.limit.unwrap_or(10);
-    check(&body, limit)?;
-    require_scope(&caller, &body).await?;
+    let (service, tenant) = (&caller.service, caller.tenant()?);
     let question = Question {
         query: body.query.into_inner(),
         mode: body.mode,
-        limit,
+        limit: body.limit.unwrap_or(10),
         agent_id: body.agent_id,
         file_ids: body.file_ids,
         metadata: body.metadata.map(|metadata| metadata.value()).transpose()?,
         min_score: body.min_score,
         highlight: body.highlight,
     };
-    let outcome = knowledge::search(&caller.service, caller.tenant()?, question).await?;
+    knowledge::check(service, tenant, &question).await?;
+    let outcome = knowledge::search(service, tenant, question).await?;
     Ok(Entity(SearchResult::new(body.mode, outcome)))
-}
-
-/// What the body names exists in this tenant.
-async fn require_scope(caller: &Caller<SearchRead>, body: &SearchFiles) -> Result<()> {
-    if body.agent_id.is_none() && body.file_ids.is_none() {
-        return Ok(());
-    }
-    let mut tx = caller.read().await?;
-    if let Some(agent) = body.agent_id {
-        let found = agents::find(&mut tx, agent).await?;
-        found.ok_or_else(Error::not_found)?;
-    }
-    if let Some(ids) = &body.file_ids {
-        require_files(&mut tx, ids).await?;
-    }
-    tx.finish();
-    Ok(())
-}
-
-fn check(body: &SearchFiles, limit: u32) -> Result<()> {
-    if !(1..=MOST_HITS).contains(&limit) {
-        let invalid = Invalid::new("out_of_range", format!("1 to {MOST_HITS} is allowed"));
-        return Err(Error::invalid_at("/limit", invalid));
-    }
-    if body
-        .file_ids
-        .as_ref()
-        .is_some_and(|ids| ids.len() > MOST_FILES)
-    {
-        let invalid = Invalid::new(
-            "too_many",
-            format!("at most {MOST_FILES} files are allowed"),
-        );
-        return Err(Error::invalid_at("/file_ids", invalid));
-    }
-    let score = body.min_score.map_or(Ok(()), check_score);
-    score.map_err(|invalid| Error::invalid_at("/min_score", invalid))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn highlights_are_places_in_the_text_without_marks() {
-        let found = highlights("ä \u{2}bc\u{3} d \u{2}e\u{3}");
-        let place = |starts_at, ends_at| Highlight { starts_at, ends_at };
-        assert_eq!(found, [place(2, 4), place(7, 8)]);
-    }
 }

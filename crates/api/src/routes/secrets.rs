@@ -1,15 +1,12 @@
 //! Secrets: values that tools may send to named hosts, and that nobody reads back.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{
-    Invalid, TenantId,
-    text::{Text, is_identifier},
-};
+use patchbay_domain::{TenantId, text::Text};
 use patchbay_persistence::secrets;
 use patchbay_service::{
     Code, Error, Result,
     audit::{Change, Event},
-    keyring::Sealed,
+    named_secrets::{check_name, checked_hosts, replaced},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,9 +20,6 @@ use crate::{
     openapi::{Doc, Tag},
     router::Api,
 };
-
-/// Most hosts of one secret.
-const MOST_HOSTS: usize = 20;
 
 /// A secret, without its value.
 #[derive(Clone, Serialize, ToSchema)]
@@ -131,24 +125,6 @@ pub(super) fn routes(api: &mut Api) {
     );
 }
 
-fn checked_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
-    if !(1..=MOST_HOSTS).contains(&hosts.len()) {
-        let message = format!("1 to {MOST_HOSTS} hosts are allowed");
-        return Err(Error::invalid_at(
-            "/hosts",
-            Invalid::new("out_of_range", message),
-        ));
-    }
-    let check = |(index, host): (usize, Text<1, 253>)| match url::Host::parse(&host) {
-        Ok(parsed) if !host.contains('*') => Ok(parsed.to_string()),
-        _ => {
-            let invalid = Invalid::new("invalid_host", "a bare host name is needed");
-            Err(Error::invalid_at(&format!("/hosts/{index}"), invalid))
-        }
-    };
-    hosts.into_iter().enumerate().map(check).collect()
-}
-
 async fn put(
     caller: Caller<SecretsWrite>,
     Path((tenant, SecretName(name))): Path<(TenantId, SecretName)>,
@@ -165,7 +141,12 @@ async fn put(
                 Some(row) => if_match.check(row.revision)?,
                 None => if_match.check_absent()?,
             }
-            let row = replaced(&caller, before.as_ref(), (tenant, name, hosts), sealed);
+            let row = replaced(
+                &caller.service.clock,
+                before.as_ref(),
+                (tenant, name, hosts),
+                sealed,
+            );
             secrets::save(tx, &row).await?;
             let after = Secret::from(row);
             let name = &after.name;
@@ -183,39 +164,6 @@ async fn put(
             })
         })
         .await
-}
-
-fn check_name(name: &str) -> Result<()> {
-    if is_identifier(name) {
-        return Ok(());
-    }
-    let message = "letters, digits and `_`, at most 64, not beginning with a digit";
-    let invalid = Invalid::new("invalid_name", message);
-    Err(Error::invalid_at("", invalid))
-}
-
-/// The row as it will be, in the place of the one before.
-fn replaced(
-    caller: &Caller<SecretsWrite>,
-    before: Option<&secrets::Secret>,
-    (tenant_id, name, hosts): (TenantId, String, Vec<String>),
-    Sealed { key, nonce, sealed }: Sealed,
-) -> secrets::Secret {
-    let clock = &caller.service.clock;
-    let now = clock.now();
-    secrets::Secret {
-        tenant_id,
-        id: before.map_or_else(|| clock.new_id(), |row| row.id),
-        name,
-        hosts,
-        sealing_key: key,
-        nonce,
-        sealed,
-        revision: before.map_or(1, |row| row.revision + 1),
-        created_at: before.map_or(now, |row| row.created_at),
-        updated_at: now,
-        owner_id: None,
-    }
 }
 
 async fn list(caller: Caller<SecretsRead>, list: List<NoFilter>) -> Result<Page<Secret>> {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Invalid, PhoneNumber, TenantId, TrunkId,
+    PhoneNumber, TenantId, TrunkId,
     sip::{SipAddress, Transport},
     states::{SipObjectKind, SyncState},
     text::{Name, OneLine},
@@ -13,6 +13,7 @@ use patchbay_service::{
     audit::{Change, Event},
     idempotency::Once,
     secrets::keep_owned,
+    telephony::trunks::{check_address, checked_numbers},
     telephony::{credentials as of_service, sip_object::request_sync},
 };
 use serde::{Deserialize, Serialize};
@@ -28,9 +29,6 @@ use crate::{
     router::Api,
     routes::credentials,
 };
-
-/// Most numbers of one trunk.
-const MOST_NUMBERS: usize = 500;
 
 /// What LiveKit has of it.
 #[derive(Clone, Serialize, ToSchema)]
@@ -230,29 +228,6 @@ pub(super) fn routes(api: &mut Api) {
             .about("Refused while a call goes through it. LiveKit forgets it in the background.")
             .errors(&[Code::TrunkInUse]),
     );
-}
-
-fn check_address(service: &Service, address: &SipAddress) -> Result<()> {
-    service.policy.check_host(&address.host).map_err(|refused| {
-        let invalid = Invalid::new("address_refused", refused.to_string());
-        Error::invalid_at("/address", invalid)
-    })
-}
-
-/// The numbers, each once.
-fn checked_numbers(numbers: Vec<PhoneNumber>) -> Result<Vec<String>> {
-    if !(1..=MOST_NUMBERS).contains(&numbers.len()) {
-        let message = format!("1 to {MOST_NUMBERS} numbers are needed");
-        let invalid = Invalid::new("out_of_range", message);
-        return Err(Error::invalid_at("/numbers", invalid));
-    }
-    let mut kept: Vec<String> = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        if !kept.iter().any(|known| **known == *number) {
-            kept.push(number.to_string());
-        }
-    }
-    Ok(kept)
 }
 
 /// The row, if it makes sense.

@@ -12,6 +12,7 @@ use patchbay_domain::{
 use patchbay_persistence::{TenantTx, api_keys, tenants};
 use patchbay_service::{
     Code, Error, Result,
+    api_keys::generate,
     audit::{Change, Event},
     idempotency::Once,
     stored,
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::keys::{self, ApiKey};
+use super::keys::ApiKey;
 use crate::{
     answer::{Created, Entity, Page, Resource},
     extract::{
@@ -379,7 +380,7 @@ async fn insert(
     row: tenants::Tenant,
 ) -> Result<NewTenant> {
     let (name, scopes) = ("first admin key", Preset::Admin.scopes());
-    let (key, secret) = keys::generate(&caller.service.clock, row.id, name, scopes, None);
+    let (key, secret) = generate(&caller.service.clock, row.id, name, scopes, None);
     tenants::insert(tx, &row).await?;
     api_keys::insert(tx, &key, &secret.hash).await?;
     Ok(NewTenant {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::artifacts::{self, CreateVersion, Version};
+use super::artifacts::{self, CreateVersion, Naming, Version};
 use crate::{
     answer::{Created, Entity, Resource},
     extract::{
@@ -31,7 +31,7 @@ use crate::{
     },
     openapi::{Doc, Tag, TimeLimit},
     panics::seen_through,
-    router::{Api, Group},
+    router::Api,
 };
 
 /// Most bytes of an answer that a test shows.
@@ -188,85 +188,32 @@ async fn prepare(
 }
 
 /// The tool and the arguments, if it is one that Patchbay calls and its schema allows them.
+const NAMING: Naming = Naming {
+    path: "tools",
+    parameter: "tool_id",
+    id: "Tool",
+    noun: "tool",
+};
+
 pub(super) fn routes(api: &mut Api) {
     let mut api = api.tag(Tag::Tools);
-    let all = "/api/tenants/{tenant_id}/tools";
-    let one = "/api/tenants/{tenant_id}/tools/{tool_id}";
+    artifacts::routes::<Spec, Read, Write>(&mut api, &NAMING);
     api.add(
-        all,
-        artifacts::create::<Spec, Write>,
-        Doc::post("createTool", "Create a tool")
-            .about("A name for versions to come; add the first one next.")
-            .errors(&[Code::NameTaken]),
-    );
-    api.add(
-        all,
-        artifacts::list::<Spec, Read>,
-        Doc::get("listTools", "List tools").about("The tenant's tools, newest first."),
-    );
-    api.add(
-        one,
-        artifacts::get::<Spec, Read>,
-        Doc::get("getTool", "Get a tool").about("The tool with the number of its newest version."),
-    );
-    api.add(
-        one,
-        artifacts::patch::<Spec, Write>,
-        Doc::patch("updateTool", "Update a tool")
-            .about("Changes name or description. Content never changes: add a version.")
-            .errors(&[Code::NameTaken]),
-    );
-    api.add(
-        one,
-        artifacts::delete::<Spec, Write>,
-        Doc::delete("deleteTool", "Delete a tool")
-            .about(
-                "Deletes the tool with its versions. Refused while a binding names one of \
-                 them.",
-            )
-            .errors(&[Code::VersionInUse]),
-    );
-    version_routes(api);
-}
-
-fn version_routes(mut api: Group<'_>) {
-    let all = "/api/tenants/{tenant_id}/tools/{tool_id}/versions";
-    let one = "/api/tenants/{tenant_id}/tools/{tool_id}/versions/{version_id}";
-    api.add(
-        all,
+        &NAMING.versions(),
         create_version,
         Doc::post("createToolVersion", "Create a tool version").about(
-            "Versions are immutable and numbered from 1. The schema is compiled, \
-                 templates may use declared arguments only, the address must be one that may \
-                 be called, and every secret named must be allowed to go there.",
+            "Versions are immutable and numbered from 1. The schema is compiled, templates may \
+             use declared arguments only, the address must be one that may be called, and every \
+             secret named must be allowed to go there.",
         ),
     );
     api.add(
-        all,
-        artifacts::list_versions::<Spec, Read>,
-        Doc::get("listToolVersions", "List tool versions")
-            .about("The versions of the tool, newest first."),
-    );
-    api.add(
-        one,
-        artifacts::get_version::<Spec, Read>,
-        Doc::get("getToolVersion", "Get a tool version")
-            .about("The version with its content and digest."),
-    );
-    api.add(
-        one,
-        artifacts::delete_version::<Spec, Write>,
-        Doc::delete("deleteToolVersion", "Delete a tool version")
-            .about("Its number is not used again. Refused while a binding names it.")
-            .errors(&[Code::VersionInUse]),
-    );
-    api.add(
-        "/api/tenants/{tenant_id}/tools/{tool_id}/versions/{version_id}/test",
+        &format!("{}/test", NAMING.version()),
         test,
         Doc::post("testToolVersion", "Test a tool version")
             .about(
                 "Calls it once, for real, with these arguments and the tenant's secrets, and \
-                 tells what came back. A call that fails is an answer too: look at `status`.",
+                 answers what came back. A call that fails is an answer too: look at `status`.",
             )
             .errors(&[
                 Code::ToolNotCallable,

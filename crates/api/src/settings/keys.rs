@@ -1,7 +1,7 @@
 //! The installation's own keys. Each may be two, so that it can be changed without an outage: the new
 //! one is put beside the old one, whoever uses it is given the new one, and the old one is taken away.
 
-use super::values::Secret;
+use patchbay_service::settings::Secret;
 
 /// Fewer characters could be guessed.
 const LEAST: usize = 32;

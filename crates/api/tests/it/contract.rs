@@ -161,7 +161,7 @@ async fn a_slow_body_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_takes_too_long_is_answered() {
-    let app = TestApp::start_with(&["--request-timeout=400ms"]).await;
+    let app = TestApp::start_with(&["--request-timeout=3s"]).await;
     let fixture = app.tenant("acme").await;
     let mut owner = app.connect("DATABASE_OWNER_URL").await;
     let lock = "BEGIN; LOCK TABLE agents IN ACCESS EXCLUSIVE MODE";

@@ -175,7 +175,14 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
         min_score: 0.0,
         highlight: false,
         is_indexed: look.is_indexed,
-        exact_most: app.server.app.settings.knowledge.index.search_exact_chunks,
+        exact_most: app
+            .server
+            .app
+            .settings
+            .service
+            .knowledge
+            .index
+            .search_exact_chunks,
     };
     let plan = search::plan(&mut tx, &search).await.unwrap().join("\n");
     tx.finish();

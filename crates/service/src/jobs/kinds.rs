@@ -41,7 +41,7 @@ pub(super) async fn work(service: &Arc<Service>, job: &Job) -> Ended {
 /// The installation's own jobs, which come again.
 async fn sweep(service: &Service, kind: JobKind) -> Result<Option<DateTime<Utc>>, JobError> {
     let settings = &service.settings;
-    let reconcile = settings.timings.reconcile;
+    let reconcile = service.timings.reconcile;
     let purge_interval = TimeDelta::from_std(settings.retention.purge_interval);
     let purge_interval = purge_interval.unwrap_or(TimeDelta::MAX);
     let pause = match kind {

@@ -88,7 +88,7 @@ async fn too_late(service: &Service, all_sent: oneshot::Receiver<()>) -> Fault {
 
 fn command(service: &Service, media: &str) -> Command {
     let settings = &service.settings.knowledge;
-    let mut command = Command::new(&settings.extractor);
+    let mut command = Command::new(settings.program());
     let seconds = settings.extract_timeout.as_secs().max(1);
     command
         .env_clear()
@@ -101,7 +101,7 @@ fn command(service: &Service, media: &str) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    if let Some(folder) = &settings.model_directory {
+    if let Some(folder) = &settings.embedding_directory {
         command.arg("--model").arg(folder);
     }
     command

@@ -88,3 +88,12 @@ pub async fn delete(service: &Service, tx: &mut TenantTx, file: &files::File) ->
     }
     Ok(())
 }
+
+/// Files that a body names exist in this tenant.
+pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
+    let found = files::existing(tx, ids).await?;
+    match ids.iter().all(|id| found.contains(id)) {
+        true => Ok(()),
+        false => Err(Error::not_found()),
+    }
+}

@@ -230,7 +230,7 @@ impl Work<'_> {
 
     /// The operator hears of a tenant whose searches would be faster with an index.
     async fn look_for_index(&self) -> Result<(), IngestError> {
-        let most = self.service.settings.knowledge.search_exact_chunks;
+        let most = self.service.settings.knowledge.index.search_exact_chunks;
         let mut tx = self.service.db.begin(self.file.tenant_id).await?;
         let missing = hnsw::missing(&mut tx, &self.ingest.model, most).await?;
         tx.finish();

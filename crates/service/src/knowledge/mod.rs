@@ -5,6 +5,7 @@ mod embedding;
 pub mod extraction;
 pub mod extractor;
 pub mod files;
+pub mod highlights;
 pub mod ingest;
 mod ingest_error;
 pub mod ingest_request;

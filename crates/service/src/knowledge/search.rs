@@ -3,14 +3,18 @@
 use std::time::Instant;
 
 use patchbay_domain::{
-    AgentId, FileId, TenantId,
-    knowledge::{Embedding, SearchMode},
+    AgentId, FileId, Invalid, TenantId,
+    knowledge::{Embedding, MOST_FILES, MOST_HITS, SearchMode, check_score},
 };
+use patchbay_persistence::agents;
 use patchbay_persistence::search::{self as rows, Row, Search};
 use patchbay_vectors::Purpose;
 use serde_json::Value;
 
-use super::settings::{embedder, language_in};
+use super::{
+    files::require_files,
+    settings::{embedder, language_in},
+};
 use crate::{Error, Result, Service, counters::KnowledgeUse};
 
 /// What is looked for, and where.
@@ -43,6 +47,36 @@ pub struct SearchOutcome {
     pub search_ms: f64,
 }
 
+/// Checks a question, and that what it names exists in the tenant.
+pub async fn check(service: &Service, tenant: TenantId, question: &Question) -> Result<()> {
+    let limit = question.limit;
+    if !(1..=MOST_HITS).contains(&limit) {
+        let invalid = Invalid::new("out_of_range", format!("1 to {MOST_HITS} is allowed"));
+        return Err(Error::invalid_at("/limit", invalid));
+    }
+    let files = question.file_ids.as_ref();
+    if files.is_some_and(|ids| ids.len() > MOST_FILES) {
+        let message = format!("at most {MOST_FILES} files are allowed");
+        let invalid = Invalid::new("too_many", message);
+        return Err(Error::invalid_at("/file_ids", invalid));
+    }
+    let score = question.min_score.map_or(Ok(()), check_score);
+    score.map_err(|invalid| Error::invalid_at("/min_score", invalid))?;
+    if question.agent_id.is_none() && files.is_none() {
+        return Ok(());
+    }
+    let mut tx = service.db.begin(tenant).await?;
+    if let Some(agent) = question.agent_id {
+        let found = agents::find(&mut tx, agent).await?;
+        found.ok_or_else(Error::not_found)?;
+    }
+    if let Some(ids) = files {
+        require_files(&mut tx, ids).await?;
+    }
+    tx.finish();
+    Ok(())
+}
+
 /// Searches a tenant's files.
 pub async fn search(
     service: &Service,
@@ -68,7 +102,7 @@ pub async fn search(
         min_score: question.min_score.unwrap_or_default(),
         highlight: question.highlight,
         is_indexed: look.is_indexed,
-        exact_most: service.settings.knowledge.search_exact_chunks,
+        exact_most: service.settings.knowledge.index.search_exact_chunks,
     };
     let rows = rows::search(&mut tx, &search).await?;
     tx.finish();

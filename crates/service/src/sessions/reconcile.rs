@@ -60,11 +60,7 @@ async fn decide(
         return match observe(service, &aggregate.session).await {
             // Without LiveKit nothing can be seen, but time goes on.
             Err(JobError::LiveKit(error)) => {
-                match next_step(
-                    &aggregate.view(),
-                    &service.settings.timings,
-                    service.clock.now(),
-                ) {
+                match next_step(&aggregate.view(), &service.timings, service.clock.now()) {
                     step @ Step::Stop(_) => Ok(Some((aggregate.session, step))),
                     _ => Err(error.into()),
                 }
@@ -72,11 +68,7 @@ async fn decide(
             seen => seen,
         };
     }
-    let step = next_step(
-        &aggregate.view(),
-        &service.settings.timings,
-        service.clock.now(),
-    );
+    let step = next_step(&aggregate.view(), &service.timings, service.clock.now());
     Ok(Some((aggregate.session, step)))
 }
 
@@ -113,11 +105,7 @@ async fn observe(
         .filter(|seen| aggregate.is_surplus(seen))
         .map(|seen| seen.identity.to_owned())
         .collect();
-    let step = next_step(
-        &aggregate.view(),
-        &service.settings.timings,
-        service.clock.now(),
-    );
+    let step = next_step(&aggregate.view(), &service.timings, service.clock.now());
     let session = aggregate.save(&mut unit).await?;
     unit.commit().await?;
     for identity in surplus {

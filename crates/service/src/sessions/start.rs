@@ -20,7 +20,7 @@ pub async fn require_capacity(service: &Service, tx: &mut TenantTx) -> Result<()
         start_deadline,
         join_deadline,
         ..
-    } = service.settings.timings;
+    } = service.timings;
     let late = service.clock.now() - start_deadline - join_deadline * 2 - TimeDelta::minutes(2);
     if sessions::count_live(tx, late).await? >= i64::from(most) {
         let detail = format!("`concurrent_sessions`: {most} at a time are allowed.");

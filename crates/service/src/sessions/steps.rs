@@ -17,7 +17,9 @@ use super::{
     runs::add_run,
     update::{is_still_due, update},
 };
-use crate::{Service, faults::crash_here, jobs::error::JobError, telephony::dial};
+use crate::{
+    Service, faults::crash_here, jobs::error::JobError, settings::seconds, telephony::dial,
+};
 
 /// Takes one step.
 pub(super) async fn take(
@@ -74,8 +76,8 @@ async fn create_room(
 ) -> Result<(), JobError> {
     let request = RoomRequest {
         name: session.room_name.clone(),
-        empty_timeout: service.settings.rooms.empty_timeout,
-        departure_timeout: service.settings.rooms.departure_timeout,
+        empty_timeout: seconds(service.settings.rooms.empty_timeout),
+        departure_timeout: seconds(service.settings.rooms.departure_timeout),
         max_participants: service.settings.rooms.max_participants,
         agent_name: session.worker_name.clone(),
         dispatch_metadata: dispatch_metadata(session, run),

@@ -120,7 +120,7 @@ impl Invitee {
             attributes: vec![("patchbay.session_id".to_owned(), session.id.to_string())],
         })?;
         Ok(MintedToken {
-            server_url: service.settings.livekit_public_url.clone(),
+            server_url: service.settings.livekit.participants_url().to_owned(),
             participant_token,
             room_name: session.room_name.clone(),
             participant_identity: self.identity.clone(),

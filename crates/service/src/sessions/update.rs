@@ -9,11 +9,7 @@ use crate::{Service, jobs::error::JobError};
 /// Whether the step is still the one to take, now that the aggregate is locked: a request or a webhook
 /// may have come between.
 pub fn is_still_due(service: &Service, aggregate: &SessionAggregate, step: &Step) -> bool {
-    next_step(
-        &aggregate.view(),
-        &service.settings.timings,
-        service.clock.now(),
-    ) == *step
+    next_step(&aggregate.view(), &service.timings, service.clock.now()) == *step
 }
 
 /// Loads the session, if it is still there, lets `work` change it, and stores it.

@@ -1,9 +1,12 @@
 //! Inbound mappings: whom they are dispatched to, and how they are deleted.
 
-use patchbay_domain::{AgentId, Invalid, MappingId, states::SipObjectKind};
+use patchbay_domain::{
+    AgentId, Invalid, MappingId, hours::OpeningHours, states::SipObjectKind, text::Text,
+};
 use patchbay_persistence::{TenantTx, agents, idempotency, inbound_mappings, secrets};
+use serde_json::Value;
 
-use super::sip_object::request_sync;
+use super::{origins, sip_object::request_sync};
 use crate::{Error, Result, Service};
 
 /// Deletes a mapping, and has LiveKit forget it.
@@ -34,4 +37,42 @@ pub async fn shared_worker(
         }
     }
     Ok(main)
+}
+
+/// Hours that can be kept.
+pub fn checked_hours(hours: Option<OpeningHours>) -> Result<Option<Value>> {
+    let Some(hours) = hours else { return Ok(None) };
+    let found = hours.check();
+    found.map_err(|found| Error::invalid_within("/hours", found))?;
+    serde_json::to_value(hours)
+        .map(Some)
+        .map_err(Error::internal)
+}
+
+/// Names of SIP headers of one's own.
+pub fn checked_headers(headers: Vec<Text<3, 64>>) -> Result<Vec<String>> {
+    origins::at_most("/headers", headers.len())?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    for (index, header) in headers.iter().enumerate() {
+        let own = header
+            .get(..2)
+            .is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+        if !own || !header.chars().all(plain) {
+            let message = "a name that begins with `X-` is needed";
+            let invalid = Invalid::new("invalid_header", message);
+            return Err(Error::invalid_at(&format!("/headers/{index}"), invalid));
+        }
+    }
+    Ok(headers.into_iter().map(Text::into_inner).collect())
+}
+
+/// Callers must be known by something.
+pub fn require_origin(addresses: &[String], username: bool) -> Result<()> {
+    if username || !addresses.is_empty() {
+        return Ok(());
+    }
+    let message =
+        "addresses, or a user name and password, are needed; anybody could call otherwise";
+    let invalid = Invalid::new("missing_field", message);
+    Err(Error::invalid_at("/allowed_addresses", invalid))
 }

@@ -19,3 +19,4 @@ mod sip_names;
 pub mod sip_object;
 pub mod sip_sweep;
 pub mod sip_sync;
+pub mod trunks;

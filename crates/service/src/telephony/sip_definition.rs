@@ -20,7 +20,7 @@ use super::{
     answering::RING_SECONDS,
     sip_names::{prefix, room_prefix},
 };
-use crate::{Error, Service, jobs::error::JobError, secrets};
+use crate::{Error, Service, jobs::error::JobError, secrets, settings::seconds};
 
 /// What LiveKit is to have of a resource.
 pub(super) enum Definition {
@@ -116,8 +116,8 @@ fn inbound(
         room_prefix: room_prefix(service, mapping.id),
         agent_name: mapping.worker_name,
         metadata: json!({ "tenant_id": mapping.tenant_id, "mapping_id": mapping.id }).to_string(),
-        empty_timeout: service.settings.rooms.empty_timeout,
-        departure_timeout: service.settings.rooms.departure_timeout,
+        empty_timeout: seconds(service.settings.rooms.empty_timeout),
+        departure_timeout: seconds(service.settings.rooms.departure_timeout),
         max_participants: service.settings.rooms.max_participants,
     };
     let headers = mapping.headers.into_iter();

@@ -125,7 +125,7 @@ pub(super) async fn transfer(
     tx.finish();
     let call = call.ok_or_else(Error::not_found)?;
     let to = actions::check_transfer(service, tenant, &call, &body.to).await?;
-    let held = service.clock.now() + ring + service.settings.livekit_timeout;
+    let held = service.clock.now() + ring + service.settings.livekit.timeout;
     let action = ("transfer_asked", Some(held));
     let prepare = async |unit: &mut UnitOfWork| actions::prepare(unit, id, action).await;
     let target = match caller.prepare(&key, |_| ring, prepare).await? {

@@ -1,11 +1,12 @@
 //! Which agents have which files.
 
 use patchbay_domain::{AgentId, FileId, Invalid, TenantId, knowledge::MOST_FILES};
-use patchbay_persistence::{TenantTx, agents, files};
+use patchbay_persistence::{agents, files};
 use patchbay_service::{
     Error, Result,
     audit::{Change, Event},
     idempotency::Once,
+    knowledge::files::require_files,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -42,15 +43,6 @@ pub struct AttachedFiles {
 }
 
 impl Resource for AttachedFiles {}
-
-/// Files that a body names exist in this tenant.
-pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
-    let found = files::existing(tx, ids).await?;
-    match ids.iter().all(|id| found.contains(id)) {
-        true => Ok(()),
-        false => Err(Error::not_found()),
-    }
-}
 
 impl AttachFiles {
     /// The ids, in order.

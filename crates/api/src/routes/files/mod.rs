@@ -5,8 +5,6 @@ mod content;
 mod dto;
 mod handlers;
 
-pub use attached::require_files;
-
 use crate::{
     openapi::{Doc, Tag, TimeLimit},
     router::Api,

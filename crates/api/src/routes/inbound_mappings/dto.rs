@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, AgentRunId, BindingId, CallId, Invalid, MappingId, PhoneNumber, RawJson, SessionId,
-    clock,
+    AgentId, AgentRunId, BindingId, CallId, MappingId, PhoneNumber, RawJson, SessionId, clock,
     hours::OpeningHours,
     prompt::Variables,
     text::{OneLine, Text},
@@ -11,6 +10,7 @@ use patchbay_domain::{
 use patchbay_persistence::{inbound_mappings, sip_objects};
 use patchbay_service::{
     Error, Result, Service,
+    telephony::mappings::{checked_headers, checked_hours, require_origin},
     telephony::{origins, resolve},
 };
 use serde::{Deserialize, Serialize};
@@ -236,44 +236,6 @@ impl PatchInboundMapping {
         require_origin(&row.allowed_addresses, row.username.is_some())?;
         Ok(password)
     }
-}
-
-/// Hours that can be kept.
-pub fn checked_hours(hours: Option<OpeningHours>) -> Result<Option<Value>> {
-    let Some(hours) = hours else { return Ok(None) };
-    let found = hours.check();
-    found.map_err(|found| Error::invalid_within("/hours", found))?;
-    serde_json::to_value(hours)
-        .map(Some)
-        .map_err(Error::internal)
-}
-
-/// Names of SIP headers of one's own.
-pub fn checked_headers(headers: Vec<Text<3, 64>>) -> Result<Vec<String>> {
-    origins::at_most("/headers", headers.len())?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    for (index, header) in headers.iter().enumerate() {
-        let own = header
-            .get(..2)
-            .is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-        if !own || !header.chars().all(plain) {
-            let message = "a name that begins with `X-` is needed";
-            let invalid = Invalid::new("invalid_header", message);
-            return Err(Error::invalid_at(&format!("/headers/{index}"), invalid));
-        }
-    }
-    Ok(headers.into_iter().map(Text::into_inner).collect())
-}
-
-/// Callers must be known by something.
-pub fn require_origin(addresses: &[String], username: bool) -> Result<()> {
-    if username || !addresses.is_empty() {
-        return Ok(());
-    }
-    let message =
-        "addresses, or a user name and password, are needed; anybody could call otherwise";
-    let invalid = Invalid::new("missing_field", message);
-    Err(Error::invalid_at("/allowed_addresses", invalid))
 }
 
 /// Which mappings are wanted.

@@ -7,7 +7,7 @@ use patchbay_persistence::{TenantTx, inbound_mappings as mappings, numbers};
 
 use super::dto::{
     Claim, ClaimCall, CreateInboundMapping, InboundMapping, InboundMappingFilter,
-    PatchInboundMapping, Resolution, ResolveNumber, checked_headers, checked_hours, require_origin,
+    PatchInboundMapping, Resolution, ResolveNumber,
 };
 use crate::{
     answer::{Created, Deleted, Entity, Page},
@@ -26,7 +26,9 @@ use patchbay_service::{
     telephony::{
         claim::claim as claim_call,
         credentials,
-        mappings::{delete as delete_mapping, shared_worker},
+        mappings::{
+            checked_headers, checked_hours, delete as delete_mapping, require_origin, shared_worker,
+        },
         origins, resolve,
         sip_object::request_sync,
     },

@@ -149,13 +149,10 @@ impl TestApp {
 
 fn serve(schema: &str, more: &[&str]) -> Server {
     let settings = Cli::parse_from(arguments(schema, more)).settings;
-    let embedder = match settings.knowledge.embedding_url {
-        Some(_) => settings.knowledge.embedder(false).unwrap(),
-        None => settings
-            .knowledge
-            .embedding_directory
-            .as_ref()
-            .map(|_| model()),
+    let knowledge = &settings.service.knowledge;
+    let embedder = match knowledge.embedding_url {
+        Some(_) => knowledge.embedder(false).unwrap(),
+        None => knowledge.embedding_directory.as_ref().map(|_| model()),
     };
     let app = App::with_embedder(settings, Clock::system(), embedder).unwrap();
     Server::start(Arc::new(app)).unwrap()

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -11,10 +12,11 @@ use patchbay_storage::{Bucket, Store};
 use patchbay_vectors::Local;
 use patchbay_vectors::{Embedder, OpenAi};
 
-use super::values::{Secret, Span};
+use super::values::{Secret, duration};
 
 /// When searches by meaning use an index.
 #[derive(Args, Clone)]
+#[group(skip)]
 pub struct IndexSettings {
     /// Chunks up to which a search by meaning compares them all, which finds everything. A tenant with more
     /// wants an index: `patchbay-api index`.
@@ -24,6 +26,7 @@ pub struct IndexSettings {
 
 /// Where files are kept, and how they become searchable.
 #[derive(Args, Clone)]
+#[group(skip)]
 pub struct KnowledgeSettings {
     /// Directory that files are kept in. Without it, and without a bucket, no files are taken.
     #[arg(long, env = "PATCHBAY_STORAGE_DIRECTORY")]
@@ -44,14 +47,14 @@ pub struct KnowledgeSettings {
     #[arg(long, env = "PATCHBAY_S3_SECRET_ACCESS_KEY", hide_env_values = true)]
     pub s3_secret_access_key: Option<Secret>,
     /// Longest silence of the object store.
-    #[arg(long, env = "PATCHBAY_STORAGE_TIMEOUT", default_value = "20s")]
-    pub storage_timeout: Span,
+    #[arg(long, env = "PATCHBAY_STORAGE_TIMEOUT", default_value = "20s", value_parser = duration)]
+    pub storage_timeout: Duration,
     /// Most bytes of a file.
     #[arg(long, env = "PATCHBAY_UPLOAD_LIMIT", default_value = "104857600")]
     pub upload_limit: u64,
     /// How long an upload may take.
-    #[arg(long, env = "PATCHBAY_UPLOAD_TIMEOUT", default_value = "10m")]
-    pub upload_timeout: Span,
+    #[arg(long, env = "PATCHBAY_UPLOAD_TIMEOUT", default_value = "10m", value_parser = duration)]
+    pub upload_timeout: Duration,
 
     /// Directory of a local embedding model: model.safetensors, tokenizer.json, config.json.
     #[arg(long, env = "PATCHBAY_EMBEDDING_DIRECTORY")]
@@ -70,8 +73,8 @@ pub struct KnowledgeSettings {
     #[arg(long, env = "PATCHBAY_EMBEDDING_KEY", hide_env_values = true)]
     pub embedding_key: Option<Secret>,
     /// Most time for one request to the provider.
-    #[arg(long, env = "PATCHBAY_EMBEDDING_TIMEOUT", default_value = "30s")]
-    pub embedding_timeout: Span,
+    #[arg(long, env = "PATCHBAY_EMBEDDING_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub embedding_timeout: Duration,
     /// Threads on which a local model reads files.
     #[arg(long, env = "PATCHBAY_EMBEDDING_THREADS", default_value = "1")]
     pub embedding_threads: usize,
@@ -80,8 +83,8 @@ pub struct KnowledgeSettings {
     #[arg(long, env = "PATCHBAY_INGEST_PARALLEL", default_value = "2")]
     pub ingest_parallel: usize,
     /// Most time for getting the text out of a file.
-    #[arg(long, env = "PATCHBAY_EXTRACT_TIMEOUT", default_value = "60s")]
-    pub extract_timeout: Span,
+    #[arg(long, env = "PATCHBAY_EXTRACT_TIMEOUT", default_value = "60s", value_parser = duration)]
+    pub extract_timeout: Duration,
     /// Most bytes of memory for it.
     #[arg(long, env = "PATCHBAY_EXTRACT_MEMORY", default_value = "1610612736")]
     pub extract_memory: u64,
@@ -125,6 +128,12 @@ impl KnowledgeSettings {
         Ok(())
     }
 
+    /// The program that gets the text out of files: this one, also where its file was replaced since.
+    pub fn program(&self) -> PathBuf {
+        let this = || PathBuf::from("/proc/self/exe");
+        self.extractor.clone().unwrap_or_else(this)
+    }
+
     /// The store, if one is set.
     pub fn store(&self) -> anyhow::Result<Option<Store>> {
         let settings = match (&self.storage_directory, &self.s3_bucket) {
@@ -138,7 +147,7 @@ impl KnowledgeSettings {
                     .s3_secret_access_key
                     .as_ref()
                     .map_or_else(String::new, |secret| secret.reveal().to_owned()),
-                timeout: self.storage_timeout.into(),
+                timeout: self.storage_timeout,
             }),
             (None, None) => return Ok(None),
         };
@@ -152,7 +161,7 @@ impl KnowledgeSettings {
                 .embedding_key
                 .as_ref()
                 .map(|key| key.reveal().to_owned());
-            let timeout = self.embedding_timeout.into();
+            let timeout = self.embedding_timeout;
             let provider = OpenAi::new(url, &self.embedding_model, key, timeout)?;
             return Ok(Some(Arc::new(provider)));
         }

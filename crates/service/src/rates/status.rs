@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use patchbay_service::{Code, Error, Result};
+use crate::{Code, Error, Result};
 
 /// The window of all limits.
-pub(super) const WINDOW: Duration = Duration::from_secs(60);
+pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// How one limit stands after a request.
 #[derive(Clone, Debug)]
-pub(super) struct LimitStatus {
+pub struct LimitStatus {
     /// Name of the limit.
     pub policy: String,
     /// Requests that it allows in a minute.
@@ -25,7 +24,7 @@ pub(super) struct LimitStatus {
 
 /// How the limits of a request stand; left in the request for its answer's headers.
 #[derive(Clone, Debug, Default)]
-pub struct RateState(pub(super) Vec<LimitStatus>);
+pub struct RateState(pub Vec<LimitStatus>);
 
 /// What the limits say together; 429 where one of them refuses.
 pub(super) fn conclude(statuses: Vec<LimitStatus>) -> (RateState, Result<()>) {
@@ -38,7 +37,11 @@ pub(super) fn conclude(statuses: Vec<LimitStatus>) -> (RateState, Result<()>) {
             ..
         }) => {
             let detail = format!("The limit {policy} allows {quota} requests a minute.");
-            Err(Error::too_many(Code::RateLimited, detail, seconds(*reset)))
+            Err(Error::too_many(
+                Code::RateLimited,
+                detail,
+                whole_seconds(*reset),
+            ))
         }
         None => Ok(()),
     };
@@ -46,24 +49,6 @@ pub(super) fn conclude(statuses: Vec<LimitStatus>) -> (RateState, Result<()>) {
 }
 
 /// Whole seconds, rounded up, at least one.
-fn seconds(time: Duration) -> u64 {
+pub fn whole_seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1000).max(1) as u64
-}
-
-impl RateState {
-    /// Puts the headers of draft-ietf-httpapi-ratelimit-headers into an answer.
-    pub fn write(&self, headers: &mut HeaderMap) {
-        let list = |item: fn(&LimitStatus) -> String| {
-            let items: Vec<_> = self.0.iter().map(item).collect();
-            HeaderValue::from_str(&items.join(", ")).ok()
-        };
-        let policies = list(|s| format!("\"{}\";q={};w={}", s.policy, s.quota, WINDOW.as_secs()));
-        let statuses =
-            list(|s| format!("\"{}\";r={};t={}", s.policy, s.remaining, seconds(s.reset)));
-        for (name, value) in [("ratelimit-policy", policies), ("ratelimit", statuses)] {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
-    }
 }

@@ -16,11 +16,11 @@ use std::{
     time::Instant,
 };
 
+use crate::{Error, Result};
 use patchbay_domain::{
     ApiKeyId, TenantId,
     limits::{Class, Rates, TenantLimits},
 };
-use patchbay_service::{Error, Result};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::SemaphorePermit;
 

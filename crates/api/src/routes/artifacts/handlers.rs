@@ -1,12 +1,9 @@
-//! What prompts, tools and runtime configs share: one mechanism, told apart by the type of the spec.
+//! Create, read, change and delete artifacts and their versions.
 
-use std::marker::PhantomData;
-
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     ArtifactId, TenantId, VersionId,
     artifact::{ArtifactKind, Spec},
-    text::{Description, Name, Note},
+    text::{Description, Name},
 };
 use patchbay_persistence::{TenantTx, artifacts, idempotency};
 use patchbay_service::{
@@ -14,185 +11,15 @@ use patchbay_service::{
     audit::{Change, Event},
     idempotency::Once,
 };
-use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{
-    answer::{Created, Deleted, Entity, Page, Resource},
-    extract::{Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path, scopes::Permission},
+use super::dto::{
+    Artifact, ArtifactFilter, CreateArtifact, CreateVersion, PatchArtifact, Version, VersionFilter,
 };
-
-/// A named thing with immutable versions.
-#[derive(Clone, Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f30",
-    "name": "reception",
-    "description": "",
-    "last_version": 1,
-    "revision": 1,
-    "created_at": "2026-11-23T20:00:00Z",
-    "updated_at": "2026-11-23T20:00:00Z"
-}))]
-pub struct Artifact<S: ToSchema> {
-    /// Id.
-    id: ArtifactId,
-    /// Name, unique among its kind in the tenant.
-    #[schema(max_length = 200)]
-    name: String,
-    /// What it is for.
-    #[schema(max_length = 2000)]
-    description: String,
-    /// Number of the newest version; 0 before the first.
-    #[schema(minimum = 0)]
-    last_version: i32,
-    /// Counts changes of name and description.
-    #[schema(minimum = 1)]
-    revision: i64,
-    /// When it was created.
-    created_at: DateTime<Utc>,
-    /// When it was last changed or got a version.
-    updated_at: DateTime<Utc>,
-    #[serde(skip)]
-    #[schema(ignore)]
-    kind: PhantomData<S>,
-}
-
-impl<S: ToSchema> Resource for Artifact<S> {
-    const VERSIONED: bool = true;
-    fn revision(&self) -> Option<i64> {
-        Some(self.revision)
-    }
-}
-
-impl<S: ToSchema> From<artifacts::Artifact> for Artifact<S> {
-    fn from(row: artifacts::Artifact) -> Self {
-        let artifacts::Artifact {
-            tenant_id: _,
-            id,
-            name,
-            description,
-            last_version,
-            revision,
-            created_at,
-            updated_at,
-        } = row;
-        Self {
-            id,
-            name,
-            description,
-            last_version,
-            revision,
-            created_at,
-            updated_at,
-            kind: PhantomData,
-        }
-    }
-}
-
-/// An immutable version.
-#[derive(Clone, Serialize, ToSchema)]
-pub struct Version<S: ToSchema> {
-    /// Id.
-    id: VersionId,
-    /// Counts from 1 and is never reused.
-    #[schema(minimum = 1)]
-    number: i32,
-    /// The content.
-    spec: S,
-    /// Why it was made.
-    #[schema(max_length = 1000)]
-    note: String,
-    /// SHA-256 of the spec's canonical JSON (RFC 8785).
-    #[schema(max_length = 64)]
-    digest: String,
-    /// Who made it: `operator` or the id of an API key.
-    #[schema(max_length = 64)]
-    author: String,
-    /// When it was made.
-    created_at: DateTime<Utc>,
-}
-
-impl<S: Spec + ToSchema> Resource for Version<S> {}
-
-impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
-    type Error = Error;
-    fn try_from(row: artifacts::Version) -> Result<Self> {
-        let artifacts::Version {
-            tenant_id: _,
-            id,
-            artifact_id: _,
-            number,
-            spec,
-            note,
-            digest,
-            author,
-            created_at,
-        } = row;
-        Ok(Self {
-            id,
-            number,
-            spec: spec.read().map_err(Error::internal)?,
-            note,
-            digest,
-            author,
-            created_at,
-        })
-    }
-}
-
-/// A prompt, tool or runtime config to be created; versions follow.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "reception"}))]
-pub struct CreateArtifact {
-    /// Name, unique among its kind in the tenant.
-    name: Name,
-    /// What it is for.
-    #[serde(default)]
-    description: Description,
-}
-
-/// A change of name or description.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "reception by night"}))]
-pub struct PatchArtifact {
-    /// Name, unique among its kind in the tenant.
-    #[serde(default)]
-    name: Patch<Name>,
-    /// What it is for; null clears it.
-    #[serde(default)]
-    description: Patch<Option<Description>>,
-}
-
-/// A version to be added.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateVersion<S: ToSchema> {
-    /// The content.
-    pub(super) spec: S,
-    /// Why it is made.
-    #[serde(default)]
-    note: Note,
-}
-
-/// Which artifacts are wanted.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ArtifactFilter {
-    /// Only the one of this name.
-    #[schema(max_length = 200)]
-    name: Option<String>,
-}
-
-/// Which versions are wanted.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VersionFilter {
-    /// Only versions with this digest.
-    #[schema(max_length = 64)]
-    digest: Option<String>,
-}
+use crate::{
+    answer::{Created, Deleted, Entity, Page},
+    extract::{Caller, IdempotencyKey, IfMatch, Json, List, Path, scopes::Permission},
+};
 
 /// The path segment of a kind.
 const fn segment(kind: ArtifactKind) -> &'static str {
@@ -212,7 +39,7 @@ async fn locked(
     found.ok_or_else(Error::not_found)
 }
 
-pub(super) async fn create<S: Spec + ToSchema, W: Permission>(
+pub(crate) async fn create<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Json(body): Json<CreateArtifact>,
     key: IdempotencyKey,
@@ -241,7 +68,7 @@ pub(super) async fn create<S: Spec + ToSchema, W: Permission>(
         .await
 }
 
-pub(super) async fn list<S: Spec + ToSchema, R: Permission>(
+pub(crate) async fn list<S: Spec + ToSchema, R: Permission>(
     caller: Caller<R>,
     list: List<ArtifactFilter>,
 ) -> Result<Page<Artifact<S>>> {
@@ -252,7 +79,7 @@ pub(super) async fn list<S: Spec + ToSchema, R: Permission>(
     Ok(Page::new(rows, |row| row.id.uuid(), Artifact::from))
 }
 
-pub(super) async fn get<S: Spec + ToSchema, R: Permission>(
+pub(crate) async fn get<S: Spec + ToSchema, R: Permission>(
     caller: Caller<R>,
     Path((_, id)): Path<(TenantId, ArtifactId)>,
 ) -> Result<Entity<Artifact<S>>> {
@@ -262,7 +89,7 @@ pub(super) async fn get<S: Spec + ToSchema, R: Permission>(
     Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
-pub(super) async fn patch<S: Spec + ToSchema, W: Permission>(
+pub(crate) async fn patch<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Path((_, id)): Path<(TenantId, ArtifactId)>,
     if_match: IfMatch,
@@ -287,7 +114,7 @@ pub(super) async fn patch<S: Spec + ToSchema, W: Permission>(
     Ok(Entity(artifact))
 }
 
-pub(super) async fn delete<S: Spec + ToSchema, W: Permission>(
+pub(crate) async fn delete<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Path((_, id)): Path<(TenantId, ArtifactId)>,
     if_match: IfMatch,
@@ -321,7 +148,7 @@ async fn refuse_if_bound(
     Err(Error::new(Code::VersionInUse, detail))
 }
 
-pub(super) async fn create_version<S: Spec + ToSchema, W: Permission>(
+pub(crate) async fn create_version<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     path: Path<(TenantId, ArtifactId)>,
     body: Json<CreateVersion<S>>,
@@ -331,7 +158,7 @@ pub(super) async fn create_version<S: Spec + ToSchema, W: Permission>(
 }
 
 /// The same, if what the spec names outside of itself is as it should be.
-pub(super) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
+pub(crate) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Path((tenant, id)): Path<(TenantId, ArtifactId)>,
     Json(body): Json<CreateVersion<S>>,
@@ -379,7 +206,7 @@ const fn version_kind(kind: ArtifactKind) -> &'static str {
     }
 }
 
-pub(super) async fn list_versions<S: Spec + ToSchema, R: Permission>(
+pub(crate) async fn list_versions<S: Spec + ToSchema, R: Permission>(
     caller: Caller<R>,
     Path((_, id)): Path<(TenantId, ArtifactId)>,
     list: List<VersionFilter>,
@@ -395,7 +222,7 @@ pub(super) async fn list_versions<S: Spec + ToSchema, R: Permission>(
         .await
 }
 
-pub(super) async fn get_version<S: Spec + ToSchema, R: Permission>(
+pub(crate) async fn get_version<S: Spec + ToSchema, R: Permission>(
     caller: Caller<R>,
     Path((_, id, version)): Path<(TenantId, ArtifactId, VersionId)>,
 ) -> Result<Entity<Version<S>>> {
@@ -406,7 +233,7 @@ pub(super) async fn get_version<S: Spec + ToSchema, R: Permission>(
     caller.compute(move |_| Ok(Entity(row.try_into()?))).await
 }
 
-pub(super) async fn delete_version<S: Spec + ToSchema, W: Permission>(
+pub(crate) async fn delete_version<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Path((_, id, version)): Path<(TenantId, ArtifactId, VersionId)>,
 ) -> Result<Deleted> {

@@ -1,0 +1,9 @@
+//! Rate limits, counted in this process.
+
+mod addresses;
+mod bucket;
+mod limits;
+mod status;
+
+pub use limits::RateLimits;
+pub use status::{LimitStatus, RateState, WINDOW, whole_seconds};

@@ -1,0 +1,89 @@
+//! Values of settings.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+/// A value that is never printed.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Takes anything: clap would print a value that it refuses. `Settings::check` has the rule.
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// In whole seconds, as LiveKit has it.
+pub fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// Reads a span of time such as `250ms`, `15s`, `2m` or `1h`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let wrong = || format!("`{text}` is not a time such as 250ms, 15s, 2m or 1h");
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let millis = number.checked_mul(unit).filter(|ms| *ms <= 31 * 86_400_000);
+    Ok(Duration::from_millis(millis.ok_or_else(wrong)?))
+}
+
+/// Three named numbers, in their order.
+pub fn named_numbers(text: &str, names: [&str; 3]) -> Result<[u32; 3], String> {
+    let mut parts = text.split(',');
+    let mut number = |name: &str| {
+        let part = parts.next()?.trim().strip_prefix(name)?;
+        part.strip_prefix('=')?.parse().ok()
+    };
+    let read = names.map(&mut number);
+    match (read, parts.next()) {
+        ([Some(a), Some(b), Some(c)], None) => Ok([a, b, c]),
+        _ => Err(format!(
+            "`{}` is the form",
+            names.map(|n| format!("{n}=1")).join(",")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_with_their_unit() {
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(duration("2m").unwrap(), Duration::from_secs(120));
+        for wrong in ["", "5", "s", "5 s", "-1s", "99999999h", "1d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let secret: Secret = "x".repeat(32).parse().unwrap();
+        assert_eq!(format!("{secret:?}"), "(secret)");
+    }
+}
