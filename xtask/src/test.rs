@@ -18,7 +18,7 @@ const ALONE: &str = "busy::";
 const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 
 /// What the tests are given.
-type Environment = [(&'static str, String); 11];
+type Environment = [(&'static str, String); 12];
 
 /// The command.
 pub fn all(filter: Option<&str>) -> Result<()> {
@@ -116,6 +116,10 @@ fn environment(tools: &Tools, stack: &Stack) -> Environment {
         ("PATCHBAY_TEST_LIVEKIT_SECRET", stack.livekit_secret.clone()),
         ("PATCHBAY_TEST_LIVEKIT_SERVER", path(&tools.livekit)),
         ("PATCHBAY_TEST_VALKEY_SERVER", path(&tools.valkey)),
+        (
+            "PATCHBAY_TEST_PG_DUMP",
+            path(&tools.postgres.join("pg_dump")),
+        ),
         ("PATCHBAY_TEST_PYTHON", path(&tools.python)),
         ("PATCHBAY_TEST_MODEL", path(&tools.model)),
         ("PATCHBAY_TEST_FOLDER", path(&stack.folder)),

@@ -111,19 +111,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_loses_a_batch_and_not_those_that_follow() {
-        let (made, told) = (AtomicU32::new(0), Arc::default());
+        let (made, resources) = (AtomicU32::new(0), Arc::default());
         let make = || {
             let number = made.fetch_add(1, Ordering::Relaxed);
-            Ok(Fragile(number, Arc::clone(&told)))
+            Ok(Fragile(number, Arc::clone(&resources)))
         };
         let mut exporter = Lasting::new(make).unwrap();
         let resource = Resource::builder().with_service_name("test").build();
         exporter.set_resource(&resource);
         assert!(exporter.export(Vec::new()).await.is_err());
         assert!(exporter.export(Vec::new()).await.is_ok());
-        let told = told.lock().unwrap();
+        let resources = resources.lock().unwrap();
         assert_eq!(
-            *told,
+            *resources,
             [resource.clone(), resource],
             "each knows whose traces they are"
         );

@@ -160,7 +160,7 @@ async fn index(command: &IndexCommand) -> anyhow::Result<()> {
         command.index.search_exact_chunks,
     );
     let (mut steps, mut failed) = (0, 0);
-    let tell = |step| {
+    let report = |step| {
         steps += 1;
         match step {
             Step::Making(tenant, chunks) => {
@@ -173,7 +173,7 @@ async fn index(command: &IndexCommand) -> anyhow::Result<()> {
             }
         }
     };
-    hnsw::maintain(url, most, tell)
+    hnsw::maintain(url, most, report)
         .await
         .context("DATABASE_OWNER_URL")?;
     anyhow::ensure!(failed == 0, "{failed} indexes could not be made");
@@ -202,7 +202,7 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
         anyhow::bail!("DATABASE_URL: the role {role} bypasses row-level security");
     }
     println!("The settings are good, and what they point at answers.");
-    match confinement::ask(&app.settings.service.knowledge.program()).await {
+    match confinement::run_probe(&app.settings.service.knowledge.program()).await {
         Ok(found) => println!("On this machine {found}."),
         Err(error) => println!("How extraction is confined could not be found out: {error:#}."),
     }
@@ -210,8 +210,8 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// Says how far from everything a process is that reads what strangers have made.
-async fn tell_confinement(settings: &Settings) {
-    match confinement::ask(&settings.service.knowledge.program()).await {
+async fn log_confinement(settings: &Settings) {
+    match confinement::run_probe(&settings.service.knowledge.program()).await {
         Ok(found) if found.possible().is_empty() && found.missing().is_empty() => {
             tracing::info!(confinement = %found, "extraction is confined");
         }
@@ -229,7 +229,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     if app.settings.operator_key.is_empty() {
         tracing::warn!("PATCHBAY_OPERATOR_KEY is not set: nobody can create tenants");
     }
-    tell_confinement(&app.settings).await;
+    log_confinement(&app.settings).await;
     let mut server = Server::start(Arc::clone(&app))?;
     tracing::info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut terminate = signal(SignalKind::terminate())?;

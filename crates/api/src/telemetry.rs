@@ -53,7 +53,7 @@ pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
     Ok(provider)
 }
 
-/// Whose messages are logged and traced: our own, which hold nobody's personal data, and those of libraries
+/// Whose messages are logged and traced: our own, which hold no personal data, and those of libraries
 /// that see none. Others log whole statements, headers or messages.
 fn may_speak(target: &str) -> bool {
     ["patchbay", "actix_server", "opentelemetry"]

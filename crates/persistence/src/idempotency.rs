@@ -97,7 +97,7 @@ impl Claim {
 
     /// Keeps a later answer in the place of the first one, unless that has been erased meanwhile:
     /// what was erased must not come back.
-    pub async fn settle(&self, tx: &mut TenantTx, answer: &KeptAnswer) -> Result<()> {
+    pub async fn complete(&self, tx: &mut TenantTx, answer: &KeptAnswer) -> Result<()> {
         let kept = table::table
             .find((tx.tenant(), &self.caller, &self.operation, &self.key))
             .filter(table::body.is_not_null());

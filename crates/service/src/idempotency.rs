@@ -40,7 +40,7 @@ pub struct Repeatable<'a> {
 
 impl Repeatable<'_> {
     /// Makes a change of `tenant` once. What is `provisional` is settled later with
-    /// [`Repeatable::settle`].
+    /// [`Repeatable::complete`].
     pub async fn once<T>(
         &self,
         tenant: TenantId,
@@ -70,7 +70,7 @@ impl Repeatable<'_> {
         Ok(Once::Fresh(value))
     }
 
-    /// Prepares an effect outside that must not be repeated: until [`Repeatable::settle`], and for ever
+    /// Prepares an effect outside that must not be repeated: until [`Repeatable::complete`], and for ever
     /// after a crash between, the outcome of the key is not known. `longest` is the effect's longest time.
     pub async fn prepare<T>(
         &self,
@@ -103,7 +103,7 @@ impl Repeatable<'_> {
     }
 
     /// Records how it went, and the final answer with it.
-    pub async fn settle<T>(
+    pub async fn complete<T>(
         &self,
         keep: Keep<'_, T>,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<T>>,
@@ -111,7 +111,7 @@ impl Repeatable<'_> {
         let mut unit = self.service.unit_of_work(self.home, self.origin).await?;
         let value = unit.apply(work).await?;
         if let Some(claim) = &self.claim {
-            claim.settle(&mut unit, &keep(&value)?).await?;
+            claim.complete(&mut unit, &keep(&value)?).await?;
         }
         unit.commit().await?;
         Ok(value)
@@ -157,7 +157,7 @@ impl Repeatable<'_> {
         Ok(Some(answer))
     }
 
-    /// Longer than a request may take: whoever was to settle it is then gone.
+    /// Longer than a request may take: whoever was to complete it is then gone.
     fn patience(&self) -> Duration {
         self.service.settings.request_timeout
     }

@@ -93,14 +93,14 @@ impl<P> Caller<P> {
         match request.claim {
             Some(_) => {
                 let settled = async |_: &mut UnitOfWork| Ok(Change::none(reply));
-                let reply = request.settle(&Parts::kept, settled).await?;
+                let reply = request.complete(&Parts::kept, settled).await?;
                 Ok(Once::Fresh(reply))
             }
             None => Ok(Once::Fresh(reply)),
         }
     }
 
-    /// Prepares an effect outside that must not be repeated: until [`Caller::settle`], and for ever
+    /// Prepares an effect outside that must not be repeated: until [`Caller::complete`], and for ever
     /// after a crash between, the outcome of the key is not known. `longest` is the effect's longest time.
     pub async fn prepare<T>(
         &self,
@@ -112,12 +112,12 @@ impl<P> Caller<P> {
     }
 
     /// Records how it went, and the final answer with it.
-    pub async fn settle<R: Reply>(
+    pub async fn complete<R: Reply>(
         &self,
         key: &IdempotencyKey,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<R>>,
     ) -> Result<Once<R>> {
-        let reply = self.repeatable(key).settle(&Parts::kept, work).await?;
+        let reply = self.repeatable(key).complete(&Parts::kept, work).await?;
         Ok(Once::Fresh(reply))
     }
 }

@@ -59,9 +59,9 @@ permission! {
     UsersWrite = UsersWrite;
     /// Report what a run did.
     Worker = Worker;
-    /// Read about secrets.
+    /// List and get secrets, without their values.
     SecretsRead = SecretsRead;
-    /// Keep and delete secrets.
+    /// Create, replace and delete secrets.
     SecretsWrite = SecretsWrite;
     /// Mint join tokens.
     TokensWrite = TokensWrite;

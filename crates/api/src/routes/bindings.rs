@@ -300,7 +300,7 @@ async fn list(
 }
 
 /// One binding as it is told.
-async fn told(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result<Binding> {
+async fn with_tools(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result<Binding> {
     let found = bindings::find(tx, agent.id, id).await?;
     let row = found.ok_or_else(Error::not_found)?;
     let tools = bindings::tools(tx, &[id]).await?.remove(&id);
@@ -314,7 +314,7 @@ async fn get(
 ) -> Result<Entity<Binding>> {
     let mut tx = caller.read().await?;
     let agent = agent(&mut tx, agent_id).await?;
-    let binding = told(&mut tx, &agent, id).await?;
+    let binding = with_tools(&mut tx, &agent, id).await?;
     tx.finish();
     Ok(Entity(binding))
 }
@@ -326,7 +326,7 @@ async fn delete(
     caller
         .change(async |tx| {
             let agent = locked_agent(tx, agent_id).await?;
-            let binding = told(tx, &agent, id).await?;
+            let binding = with_tools(tx, &agent, id).await?;
             if binding.active {
                 let detail = "Activate another binding of the agent first.";
                 return Err(Error::new(Code::BindingActive, detail));
@@ -346,7 +346,7 @@ async fn activate(
     let binding = caller
         .change(async |tx| {
             let mut agent = locked_agent(tx, agent_id).await?;
-            let mut binding = told(tx, &agent, id).await?;
+            let mut binding = with_tools(tx, &agent, id).await?;
             if_match.check(agent.revision)?;
             if binding.active {
                 return Ok(Change::none(binding));

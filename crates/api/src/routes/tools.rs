@@ -160,7 +160,7 @@ async fn test(
     seen_through(async move {
         let answer = Entity(ToolTest::from(prepared.carry_out(&caller.service).await));
         caller
-            .settle(&key, async |_| Ok(Change::none(answer)))
+            .complete(&key, async |_| Ok(Change::none(answer)))
             .await
     })
     .await

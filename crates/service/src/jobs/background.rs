@@ -12,7 +12,7 @@ use crate::{Service, faults::crash_here, panics::caught};
 /// Starts all loops. Each answers, when it ends, which it was and how.
 pub fn start(service: &Arc<Service>, shutdown: &Shutdown) -> JoinSet<String> {
     let mut loops = JoinSet::new();
-    let of = || (Arc::clone(service), shutdown.clone());
+    let handles = || (Arc::clone(service), shutdown.clone());
     let mut spawn = |name, work: BoxFuture<'static, ()>| {
         let service = Arc::clone(service);
         loops.spawn(async move {
@@ -26,21 +26,21 @@ pub fn start(service: &Arc<Service>, shutdown: &Shutdown) -> JoinSet<String> {
             }
         });
     };
-    let (service, told) = of();
-    spawn("loop_of_jobs", runner::run(service, told).boxed());
-    let (service, told) = of();
+    let (service, shutdown) = handles();
+    spawn("loop_of_jobs", runner::run(service, shutdown).boxed());
+    let (service, shutdown) = handles();
     spawn(
         "loop_of_ingests",
-        runner::run_ingests(service, told).boxed(),
+        runner::run_ingests(service, shutdown).boxed(),
     );
-    let (service, told) = of();
+    let (service, shutdown) = handles();
     spawn(
         "loop_of_notifications",
-        schedule::listen(service, told).boxed(),
+        schedule::listen(service, shutdown).boxed(),
     );
-    let (service, told) = of();
-    spawn("loop_of_webhooks", webhooks::run(service, told).boxed());
-    let (service, told) = of();
-    spawn("loop_of_usage", usage::run(service, told).boxed());
+    let (service, shutdown) = handles();
+    spawn("loop_of_webhooks", webhooks::run(service, shutdown).boxed());
+    let (service, shutdown) = handles();
+    spawn("loop_of_usage", usage::run(service, shutdown).boxed());
     loops
 }

@@ -31,7 +31,7 @@ pub(super) async fn work(service: &Arc<Service>, job: &Job) -> Ended {
             return done.map(|()| None).map_err(|error| error.to_string());
         }
         (JobKind::Object, Some(tenant)) => {
-            objects::settle(service, tenant, ObjectId::new(job.subject_id)).await
+            objects::process(service, tenant, ObjectId::new(job.subject_id)).await
         }
         (kind, _) => sweep(service, kind).await,
     };

@@ -50,11 +50,11 @@ pub async fn extract(
     let ours = |error: std::io::Error| Fault::Ours(error.to_string());
     let mut child = command(service, media).spawn().map_err(ours)?;
     let input = child.stdin.take();
-    let (told, all_sent) = oneshot::channel();
+    let (sender, all_sent) = oneshot::channel();
     let read = async {
         let sent = async {
             let sent = feed(input, bytes).await;
-            let _ = told.send(());
+            let _ = sender.send(());
             // Half a file may look like a whole one.
             sent.map_err(Fault::Ours)
         };

@@ -21,7 +21,7 @@ pub async fn sweep(service: &Service) -> std::result::Result<(), JobError> {
         return Ok(());
     };
     // What was written a moment ago may be recorded a moment later.
-    let settled = std::time::Duration::from(service.settings.knowledge.upload_timeout);
+    let settled = service.settings.knowledge.upload_timeout;
     let mut present: HashMap<TenantId, HashSet<Uuid>> = HashMap::new();
     let mut pages = store.list(&service.settings.env).try_chunks(PAGE);
     while let Some(page) = pages.try_next().await.map_err(|chunk| chunk.1)? {

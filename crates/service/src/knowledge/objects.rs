@@ -40,7 +40,7 @@ pub async fn mark_for_deletion(service: &Service, tx: &mut TenantTx, id: ObjectI
 }
 
 /// Runs the job; answers when it is due again, if ever.
-pub async fn settle(
+pub async fn process(
     service: &Service,
     tenant: TenantId,
     id: ObjectId,

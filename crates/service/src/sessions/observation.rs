@@ -88,8 +88,8 @@ impl SessionAggregate {
             })
     }
 
-    /// Whether somebody is one too many: nobody's agent beside the primary one, or a telephone whose
-    /// call is over.
+    /// Whether a participant is one too many: an agent of no run beside the primary one, or a telephone
+    /// whose call is over.
     pub fn is_surplus(&self, seen: &ObservedParticipant<'_>) -> bool {
         let joined = |run: &&AgentRun| run.state == RunState::Joined;
         let mut joined = self.runs.iter().filter(joined);

@@ -45,7 +45,7 @@ pub async fn sweep(service: &Service) -> Result<(), JobError> {
         page = page_after(service, last).await?;
     }
     let is_stray = |found: &&Found| owner(service, found).is_some_and(|id| strays.contains(&id));
-    // What is nobody's of ours any more: rules before their trunks.
+    // What belongs to none of our resources any more: rules before their trunks.
     let of = |found: &[Found]| found.iter().filter(is_stray).cloned().collect::<Vec<_>>();
     delete_rules(service, of(&rules), None).await?;
     delete_trunks(service, of(&inbound), None).await?;

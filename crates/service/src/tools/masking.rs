@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::decoding;
 
-/// What stands where an answer has told a secret.
+/// What stands where an answer has text a secret.
 const HIDDEN: &str = "[secret]";
 /// A part of a secret that is shorter than this would be found in texts that do not tell it.
 const SHORTEST_PART: usize = 4;
@@ -206,14 +206,14 @@ mod tests {
         Secrets::new(BTreeMap::from([("S".to_owned(), secret.to_owned())])).unwrap()
     }
 
-    fn hidden(secrets: &Secrets, told: &str) -> String {
-        String::from_utf8(secrets.hide(told.to_owned().into()).to_vec()).unwrap()
+    fn hidden(secrets: &Secrets, text: &str) -> String {
+        String::from_utf8(secrets.hide(text.to_owned().into()).to_vec()).unwrap()
     }
 
     #[test]
     fn a_secret_is_hidden_however_it_is_spelled() {
         let secret = secrets("a\"b/c d\\");
-        for told in [
+        for text in [
             r#"it is a"b/c d\"#,
             r#"{"t": "Bearer a\"b/c d\\"}"#,
             r#"{"t": "a\"b\/c d\\"}"#,
@@ -224,13 +224,13 @@ mod tests {
             "6122622f6320645c",
             "6122622F6320645C",
         ] {
-            let told = hidden(&secret, told);
-            assert!(told.contains(HIDDEN), "{told}");
-            assert!(!told.contains("b/c") && !told.contains("%2Fc"), "{told}");
+            let text = hidden(&secret, text);
+            assert!(text.contains(HIDDEN), "{text}");
+            assert!(!text.contains("b/c") && !text.contains("%2Fc"), "{text}");
         }
         let strict = secrets("a-b*c.d~");
-        for told in ["/x?y=a-b*c.d%7E", "/x?y=a%2db%2Ac%2Ed%7e", "/x?y=a-b*c.d~"] {
-            assert_eq!(hidden(&strict, told), "/x?y=[secret]");
+        for text in ["/x?y=a-b*c.d%7E", "/x?y=a%2db%2Ac%2Ed%7e", "/x?y=a-b*c.d~"] {
+            assert_eq!(hidden(&strict, text), "/x?y=[secret]");
         }
         let other = Bytes::from_static(b"nothing of it");
         assert_eq!(secret.hide(other.clone()), other);
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_languages_make_of_a_secret_is_hidden() {
-        for (secret, tolds) in [
+        for (secret, texts) in [
             (
                 "tok~abc/def+g==",
                 &[
@@ -261,12 +261,12 @@ mod tests {
             ),
         ] {
             let secret = secrets(secret);
-            for told in tolds {
-                let hidden = hidden(&secret, told);
-                assert!(hidden.contains(HIDDEN), "{told}: {hidden}");
+            for text in texts {
+                let hidden = hidden(&secret, text);
+                assert!(hidden.contains(HIDDEN), "{text}: {hidden}");
                 assert!(
                     !hidden.contains("ab") && !hidden.contains("ss"),
-                    "{told}: {hidden}"
+                    "{text}: {hidden}"
                 );
             }
         }
@@ -274,8 +274,8 @@ mod tests {
         let secret = secrets(&long);
         let wrapped = STANDARD.encode(format!("user:{long}"));
         let wrapped = format!("{}\r\n{}", &wrapped[..76], &wrapped[76..]);
-        let told = hidden(&secret, &wrapped);
-        assert!(told.len() < 30, "{told}");
+        let text = hidden(&secret, &wrapped);
+        assert!(text.len() < 30, "{text}");
     }
 
     #[test]
@@ -290,8 +290,8 @@ mod tests {
             "a: [secret]; b: [secret]."
         );
         let long = secrets(&"long".repeat(2_000));
-        let told = format!("<{}>", "long".repeat(2_000));
-        assert_eq!(hidden(&long, &told), "<[secret]>");
+        let text = format!("<{}>", "long".repeat(2_000));
+        assert_eq!(hidden(&long, &text), "<[secret]>");
     }
 
     #[test]
@@ -304,12 +304,12 @@ mod tests {
             ("u:", "xy"),
             ("Bearer ", "\n"),
         ] {
-            let told = format!("{before}s3cret?~\u{e9}token{after}");
-            for told in [STANDARD.encode(&told), URL_SAFE.encode(&told)] {
-                let hidden = hidden(&secret, &format!("it is {told}."));
-                assert!(hidden.contains(HIDDEN), "{told}: {hidden}");
+            let text = format!("{before}s3cret?~\u{e9}token{after}");
+            for text in [STANDARD.encode(&text), URL_SAFE.encode(&text)] {
+                let hidden = hidden(&secret, &format!("it is {text}."));
+                assert!(hidden.contains(HIDDEN), "{text}: {hidden}");
                 let left = hidden.replace(HIDDEN, "").replace("it is ", "");
-                assert!(left.len() < told.len() / 2 + 4, "{told}: {hidden}");
+                assert!(left.len() < text.len() / 2 + 4, "{text}: {hidden}");
             }
         }
     }
@@ -317,17 +317,17 @@ mod tests {
     #[test]
     fn what_only_a_parser_undoes_is_hidden_within_a_result() {
         let secret = secrets("s3cret");
-        let mut told =
+        let mut text =
             serde_json::from_str(r#"{"\u0073\u0033cret": ["x \u0073\u0033\u0063ret", 1, true]}"#)
                 .unwrap();
-        secret.hide_within(&mut told);
+        secret.hide_within(&mut text);
         assert_eq!(
-            told,
+            text,
             serde_json::json!({ "[secret]": ["x [secret]", 1, true] })
         );
         let number = secrets("12345678");
-        let mut told = serde_json::json!({ "n": 12_345_678 });
-        number.hide_within(&mut told);
-        assert_eq!(told, serde_json::json!({ "n": "[secret]" }));
+        let mut text = serde_json::json!({ "n": 12_345_678 });
+        number.hide_within(&mut text);
+        assert_eq!(text, serde_json::json!({ "n": "[secret]" }));
     }
 }

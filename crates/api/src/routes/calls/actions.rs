@@ -109,7 +109,7 @@ async fn finish(
         let call = actions::finish(service, unit, target.call, &outcome, over).await?;
         Ok(Change::none(Entity(CallAction::new(outcome, call))))
     };
-    caller.settle(key, finish).await
+    caller.complete(key, finish).await
 }
 
 pub(super) async fn transfer(

@@ -49,7 +49,7 @@ pub(super) fn routes(api: &mut Api) {
         Doc::post("startCall", "Start a call")
             .about(
                 "Creates the room, dispatches the agent, and dials when the agent has joined: \
-                 where no agent comes, nobody's telephone rings. Answers 200 once LiveKit has \
+                 where no agent comes, no telephone rings. Answers 200 once LiveKit has \
                  confirmed the room, and 202 when it has not yet. A number is dialled once \
                  and never again, whatever happens; a second start answers the same.",
             )
@@ -66,9 +66,8 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/calls/{call_id}/stop",
         handlers::stop,
         Doc::post("stopCall", "Stop a call").about(
-            "Before the answer the call is `canceled`, and a telephone that rings is \
-                 silent; afterwards it is `ended`. The session that was made for it ends with \
-                 it. A second stop answers the same.",
+            "Before the answer the call is `canceled` and ringing stops; afterwards it is `ended`. The \
+             session that was made for it ends with it. A second stop answers the same.",
         ),
     );
     api.add(

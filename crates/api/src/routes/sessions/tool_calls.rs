@@ -130,7 +130,7 @@ pub(super) async fn call(
             let facts = run_call::finish(&caller.service, unit, call, &outcome).await?;
             Ok(Change::none(Entity(ToolCall::new(&facts, outcome))))
         };
-        caller.settle(&key, finish).await
+        caller.complete(&key, finish).await
     })
     .await
 }

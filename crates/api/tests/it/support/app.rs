@@ -1,22 +1,18 @@
 //! The app under test.
 
 use std::{
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use clap::Parser;
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use patchbay_api::{app::App, server::Server, settings::Settings};
 use patchbay_domain::Clock;
-use patchbay_persistence::migrations;
 use patchbay_vectors::{Embedder, Local};
 use serde_json::json;
 
-use super::{Client, Fixture};
+use super::{Client, Fixture, make_schema};
 
 /// Keys of the installation in tests.
 pub const OPERATOR_KEY: &str = "operator-key-of-the-test-installation";
@@ -45,36 +41,9 @@ pub fn in_schema(url: &str, schema: &str) -> String {
     format!("{url}?options=-csearch_path%3D{schema}%2Cpublic")
 }
 
-fn unique() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!(
-        "t{}x{}x{next}",
-        now.as_millis() % 1_000_000_000,
-        std::process::id()
-    )
-}
-
 /// TLS needs to be told its cryptography once in a process.
 pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-/// A new schema with all migrations in it.
-pub async fn make_schema() -> String {
-    install_crypto();
-    let schema = unique();
-    let owner = environment("DATABASE_OWNER_URL");
-    let mut connection = AsyncPgConnection::establish(&owner).await.unwrap();
-    connection
-        .batch_execute(&format!(
-            "CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO patchbay_app"
-        ))
-        .await
-        .unwrap();
-    migrations::run(&in_schema(&owner, &schema)).await.unwrap();
-    schema
 }
 
 impl TestApp {

@@ -9,11 +9,12 @@ mod fixture;
 mod process;
 mod provider;
 mod s3;
+mod schema;
 mod signed;
 mod upstream;
 
 pub use app::{
-    OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, make_schema, model,
+    OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, install_crypto, model,
 };
 pub use client::{Answer, Client};
 pub use document::{check, document, operations};
@@ -23,6 +24,7 @@ pub use fixture::{Fixture, id};
 pub use process::{Process, free_port};
 pub use provider::{Mood, Provider};
 pub use s3::{S3, Weather};
+pub use schema::make_schema;
 pub use signed::{deliver, event, now, sign, sign_with};
 pub use upstream::Upstream;
 

@@ -5,7 +5,7 @@ use std::{fmt, path::Path, process::Stdio, time::Duration};
 use anyhow::Context as _;
 use tokio::{process::Command, time::timeout};
 
-use super::probe::{self, Line};
+use super::probe::{self, Message};
 
 /// Longest that the probe may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ pub struct Findings {
 }
 
 /// Has the program confine itself and try.
-pub async fn ask(program: &Path) -> anyhow::Result<Findings> {
+pub async fn run_probe(program: &Path) -> anyhow::Result<Findings> {
     let mut command = Command::new(program);
     command
         .arg("confinement")
@@ -49,10 +49,10 @@ pub async fn ask(program: &Path) -> anyhow::Result<Findings> {
 }
 
 impl Findings {
-    fn note(&mut self, line: Line) {
+    fn note(&mut self, line: Message) {
         let is_refusal = |error: Option<i32>| error.is_some_and(|error| REFUSALS.contains(&error));
         match line {
-            Line::Layers {
+            Message::Layers {
                 no_new_privs,
                 landlock,
                 seccomp,
@@ -60,9 +60,9 @@ impl Findings {
                 (self.no_new_privs, self.seccomp) = (no_new_privs, seccomp);
                 self.landlock = landlock;
             }
-            Line::Landlock(name, error) if is_refusal(error) => self.by_landlock.push(name),
-            Line::All(name, error) if is_refusal(error) => self.refused.push(name),
-            Line::Landlock(..) | Line::All(..) => {}
+            Message::Landlock(name, error) if is_refusal(error) => self.by_landlock.push(name),
+            Message::All(name, error) if is_refusal(error) => self.refused.push(name),
+            Message::Landlock(..) | Message::All(..) => {}
         }
     }
 

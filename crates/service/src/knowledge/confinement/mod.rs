@@ -20,7 +20,7 @@ use rustix::{
     thread::{no_new_privs, set_no_new_privs},
 };
 
-pub use findings::{Findings, ask};
+pub use findings::{Findings, run_probe};
 pub use probe::{Probe, run};
 
 /// Everything that Landlock can deny; of what the kernel does not know yet, it denies the rest.

@@ -39,10 +39,10 @@ pub struct Probe {
     pub process: Option<u32>,
 }
 
-/// One line of the probe.
+/// One line of the probe's output.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Line {
+pub(super) enum Message {
     /// Which layers were put on.
     Layers {
         no_new_privs: bool,
@@ -64,18 +64,18 @@ pub fn run(probe: &Probe) -> anyhow::Result<()> {
     let process = i32::try_from(process).context("--process")?;
     let under_landlock = thread::spawn(move || -> anyhow::Result<()> {
         deny_paths()?;
-        tell(reaching(process), Line::Landlock)
+        report(reaching(process), Message::Landlock)
     });
     let panicked = |_| anyhow::anyhow!("a try panicked");
     under_landlock.join().map_err(panicked)??;
     let under_all = confined(STACK, move |layers| {
-        say(&Line::Layers {
+        say(&Message::Layers {
             no_new_privs: layers.no_new_privs,
             landlock: layers.landlock,
             seccomp: layers.seccomp,
         })?;
-        tell(reaching(process), Line::All)?;
-        tell(beyond(process), Line::All)
+        report(reaching(process), Message::All)?;
+        report(beyond(process), Message::All)
     });
     under_all?.map_err(panicked)?
 }
@@ -86,7 +86,7 @@ pub(super) fn names() -> Vec<&'static str> {
     tries.map(|(name, _)| name).collect()
 }
 
-fn tell(tries: Vec<Try>, line: fn(String, Option<i32>) -> Line) -> anyhow::Result<()> {
+fn report(tries: Vec<Try>, line: fn(String, Option<i32>) -> Message) -> anyhow::Result<()> {
     for (name, attempt) in tries {
         let error = attempt().err();
         let error = error.map(|error| error.raw_os_error().unwrap_or_default());
@@ -95,7 +95,7 @@ fn tell(tries: Vec<Try>, line: fn(String, Option<i32>) -> Line) -> anyhow::Resul
     Ok(())
 }
 
-fn say(line: &Line) -> anyhow::Result<()> {
+fn say(line: &Message) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, line)?;
     out.write_all(b"\n")?;
