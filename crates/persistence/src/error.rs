@@ -21,6 +21,9 @@ pub enum Error {
     /// A value that no column can hold, which the checks before should have refused.
     #[error("a value cannot be stored: {0}")]
     Unstorable(String),
+    /// A column holds what no type here can: the words name the column and the value.
+    #[error("a column cannot be read: {0}")]
+    Unreadable(String),
     /// Anything else; a defect or a fault of the server. PostgreSQL quotes values in its words.
     #[error("database: {}", without_quotes(&.0.to_string()))]
     Other(Diesel),
@@ -76,6 +79,7 @@ impl From<Diesel> for Error {
                 }
                 _ => Self::Other(error),
             },
+            Diesel::DeserializationError(cause) => Self::Unreadable(cause.to_string()),
             _ => Self::Other(error),
         }
     }

@@ -252,6 +252,11 @@ impl From<patchbay_persistence::Error> for Error {
                 let invalid = Invalid::new("invalid_value", "a value cannot be stored");
                 Self::invalid_at("", invalid)
             }
+            Db::Unreadable(cause) => {
+                tracing::error!(%cause, "what is stored cannot be read");
+                let detail = format!("{cause}. The operator must mend the row.");
+                Self::new(Code::StoredDataUnreadable, detail)
+            }
             Db::Other(cause) => Self::internal(cause),
         }
     }

@@ -1,6 +1,7 @@
 //! Limits of tenants: how many sessions may be live, and limits that cannot be read.
 
-use diesel_async::SimpleAsyncConnection as _;
+use diesel::{QueryableByName, sql_query, sql_types::Text};
+use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -8,6 +9,12 @@ use super::{
     calls::world,
     support::{Answer, Fixture, TestApp, id},
 };
+
+#[derive(QueryableByName)]
+struct Constraint {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
 
 fn session(fixture: &Fixture, start: bool) -> Value {
     json!({ "agent_id": fixture.agent, "variables": { "company": "Acme" }, "start": start })
@@ -176,4 +183,44 @@ async fn limits_that_cannot_be_read_refuse_and_never_fall_open() {
             .unwrap()
             .contains(&json!("limits"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_that_is_not_known_is_an_error_and_no_default() {
+    let (_fake, app, fixture) = world(&[]).await;
+    let session = fixture.session(true).await;
+    let mut owner = app.connect("DATABASE_OWNER_URL").await;
+    for (table, column, path) in [
+        ("sessions", "state", format!("sessions/{}", id(&session))),
+        (
+            "agent_runs",
+            "state",
+            format!("sessions/{}/agent-runs", id(&session)),
+        ),
+        ("tenants", "status", "agents".to_owned()),
+    ] {
+        let check: Vec<Constraint> = sql_query(format!(
+            "SELECT conname::text AS name FROM pg_constraint
+             WHERE conrelid = '{table}'::regclass AND contype = 'c' AND pg_get_constraintdef(oid) LIKE '%{column}%'"
+        ))
+        .load(&mut owner)
+        .await
+        .unwrap();
+        for Constraint { name } in check {
+            let drop = format!("ALTER TABLE {table} DROP CONSTRAINT {name}");
+            owner.batch_execute(&drop).await.unwrap();
+        }
+        let set = format!(
+            "SET app.tenant_id = '{}'; UPDATE {table} SET {column} = 'paused'",
+            fixture.tenant
+        );
+        owner.batch_execute(&set).await.unwrap();
+        let refused = fixture.admin.get(&fixture.at(&path)).await;
+        let refused = refused.expect_error(500, "stored_data_unreadable");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(column) && detail.contains("`paused`"),
+            "{detail}"
+        );
+    }
 }
