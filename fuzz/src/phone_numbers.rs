@@ -1,4 +1,4 @@
-//! Telephone numbers, as people write them and as carriers tell them.
+//! Telephone numbers, as people write them and as carriers send them.
 
 use patchbay_domain::PhoneNumber;
 
@@ -6,21 +6,21 @@ use crate::input::halves;
 
 /// Two lines: a number, and the number that it calls.
 pub fn target(data: &[u8]) {
-    let (told, called) = halves(data);
-    let (told, called) = (
-        String::from_utf8_lossy(told),
+    let (text, called) = halves(data);
+    let (text, called) = (
+        String::from_utf8_lossy(text),
         String::from_utf8_lossy(called),
     );
-    if let Ok(number) = told.parse() {
+    if let Ok(number) = text.parse() {
         check(&number);
-        is_written(&told, &number);
+        is_written(&text, &number);
     }
     let called: PhoneNumber = match called.parse() {
         Ok(number) => number,
         Err(_) => return,
     };
     check(&called);
-    if let Some(caller) = PhoneNumber::of_caller(&told, &called) {
+    if let Some(caller) = PhoneNumber::of_caller(&text, &called) {
         check(&caller);
         assert_eq!(PhoneNumber::of_caller(&caller, &called), Some(caller));
     }

@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_was_told_comes_out_however_it_is_cut() {
-        let told = lines(&[
+        let output = lines(&[
             Message::Progress(Stage::Extract, 1, 2),
             Message::Progress(Stage::Chunk, 1, 3),
             Message::Chunk(chunk("a\nb")),
@@ -232,9 +232,9 @@ mod tests {
             pages: 2,
             chunks: vec![chunk("a\nb")],
         });
-        for size in [1, 7, told.len()] {
+        for size in [1, 7, output.len()] {
             let mut listener = Listener::new(Bounds::default());
-            let heard: Vec<_> = told.chunks(size).map(|p| listener.hear(p)).collect();
+            let heard: Vec<_> = output.chunks(size).map(|p| listener.hear(p)).collect();
             let (last, before) = heard.split_last().unwrap();
             assert!(before.iter().all(|heard| *heard == Ok(Heard::More)));
             assert_eq!(last.as_ref(), Ok(&all));
@@ -256,7 +256,7 @@ mod tests {
             Message::Progress(Stage::Chunk, 0, 1),
             Message::Progress(Stage::Extract, 0, 1),
         ];
-        for (told, why) in [
+        for (output, why) in [
             (vec![b' '; 301], Distrust::Nonsense),
             (b"\n".to_vec(), Distrust::Nonsense),
             (
@@ -276,20 +276,20 @@ mod tests {
                 Distrust::Nonsense,
             ),
         ] {
-            assert_eq!(hear(&told), Err(why), "{}", String::from_utf8_lossy(&told));
+            assert_eq!(hear(&output), Err(why), "{}", String::from_utf8_lossy(&output));
         }
     }
 
     #[test]
     fn words_of_a_failure_are_kept_within_bounds() {
-        let told = lines(&[Message::Failure("<b>".into(), "a\0b".into())]);
+        let output = lines(&[Message::Failure("<b>".into(), "a\0b".into())]);
         assert_eq!(
-            hear(&told),
+            hear(&output),
             Ok(Heard::Failure("damaged".into(), "ab".into()))
         );
-        let told = lines(&[Message::Failure("encrypted".into(), "c".into())]);
+        let output = lines(&[Message::Failure("encrypted".into(), "c".into())]);
         assert_eq!(
-            hear(&told),
+            hear(&output),
             Ok(Heard::Failure("encrypted".into(), "c".into()))
         );
     }

@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_room_is_told_without_its_caller() {
-        for (name, told) in [
+        for (name, logged) in [
             ("dev-s-0199a2f0", "dev-s-0199a2f0"),
             ("dev-in-0199a2f0_+4930777777_x7Kd", "dev-in-0199a2f0_…_x7Kd"),
             (
@@ -284,7 +284,7 @@ mod tests {
             ("dev-in-0199a2f0_+4930777777", "dev-in-0199a2f0_…"),
             ("a__b", "a_…_b"),
         ] {
-            assert_eq!(room_without_caller(name), told);
+            assert_eq!(room_without_caller(name), logged);
         }
     }
 }

@@ -105,7 +105,7 @@ pub async fn credential(
 /// What the keys that a key makes may not outlive.
 #[derive(Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
-pub struct Line {
+pub struct KeyLimits {
     #[diesel(sql_type = Bool)]
     pub is_valid: bool,
     #[diesel(sql_type = BigInt)]
@@ -116,7 +116,7 @@ pub struct Line {
 
 /// The line of a key of the tenant. Under [`tenants::hold`](crate::tenants::hold) nobody revokes a key of
 /// it until this transaction ends.
-pub async fn line(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Result<Line> {
+pub async fn line(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Result<KeyLimits> {
     let query = format!(
         "{LINE} $1 AND k.tenant_id = $2 {ABOVE} $3)
          SELECT coalesce({VALID} $4)), false) AS is_valid, count(*) AS generations,

@@ -160,12 +160,12 @@ pub async fn search(tx: &mut TenantTx, search: &Search) -> Result<Vec<Row>> {
 /// How PostgreSQL goes about it, line by line.
 pub async fn plan(tx: &mut TenantTx, search: &Search) -> Result<Vec<String>> {
     let near = near(tx, search).await?;
-    let lines: Vec<Line> = load(tx, search, near.as_ref(), "EXPLAIN (COSTS OFF) ").await?;
-    Ok(lines.into_iter().map(|line| line.text).collect())
+    let rows: Vec<PlanRow> = load(tx, search, near.as_ref(), "EXPLAIN (COSTS OFF) ").await?;
+    Ok(rows.into_iter().map(|row| row.text).collect())
 }
 
 #[derive(QueryableByName)]
-struct Line {
+struct PlanRow {
     #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
     text: String,
 }

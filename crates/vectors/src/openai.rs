@@ -27,7 +27,7 @@ pub struct OpenAi {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct EmbeddingsResponse {
     data: Vec<Item>,
 }
 
@@ -58,7 +58,7 @@ impl OpenAi {
         })
     }
 
-    async fn ask(&self, texts: &[String]) -> std::result::Result<Vec<Embedding>, Failure> {
+    async fn request_embeddings(&self, texts: &[String]) -> std::result::Result<Vec<Embedding>, Failure> {
         let body = json!({ "model": self.name, "input": texts, "encoding_format": "float" });
         let mut request = self.client.post(&self.url).json(&body);
         if let Some(key) = &self.key {
@@ -83,22 +83,22 @@ impl OpenAi {
                 _ => Failure::end(Error::Refused(why)),
             });
         }
-        let answer: Answer = response.json().await.map_err(|error| {
+        let body: EmbeddingsResponse = response.json().await.map_err(|error| {
             Failure::again(Error::Unavailable(without_quotes(&error.to_string())))
         })?;
-        in_order(answer.data, texts.len()).map_err(Failure::end)
+        in_order(body.data, texts.len()).map_err(Failure::end)
     }
 }
 
 /// The provider's codes of a failure. Its words go nowhere: they may repeat the text, or the key.
 fn code_of(words: &str) -> String {
     let answer: Value = serde_json::from_str(words).unwrap_or_default();
-    let told = ["type", "code"].map(|name| answer["error"][name].as_str().unwrap_or_default());
+    let fields = ["type", "code"].map(|name| answer["error"][name].as_str().unwrap_or_default());
     let is_code = |text: &&str| {
         let plain = |c: char| c.is_ascii_lowercase() || c == '_';
         (1..=64).contains(&text.len()) && text.chars().all(plain)
     };
-    let codes: Vec<_> = told.into_iter().filter(is_code).collect();
+    let codes: Vec<_> = fields.into_iter().filter(is_code).collect();
     match codes.is_empty() {
         true => String::new(),
         false => format!(": {}", codes.join(", ")),
@@ -153,7 +153,7 @@ impl Embedder for OpenAi {
             for batch in texts.chunks(BATCH) {
                 let mut attempt = 1;
                 all.extend(loop {
-                    match self.ask(batch).await {
+                    match self.request_embeddings(batch).await {
                         Ok(embeddings) => break embeddings,
                         Err(Failure { error, pause }) => {
                             let Some(pause) = pause.filter(|_| attempt < tries) else {

@@ -155,12 +155,12 @@ async fn what_holds_is_said_at_start_and_by_check_config() {
         settings.push(format!("--extractor={}", script.display()));
         let checked = check_config(&settings);
         let printed = String::from_utf8_lossy(&checked.stdout);
-        let told = match name {
+        let expected = match name {
             "silent" => "could not be found out",
             _ => "it can still: list a folder",
         };
         assert!(
-            checked.status.success() && printed.contains(told),
+            checked.status.success() && printed.contains(expected),
             "{name}: {checked:?}"
         );
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     calls::{becomes, call, world},
-    support::{Answer, Client, Fixture, TestApp, id},
+    support::{Response, Client, Fixture, TestApp, id},
 };
 
 const CONTROLS: [&str; 12] = [
@@ -29,7 +29,7 @@ async fn refuses(client: &Client, (method, path): (&str, &str), body: &Value, fi
             let mut broken = body.clone();
             let usual = broken.pointer(field).and_then(Value::as_str).unwrap();
             *broken.pointer_mut(field).unwrap() = json!(format!("{usual}{control}x"));
-            let answer: Answer = match method {
+            let answer: Response = match method {
                 "PATCH" => client.patch(path, &broken).await,
                 _ => client.post(path, &broken).await,
             };

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::support::{Answer, Client, Fixture, TestApp, operations};
+use super::support::{Response, Client, Fixture, TestApp, operations};
 
 /// Operations that need no key of a tenant. This list may only shrink.
 const EXEMPT: [&str; 4] = [
@@ -124,7 +124,7 @@ pub(super) async fn send(
     method: &str,
     path: &str,
     body: Option<&Value>,
-) -> Answer {
+) -> Response {
     let method: Method = method.parse().unwrap();
     client
         .send(method, path, body.map(|body| body.to_string().into_bytes()))
@@ -132,7 +132,7 @@ pub(super) async fn send(
 }
 
 /// A 404 without what differs between two of them.
-fn not_found(answer: Answer, what: &str) -> Value {
+fn not_found(answer: Response, what: &str) -> Value {
     assert_eq!(answer.status, 404, "{what}: {}", answer.body);
     let mut body = answer.body;
     body["request_id"].take();

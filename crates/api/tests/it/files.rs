@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Fixture, S3, TestApp, Weather, environment, eventually, id};
+use super::support::{Fixture, S3, TestApp, StoreFault, environment, eventually, id};
 
 /// What is in the app's store.
 fn stored(app: &TestApp) -> Vec<String> {
@@ -306,8 +306,8 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
     }
     let kept = fixture.admin.upload(&path, b"kept").await.expect(201);
     let content = fixture.at(&format!("files/{}/content", id(&kept)));
-    for weather in [Weather::Failing, Weather::Hanging] {
-        s3.set(weather);
+    for fault in [StoreFault::ServerError, StoreFault::NoResponse] {
+        s3.set_fault(fault);
         let refused = fixture.admin.upload(&path, &vec![b'y'; 9_000_000]).await;
         refused.expect_error(503, "unavailable");
         fixture
@@ -315,7 +315,7 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
             .get(&content)
             .await
             .expect_error(503, "unavailable");
-        s3.set(Weather::Fair);
+        s3.set_fault(StoreFault::None);
         assert_eq!(fixture.admin.get(&content).await.expect(200), "kept");
     }
     let list = fixture.admin.get(&fixture.at("files")).await.expect(200);
@@ -324,8 +324,8 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
         "one object and no upload is left",
         Duration::from_secs(15),
         async || {
-            let objects = s3.ask("list-type=2").await.matches("<Key>").count();
-            let uploads = s3.ask("uploads").await.matches("<UploadId>").count();
+            let objects = s3.query_bucket("list-type=2").await.matches("<Key>").count();
+            let uploads = s3.query_bucket("uploads").await.matches("<UploadId>").count();
             (objects == 1 && uploads == 0).then_some(())
         },
     )
@@ -353,7 +353,7 @@ async fn half_a_file_is_not_taken_for_the_whole() {
         "One sentence. ".repeat(200).as_bytes(),
     )
     .await;
-    s3.set(Weather::Cutting);
+    s3.set_fault(StoreFault::CutDownload);
     let path = fixture.at(&format!("files/{}", id(&file)));
     fixture
         .admin
@@ -378,7 +378,7 @@ async fn half_a_file_is_not_taken_for_the_whole() {
     );
     let words = waiting["error"]["detail"].as_str().unwrap();
     assert!(!words.contains("127.0.0.1"), "{words}");
-    s3.set(Weather::Fair);
+    s3.set_fault(StoreFault::None);
     let done = status(&|status| status["finished_at"].is_string()).await;
     assert_eq!(done["state"], "done", "{done}");
     let chunks = fixture

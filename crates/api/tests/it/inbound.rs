@@ -9,7 +9,7 @@ use patchbay_livekit::{DispatchRule, RoomRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Answer, FakeLiveKit, Fixture, TestApp, deliver, event, eventually, id, now};
+use super::support::{Response, FakeLiveKit, Fixture, TestApp, deliver, event, eventually, id, now};
 
 const CALLER: &str = "+4930777777";
 
@@ -140,7 +140,7 @@ impl Ringing {
         Some(participant)
     }
 
-    async fn claim(&self, app: &TestApp, fixture: &Fixture, mapping: &Value) -> Answer {
+    async fn claim(&self, app: &TestApp, fixture: &Fixture, mapping: &Value) -> Response {
         let path = fixture.at(&format!("inbound-mappings/{}/claim", id(mapping)));
         let body = json!({ "room_name": self.room["room_name"] });
         app.worker().post(&path, &body).await

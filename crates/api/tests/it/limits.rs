@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 
 use super::{
     calls::world,
-    support::{Answer, Fixture, TestApp, id},
+    support::{Response, Fixture, TestApp, id},
 };
 
 fn session(fixture: &Fixture, start: bool) -> Value {
     json!({ "agent_id": fixture.agent, "variables": { "company": "Acme" }, "start": start })
 }
 
-async fn limit(app: &TestApp, fixture: &Fixture, limits: Value) -> Answer {
+async fn limit(app: &TestApp, fixture: &Fixture, limits: Value) -> Response {
     let tenant = format!("/api/tenants/{}", fixture.tenant);
     let patch = json!({ "limits": limits });
     app.operator().patch(&tenant, &patch).await
 }
 
-fn count(answers: &[Answer], status: u16) -> usize {
+fn count(answers: &[Response], status: u16) -> usize {
     let those = answers.iter().filter(|answer| answer.status == status);
     those.count()
 }

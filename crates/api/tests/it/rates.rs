@@ -6,12 +6,12 @@ use diesel::{QueryableByName, sql_types::BigInt};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::json;
 
-use super::support::{Answer, TestApp, eventually};
+use super::support::{Response, TestApp, eventually};
 
 const KEY: &str = "--key-limits=reads=4,writes=1000,starts=2";
 const TENANT: &str = "--tenant-limits=reads=6,writes=1000,starts=1000";
 
-fn retry_after(answer: &Answer) -> u64 {
+fn retry_after(answer: &Response) -> u64 {
     answer.header("retry-after").parse().unwrap()
 }
 
@@ -139,7 +139,7 @@ async fn guessing_keys_is_limited_by_address() {
     neighbour.get("/api/whoami").await.expect(200);
 }
 
-/// A key of the right form that nobody has been given: another's id, or nobody's, with another secret.
+/// A well-formed key that was never issued: the id of an existing key, or of none, with another secret.
 fn guess(id: Option<&str>, number: u8) -> String {
     let id = id.map_or(uuid::Uuid::from_u128(number.into()), |id| {
         id.parse().unwrap()

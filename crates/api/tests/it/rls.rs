@@ -92,13 +92,13 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
                 .map(|b| b[name].as_f64().unwrap())
                 .sum::<f64>()
         };
-        let told = (
+        let counted = (
             sum("searches"),
             sum("files"),
             sum("file_bytes"),
             sum("chunks"),
         );
-        (told == (1.0, 1.0, 1.0, 1.0) && sum("embedding_seconds") > 0.0).then_some(())
+        (counted == (1.0, 1.0, 1.0, 1.0) && sum("embedding_seconds") > 0.0).then_some(())
     })
     .await;
     ours.mapping("+4930123456").await;

@@ -73,8 +73,8 @@ async fn a_secret_is_kept_sealed_and_never_answered() {
         .await;
     let trail = trail.expect(200);
     assert_eq!(trail["data"].as_array().unwrap().len(), 2);
-    for told in [&made, &changed, &listed, &trail] {
-        assert!(!told.to_string().contains(VALUE), "{told}");
+    for response in [&made, &changed, &listed, &trail] {
+        assert!(!response.to_string().contains(VALUE), "{response}");
     }
     let sealed = stored(&app, &fixture.tenant).await;
     assert!(

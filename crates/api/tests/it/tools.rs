@@ -114,17 +114,17 @@ async fn a_worker_calls_a_pinned_tool_and_never_sees_its_secret() {
     );
 
     let events = timeline(&fixture, &session).await;
-    let told: Vec<_> = events
+    let tool_calls: Vec<_> = events
         .iter()
         .filter(|event| !event["tool_call"].is_null())
         .collect();
-    assert_eq!(told.len(), 2, "{events:?}");
+    assert_eq!(tool_calls.len(), 2, "{events:?}");
     assert_eq!(
-        (&told[0]["kind"], &told[1]["kind"]),
+        (&tool_calls[0]["kind"], &tool_calls[1]["kind"]),
         (&json!("tool_call.started"), &json!("tool_call.finished"))
     );
-    assert_eq!(told[0]["agent_run_id"], sent["run"]);
-    let finished = &told[1]["tool_call"];
+    assert_eq!(tool_calls[0]["agent_run_id"], sent["run"]);
+    let finished = &tool_calls[1]["tool_call"];
     assert_eq!(
         (&finished["id"], &finished["status"]),
         (&answer["id"], &json!("succeeded"))

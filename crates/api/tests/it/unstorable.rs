@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     coverage::{World, body, caller, fill, send, world},
-    support::{Answer, TestApp, deliver, document, event, eventually, now, operations},
+    support::{Response, TestApp, deliver, document, event, eventually, now, operations},
 };
 
 /// Percent-encoded, what is no text: NUL alone and in between, NUL in two bytes, a byte of no character,
@@ -44,7 +44,7 @@ fn parameters(operation: &Value, place: &str) -> Vec<String> {
 }
 
 /// A request of this operation; uploads have a body of bytes.
-async fn request(world: &World, method: &str, url: &str, operation: &Value) -> Answer {
+async fn request(world: &World, method: &str, url: &str, operation: &Value) -> Response {
     let client = caller(world, operation);
     let is_upload = operation["operationId"] == "uploadFile";
     match body(operation, &world.ids) {

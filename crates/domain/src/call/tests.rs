@@ -143,8 +143,8 @@ fn what_nobody_can_tell_is_not_told() {
         (left("USER_UNAVAILABLE"), CallState::Failed, "no_answer"),
     ] {
         let over = ringing().after(&event);
-        let told = (over.state, over.reason.as_deref(), over.hangup_by);
-        assert_eq!(told, (state, Some(reason), None), "{event:?}");
+        let outcome = (over.state, over.reason.as_deref(), over.hangup_by);
+        assert_eq!(outcome, (state, Some(reason), None), "{event:?}");
     }
 }
 

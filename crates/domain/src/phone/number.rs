@@ -88,18 +88,18 @@ impl PhoneNumber {
 
     /// Who calls `called`, from what the carrier tells: some leave the `+` out, or the country code where
     /// it is the same.
-    pub fn of_caller(told: &str, called: &Self) -> Option<Self> {
-        let told: String = told.chars().filter(|c| !" -.()".contains(*c)).collect();
-        if let Some(rest) = told.strip_prefix("00") {
+    pub fn of_caller(from: &str, called: &Self) -> Option<Self> {
+        let from: String = from.chars().filter(|c| !" -.()".contains(*c)).collect();
+        if let Some(rest) = from.strip_prefix("00") {
             return format!("+{rest}").parse().ok();
         }
-        let digits = told.strip_prefix('+').unwrap_or(&told);
+        let digits = from.strip_prefix('+').unwrap_or(&from);
         if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
             return None;
         }
         let national = || {
             let country = phonenumber::parse(None, &**called).ok()?.country().id();
-            Self::read(country, &told).ok()
+            Self::read(country, &from).ok()
         };
         format!("+{digits}").parse().ok().or_else(national)
     }
@@ -201,18 +201,18 @@ mod tests {
     #[test]
     fn callers_are_known_however_the_carrier_writes_them() {
         let called: PhoneNumber = "+4930123456".parse().unwrap();
-        let caller = |told| PhoneNumber::of_caller(told, &called).map(|number| number.0);
-        for told in [
+        let caller = |from| PhoneNumber::of_caller(from, &called).map(|number| number.0);
+        for from in [
             "+4930654321",
             "4930654321",
             "004930654321",
             "030 654321",
             "030-654321",
         ] {
-            assert_eq!(caller(told).as_deref(), Some("+4930654321"), "{told}");
+            assert_eq!(caller(from).as_deref(), Some("+4930654321"), "{from}");
         }
-        for told in ["", "anonymous", "alice", "+1", "0"] {
-            assert_eq!(caller(told), None, "{told}");
+        for from in ["", "anonymous", "alice", "+1", "0"] {
+            assert_eq!(caller(from), None, "{from}");
         }
     }
 }

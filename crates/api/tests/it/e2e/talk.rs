@@ -111,7 +111,7 @@ async fn a_conversation_with_tools() {
         },
     )
     .await;
-    let told: Vec<_> = calls
+    let tool_calls: Vec<_> = calls
         .iter()
         .rev()
         .map(|event| &event["tool_call"])
@@ -124,7 +124,7 @@ async fn a_conversation_with_tools() {
         })
         .collect();
     assert_eq!(
-        told,
+        tool_calls,
         [
             (json!("find_order"), json!("http"), json!("succeeded")),
             (json!("open_page"), json!("client"), json!("succeeded")),

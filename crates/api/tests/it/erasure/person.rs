@@ -296,13 +296,13 @@ impl World {
     async fn be_told_by_others(&self, traces: &Traces) {
         let mut database = self.database().await;
         enter(&mut database, &self.fixture.tenant).await;
-        let told = format!(
+        let reports = format!(
             "UPDATE sessions SET last_error = '{WORD} again' WHERE id = '{}';
              UPDATE calls SET detail = '{WORD} is busy' WHERE detail IS NOT NULL;
              UPDATE ingests SET error = 'it names {WORD}'",
             id(&traces.erased_session)
         );
-        database.batch_execute(&told).await.unwrap();
+        database.batch_execute(&reports).await.unwrap();
     }
 
     /// Everything is deleted, in this order, and settles.

@@ -15,14 +15,14 @@ use serde_json::Value;
 use super::world::{CALLEE, CALLER, WORD};
 
 #[derive(QueryableByName)]
-struct Line {
+struct TextRow {
     #[diesel(sql_type = Text)]
     text: String,
 }
 
-async fn ask(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
-    let lines: Vec<Line> = diesel::sql_query(query).load(connection).await.unwrap();
-    lines.into_iter().map(|line| line.text).collect()
+async fn query_texts(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
+    let rows: Vec<TextRow> = diesel::sql_query(query).load(connection).await.unwrap();
+    rows.into_iter().map(|row| row.text).collect()
 }
 
 /// Columns of the schema, as `table.column`, that can hold words: all but numbers, times, ids and truths.
@@ -30,7 +30,7 @@ pub async fn columns(connection: &mut AsyncPgConnection) -> BTreeSet<String> {
     let wordless =
         "'uuid', 'bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'timestamptz', 'timestamp'";
     let query = every_column(&format!("AND t.typname NOT IN ({wordless})"));
-    ask(connection, &query).await.into_iter().collect()
+    query_texts(connection, &query).await.into_iter().collect()
 }
 
 fn every_column(but: &str) -> String {
@@ -42,10 +42,10 @@ fn every_column(but: &str) -> String {
     )
 }
 
-/// The columns, of any type, in which the person is to be found; nobody's rows are looked at too.
+/// The columns, of any type, in which the person is found, in the tenant's rows and in those without a tenant.
 pub async fn found_in_tables(connection: &mut AsyncPgConnection, tenant: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let columns = ask(connection, &every_column("")).await;
+    let columns = query_texts(connection, &every_column("")).await;
     for tenant in [tenant, "00000000-0000-0000-0000-000000000000"] {
         enter(connection, tenant).await;
         for column in &columns {
@@ -53,7 +53,7 @@ pub async fn found_in_tables(connection: &mut AsyncPgConnection, tenant: &str) -
             let query = format!(
                 "SELECT \"{name}\"::text AS text FROM {table} WHERE \"{name}\" IS NOT NULL"
             );
-            if ask(connection, &query).await.iter().any(|text| tells(text)) {
+            if query_texts(connection, &query).await.iter().any(|text| tells(text)) {
                 found.insert(column.clone());
             }
         }
@@ -65,7 +65,7 @@ pub async fn found_in_tables(connection: &mut AsyncPgConnection, tenant: &str) -
 pub async fn count(connection: &mut AsyncPgConnection, tenant: &str, table: &str) -> usize {
     enter(connection, tenant).await;
     let query = format!("SELECT '' AS text FROM {table}");
-    ask(connection, &query).await.len()
+    query_texts(connection, &query).await.len()
 }
 
 /// Sees the rows of this tenant from here on.
@@ -79,7 +79,7 @@ pub async fn audited(connection: &mut AsyncPgConnection, tenant: &str) -> BTreeS
     enter(connection, tenant).await;
     let query = "SELECT DISTINCT resource_kind || '.' || field AS text FROM audit_events,
                  LATERAL (SELECT jsonb_object_keys(coalesce(before, '{}') || coalesce(after, '{}')) AS field) AS fields";
-    ask(connection, query).await.into_iter().collect()
+    query_texts(connection, query).await.into_iter().collect()
 }
 
 /// Whether a text tells of the person: in plain words, in hexadecimal, or in base64.

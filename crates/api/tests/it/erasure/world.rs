@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::{
     calls::trunk,
     support::{
-        Answer, Client, FakeLiveKit, Fixture, Process, Upstream, WORKER_KEY, arguments,
+        Response, Client, FakeLiveKit, Fixture, Process, Upstream, WORKER_KEY, arguments,
         environment, eventually, free_port, id, in_schema, make_schema, sign,
     },
 };
@@ -161,7 +161,7 @@ impl World {
         spelling: Spelling,
         path: &str,
         body: Value,
-    ) -> Answer {
+    ) -> Response {
         let key = traces.keyed.len().to_string();
         let keyed = Keyed::new(&key, spelled(path, spelling), &body);
         let answer = self.repeat(&self.fixture.admin, &keyed).await;
@@ -169,7 +169,7 @@ impl World {
         answer
     }
 
-    pub async fn repeat(&self, client: &Client, keyed: &Keyed) -> Answer {
+    pub async fn repeat(&self, client: &Client, keyed: &Keyed) -> Response {
         let client = client.with_header("idempotency-key", &keyed.key);
         client
             .send(Method::POST, &keyed.path, keyed.body.clone())

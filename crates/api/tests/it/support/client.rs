@@ -16,13 +16,13 @@ pub struct Client {
 
 /// An answer that is in accordance with the document.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
 }
 
-impl Answer {
+impl Response {
     /// The body, if the status is this one.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// A request with a body of any kind.
-    pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+    pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Response {
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", self.base));
@@ -105,44 +105,44 @@ impl Client {
             "{method} {path}"
         );
         validate(&method, path, status.as_u16(), &headers, &body);
-        Answer {
+        Response {
             status,
             headers,
             body,
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         self.send(Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.send(Method::POST, path, Some(body.to_string().into()))
             .await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub async fn put(&self, path: &str, body: &Value) -> Response {
         self.send(Method::PUT, path, Some(body.to_string().into()))
             .await
     }
 
     /// A file as it is.
-    pub async fn upload(&self, path: &str, bytes: &[u8]) -> Answer {
+    pub async fn upload(&self, path: &str, bytes: &[u8]) -> Response {
         let typed = self.with_header("content-type", "application/octet-stream");
         typed.send(Method::POST, path, Some(bytes.to_vec())).await
     }
 
     /// A POST without a body.
-    pub async fn act(&self, path: &str) -> Answer {
+    pub async fn act(&self, path: &str) -> Response {
         self.send(Method::POST, path, None).await
     }
 
-    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+    pub async fn patch(&self, path: &str, body: &Value) -> Response {
         self.send(Method::PATCH, path, Some(body.to_string().into()))
             .await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> Response {
         self.send(Method::DELETE, path, None).await
     }
 }

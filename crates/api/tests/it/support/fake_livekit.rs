@@ -18,13 +18,13 @@ pub enum Fault {
     None,
     /// Never answer.
     Hang,
-    /// Answer 500.
+    /// Response 500.
     Broken,
-    /// Answer 500 in words that repeat what was asked.
+    /// Response 500 in words that repeat what was asked.
     Telling,
-    /// Answer 503 once, as for a room that no node has, and forward from then on.
+    /// Response 503 once, as for a room that no node has, and forward from then on.
     NoNode,
-    /// Answer what is no protobuf.
+    /// Response what is no protobuf.
     Garbage,
     /// Forward it, and lose the answer: the effect is there, the caller does not know.
     Lost,

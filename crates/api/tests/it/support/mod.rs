@@ -15,14 +15,14 @@ mod upstream;
 pub use app::{
     OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, make_schema, model,
 };
-pub use client::{Answer, Client};
+pub use client::{Response, Client};
 pub use document::{check, document, operations};
 pub use exchange::Callee;
 pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::{Fixture, id};
 pub use process::{Process, free_port};
-pub use provider::{Mood, Provider};
-pub use s3::{S3, Weather};
+pub use provider::{ProviderFault, Provider};
+pub use s3::{S3, StoreFault};
 pub use signed::{deliver, event, now, sign, sign_with};
 pub use upstream::Upstream;
 
@@ -32,11 +32,11 @@ use std::time::{Duration, Instant};
 pub async fn eventually<T>(
     what: &str,
     patience: Duration,
-    mut ask: impl AsyncFnMut() -> Option<T>,
+    mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> T {
     let deadline = Instant::now() + patience;
     loop {
-        if let Some(found) = ask().await {
+        if let Some(found) = poll().await {
             return found;
         }
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");

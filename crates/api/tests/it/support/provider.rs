@@ -1,5 +1,5 @@
 //! Somebody else's embeddings: a server that speaks OpenAI's `/embeddings`, with the real model behind it
-//! and the moods that providers have.
+//! and the faults that providers have.
 
 use std::{
     collections::VecDeque,
@@ -13,28 +13,28 @@ use serde_json::{Value, json};
 
 /// What the provider does instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum ProviderFault {
     /// 429: ask again in a second.
-    Limited,
+    RateLimited,
     /// 500.
-    Failing,
+    ServerError,
     /// 200, and no JSON.
-    Babbling,
+    NotJson,
     /// The connection is closed half-way.
-    Cutting,
+    ConnectionCut,
     /// One embedding too few.
-    Short,
+    OneMissing,
     /// 401, with the key in its words.
-    Refusing,
+    Unauthorized,
     /// Never.
-    Silent,
+    NoResponse,
 }
 
-/// The provider. It has each of its moods once, and then answers.
+/// The provider. It has each of its faults once, and then answers.
 #[derive(Clone)]
 pub struct Provider {
     pub url: String,
-    moods: Arc<Mutex<VecDeque<Mood>>>,
+    faults: Arc<Mutex<VecDeque<ProviderFault>>>,
     requests: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -48,7 +48,7 @@ impl Provider {
     pub fn start(model: Arc<dyn Embedder>) -> Self {
         let mut provider = Self {
             url: String::new(),
-            moods: Arc::default(),
+            faults: Arc::default(),
             requests: Arc::default(),
         };
         let data = web::Data::new((provider.clone(), model));
@@ -68,8 +68,8 @@ impl Provider {
     }
 
     /// What it does next.
-    pub fn feels(&self, moods: &[Mood]) {
-        self.moods.lock().unwrap().extend(moods);
+    pub fn inject(&self, faults: &[ProviderFault]) {
+        self.faults.lock().unwrap().extend(faults);
     }
 
     /// What it was asked: key, model and number of texts.
@@ -88,25 +88,25 @@ async fn answer(
     let key = key.map(|key| key.to_str().unwrap().to_owned());
     let asked = json!({ "key": key, "model": body.model, "texts": body.input.len() });
     provider.requests.lock().unwrap().push(asked);
-    let mood = provider.moods.lock().unwrap().pop_front();
-    let is_short = match mood {
-        Some(Mood::Limited) => {
+    let fault = provider.faults.lock().unwrap().pop_front();
+    let is_short = match fault {
+        Some(ProviderFault::RateLimited) => {
             return HttpResponse::TooManyRequests()
                 .insert_header(("retry-after", "1"))
                 .json(json!({ "error": { "message": "Rate limit reached" } }));
         }
-        Some(Mood::Failing) => return HttpResponse::InternalServerError().body("oops"),
-        Some(Mood::Babbling) => return HttpResponse::Ok().body("<html>Welcome</html>"),
-        Some(Mood::Cutting) => {
+        Some(ProviderFault::ServerError) => return HttpResponse::InternalServerError().body("oops"),
+        Some(ProviderFault::NotJson) => return HttpResponse::Ok().body("<html>Welcome</html>"),
+        Some(ProviderFault::ConnectionCut) => {
             let half = async { Err::<web::Bytes, _>(std::io::Error::other("cut")) };
             return HttpResponse::Ok().streaming(futures_util::stream::once(Box::pin(half)));
         }
-        Some(Mood::Refusing) => {
+        Some(ProviderFault::Unauthorized) => {
             let message = format!("Incorrect API key provided: {}", key.unwrap_or_default());
             return HttpResponse::Unauthorized().json(json!({ "error": { "message": message } }));
         }
-        Some(Mood::Silent) => std::future::pending().await,
-        Some(Mood::Short) => true,
+        Some(ProviderFault::NoResponse) => std::future::pending().await,
+        Some(ProviderFault::OneMissing) => true,
         None => false,
     };
     // On the thread that other tests' files do not use.

@@ -4,7 +4,7 @@ use livekit_api::access_token::AccessToken;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, TestApp, environment};
+use super::{Response, TestApp, environment};
 
 /// The `Authorization` header for a body.
 pub fn sign(body: &[u8]) -> String {
@@ -33,7 +33,7 @@ pub fn event(id: &str, name: &str, session: &Value, at: i64, participant: Option
 }
 
 /// Sends an event as LiveKit would.
-pub async fn deliver(app: &TestApp, event: &Value) -> Answer {
+pub async fn deliver(app: &TestApp, event: &Value) -> Response {
     let body = event.to_string().into_bytes();
     let client = app.anonymous().with_header("authorization", &sign(&body));
     client
