@@ -276,7 +276,12 @@ mod tests {
                 Distrust::Nonsense,
             ),
         ] {
-            assert_eq!(hear(&output), Err(why), "{}", String::from_utf8_lossy(&output));
+            assert_eq!(
+                hear(&output),
+                Err(why),
+                "{}",
+                String::from_utf8_lossy(&output)
+            );
         }
     }
 

@@ -58,7 +58,10 @@ impl OpenAi {
         })
     }
 
-    async fn request_embeddings(&self, texts: &[String]) -> std::result::Result<Vec<Embedding>, Failure> {
+    async fn request_embeddings(
+        &self,
+        texts: &[String],
+    ) -> std::result::Result<Vec<Embedding>, Failure> {
         let body = json!({ "model": self.name, "input": texts, "encoding_format": "float" });
         let mut request = self.client.post(&self.url).json(&body);
         if let Some(key) = &self.key {

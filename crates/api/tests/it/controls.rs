@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     calls::{becomes, call, world},
-    support::{Response, Client, Fixture, TestApp, id},
+    support::{Client, Fixture, Response, TestApp, id},
 };
 
 const CONTROLS: [&str; 12] = [

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::support::{Response, Client, Fixture, TestApp, operations};
+use super::support::{Client, Fixture, Response, TestApp, operations};
 
 /// Operations that need no key of a tenant. This list may only shrink.
 const EXEMPT: [&str; 4] = [

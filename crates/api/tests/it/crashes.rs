@@ -352,7 +352,10 @@ async fn a_telephone_that_rings_through_a_kill_is_answered_or_silenced() {
             fixture.admin.act(&stop).await.expect(200);
             becomes(&fixture, &made, "canceled").await;
         } else {
-            telephony.fake.exchange().becomes(&identity(&made), "active");
+            telephony
+                .fake
+                .exchange()
+                .becomes(&identity(&made), "active");
             becomes(&fixture, &made, "answered").await;
         }
         assert_eq!(telephony.fake.exchange().dials().len(), 1);
@@ -368,7 +371,11 @@ async fn two_processes_dial_each_number_once() {
         schema: telephony.crashing.schema.clone(),
         port: free_port(),
     };
-    let settings: Vec<_> = telephony.settings.iter().map(|setting| &**setting).collect();
+    let settings: Vec<_> = telephony
+        .settings
+        .iter()
+        .map(|setting| &**setting)
+        .collect();
     let _other = other.start(None, &settings);
     let calls = futures_util::future::join_all((0..12).map(|_| call(&fixture))).await;
     for made in &calls {

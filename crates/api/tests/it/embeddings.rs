@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Fixture, ProviderFault, Provider, TestApp, eventually, id, model};
+use super::support::{Fixture, Provider, ProviderFault, TestApp, eventually, id, model};
 
 const KEY: &str = "sk-somebody-pays-for-this";
 
@@ -109,7 +109,11 @@ async fn what_a_provider_refuses_is_said_without_its_words() {
 async fn whoever_searches_does_not_wait_for_a_provider_for_long() {
     let (_app, fixture, provider) = world(&[]).await;
     ingest(&fixture, "The workshop opens at nine.").await;
-    for fault in [ProviderFault::NoResponse, ProviderFault::RateLimited, ProviderFault::Unauthorized] {
+    for fault in [
+        ProviderFault::NoResponse,
+        ProviderFault::RateLimited,
+        ProviderFault::Unauthorized,
+    ] {
         provider.inject(&[fault]);
         let began = Instant::now();
         let question = json!({ "query": "workshop", "mode": "hybrid" });

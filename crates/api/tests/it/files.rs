@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Fixture, S3, TestApp, StoreFault, environment, eventually, id};
+use super::support::{Fixture, S3, StoreFault, TestApp, environment, eventually, id};
 
 /// What is in the app's store.
 fn stored(app: &TestApp) -> Vec<String> {
@@ -324,8 +324,16 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
         "one object and no upload is left",
         Duration::from_secs(15),
         async || {
-            let objects = s3.query_bucket("list-type=2").await.matches("<Key>").count();
-            let uploads = s3.query_bucket("uploads").await.matches("<UploadId>").count();
+            let objects = s3
+                .query_bucket("list-type=2")
+                .await
+                .matches("<Key>")
+                .count();
+            let uploads = s3
+                .query_bucket("uploads")
+                .await
+                .matches("<UploadId>")
+                .count();
             (objects == 1 && uploads == 0).then_some(())
         },
     )

@@ -9,7 +9,9 @@ use patchbay_livekit::{DispatchRule, RoomRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Response, FakeLiveKit, Fixture, TestApp, deliver, event, eventually, id, now};
+use super::support::{
+    FakeLiveKit, Fixture, Response, TestApp, deliver, event, eventually, id, now,
+};
 
 const CALLER: &str = "+4930777777";
 

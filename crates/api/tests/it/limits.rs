@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     calls::world,
-    support::{Response, Fixture, TestApp, id},
+    support::{Fixture, Response, TestApp, id},
 };
 
 fn session(fixture: &Fixture, start: bool) -> Value {

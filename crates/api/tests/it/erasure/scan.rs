@@ -53,7 +53,11 @@ pub async fn found_in_tables(connection: &mut AsyncPgConnection, tenant: &str) -
             let query = format!(
                 "SELECT \"{name}\"::text AS text FROM {table} WHERE \"{name}\" IS NOT NULL"
             );
-            if query_texts(connection, &query).await.iter().any(|text| tells(text)) {
+            if query_texts(connection, &query)
+                .await
+                .iter()
+                .any(|text| tells(text))
+            {
                 found.insert(column.clone());
             }
         }

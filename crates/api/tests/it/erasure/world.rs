@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::{
     calls::trunk,
     support::{
-        Response, Client, FakeLiveKit, Fixture, Process, Upstream, WORKER_KEY, arguments,
+        Client, FakeLiveKit, Fixture, Process, Response, Upstream, WORKER_KEY, arguments,
         environment, eventually, free_port, id, in_schema, make_schema, sign,
     },
 };

@@ -15,13 +15,13 @@ mod upstream;
 pub use app::{
     OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, make_schema, model,
 };
-pub use client::{Response, Client};
+pub use client::{Client, Response};
 pub use document::{check, document, operations};
 pub use exchange::Callee;
 pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::{Fixture, id};
 pub use process::{Process, free_port};
-pub use provider::{ProviderFault, Provider};
+pub use provider::{Provider, ProviderFault};
 pub use s3::{S3, StoreFault};
 pub use signed::{deliver, event, now, sign, sign_with};
 pub use upstream::Upstream;

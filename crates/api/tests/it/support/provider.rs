@@ -95,7 +95,9 @@ async fn answer(
                 .insert_header(("retry-after", "1"))
                 .json(json!({ "error": { "message": "Rate limit reached" } }));
         }
-        Some(ProviderFault::ServerError) => return HttpResponse::InternalServerError().body("oops"),
+        Some(ProviderFault::ServerError) => {
+            return HttpResponse::InternalServerError().body("oops");
+        }
         Some(ProviderFault::NotJson) => return HttpResponse::Ok().body("<html>Welcome</html>"),
         Some(ProviderFault::ConnectionCut) => {
             let half = async { Err::<web::Bytes, _>(std::io::Error::other("cut")) };

@@ -107,8 +107,12 @@ fn start_proxy(to: String, fault: Arc<AtomicU8>) -> String {
 
 async fn forward(request: HttpRequest, body: web::Bytes, proxy: web::Data<Proxy>) -> HttpResponse {
     match proxy.fault.load(Ordering::Relaxed) {
-        fault if fault == StoreFault::ServerError as u8 => return HttpResponse::InternalServerError().finish(),
-        fault if fault == StoreFault::NoResponse as u8 => tokio::time::sleep(Duration::from_secs(60)).await,
+        fault if fault == StoreFault::ServerError as u8 => {
+            return HttpResponse::InternalServerError().finish();
+        }
+        fault if fault == StoreFault::NoResponse as u8 => {
+            tokio::time::sleep(Duration::from_secs(60)).await
+        }
         _ => {}
     }
     let url = format!("{}{}", proxy.to, request.uri());
