@@ -1,4 +1,4 @@
-//! What becomes part of a SIP message is one line, so that nobody writes another one into it.
+//! Fields that become part of a SIP message are one line, so that no header can be injected.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ const CONTROLS: [&str; 12] = [
     "\u{2066}",
 ];
 
-/// That each of these fields refuses controls in the body that is otherwise right.
+/// Asserts that each of these fields of a valid body refuses control characters.
 async fn refuses(client: &Client, (method, path): (&str, &str), body: &Value, fields: &[&str]) {
     for field in fields {
         for control in CONTROLS {

@@ -1,4 +1,4 @@
-//! The binary dies after an external call and before it has recorded it; then it is started again.
+//! The binary crashes after an external call and before it has recorded it, and is restarted.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
     },
 };
 
-/// The binary, which may die and be started again on the same data.
+/// The binary, which can crash and be restarted on the same data.
 pub(super) struct Crashing {
     pub schema: String,
     port: u16,
@@ -31,14 +31,14 @@ impl Crashing {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The binary, once it listens; with a point, it aborts there.
+    /// Starts the binary and waits until it listens; with a crash point, it aborts there.
     pub fn start(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
         let mut api = self.spawn(crash_at, more);
         api.wait_for_port(self.port);
         api
     }
 
-    /// The same, which may be over before it listens.
+    /// The same without waiting: it may end before it listens.
     pub fn spawn(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
         let listen = format!("--listen=127.0.0.1:{}", self.port);
         let crash = crash_at.map(|point| format!("--crash-at={point}"));
@@ -82,7 +82,7 @@ async fn dispatches(session: &Value) -> usize {
     livekit.list_dispatches(room).await.unwrap().len()
 }
 
-/// Starts a session of which the answer is lost in the crash.
+/// Starts a session whose response is lost in the crash.
 async fn start_and_crash(fixture: &Fixture, api: &mut Process) -> Value {
     let session = fixture.session(false).await;
     let path = fixture.at(&format!(
@@ -234,7 +234,7 @@ async fn a_keyed_start_that_died_is_answered_and_not_repeated() {
     let _api = crashing.start(None, &settings);
     let client = fixture.admin.with_header("idempotency-key", "k");
     let path = fixture.at("sessions");
-    // The first request may still be settling, as far as anybody can tell; later it is not.
+    // The first request may still be in progress, as far as the service knows; later it is not.
     let replay = eventually("the replay", Duration::from_secs(35), async || {
         let answer = client.post(&path, &body).await;
         (answer.status != 409).then_some(answer)
@@ -248,7 +248,7 @@ async fn a_keyed_start_that_died_is_answered_and_not_repeated() {
     assert_eq!(dispatches(&started).await, 1);
 }
 
-/// The binary on a LiveKit with a telephone exchange, and what it is started with.
+/// The binary with a fake LiveKit and its telephony, and the settings of the binary.
 struct Telephony {
     crashing: Crashing,
     fake: FakeLiveKit,
@@ -283,7 +283,7 @@ impl Telephony {
     }
 }
 
-/// A call of which the answer is lost in the crash.
+/// Creates a call whose response is lost in the crash.
 async fn call_and_crash(fixture: &Fixture, api: &mut Process) {
     let body = json!({
         "agent_id": fixture.agent, "to": CALLEE, "variables": { "company": "Acme" }, "start": true,
@@ -402,7 +402,7 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
         let mut api = crashing.start(Some(point), &[]);
         let fixture = Fixture::make(&crashing.base(), "acme").await;
         let livekit = livekit();
-        // Whether it is answered depends on how soon it dies.
+        // Whether there is a response depends on the time of the crash.
         let fixture = std::sync::Arc::new(fixture);
         let asking = std::sync::Arc::clone(&fixture);
         drop(tokio::spawn(async move { asking.mapping(number).await }).await);
@@ -453,7 +453,7 @@ async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
             .expect(201);
         let path = fixture.at(&format!("files/{}", id(&file)));
         let (admin, ingest) = (fixture.admin.clone(), format!("{path}/ingest"));
-        // Whether it is answered depends on how soon it dies.
+        // Whether there is a response depends on the time of the crash.
         drop(tokio::spawn(async move { admin.act(&ingest).await }).await);
         assert!(!api.wait(Duration::from_secs(20)).success(), "{point}");
         let _api = crashing.start(None, &settings);

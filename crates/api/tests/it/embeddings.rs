@@ -1,4 +1,4 @@
-//! Embeddings of a provider that speaks OpenAI's language.
+//! Embeddings of an OpenAI-compatible provider.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Files: uploaded, kept once, told about, given back, and gone without a trace.
+//! Files: upload, deduplication, metadata, download and deletion.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::support::{Fixture, S3, StoreFault, TestApp, environment, eventually, id};
 
-/// What is in the app's store.
+/// The objects in the app's store.
 fn stored(app: &TestApp) -> Vec<String> {
     fn visit(folder: PathBuf, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -160,7 +160,7 @@ async fn a_form_is_taken_in_any_order_and_refused_where_it_is_wrong() {
     let wrong = fixture.at("files?metadata=%5B%5D");
     let refused = fixture.admin.upload(&wrong, b"x").await;
     assert_eq!(refused.violations()[0].0, "/metadata");
-    // The same bytes are kept once, and nothing is left of what was refused.
+    // The same content is stored once, and nothing is left of refused uploads.
     eventually("one is left", Duration::from_secs(5), async || {
         (stored(&app).len() == 1).then_some(())
     })
@@ -235,7 +235,7 @@ async fn what_nobody_has_recorded_is_deleted() {
         fixture.tenant
     );
     std::fs::write(&stray, "stray").unwrap();
-    // Somebody else's, in a folder that is shared.
+    // A file of another installation in a shared folder.
     std::fs::write(format!("{folder}/readme"), "foreign").unwrap();
     eventually("the stray is gone", Duration::from_secs(8), async || {
         (!std::fs::exists(&stray).unwrap()).then_some(())
@@ -285,7 +285,7 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
     let app = TestApp::start_with(&settings).await;
     let fixture = app.tenant("acme").await;
     let path = fixture.at("files?name=a.bin");
-    // In one request, and in parts.
+    // In a single request, and in parts.
     for size in [3, 18_000_000] {
         let bytes = vec![b'x'; size];
         let file = fixture.admin.upload(&path, &bytes).await.expect(201);

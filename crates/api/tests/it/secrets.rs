@@ -1,4 +1,4 @@
-//! Secrets: kept, sealed, and never told.
+//! Secrets: stored encrypted, and never returned.
 
 use diesel::{
     QueryableByName,
@@ -86,7 +86,7 @@ async fn a_secret_is_kept_sealed_and_never_answered() {
     let tenant = fixture.tenant.parse().unwrap();
     let keyring = &app.server.app.service.keyring;
     assert_eq!(keyring.open(tenant, "CRM", &sealed).unwrap(), VALUE);
-    // An editor sees names, and writes none.
+    // An editor can read names, and write none.
     let editor = json!({ "name": "e", "preset": "editor" });
     let editor = fixture
         .admin

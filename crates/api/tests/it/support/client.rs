@@ -1,11 +1,11 @@
-//! A client that believes no answer before it has held it against the document.
+//! A client that validates every response against the OpenAPI document.
 
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use super::document::validate;
 
-/// A caller.
+/// An API client.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -14,7 +14,7 @@ pub struct Client {
     headers: Vec<(String, String)>,
 }
 
-/// An answer that is in accordance with the document.
+/// A response that has been validated against the document.
 #[derive(Debug)]
 pub struct Response {
     pub status: StatusCode,
@@ -23,7 +23,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The body, if the status is this one.
+    /// Asserts the status; returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
@@ -65,14 +65,14 @@ impl Client {
         }
     }
 
-    /// The same caller, sending this header too.
+    /// The same client with an additional header.
     pub fn with_header(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.push((name.to_owned(), value.to_owned()));
         client
     }
 
-    /// A request with a body of any kind.
+    /// Sends a request with any body.
     pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Response {
         let mut request = self
             .http
@@ -126,7 +126,7 @@ impl Client {
             .await
     }
 
-    /// A file as it is.
+    /// Uploads a file as bare bytes.
     pub async fn upload(&self, path: &str, bytes: &[u8]) -> Response {
         let typed = self.with_header("content-type", "application/octet-stream");
         typed.send(Method::POST, path, Some(bytes.to_vec())).await

@@ -1,4 +1,4 @@
-//! The harness: an app of its own for every test, on a schema of its own.
+//! The test harness: an app with a schema of its own for every test.
 
 mod app;
 mod client;
@@ -28,7 +28,7 @@ pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};
 
-/// Asks again until the answer satisfies, and fails after the given time.
+/// Polls until there is a result, and fails after the given time.
 pub async fn eventually<T>(
     what: &str,
     patience: Duration,

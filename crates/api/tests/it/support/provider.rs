@@ -1,5 +1,4 @@
-//! Somebody else's embeddings: a server that speaks OpenAI's `/embeddings`, with the real model behind it
-//! and the faults that providers have.
+//! A fake provider with OpenAI's `/embeddings`, with the real model behind it and the faults that providers have.
 
 use std::{
     collections::VecDeque,
@@ -11,26 +10,26 @@ use patchbay_vectors::{Embedder, Purpose};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What the provider does instead of answering.
+/// A fault of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderFault {
-    /// 429: ask again in a second.
+    /// 429 with a Retry-After of a second.
     RateLimited,
     /// 500.
     ServerError,
-    /// 200, and no JSON.
+    /// 200 with a body that is no JSON.
     NotJson,
-    /// The connection is closed half-way.
+    /// The connection is closed within the body.
     ConnectionCut,
-    /// One embedding too few.
+    /// One embedding is missing.
     OneMissing,
-    /// 401, with the key in its words.
+    /// 401 with the key in its message.
     Unauthorized,
-    /// Never.
+    /// No response.
     NoResponse,
 }
 
-/// The provider. It has each of its faults once, and then answers.
+/// The provider. Each injected fault happens once; after them it answers.
 #[derive(Clone)]
 pub struct Provider {
     pub url: String,
@@ -67,12 +66,12 @@ impl Provider {
         provider
     }
 
-    /// What it does next.
+    /// Adds faults for the next requests.
     pub fn inject(&self, faults: &[ProviderFault]) {
         self.faults.lock().unwrap().extend(faults);
     }
 
-    /// What it was asked: key, model and number of texts.
+    /// The requests so far: key, model and number of texts.
     pub fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }
@@ -111,10 +110,10 @@ async fn answer(
         Some(ProviderFault::OneMissing) => true,
         None => false,
     };
-    // On the thread that other tests' files do not use.
+    // Query priority: that thread is not used by the files of other tests.
     let embeddings = model.embed(body.input, Purpose::Query).await.unwrap();
     let items = embeddings.iter().enumerate().skip(usize::from(is_short));
-    // The order is the provider's; `index` is what counts.
+    // The order is arbitrary; `index` is what counts.
     let items: Vec<_> = items
         .map(|(index, embedding)| json!({ "object": "embedding", "index": index, "embedding": embedding.0 }))
         .rev()

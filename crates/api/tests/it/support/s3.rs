@@ -1,4 +1,4 @@
-//! A real S3 server of one's own (moto), and a proxy in front of it that can be shut.
+//! A real S3 server (moto) for one test, and a proxy in front of it that injects faults.
 
 use std::{
     net::TcpListener,
@@ -14,24 +14,24 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode, we
 
 use super::{Process, environment, free_port};
 
-/// What happens to requests.
+/// A fault of the store.
 #[derive(Clone, Copy)]
 pub enum StoreFault {
-    /// They get through.
+    /// Requests are forwarded.
     None,
-    /// They are answered 500.
+    /// Requests fail with 500.
     ServerError,
-    /// They are never answered.
+    /// Requests get no response.
     NoResponse,
-    /// What is answered to a GET breaks off in the middle.
+    /// Downloads break off in the middle.
     CutDownload,
 }
 
 pub struct S3 {
     _moto: Process,
-    /// Where the app finds it.
+    /// URL of the proxy, for the app.
     pub url: String,
-    /// Where the server itself is.
+    /// URL of the server.
     direct: String,
     fault: Arc<AtomicU8>,
 }
@@ -64,7 +64,7 @@ impl S3 {
         self.fault.store(fault as u8, Ordering::Relaxed);
     }
 
-    /// What the bucket is asked, by somebody who may look.
+    /// Queries the bucket directly.
     pub async fn query_bucket(&self, query: &str) -> String {
         let key = "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x";
         let client = reqwest::Client::new();

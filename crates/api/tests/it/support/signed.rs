@@ -1,4 +1,4 @@
-//! Webhooks as LiveKit would sign them.
+//! Signed webhooks.
 
 use livekit_api::access_token::AccessToken;
 use reqwest::Method;
@@ -32,7 +32,7 @@ pub fn event(id: &str, name: &str, session: &Value, at: i64, participant: Option
     })
 }
 
-/// Sends an event as LiveKit would.
+/// Delivers an event as LiveKit does.
 pub async fn deliver(app: &TestApp, event: &Value) -> Response {
     let body = event.to_string().into_bytes();
     let client = app.anonymous().with_header("authorization", &sign(&body));
