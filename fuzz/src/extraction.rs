@@ -1,4 +1,4 @@
-//! What the process that reads files tells.
+//! Output of the extractor process.
 
 use arbitrary::{Result, Unstructured};
 use patchbay_documents::{
@@ -14,13 +14,13 @@ const BOUNDS: Bounds = Bounds {
     chunks: 6,
 };
 
-/// Any bytes; and lines as the process writes them.
+/// Any bytes; and valid lines.
 pub fn target(data: &[u8]) {
     raw(data);
     let _ = lines(&mut Unstructured::new(data));
 }
 
-/// However it is cut, the same comes out.
+/// The result does not depend on how the output is split.
 fn raw(data: &[u8]) {
     let Some((cut, output)) = data.split_first() else {
         return;
@@ -30,7 +30,7 @@ fn raw(data: &[u8]) {
     assert_eq!(hear(output, cut), whole, "in pieces of {cut}");
 }
 
-/// What comes of all of it, in pieces of this size.
+/// The result of all of it, in pieces of this size.
 fn hear(output: &[u8], cut: usize) -> std::result::Result<Option<(Heard, Progress)>, Distrust> {
     let mut listener = Listener::new(BOUNDS);
     let mut left = output;
@@ -75,7 +75,7 @@ fn is_within_bounds(heard: &Heard) {
     }
 }
 
-/// What this program writes is understood, as long as it is within bounds.
+/// Valid output within bounds is accepted.
 fn lines(u: &mut Unstructured<'_>) -> Result<()> {
     let cut = u.int_in_range(1..=40)?;
     let chunks = (0..u.int_in_range(0..=6)?).map(|_| chunk(u));

@@ -4,7 +4,7 @@ use patchbay_domain::PhoneNumber;
 
 use crate::input::halves;
 
-/// Two lines: a number, and the number that it calls.
+/// Two lines: a caller's number, and the called number.
 pub fn target(data: &[u8]) {
     let (text, called) = halves(data);
     let (text, called) = (
@@ -26,7 +26,7 @@ pub fn target(data: &[u8]) {
     }
 }
 
-/// Its last digits are those that were written.
+/// Its last digits are those of the text.
 fn is_written(text: &str, number: &PhoneNumber) {
     if text.is_ascii() && !text.contains(|c: char| c.is_ascii_alphabetic()) {
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
