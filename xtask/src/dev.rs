@@ -312,7 +312,7 @@ Start a session, and get a token to join it with:
   curl -s {base}/api/tenants/{tenant}/tokens -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' \\
     -d '{{\"session_id\": \"<id of the session>\"}}'
 
-`cargo xtask demo` in another terminal tells the whole story. Ctrl-C ends everything; the data stay.",
+`cargo xtask demo` in another terminal shows the main use cases. Ctrl-C ends everything; the data stay.",
         took.as_secs_f64(),
         stack.livekit_url,
         stack.folder.display(),

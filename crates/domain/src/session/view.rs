@@ -70,7 +70,7 @@ pub struct RunView {
     pub left: bool,
 }
 
-/// What is recorded of one call.
+/// The recorded state of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct CallView {
     /// The call.
@@ -81,14 +81,14 @@ pub struct CallView {
     pub state: CallState,
     /// Whether the session ends with it.
     pub is_primary: bool,
-    /// When LiveKit was asked to dial.
+    /// When the dial request was sent.
     pub sent_at: Option<DateTime<Utc>>,
-    /// Until when a process waits for LiveKit's answer, unless it says that it goes on waiting.
+    /// Until when a process waits for the response to the dial request, unless it extends the wait.
     pub awaited_until: Option<DateTime<Utc>>,
     /// When it was answered.
     pub answered_at: Option<DateTime<Utc>>,
-    /// Since when its telephone is out of sight.
+    /// Since when its participant has been missing.
     pub missing_since: Option<DateTime<Utc>>,
-    /// Longest time from the answer on.
+    /// Maximum duration from the answer on.
     pub max_duration: TimeDelta,
 }
