@@ -1,4 +1,4 @@
-"""Talking to Patchbay with the worker key."""
+"""A client of Patchbay's API with the worker key."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ log = logging.getLogger("patchbay.worker")
 TIMEOUT = 10
 REPORT_EVERY = 1.0
 MOST_TURNS = 100
-# Between tries to learn what to run; a caller hears it ring meanwhile.
+# Between attempts to fetch the configuration; a caller hears it ring meanwhile.
 PAUSES = (0.25, 0.5, 1, 2)
 
 
 class Patchbay:
-    """The api, as one run sees it."""
+    """The API for one run."""
 
     def __init__(self, url: str, key: str):
         self._url = url.rstrip("/")
@@ -37,7 +37,7 @@ class Patchbay:
             await self._http.close()
 
     async def call(self, method: str, path: str, body: dict | None = None, key: str | None = None, timeout: float = TIMEOUT) -> dict:
-        """One request; an answer of 400 or more is a ConfigError with its words, of 500 or more Unavailable."""
+        """Sends a request; 4xx raises ConfigError with the message, 5xx raises Unavailable."""
         assert self._http is not None, "used outside of `async with`"
         headers = {"Idempotency-Key": key} if key else None
         limit = aiohttp.ClientTimeout(total=timeout)
@@ -50,17 +50,17 @@ class Patchbay:
             return answer
 
     async def insist(self, method: str, path: str, body: dict | None = None) -> dict:
-        """A request that may be repeated, for some seconds while Patchbay cannot be reached."""
+        """Sends an idempotent request, with retries for some seconds while Patchbay cannot be reached."""
         for pause in PAUSES:
             try:
                 return await self.call(method, path, body)
             except (aiohttp.ClientError, asyncio.TimeoutError, Unavailable) as error:
-                log.warning("asking Patchbay again: %s", error)
+                log.warning("retrying a request to Patchbay: %s", error)
                 await asyncio.sleep(pause)
         return await self.call(method, path, body)
 
     async def begin(self, job: Dispatch | Inbound) -> tuple[Dispatch, dict]:
-        """What the run is to run. A call in becomes a run here, which Patchbay may refuse."""
+        """Fetches the configuration of the run. An inbound call is claimed first, which Patchbay may refuse."""
         if isinstance(job, Dispatch):
             self._dispatch = job
             return job, await self.insist("GET", f"{job.run_path}/config")
@@ -69,27 +69,27 @@ class Patchbay:
         return self._dispatch, answer["config"]
 
     async def call_tool(self, function: str, arguments: dict, key: str, seconds: float) -> dict:
-        """Has Patchbay call a tool. The key makes it happen once, also when this is repeated."""
+        """Calls a tool through Patchbay. The idempotency key makes a repetition safe."""
         path = f"{self._dispatch.run_path}/tools/{function}"
         return await self.call("POST", path, {"arguments": arguments}, key=key, timeout=seconds + TIMEOUT)
 
     async def search(self, query: str) -> dict:
-        """Looks something up in the agent's files."""
+        """Searches the agent's files."""
         return await self.call("POST", f"{self._dispatch.run_path}/search", {"query": query})
 
     async def report_tool(self, report: dict, key: str) -> None:
-        """Puts a call that a participant has carried out onto the timeline."""
+        """Reports a tool call that a participant has executed, for the timeline."""
         await self.call("POST", f"{self._dispatch.run_path}/tool-calls", report, key=key)
 
     async def stop(self, body: dict) -> None:
-        """Says that leaving is on purpose; it must not be taken for a lost agent."""
+        """Stops the session, so that the agent does not count as lost."""
         try:
             await self.call("POST", f"{self._dispatch.session_path}/stop", body)
         except Exception:
-            log.exception("Patchbay could not be told", extra=self._dispatch.ids)
+            log.exception("the session could not be stopped", extra=self._dispatch.ids)
 
     async def report(self, what: str, body: dict) -> None:
-        """Sends a report until it has arrived; it may be sent twice, for it carries its ids."""
+        """Sends a report with retries; it has ids, so a duplicate is ignored."""
         for pause in (0.5, 1, 2, 4, None):
             try:
                 await self.call("POST", f"{self._dispatch.session_path}/{what}", body)
@@ -102,7 +102,7 @@ class Patchbay:
 
 
 class Reporter:
-    """Posts transcript and usage while the session runs, and what is left at its end."""
+    """Reports transcript and usage while the session runs, and the rest at its end."""
 
     def __init__(self, patchbay: Patchbay, meter: UsageMeter, totals):
         self._patchbay = patchbay
@@ -124,7 +124,7 @@ class Reporter:
             await self.flush()
 
     async def flush(self) -> None:
-        """Sends what is new."""
+        """Sends new turns and usage."""
         while self._turns:
             batch, self._turns = self._turns[:MOST_TURNS], self._turns[MOST_TURNS:]
             await self._patchbay.report("transcript", {"turns": batch})
@@ -133,7 +133,7 @@ class Reporter:
             await self._patchbay.report("usage", {"id": str(uuid.uuid4()), "items": items[:MOST_TURNS]})
 
     async def finish(self) -> None:
-        """Once; a second time there is nothing left to send."""
+        """Sends the rest; further calls do nothing."""
         if self._task is None:
             return
         task, self._task = self._task, None

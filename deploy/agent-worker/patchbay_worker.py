@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 SAMPLE_RATE = 48_000
 FRAME_SAMPLES = SAMPLE_RATE // 100
 AMPLITUDE = 8_000
-# Shapes of configurations that this worker understands; 1 had no tools, 2 no knowledge.
+# Supported schema numbers of configurations; 1 had no tools, 2 no knowledge.
 SCHEMAS = (1, 2, 3)
 MAX_TURN_CHARACTERS = 20_000
 # Codes of the keys of a telephone (RFC 4733).
@@ -25,15 +25,15 @@ ALMOST_FULL = 0.69
 
 
 class ConfigError(Exception):
-    """What this worker was told to run is not something that it can run."""
+    """The configuration cannot be run by this worker."""
 
 
 class Unavailable(ConfigError):
-    """Patchbay cannot say at the moment."""
+    """Patchbay cannot be reached or fails."""
 
 
 def read_capacity(text: str) -> int:
-    """The setting: how many jobs a worker carries out at a time."""
+    """Parses the setting for the maximum number of concurrent jobs."""
     capacity = int(text) if text.isdecimal() and text.isascii() else 0
     if not 1 <= capacity <= 10_000:
         raise ValueError(f"a number from 1 to 10000 is needed, not {text!r}")
@@ -41,22 +41,22 @@ def read_capacity(text: str) -> int:
 
 
 def load(running: int, capacity: int) -> float:
-    """What the worker reports as its load: its jobs alone. The machine's CPU says nothing of whether one more job
-    can be carried out, and LiveKit drops a dispatch for good when no worker's load is below 0.7."""
+    """The load that the worker reports, from its jobs alone. The machine's CPU does not decide whether one more job
+    fits, and LiveKit drops a dispatch for good if no worker's load is below 0.7."""
     if running >= capacity:
         return 1.0
     return ALMOST_FULL * running / capacity
 
 
 def room_without_caller(name: str) -> str:
-    """A room's name for log lines: that of a call in is `<prefix>_<caller>_<random>`."""
+    """A room's name without the caller, for logs: that of an inbound call is `<prefix>_<caller>_<random>`."""
     prefix, _, rest = name.partition("_")
     random = rest.rpartition("_")[2] if "_" in rest else ""
     return f"{prefix}_…{'_' if random else ''}{random}" if rest else name
 
 
 class WithoutCaller(logging.Filter):
-    """Takes who calls out of the `room` of log records, the agents library's own included."""
+    """Removes the caller from the `room` of log records, those of the agents library included."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         room = getattr(record, "room", None)
@@ -75,7 +75,7 @@ class Dispatch:
 
     @classmethod
     def parse(cls, metadata: str) -> Dispatch | None:
-        """The dispatch, or None where the metadata is somebody else's."""
+        """The dispatch, or None if the metadata is not Patchbay's."""
         try:
             ids = json.loads(metadata)
             return cls(str(ids["tenant_id"]), str(ids["session_id"]), str(ids["agent_run_id"]))
@@ -89,7 +89,7 @@ class Dispatch:
 
     @property
     def identity(self) -> str:
-        """The identity by which Patchbay knows the run's agent."""
+        """The participant identity of the run's agent."""
         return f"agent-{self.agent_run_id}"
 
     @property
@@ -103,7 +103,7 @@ class Dispatch:
 
 @dataclass(frozen=True)
 class Inbound:
-    """The ids in the metadata of a call in, which has no session before it is claimed."""
+    """The ids in the metadata of an inbound call, which has no session before it is claimed."""
 
     tenant_id: str
     mapping_id: str
@@ -111,7 +111,7 @@ class Inbound:
 
     @classmethod
     def parse(cls, metadata: str, room_name: str) -> Inbound | None:
-        """The call, or None where the metadata is somebody else's."""
+        """The call, or None if the metadata is not Patchbay's."""
         try:
             ids = json.loads(metadata)
             return cls(str(ids["tenant_id"]), str(ids["mapping_id"]), room_name)
@@ -128,13 +128,13 @@ class Inbound:
         return f"/api/tenants/{self.tenant_id}/inbound-mappings/{self.mapping_id}/claim"
 
     def claimed(self, answer: dict) -> Dispatch:
-        """The dispatch that the call has become."""
+        """The dispatch of the claimed call."""
         return Dispatch(self.tenant_id, answer["session_id"], answer["agent_run_id"])
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run needs to know."""
+    """The configuration of a run."""
 
     digest: str
     kind: str
@@ -148,7 +148,7 @@ class RunConfig:
 
 
 def read_config(answer: dict) -> RunConfig:
-    """Reads the answer of Patchbay; a kind or schema that is not known is an error, not a guess."""
+    """Parses Patchbay's response; an unknown kind or schema number is an error."""
     configuration = answer["configuration"]
     if configuration["schema"] not in SCHEMAS:
         raise ConfigError(f"configuration schema {configuration['schema']} is newer than this worker")
@@ -169,13 +169,13 @@ def read_config(answer: dict) -> RunConfig:
 
 
 def passages(found: dict) -> str:
-    """What a search has found, as the model is told."""
+    """The hits of a search as text for the model."""
     hits = [{"text": hit["text"], "file": hit["file_name"], "page": hit["page"], "under": hit["headings"]} for hit in found["data"]]
     return json.dumps(hits or "Nothing was found.", ensure_ascii=False)
 
 
 def attributes(dispatch: Dispatch, config: RunConfig) -> dict[str, str]:
-    """What the agent says of itself to everyone in the room."""
+    """The agent's participant attributes, visible to everyone in the room."""
     return {
         "patchbay.session_id": dispatch.session_id,
         "patchbay.agent_run_id": dispatch.agent_run_id,
@@ -185,7 +185,7 @@ def attributes(dispatch: Dispatch, config: RunConfig) -> dict[str, str]:
 
 
 def keys(payload: str) -> str:
-    """The keys to be pressed, from the payload of `patchbay.dtmf`."""
+    """The DTMF digits in the payload of `patchbay.dtmf`."""
     digits = str(json.loads(payload)["digits"])
     if not digits or any(digit not in DTMF_CODES and digit != "w" for digit in digits):
         raise ValueError(f"no keys: {digits}")
@@ -207,7 +207,7 @@ def utc(seconds: float | None) -> str | None:
 
 
 def turn(item) -> dict | None:
-    """A turn of the transcript from an item of the conversation; None for what nobody said."""
+    """The transcript turn of a conversation item; None if it contains no speech."""
     text = (getattr(item, "text_content", None) or "").strip()
     roles = {"user": "user", "assistant": "agent"}
     role = roles.get(getattr(item, "role", None))
@@ -225,7 +225,7 @@ def turn(item) -> dict | None:
 
 
 class UsageMeter:
-    """Turns totals that only grow into reports of what is new."""
+    """Converts growing totals into reports of the difference."""
 
     AMOUNTS = {
         "llm": {"input_tokens": "input_tokens", "output_tokens": "output_tokens"},
@@ -234,7 +234,7 @@ class UsageMeter:
     }
 
     def __init__(self, providers: dict[str, str]):
-        """`providers` names the provider of a model, which the plugins only know by its host."""
+        """`providers` maps models to providers, as the plugins only report the host."""
         self._providers = providers
         self._reported: dict[tuple[str, str, str], float] = {}
 

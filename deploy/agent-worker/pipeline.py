@@ -17,13 +17,13 @@ from patchbay_worker import Dispatch, RunConfig, UsageMeter, passages, turn
 
 log = logging.getLogger("patchbay.worker")
 
-# One more try each, so that a provider that fails is told soon.
+# One retry each, so that a failing provider is reported soon.
 PATIENCE = APIConnectOptions(max_retry=1, retry_interval=0.5, timeout=10.0)
-# Seconds that LiveKit takes off an RPC's time for the way there and back.
+# Seconds that LiveKit deducts from an RPC's timeout for the round trip.
 ROUND_TRIP = 1.0
 
 
-# How a model asks for what its agent knows.
+# The tool with which a model searches its agent's files.
 SEARCH = {
     "name": "search_knowledge",
     "description": "Looks something up in the documents that you have been given. Ask in a full sentence.",
@@ -53,7 +53,7 @@ class Pipeline:
         self._reporter = Reporter(patchbay, meter, self._totals)
 
     def _build(self) -> AgentSession:
-        """The AgentSession of the configuration. What is missing here is told by name."""
+        """Builds the AgentSession of the configuration. Errors name the missing plugin or key."""
         runtime = self._config.runtime
         vad = providers.voice_activity(runtime.get("vad"))
         endpointing = runtime.get("turn_detection") or {"min_delay_ms": 500, "max_delay_ms": 3000}
@@ -87,7 +87,7 @@ class Pipeline:
         return [usage.model_dump() for usage in self._session.usage.model_usage]
 
     async def run(self) -> None:
-        """Until the room closes, nobody speaks any more, or something fails for good."""
+        """Runs until the room closes, the session is idle, or an error is fatal."""
         self._ctx.add_shutdown_callback(self._shut_down)
         self._listen()
         self._person = await self._ctx.wait_for_participant()
@@ -95,7 +95,7 @@ class Pipeline:
             agent=Agent(instructions=self._config.prompt, tools=self._tools()),
             room=self._ctx.room,
             record=False,
-            # One who drops out may come back; the room's departure timeout decides.
+            # A disconnected participant may come back; the room's departure timeout decides.
             room_options=room_io.RoomOptions(close_on_disconnect=False),
         )
         self._reporter.start()
@@ -103,7 +103,7 @@ class Pipeline:
         if self._config.greeting:
             self._session.say(self._config.greeting)
         await self._over.wait()
-        # The last words and amounts come first: a session that is over may be erased.
+        # The last turns and usage are sent first: a session that has ended may be erased.
         await self._session.aclose()
         await self._reporter.finish()
         if self._end is not None:
@@ -111,7 +111,7 @@ class Pipeline:
         self._ctx.shutdown(reason="the run is over")
 
     async def _shut_down(self, _: str) -> None:
-        """LiveKit has closed the room, or the worker is asked to end."""
+        """LiveKit has closed the room, or the worker is shutting down."""
         self._over.set()
         await self._reporter.finish()
 
@@ -130,7 +130,7 @@ class Pipeline:
 
         @session.on("user_state_changed")
         def on_user_state(event) -> None:
-            # Without idle_seconds there is no such state.
+            # Without idle_seconds this state does not occur.
             if event.new_state == "away":
                 self._finish({"reason": "idle"})
 
@@ -160,11 +160,11 @@ class Pipeline:
         try:
             return passages(await self._patchbay.search(str(raw_arguments.get("query", ""))[:2000]))
         except Exception as error:
-            log.warning("nothing could be looked up: %s", error, extra=self._dispatch.ids)
+            log.warning("a search failed: %s", error, extra=self._dispatch.ids)
             raise ToolError("Nothing can be looked up at the moment.") from error
 
     def _tool(self, spec: dict):
-        """A function of the model's: Patchbay calls it, or the person's client does."""
+        """A function tool of the model, which Patchbay or the user's client executes."""
         schema = {name: spec[name] for name in ("description", "parameters")} | {"name": spec["function_name"]}
         work = self._by_client if "client" in spec else self._by_patchbay
 

@@ -1,4 +1,4 @@
-"""Models from a configuration: plugins of livekit-agents, their keys, and what takes their place."""
+"""Models of a configuration: plugins of livekit-agents, their keys, and fallbacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIError, infe
 from patchbay_worker import ConfigError
 
 ATTEMPT_SECONDS = 10.0
-# Where plugins look for the provider's key.
+# Environment variables with the providers' keys.
 KEYS = {
     "anthropic": "ANTHROPIC_API_KEY",
     "cartesia": "CARTESIA_API_KEY",
@@ -24,12 +24,12 @@ KEYS = {
     "groq": "GROQ_API_KEY",
     "openai": "OPENAI_API_KEY",
 }
-# Options that a provider calls by another name.
+# Options with another name at a provider.
 NAMES = {("elevenlabs", "voice"): "voice_id"}
 
 
 def load_plugins() -> dict[str, object]:
-    """Every plugin that is installed. They register themselves, which only the main thread may do."""
+    """Imports every installed plugin. They register themselves, which must happen in the main thread."""
     try:
         import livekit.plugins as installed
     except ModuleNotFoundError:
@@ -47,7 +47,7 @@ def own_keys() -> dict[str, str]:
 
 
 def build(part: str, spec: dict):
-    """One model, without what takes its place."""
+    """Builds one model, without its fallbacks."""
     provider = spec["provider"]
     plugin = PLUGINS.get(provider)
     if plugin is None:
@@ -69,7 +69,7 @@ def build(part: str, spec: dict):
 
 
 def credentials(part: str, provider: str, base_url: str | None, known) -> dict:
-    """A key from the environment goes to the provider's own host alone."""
+    """A key from the environment is sent only to the provider's own host."""
     if base_url is not None:
         if "base_url" not in known:
             raise ConfigError(f"{part}: the plugin {provider} takes no base_url")
@@ -81,7 +81,7 @@ def credentials(part: str, provider: str, base_url: str | None, known) -> dict:
 
 
 def chain(spec: dict) -> list[dict]:
-    """The model and what takes its place, in order."""
+    """The model and its fallbacks, in order."""
     return [spec, *spec.get("fallbacks", [])]
 
 
@@ -156,5 +156,5 @@ class InTurn(stt.STT):
                 continue
             self._latest = model
             return event
-        # Everything has been tried: trying all of it again would only take longer.
+        # All models have failed: a retry of all of them would only take longer.
         raise APIConnectionError("; ".join(failures), retryable=False)

@@ -45,17 +45,17 @@ for logger in (log, logging.getLogger("livekit.agents")):
 LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
 # The SDK's native part loses an event now and then when two rooms are entered at the same moment, and ends the process.
 ENTERING = threading.Lock()
-# How long keys wait for the telephone to hear the agent; Patchbay allows for it.
+# How long DTMF tones wait until the telephone is subscribed to the agent; Patchbay's timeout includes it.
 LISTENED_TO_SECONDS = 3
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-# The jobs that this process carries out.
+# Running jobs of this process.
 RUNNING: set[Dispatch | Inbound] = set()
-# Ids of the jobs that it has said yes to, and that LiveKit has not assigned yet.
+# Ids of the jobs that it has accepted and that LiveKit has not assigned yet.
 ACCEPTING: set[str] = set()
 
 
 def setting(name: str, default: str | None = None) -> str:
-    """An environment variable, or a clear end."""
+    """An environment variable; exits with a message if it is missing."""
     value = os.environ.get(name) or default
     if value is None:
         sys.exit(f"patchbay worker: set {name}")
@@ -63,7 +63,7 @@ def setting(name: str, default: str | None = None) -> str:
 
 
 def capacity() -> int:
-    """How many jobs this process carries out at a time, or a clear end."""
+    """Maximum concurrent jobs of this process; exits with a message if the setting is invalid."""
     try:
         return read_capacity(setting("PATCHBAY_WORKER_CAPACITY", "50"))
     except ValueError as error:
@@ -71,13 +71,13 @@ def capacity() -> int:
 
 
 PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080")
-# The service may have two while one takes the other's place; both are good, and one is enough here.
+# The service may have two keys during a rotation; both are valid, and one is enough here.
 WORKER_KEY = setting("PATCHBAY_WORKER_KEY").split(",")[0].strip()
 CAPACITY = capacity()
 
 
 def taken() -> int:
-    """The jobs of this process, those that are about to begin included."""
+    """The number of jobs of this process, accepted ones included."""
     return len(server.active_jobs) + len(ACCEPTING)
 
 
@@ -98,12 +98,12 @@ server = AgentServer(
 
 
 def job_of(metadata: str, room_name: str) -> Dispatch | Inbound | None:
-    """What LiveKit sends this worker to do, or None where it is not Patchbay's."""
+    """Parses a job's metadata; None if the job is not Patchbay's."""
     return Dispatch.parse(metadata) or Inbound.parse(metadata, room_name)
 
 
 async def accept(request: JobRequest) -> None:
-    """Joins under an identity that names the run, so that Patchbay knows whose agent it is."""
+    """Accepts a job with an identity that contains the run's id, by which Patchbay recognises the agent."""
     job = job_of(request.job.metadata, request.room.name)
     if job is None:
         log.warning("refused a job that is not Patchbay's", extra={"room": request.room.name})
@@ -116,11 +116,11 @@ async def accept(request: JobRequest) -> None:
         await request.reject()
         return
     if taken() >= CAPACITY:
-        # Another worker may take it.
+        # Another worker may accept it.
         log.warning("refused a job: %s run here, as many as may", CAPACITY, extra=job.ids)
         await request.reject(terminate=False)
         return
-    # The run of a call in is not known yet; its room has no other agent.
+    # The run of an inbound call is not known yet; its room has no other agent.
     identity = job.identity if isinstance(job, Dispatch) else f"agent-{request.id}"
     ACCEPTING.add(request.id)
     try:
@@ -141,14 +141,14 @@ async def run(ctx: JobContext) -> None:
         except ConfigError as refusal:
             if isinstance(job, Dispatch) or isinstance(refusal, Unavailable):
                 raise
-            # Nobody answers this call, and Patchbay has deleted its room.
+            # Patchbay has refused the call and deleted its room.
             log.info("leaving: %s", refusal, extra=job.ids)
             ctx.shutdown(reason="the call was refused")
             return
         try:
             await perform(ctx, dispatch, answer, patchbay)
         except LIVEKIT_FAILED:
-            # No fault of the agent: it leaves without a word, and Patchbay sends another one.
+            # Not the agent's fault: it leaves without a report, and Patchbay dispatches a replacement.
             log.exception("leaving: LiveKit failed", extra=dispatch.ids)
             ctx.shutdown(reason="LiveKit failed")
         except Exception as error:
@@ -164,12 +164,12 @@ async def forget(job: Dispatch | Inbound) -> None:
 async def perform(ctx: JobContext, dispatch: Dispatch, answer: dict, patchbay: Patchbay) -> None:
     config = read_config(answer)
     if config.over:
-        log.info("leaving: the session is over already", extra=dispatch.ids)
+        log.info("leaving: the session has already ended", extra=dispatch.ids)
         ctx.shutdown(reason="the session is over")
         return
     if config.call is not None and config.call["answer_detection"] != "off":
-        log.warning("this worker does not find out whether a machine answers", extra=dispatch.ids)
-    # What cannot run is found out before anybody hears of an agent.
+        log.warning("this worker does not detect answering machines", extra=dispatch.ids)
+    # An invalid configuration is detected before the agent joins.
     pipeline = Pipeline(ctx, dispatch, config, patchbay) if config.kind == "pipeline" else None
     await enter(ctx)
     offer_keys(ctx.room)
@@ -191,7 +191,7 @@ async def enter(ctx: JobContext) -> None:
 
 
 def offer_keys(room: rtc.Room) -> None:
-    """Lets Patchbay press keys of a telephone; nobody in the room may."""
+    """Registers the RPC method for DTMF tones; only Patchbay may call it, not other participants."""
     listened_to = asyncio.Event()
 
     @room.on("local_track_subscribed")
@@ -202,7 +202,7 @@ def offer_keys(room: rtc.Room) -> None:
         if data.caller_identity in room.remote_participants:
             raise rtc.RpcError(1403, "only Patchbay presses keys")
         digits = keys(data.payload)
-        # A key that comes before the telephone has learned of this agent is lost without a word.
+        # A tone that is sent before the telephone is subscribed to this agent is silently lost.
         try:
             await asyncio.wait_for(listened_to.wait(), LISTENED_TO_SECONDS)
         except asyncio.TimeoutError:
@@ -248,7 +248,7 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
                     await source.capture_frame(event.frame)
 
     async def greet() -> None:
-        # A tone that nobody hears greets nobody.
+        # The greeting waits for a listener.
         await ctx.wait_for_participant()
         for frame in tone_frames(tone["frequency_hz"], tone["duration_ms"]):
             await source.capture_frame(rtc.AudioFrame(frame, SAMPLE_RATE, 1, FRAME_SAMPLES))
@@ -258,7 +258,7 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
     def on_track(heard: rtc.Track, _: object, speaker: rtc.RemoteParticipant) -> None:
         # Two agents would only echo each other.
         is_voice = heard.kind == rtc.TrackKind.KIND_AUDIO and speaker.kind != AGENT
-        # One who was here first is both told of and found.
+        # A participant that joined earlier is both reported and found.
         if is_voice and heard.sid not in returned:
             returned.add(heard.sid)
             spawn(return_audio(heard))

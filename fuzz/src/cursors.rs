@@ -3,8 +3,8 @@
 use patchbay_domain::Cursor;
 use uuid::Uuid;
 
-/// A text that may be a cursor; its first 16 bytes as an id, and what may stand around it; its first
-/// 8 bytes as a place.
+/// A text that may be a cursor; its first 16 bytes as an id, with other spellings; its first 8 bytes as a
+/// generation and ordinal.
 pub fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     read(&text);
@@ -30,7 +30,7 @@ pub fn target(data: &[u8]) {
     }
 }
 
-/// What is taken is what is given.
+/// Only the exact text that was returned is accepted.
 fn read(text: &str) {
     match text.parse::<Cursor>() {
         Ok(cursor) => assert_eq!(cursor.to_string(), text),

@@ -1,4 +1,4 @@
-//! What the process that reads files tells.
+//! Output of the extractor process.
 
 use arbitrary::{Result, Unstructured};
 use patchbay_documents::{
@@ -14,42 +14,42 @@ const BOUNDS: Bounds = Bounds {
     chunks: 6,
 };
 
-/// Any bytes; and lines as the process writes them.
+/// Any bytes; and valid lines.
 pub fn target(data: &[u8]) {
     raw(data);
     let _ = lines(&mut Unstructured::new(data));
 }
 
-/// However it is cut, the same comes out.
+/// The result does not depend on how the output is split.
 fn raw(data: &[u8]) {
-    let Some((cut, told)) = data.split_first() else {
+    let Some((cut, output)) = data.split_first() else {
         return;
     };
     let cut = usize::from(cut % 40) + 1;
-    let whole = hear(told, told.len().max(1));
-    assert_eq!(hear(told, cut), whole, "in pieces of {cut}");
+    let whole = hear(output, output.len().max(1));
+    assert_eq!(hear(output, cut), whole, "in pieces of {cut}");
 }
 
-/// What comes of all of it, in pieces of this size.
-fn hear(told: &[u8], cut: usize) -> std::result::Result<Option<(Heard, Progress)>, Distrust> {
+/// The result of all of it, in pieces of this size.
+fn hear(output: &[u8], cut: usize) -> std::result::Result<Option<(Heard, Progress)>, Distrust> {
     let mut listener = Listener::new(BOUNDS);
-    let mut left = told;
+    let mut left = output;
     while !left.is_empty() {
         let (piece, rest) = left.split_at(cut.min(left.len()));
         left = rest;
         match listener.hear(piece)? {
             Heard::More => {}
-            told => {
-                within(&told);
-                return Ok(Some((told, listener.progress())));
+            heard => {
+                is_within_bounds(&heard);
+                return Ok(Some((heard, listener.progress())));
             }
         }
     }
     Ok(None)
 }
 
-fn within(told: &Heard) {
-    match told {
+fn is_within_bounds(heard: &Heard) {
+    match heard {
         Heard::All(Extracted { chunks, .. }) => {
             assert!(chunks.len() <= BOUNDS.chunks);
             for Chunk {
@@ -75,7 +75,7 @@ fn within(told: &Heard) {
     }
 }
 
-/// What this program writes is understood, as long as it is within bounds.
+/// Valid output within bounds is accepted.
 fn lines(u: &mut Unstructured<'_>) -> Result<()> {
     let cut = u.int_in_range(1..=40)?;
     let chunks = (0..u.int_in_range(0..=6)?).map(|_| chunk(u));
@@ -91,13 +91,13 @@ fn lines(u: &mut Unstructured<'_>) -> Result<()> {
         .iter()
         .map(|line| serde_json::to_string(line).expect("is JSON") + "\n");
     let lines: Vec<_> = lines.collect();
-    let told = lines.concat();
-    if lines.iter().all(|line| line.len() <= BOUNDS.line) && told.len() <= BOUNDS.output {
+    let output = lines.concat();
+    if lines.iter().all(|line| line.len() <= BOUNDS.line) && output.len() <= BOUNDS.output {
         let all = Heard::All(Extracted { pages, chunks });
         assert_eq!(
-            hear(told.as_bytes(), cut),
+            hear(output.as_bytes(), cut),
             Ok(Some((all, (Stage::Chunk, 0, 1)))),
-            "{told} in pieces of {cut}"
+            "{output} in pieces of {cut}"
         );
     }
     Ok(())

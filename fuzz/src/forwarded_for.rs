@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use patchbay_domain::forwarded::client;
 
 const TRUSTED: [&str; 3] = ["10.0.0.0/8", "fd00::/8", "192.0.2.7/32"];
-/// What stands between the commas.
+/// Entries of the header.
 const HOPS: [&str; 12] = [
     "10.0.0.1",
     " 10.9.9.9",
@@ -43,7 +43,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
     let found = from(peer, &lines, &trusted);
     assert_eq!(found, expected(peer, &lines, &trusted), "{peer}, {lines:?}");
     let is_trusted = trusted.iter().any(|net| net.contains(&found));
-    // Whoever is no proxy of ours wrote what stands to the left of its address.
+    // Everything left of the first untrusted address can be forged.
     if !is_trusted {
         let mut forged = lines.clone();
         match forged.first_mut() {
@@ -75,7 +75,7 @@ fn line(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The same, from the whole way: each hop was seen by the one to its right.
+/// The same computed from the complete path: each hop was added by the one to its right.
 fn expected(peer: IpAddr, lines: &[Vec<u8>], trusted: &[IpNet]) -> IpAddr {
     let hops = lines
         .iter()

@@ -15,10 +15,10 @@ const DAYS: [Day; 7] = [
     Day::Sun,
 ];
 const DAY: usize = 24 * 60;
-/// From 1900 to 2100: all that ever happened to clocks.
+/// From 1900 to 2100: all changes of time zones.
 const SECONDS: std::ops::RangeInclusive<i64> = -2_208_988_800..=4_102_444_800;
 
-/// The hours of a week and a moment. As JSON too, for what JSON may say.
+/// The hours of a week and a moment. Also as JSON.
 pub fn target(data: &[u8]) {
     if let Ok(hours) = serde_json::from_slice::<OpeningHours>(data) {
         let _ = hours.check();
@@ -44,7 +44,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
     let (_, minute) = local(zone, at);
     let edges = spans.iter().flat_map(|(_, from, to)| [*from, *to]);
     let edges = edges.flat_map(|edge| [edge, (edge + DAY - 1) % DAY]);
-    // That moment, and each edge on either side, as long as no clock is put forward or back between.
+    // That moment, and both sides of each edge, unless a clock change is in between.
     for edge in [minute].into_iter().chain(edges) {
         let minutes = i64::try_from(edge).unwrap_or(0) - i64::try_from(minute).unwrap_or(0);
         let at = at + TimeDelta::minutes(minutes);
@@ -76,7 +76,7 @@ fn time(u: &mut Unstructured<'_>) -> Result<String> {
     Ok(format!("{:02}:{:02}", minute / 60, minute % 60))
 }
 
-/// Days, begin and end; none where it is no span.
+/// Days, begin and end; none if the span is invalid.
 fn read(span: &Span) -> Option<(Vec<usize>, usize, usize)> {
     let minutes = |text: &str| {
         let [
@@ -99,7 +99,7 @@ fn read(span: &Span) -> Option<(Vec<usize>, usize, usize)> {
     (from < DAY && !days.is_empty()).then_some((days, from, to))
 }
 
-/// Every minute of a week, gone through one by one.
+/// Every minute of a week, computed one by one.
 fn week(spans: &[(Vec<usize>, usize, usize)]) -> Vec<bool> {
     let mut week = vec![false; 7 * DAY];
     for (days, from, to) in spans {
@@ -115,7 +115,7 @@ fn week(spans: &[(Vec<usize>, usize, usize)]) -> Vec<bool> {
     week
 }
 
-/// Day of the week from Monday, and minute of the day, from the seconds of the clock on the wall.
+/// Day of the week from Monday, and minute of the day, from the seconds of the local time.
 fn local(zone: Tz, at: DateTime<Utc>) -> (usize, usize) {
     let offset = zone.offset_from_utc_datetime(&at.naive_utc()).fix();
     let seconds = at.timestamp() + i64::from(offset.local_minus_utc());

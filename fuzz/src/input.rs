@@ -1,4 +1,4 @@
-//! Values made of a fuzzer's bytes.
+//! Values from a fuzzer's bytes.
 #![cfg_attr(
     not(all(feature = "merge_patches", feature = "phone_numbers")),
     allow(dead_code)
@@ -7,10 +7,10 @@
 use arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value};
 
-/// Few names, so that they meet.
+/// Few names, so that collisions are frequent.
 pub const NAMES: [&str; 6] = ["", "a", "b", "c", "d/~", "é"];
 
-/// Any JSON value, not deeper than this.
+/// Any JSON value of at most this depth.
 pub fn json(u: &mut Unstructured<'_>, depth: u32) -> Result<Value> {
     let kinds = if depth == 0 { 4 } else { 7 };
     Ok(match u.int_in_range(0..=kinds)? {
@@ -28,7 +28,7 @@ pub fn json(u: &mut Unstructured<'_>, depth: u32) -> Result<Value> {
     })
 }
 
-/// Any JSON object, not deeper than this.
+/// Any JSON object of at most this depth.
 pub fn object(u: &mut Unstructured<'_>, depth: u32) -> Result<Map<String, Value>> {
     let length = u.int_in_range(0..=3)?;
     let field = |_| Ok((name(u)?.to_owned(), json(u, depth.saturating_sub(1))?));
@@ -40,7 +40,7 @@ pub fn name(u: &mut Unstructured<'_>) -> Result<&'static str> {
     Ok(u.choose(&NAMES)?)
 }
 
-/// Bytes in two at the first newline.
+/// Splits bytes at the first newline.
 pub fn halves(data: &[u8]) -> (&[u8], &[u8]) {
     let at = data.iter().position(|byte| *byte == b'\n');
     at.map_or((data, &[]), |at| (&data[..at], &data[at + 1..]))

@@ -1,6 +1,6 @@
-//! Fuzz targets: each makes an input of any bytes, gives it to code that meets strangers' input, and holds
-//! the outcome against what must be true of it. `cargo xtask fuzz` searches for inputs for which it is
-//! not; `tests/corpus.rs` tries again what has been found.
+//! Fuzz targets: each builds an input from any bytes, passes it to code that handles untrusted input, and checks
+//! properties of the outcome. `cargo xtask fuzz` searches for failing inputs; `tests/corpus.rs` runs those that
+//! were found.
 
 mod input;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::input::{halves, object};
 
-/// Two objects: one that is there, and its patch. Of any bytes, and as two lines of JSON.
+/// An object and a patch. From any bytes, and as two lines of JSON.
 pub fn target(data: &[u8]) {
     let (before, patch) = halves(data);
     if let (Ok(before), Ok(patch)) = (

@@ -1,32 +1,32 @@
-//! Telephone numbers, as people write them and as carriers tell them.
+//! Telephone numbers, as people write them and as carriers send them.
 
 use patchbay_domain::PhoneNumber;
 
 use crate::input::halves;
 
-/// Two lines: a number, and the number that it calls.
+/// Two lines: a caller's number, and the called number.
 pub fn target(data: &[u8]) {
-    let (told, called) = halves(data);
-    let (told, called) = (
-        String::from_utf8_lossy(told),
+    let (text, called) = halves(data);
+    let (text, called) = (
+        String::from_utf8_lossy(text),
         String::from_utf8_lossy(called),
     );
-    if let Ok(number) = told.parse() {
+    if let Ok(number) = text.parse() {
         check(&number);
-        is_written(&told, &number);
+        is_written(&text, &number);
     }
     let called: PhoneNumber = match called.parse() {
         Ok(number) => number,
         Err(_) => return,
     };
     check(&called);
-    if let Some(caller) = PhoneNumber::of_caller(&told, &called) {
+    if let Some(caller) = PhoneNumber::of_caller(&text, &called) {
         check(&caller);
         assert_eq!(PhoneNumber::of_caller(&caller, &called), Some(caller));
     }
 }
 
-/// Its last digits are those that were written.
+/// Its last digits are those of the text.
 fn is_written(text: &str, number: &PhoneNumber) {
     if text.is_ascii() && !text.contains(|c: char| c.is_ascii_alphabetic()) {
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();

@@ -26,7 +26,7 @@ pub fn target(data: &[u8]) {
 
 type Range = Option<(u128, u128)>;
 
-/// The same, step by step and with larger numbers. Those that no file reaches are all the same.
+/// The same, step by step and with larger numbers.
 fn expected(header: &str, size: u128) -> Result<Range, ()> {
     let header = header.to_ascii_lowercase();
     let Some(range) = header.strip_prefix("bytes=") else {

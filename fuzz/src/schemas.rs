@@ -11,7 +11,7 @@ const TYPES: [&str; 7] = [
 ];
 const PATTERNS: [&str; 5] = ["^a+$", "(a|b)*c", "\\pL{1,20}", "(?i)[a-z]{3}", "("];
 
-/// A schema and arguments: two lines of JSON, and of any bytes.
+/// A schema and arguments: as two lines of JSON, and from any bytes.
 pub fn target(data: &[u8]) {
     let (schema, arguments) = halves(data);
     if let (Ok(schema), Ok(arguments)) = (
@@ -37,7 +37,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is accepted ends, the same way each time, and lets no argument through that it forbids.
+/// Validation under an accepted schema terminates, is deterministic, and accepts no invalid arguments.
 fn check(schema: Map<String, Value>, arguments: &Value) {
     let spec =
         json!({ "function_name": "f", "description": "d", "parameters": schema, "client": {} });
@@ -65,7 +65,7 @@ fn check(schema: Map<String, Value>, arguments: &Value) {
     }
 }
 
-/// The plainest of the rules: an object, its required fields, and their types.
+/// The basic rules: an object, its required fields, and their types.
 fn obeys(schema: &Map<String, Value>, arguments: &Value) -> bool {
     let Some(fields) = arguments.as_object() else {
         return false;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const LITERALS: [&str; 8] = ["x", " ", "\n", "}", "%", "#", "é<&>\"", "a | b"];
 
-/// Any text as a template; and one whose outcome is known.
+/// Any text as a template; and a template whose output is known.
 pub fn target(data: &[u8]) {
     if let Ok(source) = std::str::from_utf8(data) {
         any(source);
@@ -20,7 +20,7 @@ pub fn target(data: &[u8]) {
     let _ = known(&mut Unstructured::new(data));
 }
 
-/// The prompt with `a` and `b` given; none where the template is refused.
+/// The prompt with values for `a` and `b`; none if the template is invalid.
 fn rendered(
     source: &str,
     given: &BTreeMap<&str, String>,
@@ -38,7 +38,7 @@ fn rendered(
     })
 }
 
-/// Whatever is accepted comes to an end, within its bounds, and always the same one.
+/// Rendering of a valid template terminates within its bounds, and is deterministic.
 fn any(source: &str) {
     let given = BTreeMap::from([("a", "<A>".to_owned()), ("b", String::new())]);
     let Some(outcome) = rendered(source, &given) else {
@@ -89,7 +89,7 @@ fn known(u: &mut Unstructured<'_>) -> Result<()> {
         };
         expected.push_str(written.unwrap_or_default());
     }
-    // A newline at the very end is no part of it.
+    // A newline at the end of a template is removed.
     source.push('.');
     expected.push('.');
     let spec = json!({ "template": source, "given": given });

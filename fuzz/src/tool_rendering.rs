@@ -1,4 +1,4 @@
-//! The HTTP request of a tool, rendered from arguments that a model gives and secrets that it must not see.
+//! HTTP requests of tools, rendered from arguments of a model and secrets that the model must not see.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use url::{Url, form_urlencoded};
 use crate::input::json;
 
 const ORIGIN: &str = "https://shop.example.org:8443";
-/// Letters that no encoding changes.
+/// The prefix consists of characters that no encoding changes.
 const SECRETS: [(&str, &str); 2] = [("ONE", "5ecretONE <&/?#%41\"é="), ("TWO", "5ecretTWO")];
 const TAGS: [&str; 7] = [
     "{{ arguments.a }}",
@@ -26,9 +26,9 @@ const TAGS: [&str; 7] = [
 ];
 const LITERALS: [&str; 10] = ["x", " ", "/", "-", ".", "@", ":", "é", "%2e", "&"];
 
-/// A tool of any bytes; and the same as JSON, with any arguments.
+/// A tool from any bytes; and the same as JSON, with any arguments.
 pub fn target(data: &[u8]) {
-    // A spec that has the letters of a secret in its own text says nothing of it.
+    // If the spec itself contains the secret's text, the check is meaningless.
     if data.windows(6).any(|letters| letters == b"5ecret") {
         return;
     }
@@ -77,7 +77,7 @@ fn template(u: &mut Unstructured<'_>) -> Result<String> {
     Ok(template)
 }
 
-/// The request, if the tool is accepted and these arguments can be rendered; where it goes, whatever they are.
+/// The request, if the tool is valid and these arguments can be rendered; its origin is checked in any case.
 fn render(spec: &ToolSpec, arguments: &Value) -> Option<HttpRequest> {
     spec.check().ok()?;
     let secrets = SECRETS.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -124,7 +124,7 @@ fn render(spec: &ToolSpec, arguments: &Value) -> Option<HttpRequest> {
     Some(request)
 }
 
-/// Every value stands in its own entry, and secrets only where their tag does.
+/// Every value is in its own entry, and secrets only in the entry of their tag.
 fn entries(http: &Value, request: &HttpRequest) {
     let url = Url::parse(&request.url).expect("is a URL");
     assert!(url.path().starts_with("/base/"), "{url}");
@@ -136,7 +136,7 @@ fn entries(http: &Value, request: &HttpRequest) {
         secret(&http["headers"][name], value);
     }
     for (name, value) in url.query_pairs() {
-        // Those that the URL itself has, its templates decide on.
+        // Those of the URL itself depend on its templates.
         let source = http["query"].get(&*name).unwrap_or(&http["url"]);
         if !http["url"].as_str().is_some_and(|url| url.contains('?')) {
             assert!(http["query"].get(&*name).is_some(), "{name} in {url}");

@@ -11,7 +11,7 @@ use crate::input::json;
 
 const KEYS: (&str, &str) = ("key", "a secret of at least thirty-two characters");
 
-/// Any bytes, signed; one byte more or less than was signed; and an event with any values in it.
+/// Any bytes, signed; one byte more or less than was signed; and an event with any values.
 pub fn target(data: &[u8]) {
     let signature = sign(data);
     match receive_event(KEYS, &signature, data) {
@@ -32,7 +32,7 @@ fn sign(body: &[u8]) -> String {
         .expect("can be signed")
 }
 
-/// What we keep of an event is what we read of it.
+/// The stored form of an event parses to the same event.
 fn stored(event: &Event) {
     let kept = serde_json::to_value(event).expect("is JSON");
     let again: Event = serde_json::from_value(kept.clone()).expect("is read back");
@@ -40,7 +40,7 @@ fn stored(event: &Event) {
     assert_eq!(again.at(), event.at());
 }
 
-/// Nothing but the bytes that were signed is taken.
+/// Only the signed bytes are accepted.
 fn forged(u: &mut Unstructured<'_>, body: &[u8], signature: &str) -> Result<()> {
     let mut changed = body.to_vec();
     let at = u.int_in_range(0..=body.len())?;
@@ -66,10 +66,10 @@ fn forged(u: &mut Unstructured<'_>, body: &[u8], signature: &str) -> Result<()> 
     Ok(())
 }
 
-/// An event with its id and name is read, whatever a newer LiveKit says in it.
+/// An event with its id and name is accepted, whatever other fields a newer LiveKit adds.
 fn lenient(u: &mut Unstructured<'_>) -> Result<()> {
     let (kind, reason, created, more) = (json(u, 2)?, json(u, 2)?, json(u, 1)?, json(u, 2)?);
-    // NUL need not be kept: no database holds it.
+    // NUL is removed: PostgreSQL cannot store it.
     let name = u.arbitrary::<String>()?.replace('\0', "");
     let event = json!({
         "id": "EV_1", "event": name, "createdAt": created, "numDropped": more,

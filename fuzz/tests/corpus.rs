@@ -1,4 +1,4 @@
-//! What was found by fuzzing, and inputs to begin with, once more: each file of `corpus/<target>`.
+//! Runs the corpus: inputs found by fuzzing, and initial inputs, in `corpus/<target>`.
 
 use std::{
     fs,
@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one input may take, on a slow machine without optimisation.
+/// Maximum time for one input, on a slow machine without optimisation.
 const MOST: Duration = Duration::from_secs(5);
 
-fn again(target: &str, run: fn(&[u8])) {
+fn run_corpus(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("corpus")
         .join(target);
@@ -35,55 +35,55 @@ fn again(target: &str, run: fn(&[u8])) {
 
 #[test]
 fn cursors() {
-    again("cursors", patchbay_fuzz::cursors::target);
+    run_corpus("cursors", patchbay_fuzz::cursors::target);
 }
 
 #[test]
 fn extraction() {
-    again("extraction", patchbay_fuzz::extraction::target);
+    run_corpus("extraction", patchbay_fuzz::extraction::target);
 }
 
 #[test]
 fn forwarded_for() {
-    again("forwarded_for", patchbay_fuzz::forwarded_for::target);
+    run_corpus("forwarded_for", patchbay_fuzz::forwarded_for::target);
 }
 
 #[test]
 fn hours() {
-    again("hours", patchbay_fuzz::hours::target);
+    run_corpus("hours", patchbay_fuzz::hours::target);
 }
 
 #[test]
 fn merge_patches() {
-    again("merge_patches", patchbay_fuzz::merge_patches::target);
+    run_corpus("merge_patches", patchbay_fuzz::merge_patches::target);
 }
 
 #[test]
 fn phone_numbers() {
-    again("phone_numbers", patchbay_fuzz::phone_numbers::target);
+    run_corpus("phone_numbers", patchbay_fuzz::phone_numbers::target);
 }
 
 #[test]
 fn range() {
-    again("range", patchbay_fuzz::range::target);
+    run_corpus("range", patchbay_fuzz::range::target);
 }
 
 #[test]
 fn schemas() {
-    again("schemas", patchbay_fuzz::schemas::target);
+    run_corpus("schemas", patchbay_fuzz::schemas::target);
 }
 
 #[test]
 fn templates() {
-    again("templates", patchbay_fuzz::templates::target);
+    run_corpus("templates", patchbay_fuzz::templates::target);
 }
 
 #[test]
 fn tool_rendering() {
-    again("tool_rendering", patchbay_fuzz::tool_rendering::target);
+    run_corpus("tool_rendering", patchbay_fuzz::tool_rendering::target);
 }
 
 #[test]
 fn webhooks() {
-    again("webhooks", patchbay_fuzz::webhooks::target);
+    run_corpus("webhooks", patchbay_fuzz::webhooks::target);
 }

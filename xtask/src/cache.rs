@@ -1,4 +1,4 @@
-//! Where downloads and data live: never in the repository.
+//! Folders of downloads and data, outside of the repository.
 
 use std::{
     env,
@@ -18,13 +18,13 @@ pub fn repository() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// Whether we are root: PostgreSQL refuses to run as root, and root's home is closed to others.
+/// Whether this process runs as root: PostgreSQL refuses to, and root's home is not readable by others.
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
-/// The cache folder of the user; `PATCHBAY_CACHE` names another.
+/// The cache folder of the user; `PATCHBAY_CACHE` overrides it.
 pub fn directory() -> Result<PathBuf> {
     let path = if let Some(path) = env::var_os("PATCHBAY_CACHE") {
         PathBuf::from(path)
@@ -40,8 +40,8 @@ pub fn directory() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A folder for one run of a command. What earlier runs of it have left, once their process is gone, is
-/// removed: the logs of the last one that failed stay until the next.
+/// A folder for one run of a command. Folders of earlier runs whose process has ended are removed, so the logs of
+/// a failed run stay until the next.
 pub fn scratch(command: &str) -> Result<PathBuf> {
     let root = directory()?;
     for entry in fs::read_dir(&root)? {

@@ -9,7 +9,7 @@ use crate::{
     process::{finish, has, run_quiet},
 };
 
-/// The step that `check` is, as it is reported.
+/// Name of the step.
 pub const STEP: &str = "clients: openapi-typescript, @hey-api/openapi-ts, orval; tsc --strict";
 const FILES: [&str; 4] = [
     "package.json",
@@ -18,7 +18,7 @@ const FILES: [&str; 4] = [
     "tsconfig.json",
 ];
 
-/// What the generators are run with, if it is not there.
+/// The generators' runtime, if it is not installed.
 pub fn missing() -> Option<String> {
     (!has("npm")).then(|| "npm is not on PATH (install Node.js 20 or newer)".to_owned())
 }

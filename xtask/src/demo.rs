@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the main job as a story, over HTTP and with a real client.
+//! `cargo xtask demo`: the main use cases, over HTTP and with a real client.
 
 use std::{
     fs, thread,
@@ -18,7 +18,7 @@ use crate::{
     tools,
 };
 
-/// The command: on the running dev stack, or on one of its own.
+/// The command: on the running dev stack, or on a new one.
 pub fn run(call: bool) -> Result<()> {
     catch_signals()?;
     if let Some(missing) = phone::missing().filter(|_| call) {
@@ -60,13 +60,13 @@ pub fn run(call: bool) -> Result<()> {
     outcome
 }
 
-/// A call out to a telephone that answers.
+/// An outbound call to a telephone that answers.
 fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
     let story = Story::start();
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let seeded = seed::seed(base, operator_key, &format!("call-{}", now.as_millis()))?;
     let trunk = phone::trunk(base, &seeded, port)?;
-    story.tell("tenant with an agent; a trunk that LiveKit has");
+    story.print("tenant with an agent; a trunk that LiveKit has");
     let client = Client::new(base, &seeded.key);
     let calls = format!("/api/tenants/{}/calls", seeded.tenant);
     let wish = json!({
@@ -75,13 +75,13 @@ fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
     });
     let call = client.post(&calls, &wish)?;
     let path = format!("{calls}/{}", text(&call, "/id")?);
-    story.tell(&format!(
+    story.print(&format!(
         "call {}: {}",
         text(&call, "/id")?,
         text(&call, "/state")?
     ));
     wait_for_state(&client, &path, "answered")?;
-    story.tell("the agent is in the room, the number was dialled, the telephone answered");
+    story.print("the agent is in the room, the number was dialled, the telephone answered");
     thread::sleep(Duration::from_secs(3));
     let ended = client.post(&format!("{path}/stop"), &json!({}))?;
     let reason = text(&ended, "/reason")?;
@@ -89,7 +89,7 @@ fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
         reason == "completed",
         "the call did not end as it should: {ended}"
     );
-    story.tell(&format!(
+    story.print(&format!(
         "hung up by us: ended({reason}), talked {} s",
         ended["talk_seconds"]
     ));
@@ -112,7 +112,7 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let slug = format!("story-{}", now.as_millis());
     let Seeded { tenant, key, agent } = seed::seed(base, operator_key, &slug)?;
-    story.tell("tenant, prompt, runtime config, agent and binding made, binding active");
+    story.print("tenant, prompt, runtime config, agent and binding made, binding active");
     let client = Client::new(base, &key);
     let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
     let session = client.post(
@@ -122,15 +122,15 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -
         }),
     )?;
     let id = text(&session, "/id")?;
-    story.tell(&format!(
+    story.print(&format!(
         "session {id} started: {}",
         text(&session, "/state")?
     ));
     let session = wait_for_state(&client, &at(&format!("sessions/{id}")), "running")?;
-    story.tell("the agent is in the room: running");
+    story.print("the agent is in the room: running");
 
     let token = client.post(&at("tokens"), &json!({ "session_id": id, "name": "Ada" }))?;
-    story.tell(&format!(
+    story.print(&format!(
         "token for {}",
         text(&token, "/participant_identity")?
     ));
@@ -146,7 +146,7 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -
         text(&stopped, "/state")? == "ended",
         "the session did not end: {stopped}"
     );
-    story.tell(&format!(
+    story.print(&format!(
         "stopped: ended({})",
         text(&stopped, "/end_reason")?
     ));
@@ -156,8 +156,8 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -
         people == 2,
         "two participants were to be recorded, not {people}"
     );
-    story.tell("both participants are on record");
-    talk::tell(&Talk {
+    story.print("both participants are on record");
+    talk::run(&Talk {
         tools,
         story: &story,
         client: &client,
@@ -167,7 +167,7 @@ fn story(tools: &tools::Tools, base: &str, operator_key: &str, scripted: &str) -
     print_trail(&client, &at("audit-events?limit=100"))
 }
 
-/// A real client joins, sends 440 Hz and must hear the greeting and its own tone.
+/// Joins with a real client, which sends 440 Hz and must hear the greeting and its own tone.
 fn listen(tools: &tools::Tools, story: &Story, token: &Value, digest: &str) -> Result<()> {
     let events = join(tools, story, "tone_client.py", token)?;
     let said = events
@@ -177,7 +177,7 @@ fn listen(tools: &tools::Tools, story: &Story, token: &Value, digest: &str) -> R
         said == Some(&digest.into()),
         "the agent names another configuration: {said:?}"
     );
-    story.tell("the agent names the session's configuration digest");
+    story.print("the agent names the session's configuration digest");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask dev`: everything up, until Ctrl-C.
+//! `cargo xtask dev`: a complete development stack, until Ctrl-C.
 
 use std::{
     fs,
@@ -20,13 +20,13 @@ use crate::{
     tools::{self, Tools},
 };
 
-/// Everything of a running development stack. Fields end in their order.
+/// A running development stack. Fields are dropped in their order.
 pub struct Running {
     telephone: Option<Phone>,
     worker: Server,
     api: Server,
     scripted: Server,
-    /// The servers below.
+    /// The servers.
     pub stack: Stack,
     /// Base URL of the api.
     pub base: String,
@@ -39,7 +39,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Kills the api as a crash would, starts it anew and waits until it is ready.
+    /// Kills the api as a crash would, restarts it and waits until it is ready.
     pub fn restart_api(&mut self) -> Result<()> {
         self.api.restart(false)?;
         let client = Client::new(&self.base, "");
@@ -49,7 +49,7 @@ impl Running {
         })
     }
 
-    /// Where the telephone is that answers, if there is one.
+    /// The port of the telephone that answers, if there is one.
     pub fn telephone_port(&self) -> Option<u16> {
         self.telephone.as_ref().map(|phone| phone.peer_port)
     }
@@ -66,7 +66,7 @@ pub fn build() -> Result<()> {
     process::run("building patchbay-api", &mut build)
 }
 
-/// Where the binary of a profile (`debug` or `release`) is.
+/// Path of the binary of a profile (`debug` or `release`).
 pub fn binary(profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| cache::repository().join("target"), PathBuf::from);
@@ -135,7 +135,7 @@ pub fn start_binary(
     })
 }
 
-/// Providers that follow a script, and a shop for tools to call: no key is needed.
+/// Scripted providers, and a shop for tools: no key is needed.
 fn start_scripted(tools: &Tools, folder: &Path) -> Result<(Server, String)> {
     let port = free_port("the scripted providers", 8090)?;
     let log = folder.join("scripted.log");
@@ -225,7 +225,7 @@ pub fn run(fresh: bool) -> Result<()> {
     Ok(())
 }
 
-/// Waits for Ctrl-C, or for a server that ends by itself.
+/// Waits for Ctrl-C, or for a server that ends unexpectedly.
 fn watch(running: &mut Running) -> Option<&'static str> {
     while !interrupted() {
         let servers = running.stack.servers.iter_mut().chain([
@@ -243,7 +243,7 @@ fn watch(running: &mut Running) -> Option<&'static str> {
     None
 }
 
-/// The demo tenant of these data: made once, found again.
+/// The demo tenant of this data folder, which is created once.
 fn demo_tenant(running: &Running, folder: &Path) -> Result<Seeded> {
     let file = folder.join("demo.json");
     if let Ok(known) = fs::read_to_string(&file) {
@@ -268,7 +268,7 @@ fn demo_tenant(running: &Running, folder: &Path) -> Result<Seeded> {
     Ok(seeded)
 }
 
-/// One line on the telephone; the demo tenant's trunk to it.
+/// Creates the demo tenant's trunk to the telephone; returns a line for the terminal.
 fn telephone(running: &Running, demo: &Seeded) -> Result<String> {
     Ok(match (&running.telephone, phone::missing()) {
         (Some(phone), _) => {
@@ -312,7 +312,7 @@ Start a session, and get a token to join it with:
   curl -s {base}/api/tenants/{tenant}/tokens -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' \\
     -d '{{\"session_id\": \"<id of the session>\"}}'
 
-`cargo xtask demo` in another terminal tells the whole story. Ctrl-C ends everything; the data stay.",
+`cargo xtask demo` in another terminal shows the main use cases. Ctrl-C ends everything; the data stay.",
         took.as_secs_f64(),
         stack.livekit_url,
         stack.folder.display(),

@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: libFuzzer, one target after the other.
 //!
-//! The compiler's coverage pass is in the stable toolchain too, so nothing but a C++ compiler is needed.
+//! The compiler's coverage pass is part of the stable toolchain, so only a C++ compiler is needed.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use crate::{
     process::{cargo, catch_signals, finish, has, interrupted, run},
 };
 
-/// What makes the compiler count edges and note comparisons, for libFuzzer to see.
+/// Compiler flags that instrument edges and comparisons for libFuzzer.
 const COVERAGE: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -24,13 +24,13 @@ const COVERAGE: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Ccodegen-units=1",
 ];
-/// Most seconds and megabytes that one input may take, and most bytes that it may have.
+/// Maximum seconds, megabytes and bytes of one input.
 const BOUNDS: [&str; 3] = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096"];
 
-/// What a run of a target came to.
+/// The result of a run.
 struct Outcome {
     line: String,
-    /// The input that fails, and how it does.
+    /// The failing input, and the failure.
     found: Option<(PathBuf, String)>,
 }
 
@@ -43,7 +43,7 @@ pub fn all(filter: Option<&str>, seconds: u64, planted: bool) -> Result<()> {
     run_targets(filter.unwrap_or_default(), seconds, planted)
 }
 
-/// What libFuzzer is built with, if it is not there.
+/// The C++ compiler, if it is not installed.
 pub fn missing() -> Option<String> {
     let compiler = std::env::var_os("CXX").is_some() || has("c++");
     let how = "libFuzzer is built from C++: install a compiler (Debian's package g++)";
@@ -88,7 +88,7 @@ fn targets(filter: &str) -> Result<Vec<String>> {
     Ok(targets)
 }
 
-/// The machine's own target. Named, so that what builds the build is not instrumented.
+/// The machine's own target. It is passed explicitly, so that build scripts are not instrumented.
 fn host() -> Result<String> {
     let output = Command::new("rustc").arg("-vV").output().context("rustc")?;
     let text = String::from_utf8(output.stdout)?;
@@ -118,7 +118,7 @@ fn build(targets: &[String], host: &str, planted: bool) -> Result<()> {
     run("building the targets with coverage", &mut command)
 }
 
-/// Runs one target, from what is in the repository and what earlier runs have come to.
+/// Runs one target, with the corpus of the repository and that of earlier runs.
 fn search(target: &str, host: &str, seconds: u64, planted: bool) -> Result<Outcome> {
     let repository = cache::repository();
     let kept = match planted {
@@ -126,7 +126,7 @@ fn search(target: &str, host: &str, seconds: u64, planted: bool) -> Result<Outco
         false => folder().join("corpus").join(target),
     };
     if planted {
-        // It has to be found from what everybody has.
+        // A planted fault has to be found from the committed corpus.
         let _ = fs::remove_dir_all(&kept);
     }
     fs::create_dir_all(&kept)?;
@@ -158,7 +158,7 @@ fn search(target: &str, host: &str, seconds: u64, planted: bool) -> Result<Outco
     Ok(outcome)
 }
 
-/// What libFuzzer says in its log.
+/// Parses libFuzzer's log.
 fn read(log: &str) -> Outcome {
     let after = |line: &str, name: &str| -> Option<String> {
         let rest = line.split_once(name)?.1.trim_start();
@@ -195,7 +195,7 @@ fn read(log: &str) -> Outcome {
     Outcome { line, found }
 }
 
-/// Puts a failing input where the ordinary tests try it, until it fails no longer.
+/// Adds a failing input to the corpus of the ordinary tests.
 fn keep(target: &str, input: &Path, how: &str) -> Result<String> {
     let name = input.file_name().and_then(|name| name.to_str());
     let name = name.context("an input without a name")?;

@@ -1,4 +1,4 @@
-//! Developer commands. `cargo xtask dev` brings everything up, `cargo xtask test` proves it.
+//! Developer commands, such as `cargo xtask dev` and `cargo xtask test`.
 
 mod bench;
 mod cache;
@@ -32,54 +32,57 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Bring everything up and serve, with a demo tenant, until Ctrl-C.
+    /// Start everything and serve, with a demo tenant, until Ctrl-C.
     Dev {
         /// Begin with empty data.
         #[arg(long)]
         fresh: bool,
     },
-    /// Tell the main job as a story: a real session, from nothing to its audit trail.
+    /// Show the main use cases: a real session, from an empty tenant to its audit trail.
     Demo {
-        /// Tell of a telephone call out instead, where livekit-sip and sipp are installed.
+        /// Show an outbound telephone call instead, if livekit-sip and sipp are installed.
         #[arg(long)]
         call: bool,
     },
-    /// All of `check`, and the whole suite on servers of its own.
+    /// All of `check`, and all tests on dedicated servers.
     Test {
-        /// Only tests whose names contain this; checks are left out.
+        /// Only tests whose names contain this, without checks.
         filter: Option<String>,
     },
-    /// Measure what requests cost: `read`s beside pgbench, `writes`, `tools`, `tenants` of which one floods, `metrics`.
+    /// Measure the cost of requests: `read`s compared to pgbench, `writes`, `tools`, `tenants` of which one
+    /// floods, `metrics`.
     Bench {
         /// Only this one.
         only: Option<String>,
     },
-    /// Break things on purpose, for minutes: kill the api under writes, restart PostgreSQL and LiveKit.
+    /// Inject failures for minutes: kill the api under writes, restart PostgreSQL and LiveKit.
     Soak {
         /// How often the api is killed.
         #[arg(long, default_value = "100")]
         kills: usize,
-        /// Sessions that are up when LiveKit is restarted.
+        /// Live sessions during the restart of LiveKit.
         #[arg(long, default_value = "20")]
         sessions: usize,
     },
-    /// Search for input that breaks the code that meets strangers' input.
+    /// Search for input that breaks the code that handles untrusted input.
     Fuzz {
         /// Only targets whose names contain this.
         target: Option<String>,
-        /// How long each of them runs; 0 to build them alone.
+        /// Seconds for each of them; 0 to only build them.
         #[arg(long, default_value = "60")]
         seconds: u64,
-        /// With a fault planted for each target; fails unless each finds its own.
+        /// Plant a fault for each target; fails unless each finds its own.
         #[arg(long)]
         planted: bool,
     },
-    /// The quick part of `test`: format, clippy, arrows between crates, circles of files, document drift, banned words.
+    /// The quick part of `test`: format, clippy, dependency rules, circular imports, document drift, banned
+    /// words.
     Check {
         /// Only steps whose names contain this, such as `circles`.
         filter: Option<String>,
     },
-    /// By hand before a release: licenses, rustdoc, linters of the document, client generators, a minute of fuzzing.
+    /// Manual checks before a release: licenses, rustdoc, linters of the document, client generators, a minute of
+    /// fuzzing.
     Verify {
         /// Only steps whose names contain this, such as `document`.
         filter: Option<String>,

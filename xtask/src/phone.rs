@@ -1,5 +1,4 @@
-//! The telephone of the development stack: livekit-sip and a telephone that answers, where both are
-//! installed.
+//! Telephony of the development stack: livekit-sip and a telephone that answers, if both programs are installed.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,17 +13,17 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A SIP node, and a peer that answers every call.
+/// A SIP service, and a telephone that answers every call.
 pub struct Phone {
     /// Both servers.
     pub servers: Vec<Server>,
-    /// Where calls come in.
+    /// SIP port for inbound calls.
     pub sip_port: u16,
-    /// Where the peer is.
+    /// SIP port of the telephone.
     pub peer_port: u16,
 }
 
-/// What keeps the telephone from being there, if anything: which program, and how to get it.
+/// The missing program, if any, and how to install it.
 pub fn missing() -> Option<String> {
     let programs = [
         ("livekit-sip", "build github.com/livekit/sip"),
@@ -34,7 +33,7 @@ pub fn missing() -> Option<String> {
     Some(format!("{program} is not on PATH ({how})"))
 }
 
-/// Starts both beside a stack that has a LiveKit of its own.
+/// Starts both for a stack with a LiveKit of its own.
 pub fn start(stack: &Stack, folder: &Path, preferred: u16) -> Result<Option<Phone>> {
     let Some(valkey_port) = stack.valkey_port.filter(|_| missing().is_none()) else {
         return Ok(None);
@@ -76,7 +75,7 @@ pub fn start(stack: &Stack, folder: &Path, preferred: u16) -> Result<Option<Phon
     }))
 }
 
-/// The tenant's trunk to the telephone that answers; answers its id once LiveKit has it.
+/// Creates the tenant's trunk to the telephone; returns its id once it is synced.
 pub fn trunk(base: &str, seeded: &Seeded, peer_port: u16) -> Result<String> {
     let client = Client::new(base, &seeded.key);
     let path = format!("/api/tenants/{}/sip-trunks", seeded.tenant);

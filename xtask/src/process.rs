@@ -1,4 +1,4 @@
-//! Child processes that never outlive us.
+//! Child processes that never outlive this one.
 
 use std::{
     fs::File,
@@ -17,24 +17,24 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cache;
 
-/// The feature that tests need and no release has: points at which the service ends or panics on demand.
+/// The feature of tests that releases do not have: points at which the service crashes or panics on demand.
 pub const FAULTS: &str = "patchbay-api/fault-injection";
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Takes Ctrl-C and SIGTERM as a wish to end, so that what we started is ended too.
+/// Handles Ctrl-C and SIGTERM, so that child processes are stopped.
 pub fn catch_signals() -> Result<()> {
     Ok(ctrlc::set_handler(|| {
         INTERRUPTED.store(true, Ordering::Relaxed)
     })?)
 }
 
-/// Whether we were asked to end.
+/// Whether a signal was received.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// A server that runs beside us until it is dropped.
+/// A server that runs until it is dropped.
 pub struct Server {
     name: &'static str,
     child: Child,
@@ -57,7 +57,7 @@ impl Server {
         })
     }
 
-    /// Kills it as a crash would (or asks it to end, where it is not to be harmed), and starts it anew.
+    /// Kills it as a crash would (or stops it gracefully), and restarts it.
     pub fn restart(&mut self, gently: bool) -> Result<()> {
         match gently {
             true => end(&mut self.child, self.patience),
@@ -73,7 +73,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Where its output goes.
+    /// Path of its log.
     pub fn log(&self) -> &Path {
         &self.log
     }
@@ -83,7 +83,7 @@ impl Server {
         self.name
     }
 
-    /// The server's name if it has ended by itself.
+    /// The server's name if it has ended unexpectedly.
     pub fn ended(&mut self) -> Option<&'static str> {
         matches!(self.child.try_wait(), Ok(Some(_))).then_some(self.name)
     }
@@ -98,7 +98,7 @@ impl Drop for Server {
     }
 }
 
-/// The same command once more.
+/// The same command again.
 fn copy(command: &Command) -> Command {
     let mut copy = Command::new(command.get_program());
     copy.args(command.get_args());
@@ -115,7 +115,7 @@ fn copy(command: &Command) -> Command {
 }
 
 fn spawn(name: &str, command: &mut Command, out: File) -> Result<Child> {
-    // A group of its own: Ctrl-C comes to us alone, and we end the others in order.
+    // A process group of its own: Ctrl-C reaches only this process, which stops the others in order.
     command
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
@@ -132,8 +132,8 @@ fn end_at_once(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Ends a child and its group: INT is what PostgreSQL calls a fast shutdown, and an end to all the
-/// others; KILL is for what does not hear.
+/// Stops a child and its group: SIGINT is a fast shutdown for PostgreSQL and stops all the others; SIGKILL
+/// follows after `patience`.
 fn end(child: &mut Child, patience: Duration) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let signal = |signal| group.map(|group| kill_process_group(group, signal));
@@ -149,7 +149,7 @@ fn end(child: &mut Child, patience: Duration) {
     let _ = child.wait();
 }
 
-/// A command that dies with us, even if we are killed, where the system can do that.
+/// A command that is killed with this process, where the system supports it.
 pub fn bound(program: impl AsRef<std::ffi::OsStr>) -> Command {
     if has("setpriv") {
         let mut command = Command::new("setpriv");
@@ -159,8 +159,8 @@ pub fn bound(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
-/// Cargo, as if it were called by hand in the repository: what it tells us about our own package would
-/// make build scripts that look at it run again.
+/// Cargo as if called by hand in the repository: environment variables of xtask's own package would make some
+/// build scripts run again.
 pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(args).current_dir(cache::repository());
@@ -187,7 +187,7 @@ pub fn has(program: &str) -> bool {
     find(program).is_some()
 }
 
-/// Where a program is on the PATH.
+/// The path of a program on the PATH.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -195,7 +195,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Runs a command to its end; its output is shown only when it fails.
+/// Runs a command; its output is shown only if it fails.
 pub fn run_quiet(what: &str, command: &mut Command) -> Result<()> {
     let mut output = tempfile()?;
     command
@@ -213,14 +213,14 @@ pub fn run_quiet(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end with its output shown.
+/// Runs a command with its output shown.
 pub fn run(what: &str, command: &mut Command) -> Result<()> {
     println!("▸ {what}");
     ensure!(finish(what, command)?, "{what} failed");
     Ok(())
 }
 
-/// Waits for a command and says whether it went well; ends it when we are to end.
+/// Waits for a command; returns whether it succeeded. An interrupt stops it.
 pub fn finish(what: &str, command: &mut Command) -> Result<bool> {
     let mut child = command
         .process_group(0)
@@ -238,7 +238,7 @@ pub fn finish(what: &str, command: &mut Command) -> Result<bool> {
     }
 }
 
-/// A file without a name, gone with its last handle.
+/// An unlinked file, which is gone with its last handle.
 fn tempfile() -> Result<File> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -252,8 +252,8 @@ fn tempfile() -> Result<File> {
     Ok(file)
 }
 
-/// The first free port from `preferred` on, said aloud where it is another one; any for 0. Free means
-/// for TCP and for UDP.
+/// The first port from `preferred` on that is free for TCP and UDP, any for 0. Prints a note if it is another
+/// one.
 pub fn free_port(what: &str, preferred: u16) -> Result<u16> {
     let is_free = |port| {
         let tcp = TcpListener::bind(("127.0.0.1", port)).ok()?;
@@ -275,8 +275,8 @@ pub fn free_port(what: &str, preferred: u16) -> Result<u16> {
     bail!("no port from {preferred} on is free for {what}")
 }
 
-/// How long to wait for what takes at most `usual` on an idle machine: as much longer as work waits for a
-/// processor here.
+/// How long to wait for something that takes at most `usual` on an idle machine: scaled by the load of this
+/// machine.
 pub fn patience(usual: Duration) -> Duration {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().and_then(|load| load.parse().ok());
@@ -285,7 +285,7 @@ pub fn patience(usual: Duration) -> Duration {
     usual.mul_f64(crowd.clamp(1.0, 10.0))
 }
 
-/// Waits until `ready` says so, a server ends, or we are interrupted.
+/// Waits until `ready` succeeds, a server ends, or a signal is received.
 pub fn wait_for(
     what: &str,
     usual: Duration,

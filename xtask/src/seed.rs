@@ -1,27 +1,27 @@
-//! What `dev` and `demo` create over HTTP.
+//! Resources of `dev` and `demo`, created over HTTP.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-/// A caller of the api.
+/// An API client.
 pub struct Client {
     base: String,
     key: String,
     agent: ureq::Agent,
 }
 
-/// A response, whatever its status.
+/// A response of any status.
 pub struct Response {
     /// Status.
     pub status: u16,
-    /// Seconds, where the answer says so.
+    /// Seconds in `Retry-After`, if present.
     pub retry_after: Option<u64>,
     /// Body.
     pub body: Value,
 }
 
 impl Client {
-    /// A caller with this key.
+    /// A client with this key.
     pub fn new(base: &str, key: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -34,7 +34,7 @@ impl Client {
         }
     }
 
-    /// POSTs JSON and reads the answer, which must be a success.
+    /// POSTs JSON; the response must be a success.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let response = self
             .agent
@@ -44,7 +44,7 @@ impl Client {
         read(path, response)
     }
 
-    /// POSTs JSON with an Idempotency-Key; whatever is answered.
+    /// POSTs JSON with an Idempotency-Key; returns any response.
     pub fn once(&self, path: &str, body: &Value, key: &str) -> Result<Response> {
         let mut response = self
             .agent
@@ -61,7 +61,7 @@ impl Client {
         })
     }
 
-    /// PUTs JSON and reads the answer, which must be a success.
+    /// PUTs JSON; the response must be a success.
     pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
         let response = self
             .agent
@@ -71,7 +71,7 @@ impl Client {
         read(path, response)
     }
 
-    /// PATCHes JSON and reads the answer, which must be a success.
+    /// PATCHes JSON; the response must be a success.
     pub fn patch(&self, path: &str, body: &Value) -> Result<Value> {
         let response = self
             .agent
@@ -81,7 +81,7 @@ impl Client {
         read(path, response)
     }
 
-    /// POSTs a file as it is.
+    /// POSTs a file as bare bytes.
     pub fn upload(&self, path: &str, bytes: &[u8]) -> Result<Value> {
         let response = self
             .agent
@@ -115,7 +115,7 @@ fn read(path: &str, mut response: ureq::http::Response<ureq::Body>) -> Result<Va
     Ok(body)
 }
 
-/// A string in an answer.
+/// A string in a response.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
     value
         .pointer(pointer)
@@ -133,7 +133,7 @@ pub struct Seeded {
     pub agent: String,
 }
 
-/// A tenant with an agent that echoes.
+/// A tenant with an agent of the kind `echo`.
 pub fn seed(base: &str, operator_key: &str, slug: &str) -> Result<Seeded> {
     let operator = Client::new(base, operator_key);
     let made = operator.post("/api/tenants", &json!({ "slug": slug, "name": "Demo" }))?;
@@ -149,8 +149,8 @@ pub fn seed(base: &str, operator_key: &str, slug: &str) -> Result<Seeded> {
     Ok(Seeded { tenant, key, agent })
 }
 
-/// An agent with a prompt, this runtime config, these versions of tools and these settings of knowledge,
-/// its binding active.
+/// An agent with a prompt, this runtime config, these tool versions and these knowledge settings, with an active
+/// binding.
 pub fn agent(
     client: &Client,
     tenant: &str,
@@ -180,7 +180,7 @@ pub fn agent(
     Ok(agent)
 }
 
-/// A prompt, tool or runtime config with its first version; the version's id.
+/// Creates a prompt, tool or runtime config with its first version; returns the version's id.
 pub fn version(client: &Client, path: &str, name: &str, spec: &Value) -> Result<String> {
     let artifact = client.post(path, &json!({ "name": name }))?;
     let path = format!("{path}/{}/versions", text(&artifact, "/id")?);

@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: long rounds that break things on purpose and count what was lost.
+//! `cargo xtask soak`: rounds of injected failures that count what was lost.
 
 use std::{
     fs,
@@ -22,14 +22,14 @@ use crate::{
 };
 
 const WRITERS: usize = 4;
-/// How long the service may take to be well again, on an idle machine.
+/// Maximum recovery time of the service on an idle machine.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// How long a session may take to start or stop, on an idle machine.
+/// Maximum time for a session to start or stop on an idle machine.
 const CHANGE: Duration = Duration::from_secs(15);
 const UNLIMITED: &str = "reads=0,writes=0,starts=0";
 
-/// The command: `kills` times the api is killed under writes, PostgreSQL is restarted under load,
-/// LiveKit is restarted with `sessions` up.
+/// The command: the api is killed `kills` times under writes, PostgreSQL is restarted under load, LiveKit is
+/// restarted with `sessions` live ones.
 pub fn run(kills: usize, sessions: usize) -> Result<()> {
     catch_signals()?;
     let tools = tools::ensure(dev::build)?;
@@ -65,7 +65,7 @@ fn rounds(
     restart_livekit(&mut running, &seeded, sessions)
 }
 
-/// What the writers were told.
+/// The responses to the writers.
 struct Ledger {
     base: String,
     path: String,
@@ -73,11 +73,11 @@ struct Ledger {
     agent: String,
     next: AtomicUsize,
     stop: AtomicBool,
-    /// Whether nothing comes of it any more: there may be nobody to acknowledge the last writes.
+    /// Whether writers give up: after the end the last writes may stay unacknowledged.
     failed: AtomicBool,
-    /// Number and id of every session that was acknowledged.
+    /// Number and id of every acknowledged session.
     acknowledged: Mutex<Vec<(usize, String)>>,
-    /// Answers that were neither 2xx nor a 503 with Retry-After.
+    /// Responses that were neither 2xx nor a 503 with Retry-After.
     wrong: Mutex<Vec<String>>,
     unavailable: AtomicUsize,
 }
@@ -112,10 +112,10 @@ impl Ledger {
         }
     }
 
-    /// Whether this number is done with.
+    /// Whether this number is acknowledged.
     fn attempt(&self, client: &Client, number: usize, body: &Value) -> bool {
         let Ok(answer) = client.once(&self.path, body, &format!("soak-{number}")) else {
-            // The connection broke; nobody knows, and the key makes it safe to ask again.
+            // The connection broke; the outcome is unknown, and the key makes a retry safe.
             return false;
         };
         let repeats = answer.body["code"] == "idempotency_in_flight";
@@ -177,7 +177,7 @@ fn kill_the_api(
     under_writes(&ledger, || {
         for kill in 0..kills {
             ensure!(!interrupted(), "interrupted");
-            // Not always at the same moment of a write.
+            // At a different moment of a write each time.
             thread::sleep(Duration::from_millis(80 + (kill as u64 * 37) % 120));
             running.restart_api()?;
         }
@@ -226,7 +226,7 @@ fn kill_the_api(
     Ok(())
 }
 
-/// What would be a half row, and every session with its number.
+/// SQL for partial rows, and for every session with its number.
 fn checks(tenant: &str) -> String {
     let missing = |name: &str, without: &str| {
         format!("SELECT 'half {name}', count(*) FROM sessions s WHERE NOT EXISTS ({without});")
@@ -244,7 +244,7 @@ fn checks(tenant: &str) -> String {
 
 fn restart_postgres(running: &mut dev::Running, seeded: &Seeded) -> Result<()> {
     let ledger = Ledger::of(running, seeded);
-    // Numbers of their own, for the keys of the first round are taken.
+    // New numbers, as the keys of the first round are used.
     ledger.next.store(1_000_000, Ordering::Relaxed);
     let mut recovered = Duration::ZERO;
     let client = Client::new(&running.base, &seeded.key);
@@ -283,7 +283,7 @@ fn restart_postgres(running: &mut dev::Running, seeded: &Seeded) -> Result<()> {
     Ok(())
 }
 
-/// Asks until it is done. A service that is busy answers 503, and the key makes it safe to ask again.
+/// Retries until it succeeds. A busy service responds with 503, and the key makes a retry safe.
 fn insist(client: &Client, path: &str, body: &Value, key: &str) -> Result<Value> {
     let deadline = Instant::now() + patience(CHANGE);
     loop {
@@ -311,10 +311,10 @@ fn restart_livekit(running: &mut dev::Running, seeded: &Seeded, sessions: usize)
     for path in &paths {
         crate::story::wait_for_state(&client, path, "running")?;
     }
-    // An agent that is still publishing its track when LiveKit goes is replaced; these have settled.
+    // An agent that is still publishing its track when LiveKit goes down is replaced; these have finished.
     thread::sleep(Duration::from_secs(5));
     running.stack.restart("LiveKit")?;
-    // Clients and agents come back within about 6 s; the grace is 10 s, and a reconciliation 30 s.
+    // Clients and agents reconnect within about 6 s; the grace period is 10 s, and the reconcile interval 30 s.
     thread::sleep(Duration::from_secs(45));
     for path in &paths {
         let session = client.get(path)?;

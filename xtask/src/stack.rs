@@ -1,4 +1,4 @@
-//! PostgreSQL, Valkey and livekit-server on loopback, as children of ours.
+//! PostgreSQL, Valkey and livekit-server on loopback, as child processes.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The LiveKit API key of development stacks.
 pub const LIVEKIT_KEY: &str = "patchbaydev";
 
-/// Ports that are tried first; 0 for any.
+/// Preferred ports; 0 for any.
 pub struct Ports {
     /// PostgreSQL.
     pub postgres: u16,
@@ -32,7 +32,7 @@ pub struct Ports {
     pub api: u16,
 }
 
-/// What is running, and how to reach it. Dropped, it ends.
+/// Running servers and their addresses. They are stopped on drop.
 pub struct Stack {
     /// URL of the application role.
     pub database_url: String,
@@ -44,17 +44,17 @@ pub struct Stack {
     pub livekit_key: String,
     /// API secret of LiveKit.
     pub livekit_secret: String,
-    /// Port of the Valkey below LiveKit, where both are ours.
+    /// Port of LiveKit's Valkey, if this process has started both.
     pub valkey_port: Option<u16>,
-    /// Port for the api; LiveKit sends its webhooks there.
+    /// Port for the api, to which LiveKit sends its webhooks.
     pub api_port: u16,
     /// Folder of data and logs.
     pub folder: PathBuf,
-    /// The servers, in the order in which they end.
+    /// The servers, in the order in which they are stopped.
     pub servers: Vec<Server>,
 }
 
-/// Passwords and keys of a folder's stack: made once, kept with the data.
+/// Passwords and keys of a folder's stack: created once, and stored with the data.
 pub struct Secrets(Value);
 
 impl Secrets {
@@ -68,7 +68,7 @@ impl Secrets {
             "livekit": random()?, "operator": random()?, "worker": random()?,
             "sealing": format!("{}{}", random()?, &random()?[..16]),
         });
-        // Data from before a secret was invented keep those they have.
+        // Older data keep the secrets they have.
         for (name, value) in known.as_object().into_iter().flatten() {
             secrets[name] = value.clone();
         }
@@ -77,12 +77,12 @@ impl Secrets {
         Ok(Self(secrets))
     }
 
-    /// The key that tenants' secrets are sealed with, as the setting has it.
+    /// The key that encrypts tenants' secrets, in the format of the setting.
     pub fn sealing_key(&self) -> String {
         format!("dev:{}", self.get("sealing"))
     }
 
-    /// One of them.
+    /// A secret by name.
     pub fn get(&self, name: &str) -> &str {
         self.0[name].as_str().unwrap_or_default()
     }
@@ -94,7 +94,7 @@ fn random() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Lets nobody else read a file.
+/// Makes a file readable only by its owner.
 pub fn restrict(file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     Ok(fs::set_permissions(
@@ -104,7 +104,7 @@ pub fn restrict(file: &Path) -> Result<()> {
 }
 
 impl Stack {
-    /// Starts what the environment does not point elsewhere (`DATABASE_URL`, `LIVEKIT_URL`).
+    /// Starts the servers that the environment does not override (`DATABASE_URL`, `LIVEKIT_URL`).
     pub fn start(tools: &Tools, folder: &Path, ports: &Ports) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let secrets = Secrets::of(folder)?;
@@ -129,12 +129,12 @@ impl Stack {
         if stack.livekit_url.is_empty() {
             stack.start_livekit(tools, ports.livekit)?;
         }
-        // LiveKit ends before Valkey, and both before PostgreSQL.
+        // LiveKit stops before Valkey, and both before PostgreSQL.
         stack.servers.reverse();
         Ok(stack)
     }
 
-    /// Process id of PostgreSQL, where it is ours.
+    /// Process id of PostgreSQL, if this process has started it.
     pub fn postgres_pid(&self) -> Option<u32> {
         let server = self
             .servers
@@ -143,7 +143,7 @@ impl Stack {
         server.map(Server::pid)
     }
 
-    /// Restarts one of them: PostgreSQL in its own way, the others as after a crash.
+    /// Restarts a server: PostgreSQL gracefully, the others as after a crash.
     pub fn restart(&mut self, name: &str) -> Result<()> {
         let server = self.servers.iter_mut().find(|server| server.name() == name);
         let server = server.with_context(|| format!("{name} is not ours to restart"))?;

@@ -1,4 +1,4 @@
-//! The steps of a command: each is run, whatever came of those before it, and told at the end.
+//! The steps of a command: all of them run, even after a failure, and are summarised at the end.
 
 use std::process::Command;
 
@@ -6,18 +6,18 @@ use anyhow::{Result, bail, ensure};
 
 use crate::process::{finish, interrupted};
 
-/// What came of the steps so far.
+/// The results so far.
 #[derive(Default)]
 pub struct Steps {
     only: String,
-    /// Whether some step is what was asked for.
+    /// Whether any step has matched the filter.
     is_known: bool,
     lines: Vec<String>,
     failed: Vec<String>,
 }
 
 impl Steps {
-    /// Of which only those are run whose names contain this.
+    /// Runs only steps whose names contain this.
     pub fn only(name: &str) -> Self {
         Self {
             only: name.to_owned(),
@@ -25,7 +25,7 @@ impl Steps {
         }
     }
 
-    /// Runs a step; what it makes, if it goes well.
+    /// Runs a step; returns its value if it succeeds.
     pub fn run<T>(&mut self, name: &str, step: impl FnOnce() -> Result<T>) -> Option<T> {
         if !self.is_due(name) {
             return None;
@@ -45,7 +45,7 @@ impl Steps {
         }
     }
 
-    /// Runs a step unless something is missing, which is no failure: what, and how to get it.
+    /// Runs a step unless something is missing, which is no failure: what, and how to install it.
     pub fn run_unless(
         &mut self,
         missing: impl FnOnce() -> Option<String>,
@@ -63,7 +63,7 @@ impl Steps {
         }
     }
 
-    /// Whether a step is to be run; notes why not.
+    /// Whether a step is to be run; records the reason otherwise.
     fn is_due(&mut self, name: &str) -> bool {
         let is_asked_for = name.contains(&self.only);
         self.is_known |= is_asked_for;
@@ -84,23 +84,23 @@ impl Steps {
         });
     }
 
-    /// Notes what is not run, and why.
+    /// Records a step that is not run, and why.
     pub fn skip(&mut self, name: &str, why: &str) {
         println!("· {name}: NOT RUN, {why}");
         self.lines.push(format!("NOT RUN  {name}: {why}"));
     }
 
-    /// Notes what another step has run.
+    /// Records a step that another step has run.
     pub fn ran(&mut self, name: &str) {
         self.lines.push(format!("RAN      {name}"));
     }
 
-    /// How many steps have failed so far.
+    /// Number of failed steps.
     pub fn failures(&self) -> usize {
         self.failed.len()
     }
 
-    /// One line a step, and an error where any of them failed.
+    /// Prints one line for each step; fails if any of them failed.
     pub fn finish(self) -> Result<()> {
         println!("▸ summary");
         for line in &self.lines {

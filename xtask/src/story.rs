@@ -1,4 +1,4 @@
-//! What the stories of the demo have in common: telling them, waiting, and a client that joins.
+//! Common parts of the demos: printing, waiting, and a client that joins.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -17,17 +17,17 @@ use crate::{
     tools::Tools,
 };
 
-/// What happens, with the milliseconds since the beginning.
+/// Prints what happens, with the milliseconds since the start.
 pub struct Story(Instant);
 
 impl Story {
-    /// Begins now.
+    /// Starts the clock.
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Tells one thing.
-    pub fn tell(&self, what: &str) {
+    /// Prints a line.
+    pub fn print(&self, what: &str) {
         println!("{:>7} ms  {what}", self.0.elapsed().as_millis());
     }
 }
@@ -48,7 +48,7 @@ pub fn wait_for_state(client: &Client, path: &str, state: &str) -> Result<Value>
     }
 }
 
-/// Joins with a client, tells what it does, and fails where it does.
+/// Joins with a client, prints its events, and fails if it fails.
 pub fn join(tools: &Tools, story: &Story, script: &str, token: &Value) -> Result<Vec<Value>> {
     let mut client = Command::new(&tools.python)
         .arg("-B")
@@ -67,7 +67,7 @@ pub fn join(tools: &Tools, story: &Story, script: &str, token: &Value) -> Result
         let Ok(event) = serde_json::from_str::<Value>(&line?) else {
             continue;
         };
-        story.tell(&format!("client: {}", describe(&event)));
+        story.print(&format!("client: {}", describe(&event)));
         events.push(event);
     }
     ensure!(

@@ -9,7 +9,7 @@ use crate::{
     tools::Tools,
 };
 
-/// What it takes.
+/// The context of the conversation.
 pub struct Talk<'a> {
     pub tools: &'a Tools,
     pub story: &'a Story,
@@ -18,8 +18,8 @@ pub struct Talk<'a> {
     pub scripted: &'a str,
 }
 
-/// Tells it. Audio, protocols, tool call and secret are real; the providers follow a script.
-pub fn tell(talk: &Talk<'_>) -> Result<()> {
+/// Runs it. Audio, protocols, tool call and secret are real; the providers are scripted.
+pub fn run(talk: &Talk<'_>) -> Result<()> {
     let (story, client) = (talk.story, talk.client);
     let at = |rest: &str| format!("/api/tenants/{}/{rest}", talk.tenant);
     println!("\nA conversation, with providers that follow a script:");
@@ -31,7 +31,7 @@ pub fn tell(talk: &Talk<'_>) -> Result<()> {
         "find order",
         &find_order(talk.scripted),
     )?;
-    story.tell("secret kept, tool find_order written");
+    story.print("secret kept, tool find_order written");
     let agent = seed::agent(
         client,
         talk.tenant,
@@ -45,7 +45,7 @@ pub fn tell(talk: &Talk<'_>) -> Result<()> {
     let session = client.post(&at("sessions"), &session)?;
     let path = at(&format!("sessions/{}", text(&session, "/id")?));
     wait_for_state(client, &path, "running")?;
-    story.tell("the agent is in the room: running");
+    story.print("the agent is in the room: running");
     let token = client.post(&at("tokens"), &json!({ "session_id": session["id"] }))?;
     join(talk.tools, story, "voice_client.py", &token)?;
     client.post(&format!("{path}/stop"), &json!({ "reason": "demo_over" }))?;
@@ -53,7 +53,7 @@ pub fn tell(talk: &Talk<'_>) -> Result<()> {
     print_timeline(&list(client, &format!("{path}/events?limit=100"))?)
 }
 
-/// A handbook that the agent knows from here on.
+/// Attaches a handbook to the agent.
 fn knows(talk: &Talk<'_>, agent: &str) -> Result<()> {
     const HANDBOOK: &str = "# Shipping\n\nParcels travel by rail and arrive within two working days.\n\n\
         # Opening hours\n\nThe shop opens at nine, from Tuesday to Saturday.\n";
@@ -74,8 +74,8 @@ fn knows(talk: &Talk<'_>, agent: &str) -> Result<()> {
         passage.contains("at nine"),
         "the handbook does not answer: {found}"
     );
-    story.tell("a handbook is read and attached; asked \"When can I come by?\", it answers:");
-    story.tell(&format!("  {}", passage.replace('\n', " ")));
+    story.print("a handbook is read and attached; asked \"When can I come by?\", it answers:");
+    story.print(&format!("  {}", passage.replace('\n', " ")));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything, on servers of its own.
+//! `cargo xtask test`: all tests, on dedicated servers.
 
 use std::{fs, path::Path, process::Command};
 
@@ -12,12 +12,12 @@ use crate::{
     tools::{self, Tools},
 };
 
-/// Tests that measure how long an answer takes while the service is busy: nothing else may run beside them.
+/// Tests that measure latencies under load: nothing else may run beside them.
 const ALONE: &str = "busy::";
-/// Tests that take all there is of a processor: beside them, others would miss their short deadlines.
+/// Tests that use all of a processor: other tests would miss their short deadlines beside them.
 const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 
-/// What the tests are given.
+/// Environment variables of the tests.
 type Environment = [(&'static str, String); 12];
 
 /// The command.
@@ -128,7 +128,7 @@ fn environment(tools: &Tools, stack: &Stack) -> Environment {
     ]
 }
 
-/// The tests whose names contain this.
+/// Runs the tests whose names contain this.
 fn suite(steps: &mut Steps, environment: &Environment, name: &str) {
     let mut quick = cargo(&[
         "test",
@@ -151,7 +151,7 @@ fn suite(steps: &mut Steps, environment: &Environment, name: &str) {
         let model = model.args(MODEL).envs(environment.clone());
         steps.command("tests that keep a model busy", model);
     }
-    // `e2e::` alone names them all; a filter within them narrows that.
+    // `e2e::` includes them all; a filter selects some of them.
     match name {
         "" => end_to_end(steps, environment, &["e2e::", ALONE]),
         name if name.starts_with("e2e::") => end_to_end(steps, environment, &[name]),

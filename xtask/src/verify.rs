@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: what is looked at before a release, with tools that not everybody has.
+//! `cargo xtask verify`: checks before a release, with optional tools.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ use crate::{
     steps::Steps,
 };
 
-/// Linters of the document: package and version, and what each is told.
+/// Linters of the document: package and arguments.
 const LINTERS: [(&str, &[&str]); 2] = [
     ("@redocly/cli@2.77.0", &["lint"]),
     (
@@ -25,7 +25,7 @@ const LINTERS: [(&str, &[&str]); 2] = [
     ),
 ];
 const DOCUMENT: &str = "openapi/openapi.json";
-/// For how long each fuzz target runs: whether it builds, begins and finds nothing at once.
+/// Seconds for each fuzz target: whether it builds, starts and finds nothing at once.
 const SMOKE_SECONDS: u64 = 5;
 
 /// The command: all steps, or those whose names contain this.
@@ -94,7 +94,7 @@ fn npx(package: &str) -> Command {
     npx
 }
 
-/// Whether a command runs and ends well; its output is not shown.
+/// Whether a command succeeds; its output is not shown.
 fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null());
     finish("it", command).unwrap_or(false)

@@ -1,19 +1,18 @@
-//! From text to chunks: parts of a size that a model can embed, which begin and end where the text
-//! does, and know where they stand.
+//! Splits text into chunks of a size that a model can embed, at natural boundaries, each with its position.
 
 use serde::{Deserialize, Serialize};
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
 use crate::{Part, Progress};
 
-/// Bytes that are split at a time: splitting takes longer than in proportion.
+/// Bytes that are split at a time: the splitter's time grows faster than the input.
 const BLOCK: usize = 128 << 10;
 
-/// How large chunks are.
+/// Sizes of chunks.
 pub struct Sizing<'a> {
-    /// Most tokens of a chunk.
+    /// Maximum tokens of a chunk.
     pub most: usize,
-    /// Tokens that a chunk shares with the one before, about.
+    /// Approximate number of tokens that a chunk shares with the previous one.
     pub overlap: usize,
     /// Counts the tokens of a text.
     pub count: &'a dyn Fn(&str) -> usize,
@@ -27,24 +26,24 @@ impl ChunkSizer for Counter<'_> {
     }
 }
 
-/// A part of a text that a search can find.
+/// A searchable part of a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Page, slide or sheet, from 1.
     pub page: Option<u32>,
-    /// The headings above it, from the outermost in.
+    /// The headings above it, the outermost first.
     pub headings: Vec<String>,
-    /// Where it begins in the text of the document, in characters.
+    /// Its start in the text of the document, in characters.
     pub starts_at: usize,
-    /// Where it ends.
+    /// Its end.
     pub ends_at: usize,
-    /// How many tokens it has.
+    /// Its number of tokens.
     pub tokens: usize,
     /// The text.
     pub text: String,
 }
 
-/// The chunks of a document, in order. Parts follow one another in its text without anything between.
+/// The chunks of a document, in order. The document's text is the concatenation of its parts.
 pub fn chunk(parts: &[Part], sizing: &Sizing<'_>, progress: Progress<'_>) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut headings = Headings::default();
@@ -71,7 +70,7 @@ fn split(
     let config = ChunkConfig::new(sizing.most)
         .with_sizer(Counter(sizing.count))
         .with_trim(true);
-    // Refused only where it is not smaller than the whole.
+    // The splitter refuses only an overlap that is not smaller than the size.
     let Ok(config) = config.with_overlap(sizing.overlap.min(sizing.most.saturating_sub(1))) else {
         return;
     };
@@ -109,7 +108,7 @@ fn split(
     }
 }
 
-/// The text in pieces that end with a line, or at least with a character.
+/// The text in blocks that end with a line, or at least with a character.
 fn blocks(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -127,7 +126,7 @@ fn blocks(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The headings that a place in a Markdown text is under.
+/// The headings above a position in a Markdown text.
 #[derive(Default)]
 struct Headings {
     path: Vec<(usize, String)>,
@@ -135,7 +134,7 @@ struct Headings {
 }
 
 impl Headings {
-    /// Goes past this text.
+    /// Advances behind this text.
     fn pass(&mut self, text: &str) {
         for line in text.lines() {
             if line.trim_start().starts_with("```") {
@@ -148,7 +147,7 @@ impl Headings {
         }
     }
 
-    /// Those of a chunk, which may begin with some of its own.
+    /// The headings of a chunk, which may begin with some of its own.
     fn with(&self, text: &str) -> Vec<String> {
         let mut path = self.path.clone();
         for line in text

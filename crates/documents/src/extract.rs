@@ -1,10 +1,10 @@
-//! From bytes to text, kind by kind.
+//! Text extraction by kind.
 
 use crate::{
     Failure, Kind, Part, Progress, kind, mail, office, pdf, plain, subtitles, tables, web,
 };
 
-/// The text of a document. `media` is what its beginning looked like.
+/// The text of a document. `media` is the media type that its beginning suggests.
 pub fn extract(bytes: &[u8], media: &str, progress: Progress<'_>) -> Result<Vec<Part>, Failure> {
     if bytes.starts_with(b"\xd0\xcf\x11\xe0") {
         let detail = "It is an Office file of before 2007, or one with a password: save it as docx, pptx or xlsx without one.";
@@ -35,7 +35,7 @@ pub fn extract(bytes: &[u8], media: &str, progress: Progress<'_>) -> Result<Vec<
     Ok(parts)
 }
 
-/// Without what PostgreSQL cannot keep and nobody can read.
+/// Without characters that PostgreSQL cannot store or that are not printable.
 fn cleaned(part: Part) -> Part {
     let keep = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     Part {

@@ -1,8 +1,8 @@
-//! What a file is, told from its content and, where that says nothing, from its name.
+//! Detection of a file's kind from its content and, if that is not conclusive, from its name.
 
 use file_format::FileFormat;
 
-/// The kinds of documents that have text for us.
+/// The kinds of documents that text can be extracted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -20,7 +20,7 @@ pub enum Kind {
     Eml,
 }
 
-/// Each kind with its media type and its endings of names.
+/// Each kind with its media type and its file name extensions.
 const KINDS: [(Kind, &str, &[&str]); 12] = [
     (Kind::Text, "text/plain", &["txt", "text", "log"]),
     (Kind::Markdown, "text/markdown", &["md", "markdown"]),
@@ -80,7 +80,7 @@ pub fn media_type(head: &[u8], name: &str) -> String {
         return kind.media_type().to_owned();
     }
     if head.starts_with(b"PK\x03\x04") {
-        // Which of them it is stands at the end of the file; extraction looks there.
+        // The difference is at the end of the file; extraction checks there.
         let office = [Kind::Docx, Kind::Pptx, Kind::Xlsx];
         let named = named.filter(|kind| office.contains(kind));
         return named.map_or("application/zip", Kind::media_type).to_owned();
@@ -105,7 +105,7 @@ pub fn media_type(head: &[u8], name: &str) -> String {
     kind.media_type().to_owned()
 }
 
-/// What the content says beyond doubt.
+/// A kind that the content proves.
 fn magic(head: &[u8]) -> Option<Kind> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let start: Vec<u8> = text
@@ -125,7 +125,7 @@ fn magic(head: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Lines of a head, and what only mails, and pages saved as such, have among them.
+/// Header lines, at least one of which occurs only in mails and in pages saved as MHTML.
 fn looks_like_mail(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let lines = text.lines().take_while(|line| !line.trim().is_empty());
@@ -140,13 +140,13 @@ fn looks_like_mail(head: &[u8]) -> bool {
     lines.iter().all(is_line) && has("from:") && (has("mime-version:") || has("message-id:"))
 }
 
-/// Text has no NUL, unless it is UTF-16 and says so.
+/// Text has no NUL, except UTF-16 with a byte order mark.
 fn looks_binary(head: &[u8]) -> bool {
     let is_wide = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
     !is_wide && head.contains(&0)
 }
 
-/// What the whole file is, where that differs from what its beginning said.
+/// The kind of the whole file, if it differs from what the beginning suggested.
 pub(crate) fn of_whole(bytes: &[u8], media: &str) -> Option<Kind> {
     match FileFormat::from_bytes(bytes) {
         FileFormat::OfficeOpenXmlDocument => Some(Kind::Docx),

@@ -1,7 +1,6 @@
-//! From bytes to chunks: what a file is, the text in it, and the parts that a search can find.
+//! From bytes to chunks: detection of the kind, text extraction and chunking.
 //!
-//! Everything here works on bytes of strangers: it is meant to run in a process of its own that may
-//! die of them.
+//! The input is untrusted and may crash its parser: run this in a process of its own.
 
 mod chunk;
 mod extract;
@@ -25,20 +24,20 @@ pub use kind::{Kind, media_type};
 /// A part of a document with its text: a page, a slide, a sheet, or all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Page, slide or sheet, from 1; none where the document has none.
+    /// Page, slide or sheet, from 1; none if the document has none.
     pub page: Option<u32>,
     /// The text.
     pub text: String,
-    /// Whether headings and lists in it are written as Markdown has them.
+    /// Whether headings and lists in it are in Markdown.
     pub is_markdown: bool,
 }
 
-/// Why a document has no text for us.
+/// Why no text could be extracted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Stable code.
     pub code: &'static str,
-    /// Words for a person.
+    /// Message for a person.
     pub detail: String,
 }
 
@@ -55,5 +54,5 @@ impl Failure {
     }
 }
 
-/// Told how many pages of how many are done.
+/// Called with the number of pages that are done, and of all pages.
 pub type Progress<'a> = &'a mut dyn FnMut(u32, u32);

@@ -1,14 +1,14 @@
-//! Mails.
+//! Emails.
 
 use mail_parser::{Address, Message, MessageParser, MimeHeaders as _, PartType};
 
 use crate::{Failure, Part, plain, web};
 
-/// Forwarded mails inside of one another that are read.
+/// Maximum depth of nested forwarded mails.
 const DEEPEST: usize = 5;
 
-/// Who wrote what to whom, and the body, with the mails that were forwarded in it. Other attachments are
-/// named, and files of their own.
+/// Sender, recipients, subject and body, with forwarded mails. Other attachments are only named: they are
+/// uploaded as files of their own.
 pub fn message(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     let mail = MessageParser::default().parse(bytes);
     let mail = mail.filter(|mail| mail.from().is_some() || mail.subject().is_some());
@@ -46,7 +46,7 @@ fn write(mail: &Message<'_>, deepest: usize, text: &mut String) -> Result<(), Fa
     Ok(())
 }
 
-/// All that is to be read: the plain text, or, where there is none in it, the web page.
+/// The plain text or, if there is none, the HTML body.
 fn body(mail: &Message<'_>) -> Result<String, Failure> {
     for ids in [&mail.text_body, &mail.html_body] {
         let mut text = String::new();

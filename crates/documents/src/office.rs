@@ -17,7 +17,7 @@ pub fn document(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
 pub fn slides(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     let text = markdown(&read(bytes)?, SectionMarkerStyle::Comment)?;
     let slides = text.split("<!-- slide ").skip(1);
-    // Its number is no heading of its own, and the line between two slides no text.
+    // The slide's number is no heading, and the separator of slides no text.
     let is_frame = |line: &&str| line.trim() == "---" || line.starts_with("## Slide ");
     let part = |slide: &str| {
         let (marker, text) = slide.split_once("-->").unwrap_or(("", slide));
@@ -43,12 +43,12 @@ fn markdown(document: &Document, markers: SectionMarkerStyle) -> Result<String, 
     let options = RenderOptions {
         escape_special_chars: false,
         section_markers: markers,
-        // Without them, the words at both ends of a line become one.
+        // Without them, the words before and after a line break would become one.
         preserve_line_breaks: true,
         ..RenderOptions::default()
     };
     let text = to_markdown(document, &options).map_err(failure)?;
-    // Lines of a cell.
+    // Line breaks within a cell.
     Ok(text.replace("<br>", " "))
 }
 

@@ -8,12 +8,12 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{Failure, Part, Progress};
 
-/// Before these, a hyphen stands for a part of a word that comes later.
+/// A hyphen before one of these words is a suspended hyphen.
 const JOINING: [&str; 14] = [
     "and", "or", "to", "nor", "und", "oder", "bis", "sowie", "bzw", "et", "ou", "y", "o", "e",
 ];
 
-/// The pages' texts.
+/// The texts of the pages.
 pub fn parts(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failure> {
     let options = ParseOptions::new().sequential();
     let parser = PdfParser::from_bytes_with_options(bytes, options).map_err(failure)?;
@@ -43,8 +43,8 @@ pub fn parts(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failure>
     Ok(parts)
 }
 
-/// Words as people would type them: without ligatures, the radicals that Chinese fonts show instead of
-/// characters, and hyphens at what was the end of a line.
+/// Replaces ligatures and the radicals that Chinese fonts use instead of characters, and joins words that were
+/// hyphenated at the end of a line.
 pub(crate) fn readable(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -56,8 +56,7 @@ pub(crate) fn readable(text: &str) -> String {
     joined(&plain)
 }
 
-/// The text without hyphens between the parts of a word. One before a joining word, as in "short- and
-/// long-term", is no such hyphen.
+/// Removes hyphens between the parts of a word, but not suspended hyphens as in "short- and long-term".
 fn joined(text: &str) -> String {
     let (mut whole, mut done) = (String::with_capacity(text.len()), 0);
     for (at, _) in text.match_indices('-') {

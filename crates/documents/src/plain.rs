@@ -1,4 +1,4 @@
-//! Text as it is.
+//! Plain text.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::Encoding;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Failure, Part};
 
-/// All of a document in one part.
+/// A document as a single part.
 pub fn part(text: String, is_markdown: bool) -> Part {
     Part {
         page: None,
@@ -15,7 +15,7 @@ pub fn part(text: String, is_markdown: bool) -> Part {
     }
 }
 
-/// The text, in whatever character set it was written.
+/// Decodes a text of any character set.
 pub fn decode(bytes: &[u8], declared: Option<&[u8]>) -> String {
     let marked = Encoding::for_bom(bytes).map(|(encoding, _)| encoding);
     let declared = || Encoding::for_label_no_replacement(declared?);
@@ -30,12 +30,12 @@ pub fn decode(bytes: &[u8], declared: Option<&[u8]>) -> String {
         .or_else(nearly)
         .unwrap_or_else(guessed);
     let text = encoding.decode(bytes).0;
-    // Lines end as they do everywhere.
+    // Line breaks are normalised.
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// Whether it is UTF-8 with a few bytes that are broken, such as a last character that was cut in two:
-/// no other set has so many of its sequences by chance.
+/// Whether it is UTF-8 with a few broken bytes, such as a truncated last character: no other character set has so
+/// many of its sequences by chance.
 fn is_nearly_utf8(bytes: &[u8]) -> bool {
     let (mut good, mut bad) = (0, 0);
     for chunk in bytes.utf8_chunks() {
@@ -45,7 +45,7 @@ fn is_nearly_utf8(bytes: &[u8]) -> bool {
     good > bad * 3 || (good > 0 && bad <= 1)
 }
 
-/// One line for each value, with where it stands.
+/// One line for each value, with its path.
 pub fn json(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     let json = decode(bytes, None);
     let values = match serde_json::from_str(&json) {
@@ -59,7 +59,7 @@ pub fn json(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     Ok(vec![part(text, false)])
 }
 
-/// A value in each line, as logs and exports have it.
+/// One JSON value in each line, as in logs and exports.
 fn lines_of_json(text: &str) -> Option<Vec<Value>> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| serde_json::from_str(line).ok()).collect()

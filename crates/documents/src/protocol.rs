@@ -1,18 +1,18 @@
-//! What the process that reads files tells the one that asked for it, line by line. It has met bytes of
-//! strangers, so whoever listens believes it only within bounds.
+//! The output of the extractor process, line by line. The process has parsed untrusted files, so its output is
+//! untrusted and accepted only within bounds.
 
 use patchbay_domain::knowledge::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::Chunk;
 
-/// Chunks of one file at most.
+/// Maximum chunks of one file.
 pub const MOST_CHUNKS: usize = 50_000;
-/// Headings that a chunk can be under: one of each level.
+/// Maximum headings of a chunk: one of each level.
 const MOST_HEADINGS: usize = 6;
-/// Most characters of what is said about a failure.
+/// Maximum characters of a failure's message.
 const MOST_DETAIL: usize = 1000;
-/// Codes of failures that a file can have.
+/// Known codes of failures.
 const CODES: [&str; 6] = [
     "damaged",
     "encrypted",
@@ -22,64 +22,64 @@ const CODES: [&str; 6] = [
     "unsupported_type",
 ];
 
-/// One line of the process, as JSON.
+/// One line of the output, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// So many of so many pages of a stage are done.
+    /// Stage, finished pages and all pages.
     Progress(Stage, u32, u32),
     /// A chunk, in order.
     Chunk(Chunk),
-    /// All chunks have been told; so many pages there are.
+    /// The end of the chunks, with the number of pages.
     End(u32),
-    /// The file has no text for us: a code, and words.
+    /// No text could be extracted: code and message.
     Failure(String, String),
 }
 
-/// What came out of a file.
+/// The result of an extraction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extracted {
-    /// Pages, slides or sheets; 1 where there are none.
+    /// Pages, slides or sheets; 1 if there are none.
     pub pages: u32,
     /// The chunks, in order.
     pub chunks: Vec<Chunk>,
 }
 
-/// What has been told so far.
+/// The state of the output so far.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// More is to come.
+    /// It is not complete.
     More,
-    /// Everything.
+    /// It is complete.
     All(Extracted),
-    /// That the file has no text for us: a code, and words.
+    /// No text could be extracted: code and message.
     Failure(String, String),
 }
 
-/// Why the process is not listened to any longer.
+/// Why the output is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
-    /// There is more text than is read.
+    /// It exceeds the bounds.
     TooMuch,
-    /// It is nothing that this program would say.
+    /// It is not valid.
     Nonsense,
 }
 
-/// How much is believed.
+/// Limits of the output.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Most bytes of a line.
+    /// Maximum bytes of a line.
     pub line: usize,
-    /// Most bytes of all lines.
+    /// Maximum bytes of all lines.
     pub output: usize,
-    /// Most chunks.
+    /// Maximum number of chunks.
     pub chunks: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            // A block of text under headings of its size, all of it escaped, is smaller.
+            // A block of text under headings of the maximum size is smaller, even if every character is escaped.
             line: 8 << 20,
             output: 256 << 20,
             chunks: MOST_CHUNKS,
@@ -87,10 +87,10 @@ impl Default for Bounds {
     }
 }
 
-/// How many pages of how many of a stage are done.
+/// Stage, finished pages and all pages.
 pub type Progress = (Stage, u32, u32);
 
-/// Puts together what comes in pieces.
+/// Parses the output incrementally.
 pub struct Listener {
     bounds: Bounds,
     heard: usize,
@@ -100,7 +100,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Nothing has been heard yet.
+    /// A parser without any input.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
@@ -111,19 +111,19 @@ impl Listener {
         }
     }
 
-    /// What was said of it last, also when all has been told: a small file is told in one piece.
+    /// The last progress, also after the end: the output for a small file may arrive in one piece.
     pub fn progress(&self) -> Progress {
         self.progress
     }
 
-    /// The next bytes. After anything but [`Heard::More`] there is nothing left to hear.
+    /// Parses the next bytes. After anything but [`Heard::More`] the output is over.
     pub fn hear(&mut self, mut piece: &[u8]) -> Result<Heard, Distrust> {
         #[cfg(fuzz_planted)]
         if self.line.len() == 64 {
             piece = piece.strip_prefix(b"\n").unwrap_or(piece);
         }
         while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
-            self.keep(&piece[..end], 1)?;
+            self.append(&piece[..end], 1)?;
             piece = &piece[end + 1..];
             let line = serde_json::from_slice(&self.line);
             self.line.clear();
@@ -137,12 +137,12 @@ impl Listener {
                 Message::Failure(code, detail) => return Ok(failure(code, &detail)),
             }
         }
-        self.keep(piece, 0)?;
+        self.append(piece, 0)?;
         Ok(Heard::More)
     }
 
-    /// Keeps a part of a line.
-    fn keep(&mut self, part: &[u8], end: usize) -> Result<(), Distrust> {
+    /// Appends to the current line.
+    fn append(&mut self, part: &[u8], end: usize) -> Result<(), Distrust> {
         self.heard = self.heard.saturating_add(part.len() + end);
         if self.heard > self.bounds.output {
             return Err(Distrust::TooMuch);
@@ -154,7 +154,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Stages follow one another; those after these two are not the process's.
+    /// Stages are in order; the later ones do not belong to this process.
     fn advance(&mut self, progress: Progress) -> Result<(), Distrust> {
         let (stage, ..) = progress;
         if stage < self.progress.0 || stage > Stage::Chunk {
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_was_told_comes_out_however_it_is_cut() {
-        let told = lines(&[
+        let output = lines(&[
             Message::Progress(Stage::Extract, 1, 2),
             Message::Progress(Stage::Chunk, 1, 3),
             Message::Chunk(chunk("a\nb")),
@@ -232,9 +232,9 @@ mod tests {
             pages: 2,
             chunks: vec![chunk("a\nb")],
         });
-        for size in [1, 7, told.len()] {
+        for size in [1, 7, output.len()] {
             let mut listener = Listener::new(Bounds::default());
-            let heard: Vec<_> = told.chunks(size).map(|p| listener.hear(p)).collect();
+            let heard: Vec<_> = output.chunks(size).map(|p| listener.hear(p)).collect();
             let (last, before) = heard.split_last().unwrap();
             assert!(before.iter().all(|heard| *heard == Ok(Heard::More)));
             assert_eq!(last.as_ref(), Ok(&all));
@@ -256,7 +256,7 @@ mod tests {
             Message::Progress(Stage::Chunk, 0, 1),
             Message::Progress(Stage::Extract, 0, 1),
         ];
-        for (told, why) in [
+        for (output, why) in [
             (vec![b' '; 301], Distrust::Nonsense),
             (b"\n".to_vec(), Distrust::Nonsense),
             (
@@ -276,20 +276,25 @@ mod tests {
                 Distrust::Nonsense,
             ),
         ] {
-            assert_eq!(hear(&told), Err(why), "{}", String::from_utf8_lossy(&told));
+            assert_eq!(
+                hear(&output),
+                Err(why),
+                "{}",
+                String::from_utf8_lossy(&output)
+            );
         }
     }
 
     #[test]
     fn words_of_a_failure_are_kept_within_bounds() {
-        let told = lines(&[Message::Failure("<b>".into(), "a\0b".into())]);
+        let output = lines(&[Message::Failure("<b>".into(), "a\0b".into())]);
         assert_eq!(
-            hear(&told),
+            hear(&output),
             Ok(Heard::Failure("damaged".into(), "ab".into()))
         );
-        let told = lines(&[Message::Failure("encrypted".into(), "c".into())]);
+        let output = lines(&[Message::Failure("encrypted".into(), "c".into())]);
         assert_eq!(
-            hear(&told),
+            hear(&output),
             Ok(Heard::Failure("encrypted".into(), "c".into()))
         );
     }

@@ -2,30 +2,30 @@
 
 use crate::{Part, plain};
 
-/// Characters of a tag at most: what is longer is something that somebody says.
+/// Maximum characters of a tag: anything longer is spoken text.
 const LONGEST_TAG: usize = 80;
 
-/// What is said, cue after cue, a line for each.
+/// The spoken text, one line for each cue.
 pub fn cues(text: &str) -> Vec<Part> {
     let mut said: Vec<String> = Vec::new();
     let mut cue: Option<Vec<String>> = None;
     let mut end = |cue: Option<Vec<String>>| {
         let cue = cue.unwrap_or_default().join(" ");
-        // Rolling captions repeat themselves.
+        // Rolling captions repeat their previous lines.
         if !cue.is_empty() && said.last() != Some(&cue) {
             said.push(cue);
         }
     };
     for line in text.trim_start_matches('\u{feff}').lines() {
         if line.contains("-->") {
-            // Some leave no line free between cues; the number above the times is the next one's.
+            // Some files have no blank line between cues; the number above the times belongs to the next one.
             let mut before = cue.replace(Vec::new()).unwrap_or_default();
             before.pop_if(|last| last.chars().all(|c| c.is_ascii_digit()));
             end(Some(before));
         } else if line.trim().is_empty() {
             end(cue.take());
         } else if let Some(cue) = &mut cue {
-            // Outside of cues there are numbers, notes and styles: nobody says them.
+            // Numbers, notes and styles outside of cues are not spoken.
             let line = spoken(line);
             cue.extend((!line.is_empty()).then_some(line));
         }
@@ -61,7 +61,7 @@ fn spoken(line: &str) -> String {
     text.trim().to_owned()
 }
 
-/// Bytes of the tag that a text begins with, such as `<i>`, `</c.loud>`, `<00:00:01.000>` or `{\an8}`.
+/// Length of the tag at the start of a text, such as `<i>`, `</c.loud>`, `<00:00:01.000>` or `{\an8}`.
 fn tag(text: &str) -> Option<usize> {
     let inside = &text[1..];
     let (close, is_tag) = match text.as_bytes()[0] {

@@ -1,5 +1,5 @@
-//! Tables: every row is a line of its own that names its columns, so that a chunk of a table is
-//! understood without its head.
+//! Tables: every row becomes a line with the names of its columns, so that a chunk is understandable without the
+//! header row.
 
 use std::io::Cursor;
 
@@ -7,10 +7,10 @@ use calamine::{Data, DataRef, ExcelDateTime, Reader as _, Xlsx, XlsxError};
 
 use crate::{Failure, Part, Progress, plain};
 
-/// Cells of a workbook at most.
+/// Maximum cells of a workbook.
 const MOST_CELLS: usize = 2_000_000;
 
-/// A table that is being read: the first row of several cells names the columns.
+/// A table in progress: the first row with several cells names the columns.
 #[derive(Default)]
 struct Table {
     names: Option<Vec<String>>,
@@ -47,7 +47,7 @@ impl Table {
 
     fn into_text(self) -> String {
         match self.names {
-            // A head without a body is all there is.
+            // A header row without any other row.
             Some(names) if !self.has_body => self.text + &names.join("; "),
             _ => self.text,
         }
@@ -62,7 +62,7 @@ pub fn workbook(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failu
     let (mut parts, mut cells) = (Vec::new(), 0);
     for (number, name) in (1..).zip(&sheets) {
         let table = match sheet(&mut book, name, &mut cells) {
-            // A sheet that is a chart.
+            // A chart sheet.
             Err(Failure {
                 code: "no_sheet", ..
             }) => continue,
@@ -82,7 +82,7 @@ pub fn workbook(bytes: &[u8], progress: Progress<'_>) -> Result<Vec<Part>, Failu
 }
 
 fn sheet(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, cells: &mut usize) -> Result<Table, Failure> {
-    // Cell by cell: a sheet may name a last cell that is millions of columns away.
+    // Cell by cell: the range of a sheet may span millions of columns.
     let mut reader = match book.worksheet_cells_reader(name) {
         Err(XlsxError::NotAWorksheet(_)) => return Err(Failure::new("no_sheet", "")),
         reader => reader.map_err(failure)?,
@@ -105,7 +105,7 @@ fn sheet(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, cells: &mut usize) -> Resul
             DataRef::DateTime(at) => time(at),
             value => Data::from(value.clone()).to_string(),
         };
-        // Columns that far out are no table.
+        // Cells that far out belong to no table.
         let column = usize::try_from(column).unwrap_or(usize::MAX).min(1000);
         if row.len() <= column {
             row.resize(column + 1, String::new());
@@ -116,7 +116,7 @@ fn sheet(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, cells: &mut usize) -> Resul
     Ok(table)
 }
 
-/// A date, a time of day, both, or a span, as people write them; the cell has a number of days.
+/// A date, a time of day, both, or a duration in its usual form; the cell contains a number of days.
 fn time(at: &ExcelDateTime) -> String {
     let (year, month, day, hour, minute, second, _) = at.to_ymd_hms_milli();
     let of_day = match second {
@@ -144,7 +144,7 @@ fn failure(error: XlsxError) -> Failure {
     }
 }
 
-/// A file of separated values.
+/// A file of delimiter-separated values.
 pub fn csv(text: &str) -> Result<Vec<Part>, Failure> {
     let (delimiter, text) = match text
         .strip_prefix("sep=")
@@ -166,7 +166,7 @@ pub fn csv(text: &str) -> Result<Vec<Part>, Failure> {
     Ok(vec![plain::part(table.into_text(), false)])
 }
 
-/// What parts most of the first lines into the same number of fields, and into the most.
+/// The delimiter that splits most of the first lines into the same number of fields, and into the most.
 fn delimiter(text: &str) -> u8 {
     let fields = |delimiter: u8| {
         let mut reader = csv::ReaderBuilder::new()

@@ -1,4 +1,4 @@
-//! What a file is, and how text is cut; whole documents are read in the tests of the service.
+//! Detection of kinds, and chunking; whole documents are extracted in the tests of the service.
 
 use super::*;
 

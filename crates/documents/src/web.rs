@@ -4,19 +4,19 @@ use htmd::{Element, HtmlToMarkdown, element_handler::Handlers};
 
 use crate::{Failure, Part, plain};
 
-/// Bytes of a page at most: the parser takes longer than in proportion.
+/// Maximum bytes of a page: the parser's time grows faster than the input.
 const MOST: usize = 8 << 20;
-/// Where the character set stands, if it does.
+/// Bytes in which the character set is declared.
 const DECLARATION: usize = 1024;
-/// What is no text of the page.
+/// Elements without text of the page.
 const SKIPPED: [&str; 15] = [
     "head", "script", "style", "noscript", "template", "nav", "footer", "aside", "button",
     "iframe", "svg", "canvas", "object", "select", "dialog",
 ];
-/// What holds parts of a page, and may be there without being text of it.
+/// Elements that group parts of a page.
 const BOXES: [&str; 6] = ["div", "section", "header", "ul", "p", "table"];
 
-/// The page's characters, in the set that it declares.
+/// Decodes a page with the character set that it declares.
 pub fn decode(bytes: &[u8]) -> String {
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(DECLARATION)]).to_lowercase();
     let metas = head.split("<meta").skip(1);
@@ -31,7 +31,7 @@ pub fn decode(bytes: &[u8]) -> String {
                 .unwrap_or_default()
                 .to_owned()
         });
-    // It could not be read here if it were; browsers think so, too.
+    // A declaration of UTF-16 that can be read as ASCII is wrong; browsers assume UTF-8, too.
     let declared = declared.map(|name| {
         if name.starts_with("utf-16") {
             "utf-8".to_owned()
@@ -42,7 +42,7 @@ pub fn decode(bytes: &[u8]) -> String {
     plain::decode(bytes, declared.as_ref().map(|name| name.as_bytes()))
 }
 
-/// What a reader sees, as Markdown.
+/// The visible text, as Markdown.
 pub fn page(html: &str) -> Result<Vec<Part>, Failure> {
     if html.len() > MOST {
         let detail = format!("A web page of more than {MOST} bytes is not read.");
@@ -50,7 +50,7 @@ pub fn page(html: &str) -> Result<Vec<Part>, Failure> {
     }
     let converter = HtmlToMarkdown::builder()
         .skip_tags(SKIPPED.to_vec())
-        // Where links and pictures are says nothing to a reader.
+        // The targets of links and images are no text.
         .add_handler(
             vec!["a"],
             |handlers: &dyn Handlers, element: Element<'_>| {
@@ -78,7 +78,7 @@ fn attribute(element: &Element<'_>, name: &str) -> Option<String> {
     Some(found.value.to_string())
 }
 
-/// Whether nobody sees it, or it is a menu.
+/// Whether it is hidden, or a menu.
 fn is_hidden(element: &Element<'_>) -> bool {
     let style = attribute(element, "style")
         .unwrap_or_default()

@@ -41,7 +41,6 @@ fn checksum(body: &str) -> String {
     hex(&Sha256::digest(body.as_bytes())[..CHECKSUM_LENGTH / 2])
 }
 
-/// Lowercase hexadecimal.
 /// Bytes in lowercase hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

@@ -17,19 +17,19 @@ words! {
     pub enum ArtifactKind {
         /// A prompt template.
         Prompt = "prompt",
-        /// How an agent hears, thinks and speaks.
+        /// How an agent works: models, turn taking and limits.
         RuntimeConfig = "runtime_config",
         /// What an agent may call.
         Tool = "tool",
     }
 }
 
-/// The content of a version, told apart by its kind.
+/// The content of a version; one type for each kind of artifact.
 pub trait Spec: Serialize + serde::de::DeserializeOwned + Send + 'static {
     /// The kind of artifact that holds such specs.
     const KIND: ArtifactKind;
 
-    /// Checks what the types of the fields cannot: violations point into the spec.
+    /// Validates what the types of the fields cannot: violations point into the spec.
     fn check(&self) -> Result<(), Vec<Violation>>;
 
     /// The spec as canonical JSON and its digest.

@@ -1,4 +1,4 @@
-//! Spans of time that things are counted in.
+//! Time buckets of the metrics.
 
 use chrono::{
     DateTime, Days, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Timelike as _, Utc,
@@ -6,10 +6,10 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-/// Most buckets at a time.
+/// Maximum number of buckets in one response.
 pub const MOST: usize = 1000;
 
-/// How long a bucket is.
+/// Length of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -21,8 +21,8 @@ pub enum Bucket {
     Day,
 }
 
-/// Where the buckets of a span begin, the first one at or before `from`; none where there would be
-/// more than [`MOST`].
+/// The start of each bucket of a span, the first one at or before `from`. None if there would be more than
+/// [`MOST`].
 pub fn starts(
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     bucket: Bucket,
@@ -34,7 +34,7 @@ pub fn starts(
         Bucket::Hour => local.date().and_hms_opt(local.hour(), 0, 0)?,
         Bucket::Day => local.date().and_time(NaiveTime::MIN),
     };
-    // The clock may show an hour twice; a bucket begins where it shows it first.
+    // Where a clock change repeats an hour, the bucket begins at its first occurrence.
     let mut start = instant(next, zone)?.min(from);
     if bucket == Bucket::Hour && from - start >= TimeDelta::hours(1) {
         start += TimeDelta::hours(1);
@@ -55,7 +55,7 @@ pub fn starts(
     Some(starts)
 }
 
-/// The first moment at which the clock of a zone shows this or, where it leaps over it, later.
+/// The first moment at which the clock of a zone shows this time, or a later one if the clock skips it.
 fn instant(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     let found = zone.from_local_datetime(&local).earliest();
     let found = found.or_else(|| {

@@ -1,11 +1,11 @@
-//! `Range` of HTTP (RFC 9110, section 14): which bytes of a file are wanted.
+//! The HTTP header `Range` (RFC 9110, section 14).
 
 /// The range begins behind the end of the file, or is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsatisfiable;
 
-/// The first byte and the number of bytes that the header `Range` asks for. None where it is of another
-/// unit, has several ranges or is not well-formed: such a header may be left out of account.
+/// The first byte and the number of bytes that the header `Range` requests. None if it has another unit, several
+/// ranges or a wrong format: HTTP allows to ignore such a header.
 pub fn parse(header: &str, size: u64) -> Result<Option<(u64, u64)>, Unsatisfiable> {
     let range = header
         .split_once('=')
@@ -30,7 +30,7 @@ pub fn parse(header: &str, size: u64) -> Result<Option<(u64, u64)>, Unsatisfiabl
     Ok(Some((from, to - from + 1)))
 }
 
-/// Digits alone; what is too large for a number lies behind every end.
+/// Digits only; a number that does not fit saturates, as it is behind the end of every file.
 fn position(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! The one source of time and of ids.
+//! The only source of time and of ids.
 
 use std::sync::{
     Arc,
@@ -11,14 +11,14 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::id::Id;
 
-/// Where times and ids come from. Cheap to clone; clones share their state.
+/// A source of time and ids. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    /// Starts at a fixed time and moves one millisecond with every question.
+    /// Starts at a fixed time and advances one millisecond with every call.
     Stepped {
         start: DateTime<Utc>,
         steps: Arc<AtomicU64>,
@@ -26,12 +26,12 @@ enum Source {
 }
 
 impl Clock {
-    /// The machine's clock and random ids.
+    /// The system's clock and random ids.
     pub const fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A reproducible clock for tests: the n-th answer is always the same.
+    /// A reproducible clock for tests: the n-th value is always the same.
     pub fn stepped(start: DateTime<Utc>) -> Self {
         Self(Source::Stepped {
             start,
@@ -88,8 +88,7 @@ fn system_now() -> DateTime<Utc> {
 fn system_uuid() -> Uuid {
     Uuid::now_v7()
 }
-/// Reads a time of the years that RFC 3339 has: others can be counted with neither here nor in the
-/// database.
+/// Deserializes a time within the years of RFC 3339: PostgreSQL and date arithmetic fail on others.
 pub fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
     let time = DateTime::<Utc>::deserialize(deserializer)?;
     match time.year() {
@@ -98,7 +97,7 @@ pub fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<
     }
 }
 
-/// The same where it may be left out.
+/// The same for an optional field.
 pub fn read_optional_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {

@@ -1,4 +1,4 @@
-//! What exactly ran: the pinned specs, resolved, under one digest.
+//! The exact configuration of a run: the pinned specs, resolved, under one digest.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -8,16 +8,15 @@ use crate::{
     raw_json::RawJson, runtime::RuntimeSpec, tool::ToolSpec,
 };
 
-/// The schema number of [`Configuration`]; a change of its shape gets the next one. 1 had no tools, 2 no
-/// knowledge.
+/// The schema number of [`Configuration`], raised with each change of its shape. 1 had no tools, 2 no knowledge.
 pub const SCHEMA: u32 = 3;
 
-/// Everything a worker needs to act as the agent, but what belongs to one session alone
-/// (variables and the rendered prompt). Equal content has an equal digest.
+/// Everything a worker needs to act as the agent, except what belongs to a single session (variables and the
+/// rendered prompt). Equal content has an equal digest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Configuration {
-    /// Shape of this document; 3 today, 2 in those from before there was knowledge, and 1 before there were tools.
+    /// Schema number of this document; 3 today. Documents with 2 have no knowledge, those with 1 no tools either.
     #[cfg_attr(feature = "openapi", schema(example = 3, minimum = 1, maximum = 1000))]
     pub schema: u32,
     /// LiveKit agent name that the job is dispatched to.
@@ -30,18 +29,18 @@ pub struct Configuration {
     pub prompt: PromptSpec,
     /// The runtime config version's spec.
     pub runtime: RuntimeSpec,
-    /// The tool versions' specs, by function name. Secrets are named in them, never told.
+    /// The tool versions' specs, by function name. They contain names of secrets, never values.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(max_items = 50))]
     pub tools: Vec<ToolSpec>,
-    /// How the agent's files are searched; null where they are not.
+    /// How the agent's files are searched; null if they are not.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub knowledge: Option<KnowledgeSettings>,
 }
 
 impl Configuration {
-    /// The tool that a model calls by this name.
+    /// The tool with this function name.
     pub fn tool(&self, function_name: &str) -> Option<&ToolSpec> {
         let mut tools = self.tools.iter();
         tools.find(|tool| &*tool.function_name == function_name)

@@ -1,4 +1,4 @@
-//! Where the next page of a list begins.
+//! Cursors of lists.
 
 use std::{fmt, str::FromStr};
 
@@ -6,18 +6,18 @@ use uuid::Uuid;
 
 use crate::invalid::Invalid;
 
-/// A place in a list: the id of the last item of the page before, as text. Taken back exactly as it
-/// was given.
+/// A position in a list: the id of the last item of the previous page. Only the exact text that was returned is
+/// accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(Uuid);
 
 impl Cursor {
-    /// After the item of this id.
+    /// After the item with this id.
     pub const fn after(id: Uuid) -> Self {
         Self(id)
     }
 
-    /// After this item of this generation: chunks of a file have no id but these.
+    /// After this item of this generation: chunks have no id of their own.
     pub fn after_place(generation: i32, ordinal: i32) -> Self {
         Self(Uuid::from_u64_pair(number(generation), number(ordinal)))
     }
@@ -27,7 +27,7 @@ impl Cursor {
         self.0
     }
 
-    /// The place within this generation; none where it is a place of another one.
+    /// The ordinal within this generation; none if the cursor belongs to another one.
     pub fn place(self, generation: i32) -> Option<i32> {
         let (of, ordinal) = self.0.as_u64_pair();
         let ordinal = i32::try_from(ordinal).ok()?;
@@ -51,7 +51,7 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || Invalid::new("invalid_value", "not a cursor of this service");
         let cursor = Self(Uuid::try_parse(text).map_err(|_| wrong())?);
-        // Other spellings of the same id are none that were given.
+        // Other spellings of the same id were never returned.
         let same = cursor.to_string() == text;
         #[cfg(fuzz_planted)]
         let same = same || cursor.to_string() == text.replace('A', "a");

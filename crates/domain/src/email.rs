@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::invalid::Invalid;
 
-/// An address such as `ada@example.org`, kept as it was written.
+/// An address such as `ada@example.org`, stored as it was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    /// The address, if it is one.
+    /// Validates an address.
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         let rules = Options::default()
@@ -26,7 +26,7 @@ impl Email {
         }
     }
 
-    /// What two spellings of one address have in common.
+    /// The lowercase form, by which addresses are compared.
     pub fn lower(&self) -> String {
         self.0.to_lowercase()
     }

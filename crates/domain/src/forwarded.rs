@@ -1,11 +1,11 @@
-//! `X-Forwarded-For`: whose address a request has behind proxies.
+//! `X-Forwarded-For`: the client's address behind proxies.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The address of the client: the peer itself, or, where that is a trusted proxy, the last address
-/// in the header's `lines` that is not one. What a stranger writes there is not believed.
+/// The address of the client: the peer itself or, if that is a trusted proxy, the last address in the header's
+/// `lines` that is not one. Everything before that address can be forged and is ignored.
 pub fn client<'a>(
     peer: IpAddr,
     lines: impl DoubleEndedIterator<Item = &'a [u8]>,
@@ -24,7 +24,7 @@ pub fn client<'a>(
         if hop.trim_ascii().is_empty() {
             continue;
         }
-        // What cannot be read hides who wrote what stands before it.
+        // An unreadable entry may hide an untrusted proxy, so what precedes it is ignored.
         let Some(hop) = parse(hop) else { break };
         address = hop.to_canonical();
     }

@@ -1,4 +1,4 @@
-//! Opening hours: when somebody answers.
+//! Opening hours of an inbound mapping.
 
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc, Weekday};
 use chrono_tz::Tz;
@@ -8,7 +8,7 @@ use crate::invalid::{Invalid, Violation};
 
 /// Minutes of a day.
 const DAY: u32 = 24 * 60;
-/// Most spans of one week.
+/// Maximum number of spans in a week.
 const MOST: usize = 50;
 
 /// A day of the week.
@@ -40,7 +40,7 @@ impl From<Weekday> for Day {
     }
 }
 
-/// When somebody answers, week by week.
+/// Opening hours, week by week.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -59,7 +59,7 @@ pub struct OpeningHours {
     pub open: Vec<Span>,
 }
 
-/// A span of some days.
+/// A span of time on some days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -74,7 +74,7 @@ pub struct Span {
     /// When it begins, `HH:MM`.
     #[cfg_attr(feature = "openapi", schema(max_length = 5))]
     pub from: String,
-    /// When it ends, `HH:MM` up to `24:00`; on the next day where it is not later than `from`.
+    /// When it ends, `HH:MM` up to `24:00`; on the next day if it is not later than `from`.
     #[cfg_attr(feature = "openapi", schema(max_length = 5))]
     pub to: String,
 }
@@ -97,7 +97,7 @@ impl Span {
         (from < DAY).then_some((from, to))
     }
 
-    /// Whether this minute of this day is in it.
+    /// Whether this minute of this day is within the span.
     fn contains(&self, day: Day, yesterday: Day, minute: u32) -> bool {
         let Some((from, to)) = self.minutes() else {
             return false;
@@ -115,7 +115,7 @@ impl Span {
 }
 
 impl OpeningHours {
-    /// Everything that is wrong, at its place.
+    /// Validates the hours; every violation has its pointer.
     pub fn check(&self) -> Result<(), Vec<Violation>> {
         let mut found = Vec::new();
         if self.time_zone.parse::<Tz>().is_err() {

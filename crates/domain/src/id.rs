@@ -5,7 +5,7 @@ use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-/// The id of a thing of kind `K`; the kind exists for the type checker alone.
+/// The id of an entity of kind `K`; the kind exists for the type checker only.
 #[cfg_attr(
     feature = "diesel",
     derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)
@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Uuid))]
 pub struct Id<K: 'static>(Uuid, PhantomData<fn() -> K>);
 
-/// The kinds that ids are told apart by.
+/// The kinds of ids.
 pub mod kind {
     #![expect(missing_docs, reason = "the names say it all")]
     #[derive(Debug)]
@@ -88,15 +88,15 @@ pub type BindingId = Id<kind::Binding>;
 pub type CallId = Id<kind::Call>;
 /// A file of a tenant.
 pub type FileId = Id<kind::File>;
-/// What happens to calls to a number.
+/// An inbound mapping: how calls to a number are handled.
 pub type MappingId = Id<kind::Mapping>;
-/// A telephone number's assignment.
+/// The assignment of a telephone number to a tenant.
 pub type NumberId = Id<kind::Number>;
-/// Bytes in the object store.
+/// An object in the object store.
 pub type ObjectId = Id<kind::Object>;
-/// A participant's record.
+/// A participant of a session.
 pub type ParticipantId = Id<kind::Participant>;
-/// A sealed value.
+/// A secret.
 pub type SecretId = Id<kind::Secret>;
 /// A voice session.
 pub type SessionId = Id<kind::Session>;
@@ -106,11 +106,11 @@ pub type SessionEventId = Id<kind::SessionEvent>;
 pub type TenantId = Id<kind::Tenant>;
 /// One call of a tool.
 pub type ToolCallId = Id<kind::ToolCall>;
-/// An account with a carrier.
+/// A SIP trunk.
 pub type TrunkId = Id<kind::Trunk>;
 /// One turn of a transcript.
 pub type TurnId = Id<kind::Turn>;
-/// One reported amount of usage.
+/// One usage report.
 pub type UsageId = Id<kind::Usage>;
 /// A person of a tenant.
 pub type UserId = Id<kind::User>;
@@ -142,7 +142,7 @@ impl From<ToolVersionId> for VersionId {
 }
 
 impl UserId {
-    /// What identities of users begin with. Nobody chooses such a one.
+    /// Prefix of the identities of users; reserved for them.
     pub const IDENTITY: &str = "usr_";
 
     /// The user's identity in rooms.
@@ -150,7 +150,7 @@ impl UserId {
         format!("{}{}", Self::IDENTITY, self.0)
     }
 
-    /// The user whose identity this is.
+    /// The user with this identity.
     pub fn of_identity(identity: &str) -> Option<Self> {
         identity.strip_prefix(Self::IDENTITY)?.parse().ok()
     }

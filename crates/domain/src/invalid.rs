@@ -1,29 +1,29 @@
-//! How a value says that it is wrong: a stable code, a place and words for a person.
+//! Validation errors: a stable code, a JSON pointer and a message.
 
 use std::fmt::{Display, Write as _};
 
 use serde::Serialize;
 
-/// Most violations that are told of one request.
+/// Maximum number of violations in one response.
 pub const MOST_VIOLATIONS: usize = 100;
-/// Most characters of a violation's pointer.
+/// Maximum characters of a violation's pointer.
 const MOST_OF_A_POINTER: usize = 1000;
-/// Most characters of a violation's message.
+/// Maximum characters of a violation's message.
 const MOST_OF_A_MESSAGE: usize = 2000;
 
-/// Why one value is refused. Its text form, `[code] message`, survives serde's error type,
-/// so that a field type can name its own code while a body is being read.
+/// Why a value is invalid. Its text form, `[code] message`, survives serde's error type, so that a field type can
+/// give its own code during deserialization.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("[{code}] {message}")]
 pub struct Invalid {
     /// Stable code, such as `too_long`.
     pub code: String,
-    /// What a person should know.
+    /// Message for a person.
     pub message: String,
 }
 
 impl Invalid {
-    /// A refusal with this code and these words.
+    /// An error with this code and message.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
@@ -31,8 +31,8 @@ impl Invalid {
         }
     }
 
-    /// The violation at `pointer` (a JSON pointer into the body). Both are cut where they are long: the names
-    /// of fields are the caller's, and there may be many violations under one of them.
+    /// The violation at `pointer` (a JSON pointer into the body). Pointer and message are truncated: the names of
+    /// fields are the caller's, and there may be many violations under a long one.
     pub fn at(self, pointer: impl AsRef<str>) -> Violation {
         Violation {
             pointer: shortened(pointer.as_ref(), MOST_OF_A_POINTER).to_owned(),
@@ -41,7 +41,7 @@ impl Invalid {
         }
     }
 
-    /// Reads the text form back; text of another origin gets the code `invalid_value`.
+    /// Parses the text form; any other text gets the code `invalid_value`.
     pub fn parse(text: &str) -> Self {
         text.strip_prefix('[')
             .and_then(|rest| rest.split_once("] "))
@@ -52,7 +52,7 @@ impl Invalid {
     }
 }
 
-/// One thing that is wrong with a request.
+/// One violation of a rule by a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Violation {
@@ -69,7 +69,7 @@ pub struct Violation {
         schema(example = "undeclared_variable", max_length = 100)
     )]
     pub code: String,
-    /// What is wrong, in words.
+    /// What is wrong, as a message for a person.
     #[cfg_attr(
         feature = "openapi",
         schema(
@@ -81,7 +81,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// The same, of a part at `pointer` of the whole.
+    /// The violation with `pointer` in front, for a spec that is part of a larger body.
     pub fn within(self, pointer: &str) -> Self {
         let Self {
             pointer: inner,
@@ -97,7 +97,7 @@ fn shortened(text: &str, most: usize) -> &str {
     end.map_or(text, |(end, _)| &text[..end])
 }
 
-/// The pointer to where a walk through a value is. It is one text, however many values are under a long name.
+/// The JSON pointer of a walk through a value. One buffer is reused, however many values are under a long name.
 #[derive(Debug, Default)]
 pub struct Place(String);
 
@@ -107,20 +107,20 @@ impl Place {
         Self(pointer.to_owned())
     }
 
-    /// Looks at what is under a field's name.
-    pub fn field<T>(&mut self, name: &str, look: impl FnOnce(&mut Self) -> T) -> T {
-        self.under(&escape(name), look)
+    /// Visits the value of a field.
+    pub fn field<T>(&mut self, name: &str, visit: impl FnOnce(&mut Self) -> T) -> T {
+        self.under(&escape(name), visit)
     }
 
-    /// Looks at an item of an array.
-    pub fn item<T>(&mut self, index: usize, look: impl FnOnce(&mut Self) -> T) -> T {
-        self.under(&index, look)
+    /// Visits an item of an array.
+    pub fn item<T>(&mut self, index: usize, visit: impl FnOnce(&mut Self) -> T) -> T {
+        self.under(&index, visit)
     }
 
-    fn under<T>(&mut self, token: &dyn Display, look: impl FnOnce(&mut Self) -> T) -> T {
+    fn under<T>(&mut self, token: &dyn Display, visit: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.0.len();
         let _ = write!(self.0, "/{token}");
-        let seen = look(self);
+        let seen = visit(self);
         self.0.truncate(length);
         seen
     }

@@ -1,4 +1,4 @@
-//! What agents know: how files become searchable, and how they are searched.
+//! Knowledge of agents: ingestion and search of files.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,62 +8,62 @@ use crate::{
     words::words,
 };
 
-/// Most hits of a search.
+/// Maximum number of hits of a search.
 pub const MOST_HITS: u32 = 100;
-/// Most files that one search or binding may name.
+/// Maximum number of files that one search or binding may name.
 pub const MOST_FILES: usize = 1000;
 
 words! {
-    /// How far an ingest has come.
+    /// State of an ingest.
     pub enum IngestState {
-        /// It waits for its turn.
+        /// It waits for a worker.
         Pending = "pending",
-        /// It is being worked on.
+        /// It is being processed.
         Running = "running",
-        /// Searches see it.
+        /// Its chunks are searchable.
         Done = "done",
-        /// It ended without a result; the error says why.
+        /// It failed; the error says why.
         Failed = "failed",
     }
 }
 
 words! {
-    /// One part of the work of an ingest, in order.
+    /// One stage of an ingest, in order.
     #[derive(PartialOrd, Ord)]
     pub enum Stage {
-        /// From bytes to text; counted in pages.
+        /// Text is extracted; counted in pages.
         Extract = "extract",
-        /// From text to chunks.
+        /// The text is split into chunks.
         Chunk = "chunk",
-        /// From chunks to embeddings.
+        /// Embeddings are computed.
         Embed = "embed",
-        /// From the old chunks to the new ones, at once.
+        /// The old chunks are replaced by the new ones in one transaction.
         Index = "index",
     }
 }
 
 impl IngestState {
-    /// Whether nothing comes after it.
+    /// Whether the state is final.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Done | Self::Failed)
     }
 }
 
 words! {
-    /// How a search compares.
+    /// How a search ranks chunks.
     #[derive(Default)]
     pub enum SearchMode {
-        /// By words and by meaning, put together by their ranks.
+        /// Keyword and semantic results, merged by their ranks.
         #[default]
         Hybrid = "hybrid",
-        /// By meaning: the distance of embeddings.
+        /// By the distance of embeddings.
         Semantic = "semantic",
-        /// By words.
+        /// By keywords.
         Keyword = "keyword",
     }
 }
 
-/// How an agent uses the files that are attached to it.
+/// How an agent searches the files that are attached to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -79,11 +79,11 @@ pub struct KnowledgeSettings {
     #[serde(default = "usual_top_k")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 50))]
     pub top_k: u32,
-    /// Lowest score that a passage needs.
+    /// Lowest score of a passage.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1))]
     pub min_score: Option<f64>,
-    /// Only these of the agent's files; all that are attached at the time where it is null.
+    /// Only these of the agent's files; null for all that are attached at the time of the search.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(max_items = 1000))]
     pub file_ids: Option<Vec<FileId>>,
@@ -94,7 +94,7 @@ fn usual_top_k() -> u32 {
 }
 
 impl KnowledgeSettings {
-    /// Checks what the types of the fields cannot.
+    /// Validates what the types of the fields cannot.
     pub fn check(&self) -> Result<(), Vec<Violation>> {
         let mut found = Vec::new();
         if !(1..=50).contains(&self.top_k) {
@@ -115,7 +115,7 @@ impl KnowledgeSettings {
     }
 }
 
-/// Scores are between 0 and 1.
+/// Validates a score, which is between 0 and 1.
 pub fn check_score(score: f64) -> Result<(), Invalid> {
     if (0.0..=1.0).contains(&score) {
         return Ok(());
@@ -123,7 +123,7 @@ pub fn check_score(score: f64) -> Result<(), Invalid> {
     Err(Invalid::new("out_of_range", "0 to 1 is allowed"))
 }
 
-/// The meaning of a text: a vector of length 1.
+/// An embedding: a vector of length 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding(pub Vec<f32>);
 
@@ -161,7 +161,7 @@ pub const LANGUAGES: [&str; 30] = [
     "yiddish",
 ];
 
-/// The language that a tenant's settings name under `search_language`; `english` by default.
+/// The language in a tenant's settings under `search_language`; `english` by default.
 pub fn language(settings: &serde_json::Value) -> Result<&'static str, Invalid> {
     let named = match settings.get("search_language") {
         None | Some(serde_json::Value::Null) => return Ok("english"),

@@ -1,8 +1,8 @@
-//! What Patchbay is about, without any I/O: ids, field types that cannot hold a wrong value,
-//! specs and their validation, configurations with their digest, and the state machine of a session.
+//! The domain without any I/O: ids, validated field types, specs and their validation, configurations with their
+//! digest, and the state machines of sessions and calls.
 //!
-//! This crate knows no framework and no runtime. Two features add what the orphan rule wants beside
-//! the types: `diesel` the column mappings, `openapi` what the document says of them.
+//! This crate depends on no framework and no runtime. Two features add implementations that the orphan rule
+//! requires beside the types: `diesel` the column mappings, `openapi` the schemas.
 
 pub mod api_key;
 pub mod artifact;

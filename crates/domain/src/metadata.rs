@@ -1,15 +1,14 @@
-//! A caller's own key-value data, kept and returned as it came.
+//! A client's own key-value data, stored and returned unchanged.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{invalid::Invalid, raw_json::RawJson};
 
-/// Most bytes that metadata may take as JSON.
+/// Maximum bytes of metadata as JSON.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// A JSON object of at most [`MAX_BYTES`], kept as text. There is no NUL in it, which the database cannot
-/// hold.
+/// A JSON object of at most [`MAX_BYTES`], stored as text. It contains no NUL, which PostgreSQL cannot store.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(
     feature = "diesel",
@@ -19,7 +18,7 @@ pub const MAX_BYTES: usize = 16 * 1024;
 #[serde(transparent)]
 pub struct Metadata(RawJson);
 
-/// By value, however it is spelled.
+/// By value, regardless of formatting.
 impl PartialEq for Metadata {
     fn eq(&self, other: &Self) -> bool {
         self.value() == other.value()
@@ -33,7 +32,7 @@ impl Default for Metadata {
 }
 
 impl Metadata {
-    /// The metadata, unless it is too large.
+    /// Validates the size of metadata.
     pub fn new(map: Map<String, Value>) -> Result<Self, Invalid> {
         let text = RawJson::of(&map);
         let text = text.map_err(|error| Invalid::new("not_json", error.to_string()))?;
@@ -70,7 +69,7 @@ impl Metadata {
     }
 }
 
-/// Whether NUL is in a string or in the name of a field. The depth is that of JSON that was read.
+/// Whether a string or a field name contains NUL. Recursion is bounded by the parser's depth limit.
 fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),

@@ -11,7 +11,7 @@ use crate::{
     text::{Description, TemplateSource, Text, is_identifier},
 };
 
-/// Most characters that a rendered prompt may have.
+/// Maximum characters of a rendered prompt.
 pub const MAX_RENDERED: usize = 262_144;
 
 /// A prompt: a template, the variables it declares, and an optional greeting.
@@ -33,11 +33,11 @@ pub struct PromptSpec {
     /// Template source in the template language (see the description of this document). It uses declared
     /// variables only.
     pub template: TemplateSource,
-    /// The variables that a session may or must give.
+    /// The variables that a session may or must set.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(max_items = 100))]
     pub variables: Vec<Variable>,
-    /// What the agent says first; a template over the same variables.
+    /// The first message of the agent; a template over the same variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<Text<1, 4000>>,
 }
@@ -53,10 +53,10 @@ pub struct Variable {
     /// What it is for.
     #[serde(default, skip_serializing_if = "str_is_empty")]
     pub description: Description,
-    /// Whether a session must give it. A required variable has no default.
+    /// Whether a session must set it. A required variable has no default.
     #[serde(default)]
     pub required: bool,
-    /// Value where a session gives none; without it, the empty string.
+    /// Value if a session sets none; empty by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Text<0, 4000>>,
 }
@@ -65,20 +65,20 @@ fn str_is_empty(text: &Description) -> bool {
     text.is_empty()
 }
 
-/// The values that a session gives, by variable name.
+/// The values that a session sets, by variable name.
 pub type Variables = BTreeMap<String, Text<0, 4000>>;
 
-/// A prompt with its variables filled in.
+/// A rendered prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// The prompt.
     pub prompt: String,
-    /// The greeting, where the spec has one.
+    /// The greeting, if the spec has one.
     pub greeting: Option<String>,
 }
 
 impl PromptSpec {
-    /// Checks names, templates and that templates use declared variables only.
+    /// Validates names and templates, and that templates use declared variables only.
     pub fn check(&self) -> Result<(), Vec<Violation>> {
         let mut violations = Vec::new();
         let mut names = BTreeSet::new();
@@ -108,8 +108,7 @@ impl PromptSpec {
         }
     }
 
-    /// Fills the variables in, prompt and greeting under one budget. Violations point into the map of
-    /// variables.
+    /// Renders prompt and greeting under one budget. Violations point into the map of variables.
     pub fn render(
         &self,
         given: &Variables,

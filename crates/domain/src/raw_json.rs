@@ -1,10 +1,10 @@
-//! JSON as it is stored: carried as text, and parsed only where somebody looks into it.
+//! JSON as it is stored: carried as text, and parsed only where needed.
 
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
 use serde_json::value::RawValue;
 
-/// The text of a JSON value that comes from the database or is on its way there. Reading and answering it
-/// costs a copy, however large it is; whoever looks into it parses it at a place of their choice.
+/// The text of a JSON value that is read from or written to the database. Returning it in a response costs a
+/// copy, whatever its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "diesel",
@@ -19,7 +19,7 @@ impl RawJson {
         serde_json::to_string(value).map(Self)
     }
 
-    /// A text that is known to be JSON.
+    /// Wraps a text that is known to be JSON.
     pub(crate) const fn from_text(text: String) -> Self {
         Self(text)
     }
@@ -29,17 +29,17 @@ impl RawJson {
         Self("{}".to_owned())
     }
 
-    /// The value.
+    /// Deserializes the value.
     pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(&self.0)
     }
 
-    /// Bytes of the text.
+    /// Length of the text in bytes.
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no text, which no value has.
+    /// Whether the text is empty, which no JSON value is.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -65,7 +65,7 @@ mod columns {
 
     use super::RawJson;
 
-    /// What stands before the text in PostgreSQL's binary form.
+    /// The version byte of PostgreSQL's binary form of jsonb.
     const VERSION: u8 = 1;
 
     impl FromSql<Jsonb, Pg> for RawJson {

@@ -1,4 +1,4 @@
-//! The one thing that hand-written schemas need of utoipa beyond its public interface: a type describes
-//! itself in `ComposeSchema`, which every `ToSchema` must implement and which only `__dev` exports.
+//! The only part of utoipa's private interface that hand-written schemas need: `ComposeSchema`, which every
+//! `ToSchema` must implement, is exported by `__dev` alone.
 
 pub use utoipa::__dev::ComposeSchema;

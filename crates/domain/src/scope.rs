@@ -1,4 +1,4 @@
-//! What a key may do.
+//! Scopes of API keys.
 
 use std::{fmt, str::FromStr};
 
@@ -12,7 +12,7 @@ use crate::invalid::Invalid;
 pub enum Scope {
     /// The operator of this installation; never granted to a tenant's key.
     Operator,
-    /// A worker that carries agent runs out.
+    /// A worker that executes agent runs.
     Worker,
     /// Read the tenant.
     TenantRead,
@@ -48,11 +48,11 @@ pub enum Scope {
     UsersWrite,
     /// Read names and hosts of secrets.
     SecretsRead,
-    /// Keep and delete secrets.
+    /// Create, replace and delete secrets.
     SecretsWrite,
-    /// Mint join tokens.
+    /// Create join tokens.
     TokensWrite,
-    /// Read which telephone numbers the tenant has.
+    /// Read the tenant's telephone numbers.
     NumbersRead,
     /// Read telephone calls.
     CallsRead,
@@ -62,17 +62,17 @@ pub enum Scope {
     SipTrunksRead,
     /// Change SIP trunks.
     SipTrunksWrite,
-    /// Read what happens to calls in.
+    /// Read inbound mappings.
     InboundMappingsRead,
-    /// Change what happens to calls in.
+    /// Change inbound mappings.
     InboundMappingsWrite,
-    /// Read files, what is known of them and which agents have them.
+    /// Read files, their status and the agents that they are attached to.
     FilesRead,
     /// Upload, change, ingest, attach and delete files.
     FilesWrite,
-    /// Search in files.
+    /// Search files.
     SearchRead,
-    /// Read what happened, in figures.
+    /// Read metrics.
     MetricsRead,
     /// Read the audit trail.
     AuditRead,
@@ -181,7 +181,7 @@ impl TryFrom<String> for Scope {
 pub enum Preset {
     /// Everything in the tenant but `worker`.
     Admin,
-    /// Everything but the tenant itself, its keys, its audit trail and the writing of secrets and SIP trunks.
+    /// Everything but the tenant itself, its keys, its audit trail and writes of secrets and SIP trunks.
     Editor,
     /// Every `:read` but keys and audit.
     Viewer,

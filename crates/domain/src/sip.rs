@@ -1,4 +1,4 @@
-//! What a tenant says of a carrier.
+//! Addresses of carriers.
 
 use std::{fmt, str::FromStr};
 
@@ -8,10 +8,10 @@ use url::Host;
 use crate::{invalid::Invalid, words::words};
 
 words! {
-    /// How a carrier is spoken to.
+    /// SIP transport to a carrier.
     #[derive(Default)]
     pub enum Transport {
-        /// As the carrier's DNS says.
+        /// As the carrier's DNS records say.
         #[default]
         Auto = "auto",
         /// UDP.
@@ -23,12 +23,12 @@ words! {
     }
 }
 
-/// Where a carrier is: a host name or address, and perhaps a port.
+/// Address of a carrier: a host name or IP address, and perhaps a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipAddress {
     /// The host.
     pub host: Host,
-    /// The port, where it is not the usual one.
+    /// The port, if it is not the default one.
     pub port: Option<u16>,
 }
 
@@ -46,7 +46,7 @@ impl FromStr for SipAddress {
         };
         let port = port.map(|port| port.parse::<u16>().map_err(|_| wrong()));
         let port = port.transpose()?;
-        // Host::parse takes percent signs and spaces apart; a carrier's name has neither.
+        // Host::parse accepts percent signs and spaces; a carrier's name has neither.
         let plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]_".contains(c);
         if text.len() > 255 || port == Some(0) || !host.chars().all(plain) {
             return Err(wrong());

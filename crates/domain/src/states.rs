@@ -1,37 +1,37 @@
-//! Kinds and states of what is recorded, which several crates share.
+//! Kinds and states of entities that several crates share.
 
 use crate::words::words;
 
 words! {
-    /// What a job does with its subject.
+    /// Kind of a job.
     pub enum JobKind {
         /// Compare a session with LiveKit and take its next steps.
         Session = "session",
-        /// Look for rooms of ours in LiveKit whose session is over.
+        /// Find rooms of this installation in LiveKit whose session has ended.
         RoomSweep = "room_sweep",
-        /// Compare a SIP trunk or inbound mapping with what LiveKit has of it.
+        /// Sync a SIP trunk or inbound mapping to LiveKit.
         SipObject = "sip_object",
-        /// Look for SIP objects that LiveKit has lost, and for some of ours that it should not have.
+        /// Find SIP objects that LiveKit has lost, and objects of this installation that it should not have.
         SipSweep = "sip_sweep",
         /// Make a file searchable.
         Ingest = "ingest",
-        /// Make true in the object store what is recorded of an object.
+        /// Bring the object store in line with the recorded state of an object.
         Object = "object",
-        /// Compare the object store with what is recorded.
+        /// Compare the whole object store with the recorded objects.
         ObjectSweep = "object_sweep",
-        /// Delete what has aged out.
+        /// Delete data past its retention period.
         Purge = "purge",
     }
 }
 
 words! {
-    /// What a participant of a room is.
+    /// Kind of a participant.
     pub enum ParticipantKind {
-        /// A person, or what acts for one.
+        /// A person, or a client that acts for one.
         Standard = "standard",
         /// An agent.
         Agent = "agent",
-        /// A telephone.
+        /// A telephone, over SIP.
         Sip = "sip",
         /// Anything else, such as a recorder.
         Other = "other",
@@ -39,33 +39,33 @@ words! {
 }
 
 words! {
-    /// How far LiveKit has come with a SIP trunk or an inbound mapping.
+    /// Whether LiveKit has the current state of a SIP trunk or an inbound mapping.
     pub enum SyncState {
-        /// A change is about to be synchronised.
+        /// A change is about to be synced.
         Pending = "pending",
-        /// LiveKit has it as it is.
+        /// LiveKit has its current state.
         Synced = "synced",
-        /// It could not be synchronised; it is tried again.
+        /// The sync failed; it is retried.
         Failed = "failed",
     }
 }
 
 words! {
-    /// What is synchronised into LiveKit's telephony.
+    /// Kind of an object that is synced to LiveKit's SIP service.
     pub enum SipObjectKind {
-        /// A trunk for calls out.
+        /// An outbound trunk.
         Trunk = "trunk",
-        /// An inbound mapping: a trunk and a dispatch rule.
+        /// An inbound mapping: an inbound trunk and a dispatch rule.
         Mapping = "mapping",
     }
 }
 
 words! {
-    /// How far an object in the store has come.
+    /// State of an object in the store.
     pub enum ObjectState {
-        /// Bytes are under way.
+        /// It is being uploaded.
         Uploading = "uploading",
-        /// It is there, for files to refer to.
+        /// It is stored; files may refer to it.
         Stored = "stored",
         /// It is to be deleted from the store.
         Deleting = "doomed",
@@ -73,7 +73,7 @@ words! {
 }
 
 words! {
-    /// Whether a tenant may act.
+    /// Whether a tenant may use the API.
     pub enum TenantStatus {
         /// It may.
         Active = "active",
@@ -89,7 +89,7 @@ words! {
         /// Speaks and listens.
         #[default]
         User = "user",
-        /// Listens, unseen by the others.
+        /// Listens, hidden from the others.
         Observer = "observer",
         /// Speaks and listens beside the user.
         Supervisor = "supervisor",

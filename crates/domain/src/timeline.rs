@@ -1,4 +1,4 @@
-//! What a session's timeline says: the facts of each event.
+//! Events of a session's timeline.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,57 +7,57 @@ use crate::{
     knowledge::SearchMode,
 };
 
-/// What is known of an event, as far as it applies to its kind.
+/// Details of an event, as far as they apply to its kind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
-    /// Why: the end reason of a session, or LiveKit's word for a leaving.
+    /// Reason: the end reason of a session, or LiveKit's reason of a disconnect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The run that it is about.
+    /// The agent run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_run_id: Option<AgentRunId>,
-    /// Identity of the participant that it is about.
+    /// Identity of the participant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub participant: Option<String>,
-    /// The telephone call that it is about.
+    /// The telephone call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call_id: Option<CallId>,
-    /// The tool call that it is about.
+    /// The tool call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call: Option<ToolCallFacts>,
-    /// The search that it is about.
+    /// The search.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchFacts>,
 }
 
-/// A search in an agent's files: never the question or the texts.
+/// A search in an agent's files, without its query and the texts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(example = json!({"mode": "hybrid", "chunk_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0:1:4"], "duration_ms": 11})))]
 pub struct SearchFacts {
-    /// How it was searched.
+    /// Mode of the search.
     pub mode: SearchMode,
-    /// What the model was given, best first: file, generation and place of each chunk.
+    /// The chunks that the model was given, best first: file, generation and ordinal.
     #[cfg_attr(feature = "openapi", schema(max_items = 100, value_type = Vec<crate::text::Text<1, 64>>))]
     pub chunk_ids: Vec<String>,
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 600_000))]
     pub duration_ms: u32,
 }
 
-/// How a tool call or a call action ended.
+/// Outcome of a tool call or a call action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CallStatus {
-    /// It was done.
+    /// It succeeded.
     Succeeded,
-    /// It was not, or with an error.
+    /// It failed.
     Failed,
 }
 
-/// A tool call: never its arguments or its result.
+/// A tool call, without its arguments and its result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(example = json!({
@@ -65,27 +65,27 @@ pub enum CallStatus {
     "status": "succeeded", "error_code": null, "http_status": 200, "duration_ms": 84, "size_bytes": 512
 })))]
 pub struct ToolCallFacts {
-    /// The call; the same in `tool_call.started` and `tool_call.finished`.
+    /// Id of the call; the same in `tool_call.started` and `tool_call.finished`.
     pub id: ToolCallId,
     /// The function.
     #[cfg_attr(feature = "openapi", schema(max_length = 64))]
     pub function_name: String,
-    /// How it is called: `http`, `mcp` or `client`.
+    /// Kind of the tool: `http`, `mcp` or `client`.
     #[cfg_attr(feature = "openapi", schema(max_length = 10))]
     pub kind: String,
-    /// How it ended; null while it is under way. A call without an end was interrupted, and its outcome
-    /// is not known.
+    /// Outcome; null while it is in progress. A call without `tool_call.finished` was interrupted, and its
+    /// outcome is unknown.
     pub status: Option<CallStatus>,
-    /// Code of the failure.
+    /// Error code.
     #[cfg_attr(feature = "openapi", schema(max_length = 64))]
     pub error_code: Option<String>,
-    /// Status of the HTTP answer.
+    /// Status of the HTTP response.
     #[cfg_attr(feature = "openapi", schema(minimum = 100, maximum = 999))]
     pub http_status: Option<u16>,
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 600_000))]
     pub duration_ms: Option<u32>,
-    /// Bytes of the answer.
+    /// Size of the response in bytes.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub size_bytes: Option<u32>,
 }

@@ -1,11 +1,11 @@
-//! Who speaks in a conversation, and what providers are used for.
+//! Roles of a transcript's turns, and kinds of usage.
 
 use crate::words::words;
 
 words! {
-    /// Who spoke.
+    /// Role of the speaker.
     pub enum TurnRole {
-        /// Somebody who called or joined.
+        /// A user who called or joined.
         User = "user",
         /// The agent.
         Agent = "agent",
@@ -15,7 +15,7 @@ words! {
 }
 
 words! {
-    /// What a provider was used for.
+    /// Kind of usage.
     pub enum UsageKind {
         /// A language model: tokens.
         Llm = "llm",

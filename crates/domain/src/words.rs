@@ -1,7 +1,7 @@
-//! Enums that are a word in the database and on the wire, mapped in one way.
+//! A macro for enums that are a word in the database and on the wire.
 
-/// Defines an enum whose variants are words: `as_str`, parsing, serde, the schema and the column of type
-/// text all follow from one list. An unknown word is an error, never a default.
+/// Defines an enum whose variants are words: `as_str`, parsing, serde, the schema and the text column are derived
+/// from one list. An unknown word is an error, never a default.
 macro_rules! words {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$of_variant:meta])* $variant:ident = $word:tt,)+ }) => {
         $(#[$meta])*

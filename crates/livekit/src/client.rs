@@ -6,16 +6,16 @@ use livekit_api::access_token::AccessToken;
 
 use crate::error::Error;
 
-/// How LiveKit is reached.
+/// Connection settings of a LiveKit server.
 #[derive(Clone)]
 pub struct Settings {
-    /// Base URL of the server API; `ws(s)` is taken as `http(s)`.
+    /// Base URL of the server API; `ws(s)` is read as `http(s)`.
     pub url: String,
     /// API key.
     pub api_key: String,
     /// API secret; at least 32 characters.
     pub api_secret: String,
-    /// Most time for one call.
+    /// Timeout of one request.
     pub timeout: Duration,
 }
 

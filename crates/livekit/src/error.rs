@@ -1,45 +1,45 @@
-//! Why a call of LiveKit failed.
+//! Errors of LiveKit requests.
 
 use patchbay_domain::text::without_quotes;
 
-/// Why a call failed.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer in time: the call may or may not have taken effect.
+    /// No response in time: the request may or may not have taken effect.
     #[error("LiveKit did not answer: {0}")]
     Unreachable(String),
-    /// An answer that says no. The server's words may name rooms, people and numbers, and errors go
-    /// into logs: they are told to those alone who ask for the field.
+    /// An error response. The server's message may contain names of rooms and people and numbers, and errors are
+    /// logged: so it is available only as a field.
     #[error("LiveKit answered {status} {code}")]
     Refused {
         /// HTTP status.
         status: u16,
-        /// Twirp's error code, such as `not_found`; empty where the body is no Twirp error.
+        /// Twirp's error code, such as `not_found`; empty if the body is no Twirp error.
         code: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
-        /// What the other side of a telephone call answered.
+        /// The SIP status from the other side of a telephone call.
         sip: Option<SipStatus>,
     },
-    /// An answer that is no LiveKit answer.
+    /// A response that cannot be decoded.
     #[error("LiveKit answered something unreadable: {}", without_quotes(.0))]
     Garbled(String),
-    /// The token for the call could not be made.
+    /// The access token could not be signed.
     #[error("no access token: {0}")]
     Token(String),
 }
 
-/// What a SIP peer answered.
+/// The response of a SIP peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipStatus {
     /// Status code, such as 486.
     pub code: u16,
-    /// Its words, such as `Busy Here`.
+    /// Reason phrase, such as `Busy Here`.
     pub words: String,
 }
 
 impl Error {
-    /// What happened, in words of ours that are fit for strangers.
+    /// A description without the server's message, safe for clients and logs.
     pub fn summary(&self) -> String {
         match self {
             Self::Unreachable(_) => "LiveKit did not answer".to_owned(),
@@ -49,7 +49,7 @@ impl Error {
         }
     }
 
-    /// Whether the thing that was named does not exist.
+    /// Whether the requested entity does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "not_found")
     }

@@ -1,4 +1,4 @@
-//! Calls in: one trunk that says who may call a number, and one rule that says who answers.
+//! Inbound calls: a trunk with the allowed callers of a number, and a dispatch rule with the agent.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,38 +9,38 @@ use crate::{
     client::LiveKit,
     error::Error,
     sip::{
-        Credentials, Nothing, SIP, SipObject, admin, gone, named, page_after, plain, span,
+        Credentials, Ignored, SIP, SipObject, admin, gone, named, page_after, plain, span,
         take_page,
     },
 };
 
-/// Who may call a number.
+/// An inbound trunk: who may call a number.
 #[derive(Clone)]
 pub struct InboundTrunk {
-    /// Name, by which it is found again.
+    /// Name, by which a sync finds it.
     pub name: String,
     /// The number, in E.164.
     pub number: String,
-    /// Addresses and networks that calls may come from; from anywhere where there are none.
+    /// Addresses and networks that calls may come from; any if empty.
     pub allowed_addresses: Vec<String>,
-    /// How long a caller may hear it ring.
+    /// Maximum ringing time.
     pub ring: Duration,
-    /// What callers must know.
+    /// Credentials that callers must present.
     pub credentials: Option<Credentials>,
-    /// Which SIP header becomes which attribute of the telephone.
+    /// SIP headers by the participant attributes that they become.
     pub headers_to_attributes: HashMap<String, String>,
 }
 
-/// Who answers calls that come through a trunk.
+/// A dispatch rule: the agent that answers the calls of a trunk.
 #[derive(Clone, Debug)]
 pub struct DispatchRule {
-    /// Name, by which it is found again.
+    /// Name, by which a sync finds it.
     pub name: String,
     /// LiveKit's id of the trunk.
     pub trunk_sid: String,
-    /// Each call has a room of its own, whose name begins like this.
+    /// Prefix of the room names; each call has a room of its own.
     pub room_prefix: String,
-    /// LiveKit agent name that is dispatched into it.
+    /// Agent name to dispatch.
     pub agent_name: String,
     /// Metadata of the dispatch. Not secret.
     pub metadata: String,
@@ -48,12 +48,12 @@ pub struct DispatchRule {
     pub empty_timeout: u32,
     /// Seconds that the room stays after its last participant has left.
     pub departure_timeout: u32,
-    /// Most participants at a time.
+    /// Maximum participants at a time.
     pub max_participants: u32,
 }
 
 impl LiveKit {
-    /// All trunks for calls in.
+    /// All inbound trunks.
     #[instrument(skip_all, err)]
     pub async fn list_inbound_trunks(&self) -> Result<Vec<SipObject>, Error> {
         let mut found: Vec<SipObject> = Vec::new();
@@ -76,8 +76,7 @@ impl LiveKit {
         }
     }
 
-    /// Makes a trunk, or puts it in the place of the one with this id; answers its id. Making one is
-    /// NOT idempotent.
+    /// Creates a trunk, or replaces the one with this id; returns its id. Creating is NOT idempotent.
     #[instrument(skip_all, fields(object = %trunk.name), err)]
     pub async fn put_inbound_trunk(
         &self,
@@ -138,8 +137,7 @@ impl LiveKit {
         }
     }
 
-    /// Makes a rule, or puts it in the place of the one with this id; answers its id. Making one is
-    /// NOT idempotent.
+    /// Creates a rule, or replaces the one with this id; returns its id. Creating is NOT idempotent.
     #[instrument(skip_all, fields(object = %rule.name), err)]
     pub async fn put_dispatch_rule(
         &self,
@@ -176,7 +174,7 @@ impl LiveKit {
         let body = proto::DeleteSipDispatchRuleRequest {
             sip_dispatch_rule_id: sid.to_owned(),
         };
-        let deleted: Result<Nothing, _> = self
+        let deleted: Result<Ignored, _> = self
             .call(SIP, "DeleteSIPDispatchRule", admin(), &body)
             .await;
         gone(deleted.map(drop))
@@ -195,7 +193,7 @@ fn rule_info(rule: &DispatchRule) -> proto::SipDispatchRuleInfo {
                 individual,
             )),
         }),
-        // A rule without a trunk would answer every call.
+        // A rule without a trunk would match every call.
         trunk_ids: vec![rule.trunk_sid.clone()],
         room_config: Some(proto::RoomConfiguration {
             empty_timeout: rule.empty_timeout,

@@ -1,8 +1,8 @@
-//! LiveKit, as far as a control plane needs it: rooms with their dispatches, participants, join
-//! tokens, webhooks and the telephone. Media never passes here.
+//! The parts of LiveKit that a control plane needs: rooms with their dispatches, participants, join tokens,
+//! webhooks and SIP. No media passes through here.
 //!
-//! Every call has a timeout and is made once: repeating is a decision of the caller, who knows
-//! whether the call is idempotent (`create_room` is, `create_dispatch` is not).
+//! Every request has a timeout and is sent once: a retry is up to the calling code, which knows whether the
+//! request is idempotent (`create_room` is, `create_dispatch` is not).
 
 mod client;
 mod error;

@@ -22,24 +22,24 @@ pub struct RoomRequest {
     pub empty_timeout: u32,
     /// Seconds that a room stays after its last participant left (agents do not count).
     pub departure_timeout: u32,
-    /// Most participants at a time; agents do not count.
+    /// Maximum participants at a time; agents do not count.
     pub max_participants: u32,
-    /// LiveKit agent name to dispatch to.
+    /// Agent name to dispatch.
     pub agent_name: String,
     /// Metadata of the dispatch. Not secret.
     pub dispatch_metadata: String,
 }
 
-/// A room that exists.
+/// A room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// LiveKit's id; a room that is created anew under the same name gets another.
+    /// LiveKit's id; a room that is created again under the same name has another one.
     pub sid: String,
     /// Its name.
     pub name: String,
 }
 
-/// Reads protobuf's name of a kind; anything unknown is [`ParticipantKind::Other`].
+/// Parses protobuf's name of a kind; anything unknown is [`ParticipantKind::Other`].
 pub(crate) fn kind_of_name(name: &str) -> ParticipantKind {
     match name {
         "" | "STANDARD" => ParticipantKind::Standard,
@@ -49,24 +49,24 @@ pub(crate) fn kind_of_name(name: &str) -> ParticipantKind {
     }
 }
 
-/// A participant who is in a room now.
+/// A participant that is in a room now.
 #[derive(Clone, Debug)]
 pub struct Participant {
-    /// LiveKit's id of this stay.
+    /// LiveKit's id of this connection; a reconnect gets another one.
     pub sid: String,
     /// Identity from the token.
     pub identity: String,
     /// Display name from the token.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: ParticipantKind,
     /// When it joined, in whole seconds.
     pub joined_at: Option<DateTime<Utc>>,
-    /// What is said of a telephone: `sip.callStatus` and its like.
+    /// Attributes, such as `sip.callStatus` of a telephone.
     pub attributes: HashMap<String, String>,
 }
 
-/// A dispatch that LiveKit knows of. It does not mean that an agent is coming.
+/// A dispatch in LiveKit. It does not mean that an agent will join.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     /// LiveKit's id.
@@ -76,8 +76,8 @@ pub struct Dispatch {
 }
 
 impl LiveKit {
-    /// Creates a room with its dispatch. Idempotent: repeating it neither makes another room nor
-    /// brings a second agent.
+    /// Creates a room with its dispatch. Idempotent: a repetition creates neither another room nor another
+    /// dispatch.
     #[instrument(skip_all, fields(room = %room_without_caller(&request.name)), err)]
     pub async fn create_room(&self, request: &RoomRequest) -> Result<Room, Error> {
         let grants = VideoGrants {
@@ -120,7 +120,8 @@ impl LiveKit {
             self.call(ROOMS, "DeleteRoom", grants.clone(), &body).await;
         match deleted {
             Err(Error::Refused { status: 503, .. }) => {
-                // After a crash LiveKit may list a room that no node has: made anew, it can go.
+                // After a crash LiveKit may list a room that no node has: it can be deleted only once it is
+                // created again.
                 let again = proto::CreateRoomRequest {
                     name: room.to_owned(),
                     ..proto::CreateRoomRequest::default()
@@ -137,7 +138,7 @@ impl LiveKit {
         }
     }
 
-    /// The rooms with these names, or all of them.
+    /// The rooms with these names, or all rooms.
     #[instrument(skip_all, err)]
     pub async fn list_rooms(&self, names: Vec<String>) -> Result<Vec<Room>, Error> {
         let grants = VideoGrants {
@@ -153,7 +154,7 @@ impl LiveKit {
         Ok(rooms.collect())
     }
 
-    /// Who is in the room; nobody where there is no room.
+    /// The participants of the room; empty if there is no room.
     #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn list_participants(&self, room: &str) -> Result<Vec<Participant>, Error> {
         let body = proto::ListParticipantsRequest {
@@ -169,7 +170,7 @@ impl LiveKit {
         Ok(present.map(participant).collect())
     }
 
-    /// Removes a participant. One who is not there is no error.
+    /// Removes a participant. A missing one is no error.
     #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn remove_participant(&self, room: &str, identity: &str) -> Result<(), Error> {
         let body = proto::RoomParticipantIdentity {
@@ -186,7 +187,7 @@ impl LiveKit {
         }
     }
 
-    /// Dispatches an agent into a room. NOT idempotent, and a missing room is created: look first.
+    /// Dispatches an agent into a room. NOT idempotent, and it creates a missing room: check first.
     #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn create_dispatch(
         &self,
@@ -209,7 +210,7 @@ impl LiveKit {
         Ok(dispatch(made))
     }
 
-    /// The dispatches of a room that exists (a missing one takes LiveKit 3 s to refuse).
+    /// The dispatches of an existing room (for a missing one LiveKit fails only after 3 s).
     #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn list_dispatches(&self, room: &str) -> Result<Vec<Dispatch>, Error> {
         let body = proto::ListAgentDispatchRequest {
@@ -223,14 +224,14 @@ impl LiveKit {
     }
 }
 
-/// A room's name without who calls in it, for logs: LiveKit names the room of a call in
-/// `<prefix>_<caller>_<random>`. A caller may have any name, so all between the first and the last `_` goes.
+/// A room's name without the caller, for logs: LiveKit names the room of a call `<prefix>_<caller>_<random>`. A
+/// caller may have any name, so everything between the first and the last `_` is removed.
 pub fn room_without_caller(name: &str) -> Cow<'_, str> {
     match (name.split_once('_'), name.rsplit_once('_')) {
         (Some((prefix, rest)), Some((_, random))) if rest != random => {
             format!("{prefix}_…_{random}").into()
         }
-        // A rule without a random end, or somebody else's room.
+        // A rule without a random suffix, or a room of another installation.
         (Some((prefix, _)), _) => format!("{prefix}_…").into(),
         _ => name.into(),
     }
@@ -274,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_room_is_told_without_its_caller() {
-        for (name, told) in [
+        for (name, logged) in [
             ("dev-s-0199a2f0", "dev-s-0199a2f0"),
             ("dev-in-0199a2f0_+4930777777_x7Kd", "dev-in-0199a2f0_…_x7Kd"),
             (
@@ -284,7 +285,7 @@ mod tests {
             ("dev-in-0199a2f0_+4930777777", "dev-in-0199a2f0_…"),
             ("a__b", "a_…_b"),
         ] {
-            assert_eq!(room_without_caller(name), told);
+            assert_eq!(room_without_caller(name), logged);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The telephone: trunks and dispatch rules, which livekit-server keeps, and calls, which a SIP node
-//! of it carries out.
+//! Telephony: trunks and dispatch rules, which livekit-server stores, and calls, which its SIP service executes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,13 +9,13 @@ use tracing::instrument;
 use crate::{client::LiveKit, error::Error, rooms::room_without_caller, storable, twirp::Grants};
 
 pub(crate) const SIP: &str = "SIP";
-/// Objects that are listed at a time.
+/// Page size of lists.
 const PAGE: i32 = 200;
 
-/// How a carrier is spoken to.
+/// SIP transport to a carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// As the carrier's DNS says.
+    /// As the carrier's DNS records say.
     Auto,
     /// UDP.
     Udp,
@@ -35,22 +34,22 @@ pub struct Credentials {
     pub password: String,
 }
 
-/// A trunk for calls out.
+/// An outbound trunk.
 #[derive(Clone)]
 pub struct OutboundTrunk {
-    /// Name, by which it is found again.
+    /// Name, by which a sync finds it.
     pub name: String,
     /// Host and port of the carrier.
     pub address: String,
     /// Transport.
     pub transport: Transport,
-    /// What calls may show as their origin, in E.164.
+    /// Numbers that calls may come from, in E.164.
     pub numbers: Vec<String>,
-    /// What the carrier asks for.
+    /// Credentials at the carrier.
     pub credentials: Option<Credentials>,
 }
 
-/// Something of the SIP service that exists under an id of LiveKit's.
+/// A trunk or dispatch rule in LiveKit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipObject {
     /// LiveKit's id.
@@ -61,26 +60,26 @@ pub struct SipObject {
     pub trunk_sids: Vec<String>,
 }
 
-/// A call to be made.
+/// An outbound call.
 #[derive(Clone, Debug)]
 pub struct Dial {
     /// LiveKit's id of the trunk.
     pub trunk_sid: String,
     /// The number to call, in E.164.
     pub to: String,
-    /// The number to show, in E.164; the trunk's first by default.
+    /// The caller id, in E.164; the trunk's first number by default.
     pub from: Option<String>,
     /// The room.
     pub room: String,
-    /// Identity of the telephone in it.
+    /// Identity of the call's participant.
     pub identity: String,
-    /// How long it may ring.
+    /// Maximum ringing time.
     pub ring: Duration,
-    /// How long the call may last in all.
+    /// Maximum duration of the call.
     pub longest: Duration,
 }
 
-/// A telephone that was answered.
+/// An answered call.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// LiveKit's id of the call.
@@ -88,8 +87,8 @@ pub struct Answered {
 }
 
 impl LiveKit {
-    /// Dials, and waits until the telephone is answered or not. NOT idempotent: never repeat it when
-    /// the outcome is not known.
+    /// Dials, and waits until the call is answered or has failed. NOT idempotent: never retry it when the outcome
+    /// is unknown.
     #[instrument(skip_all, fields(room = %room_without_caller(&dial.room)))]
     pub async fn dial(&self, dial: &Dial) -> Result<Answered, Error> {
         let body = proto::CreateSipParticipantRequest {
@@ -112,8 +111,8 @@ impl LiveKit {
         })
     }
 
-    /// Hands a telephone over to another number or SIP address (`tel:…` or `sip:…`); it then leaves
-    /// the room. NOT idempotent.
+    /// Transfers a call to another number or SIP address (`tel:…` or `sip:…`); its participant then leaves the
+    /// room. NOT idempotent.
     #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn transfer(
         &self,
@@ -137,13 +136,13 @@ impl LiveKit {
             ..calls()
         };
         let limit = ring + self.settings.timeout;
-        let _: Nothing = self
+        let _: Ignored = self
             .call_within(limit, SIP, "TransferSIPParticipant", grants, &body)
             .await?;
         Ok(())
     }
 
-    /// Calls a method that a participant offers; answers what it answered. NOT idempotent.
+    /// Calls an RPC method of a participant and returns its response. NOT idempotent.
     #[instrument(skip_all, fields(room = %room_without_caller(room), rpc = method), err)]
     pub async fn perform_rpc(
         &self,
@@ -171,7 +170,7 @@ impl LiveKit {
         Ok(answer.payload)
     }
 
-    /// All trunks for calls out.
+    /// All outbound trunks.
     #[instrument(skip_all, err)]
     pub async fn list_outbound_trunks(&self) -> Result<Vec<SipObject>, Error> {
         let mut found: Vec<SipObject> = Vec::new();
@@ -194,8 +193,7 @@ impl LiveKit {
         }
     }
 
-    /// Makes a trunk, or puts it in the place of the one with this id; answers its id. Making one is
-    /// NOT idempotent.
+    /// Creates a trunk, or replaces the one with this id; returns its id. Creating is NOT idempotent.
     #[instrument(skip_all, fields(object = %trunk.name), err)]
     pub async fn put_outbound_trunk(
         &self,
@@ -235,9 +233,9 @@ impl LiveKit {
     }
 }
 
-/// An answer of which nothing is wanted.
+/// A response whose content is ignored.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(crate) struct Nothing {}
+pub(crate) struct Ignored {}
 
 fn outbound(trunk: &OutboundTrunk) -> proto::SipOutboundTrunkInfo {
     let (auth_username, auth_password) = plain(trunk.credentials.as_ref());
@@ -264,13 +262,13 @@ pub(crate) fn plain(credentials: Option<&Credentials>) -> (String, String) {
     })
 }
 
-/// Adds a page to what was found; false when it was the last one.
+/// Appends a page; false if it was the last one.
 pub(crate) fn take_page(found: &mut Vec<SipObject>, page: Vec<SipObject>) -> bool {
     let known: BTreeMap<_, ()> = found.iter().map(|o| (o.sid.clone(), ())).collect();
     let full = page.len() >= usize::try_from(PAGE).unwrap_or_default();
     let before = found.len();
     found.extend(page.into_iter().filter(|o| !known.contains_key(&o.sid)));
-    // A server that does not know of pages answers everything each time.
+    // A server without pagination returns everything each time.
     full && found.len() > before
 }
 

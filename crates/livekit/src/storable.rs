@@ -1,5 +1,5 @@
-//! Texts of strangers without NUL, which no column of a database holds. What a participant calls
-//! itself, and what a carrier says, comes through LiveKit as it is.
+//! Removes NUL from texts, as PostgreSQL cannot store it. Names of participants and messages of carriers come
+//! through LiveKit unchecked.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Join tokens: what a person's client connects with.
+//! Join tokens, with which a user's client connects to a room.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use patchbay_domain::states::TokenRole;
 
 use crate::{client::LiveKit, error::Error};
 
-/// A token to be minted.
+/// A token to create.
 #[derive(Debug)]
 pub struct JoinToken<'a> {
-    /// The one room it is good for.
+    /// The only room that it is valid for.
     pub room: &'a str,
-    /// Identity in the room; a second participant of the same identity displaces the first.
+    /// Identity in the room; a second participant with the same identity replaces the first.
     pub identity: &'a str,
     /// Display name.
     pub name: &'a str,
-    /// What it allows.
+    /// The role, which decides the grants.
     pub role: TokenRole,
-    /// How long one may join with it.
+    /// How long the token can be used to join.
     pub ttl: Duration,
-    /// Attributes of the participant, seen by everyone in the room.
+    /// Attributes of the participant, visible to everyone in the room.
     pub attributes: Vec<(String, String)>,
 }
 
 impl LiveKit {
-    /// Signs a join token. Asks nobody.
+    /// Signs a join token, without any request.
     pub fn mint(&self, token: &JoinToken<'_>) -> Result<String, Error> {
         let speaks = token.role != TokenRole::Observer;
-        // Never to create or list rooms, and no SIP or agent grants.
+        // No grants to create or list rooms, and no SIP or agent grants.
         let grants = VideoGrants {
             room_join: true,
             room: token.room.to_owned(),

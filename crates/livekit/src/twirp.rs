@@ -1,7 +1,7 @@
-//! One call of LiveKit's server API (Twirp: protobuf over POST).
+//! Requests to LiveKit's server API (Twirp: protobuf over POST).
 //!
-//! The SDK's own client cannot put dispatches into `CreateRoom` and loses the status of an answer
-//! it cannot read, hence this one.
+//! Replaces the SDK's client, which cannot put dispatches into `CreateRoom` and loses the status of a response
+//! that it cannot decode.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     storable,
 };
 
-/// What a call's token allows.
+/// Grants of a request's token.
 #[derive(Clone, Default)]
 pub(crate) struct Grants {
     pub(crate) video: VideoGrants,
@@ -65,7 +65,7 @@ impl LiveKit {
             .await
     }
 
-    /// The same for what may take this long.
+    /// The same with another timeout.
     pub(crate) async fn call_within<A: Message + Default>(
         &self,
         limit: Duration,
@@ -114,7 +114,7 @@ impl LiveKit {
 }
 
 fn unreachable(error: reqwest::Error) -> Error {
-    // The URL would add nothing but noise; the cause is at the end of the chain.
+    // The URL would only add noise; the cause is at the end of the chain.
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -1,8 +1,7 @@
-//! Webhooks: verified to the byte, then read leniently.
+//! Webhooks: verified byte by byte, then parsed leniently.
 //!
-//! LiveKit signs a hash of the body. What it sends is read by a type of our own, because the SDK's
-//! refuses events with an enum value that it does not know, and because a room's TURN password must
-//! not be stored.
+//! LiveKit signs a hash of the body. The event type here is not the SDK's, because that one refuses events with
+//! an unknown enum value, and because a room's TURN password must not be stored.
 
 use std::collections::HashMap;
 
@@ -17,33 +16,33 @@ use patchbay_domain::states::ParticipantKind;
 
 use crate::{client::LiveKit, rooms::kind_of_name, storable};
 
-/// Most bytes of an event's id; LiveKit's have 15.
+/// Maximum bytes of an event's id; LiveKit's have 15.
 const MOST_ID: usize = 255;
 
-/// Why a webhook was not taken.
+/// Why a webhook was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
-    /// It is not signed by our API key, or the body is not the one that was signed.
+    /// It is not signed by this API key, or the signature is for another body.
     #[error("the signature does not match")]
     Signature,
-    /// It is signed, but it is no event.
+    /// It is signed, but the body is no event.
     #[error("not an event: {0}")]
     Unreadable(String),
 }
 
-/// What happened, as far as it is of use here.
+/// An event, as far as it is used here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// The same for every attempt to deliver the event.
+    /// Id of the event; the same for every delivery attempt.
     pub id: String,
-    /// Name, such as `participant_joined`. Unknown ones are taken and left alone.
+    /// Name, such as `participant_joined`. Unknown ones are accepted and ignored.
     pub event: String,
     /// When it happened, in whole Unix seconds.
     #[serde(default, alias = "createdAt", deserialize_with = "seconds")]
     pub created_at: i64,
-    /// The room it happened in.
+    /// The room of the event.
     pub room: Option<EventRoom>,
-    /// The participant it happened to.
+    /// The participant of the event.
     pub participant: Option<EventParticipant>,
 }
 
@@ -63,7 +62,7 @@ pub struct EventRoom {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventParticipant {
-    /// LiveKit's id of this stay.
+    /// LiveKit's id of this connection; a reconnect gets another one.
     #[serde(deserialize_with = "text")]
     pub sid: String,
     /// Identity from the token.
@@ -75,10 +74,10 @@ pub struct EventParticipant {
     /// Protobuf's name of the kind; empty for a person.
     #[serde(deserialize_with = "text")]
     pub kind: String,
-    /// Protobuf's name of the reason why it left; empty where it did not.
+    /// Protobuf's name of the disconnect reason; empty while it is connected.
     #[serde(alias = "disconnectReason", deserialize_with = "text")]
     pub disconnect_reason: String,
-    /// What is said of a telephone: `sip.callStatus` and its like.
+    /// Attributes, such as `sip.callStatus` of a telephone.
     pub attributes: HashMap<String, String>,
 }
 
@@ -90,13 +89,13 @@ impl Event {
 }
 
 impl EventParticipant {
-    /// What it is.
+    /// Its kind.
     pub fn kind(&self) -> ParticipantKind {
         kind_of_name(&self.kind)
     }
 }
 
-/// Protobuf's JSON writes 64-bit integers as strings.
+/// Protobuf's JSON has 64-bit integers as strings.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text.parse().unwrap_or_default(),
@@ -104,7 +103,7 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> 
     })
 }
 
-/// Protobuf's JSON writes an enum value that it has no name for as a number, and null for no value.
+/// Protobuf's JSON has an enum value without a name as a number, and null for no value.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -113,9 +112,9 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     })
 }
 
-/// The event in `body`, if `authorization` (a bare JWT) signs exactly these bytes with this key pair. It is
-/// true whatever a participant is called, and LiveKit would not send another instead: what cannot be stored of
-/// it is left out.
+/// The event in `body`, if `authorization` (a bare JWT) signs exactly these bytes with this key pair. Characters
+/// that cannot be stored are removed instead of rejecting the event: it is valid whatever a participant is
+/// called, and LiveKit would not send it in another form.
 pub fn receive_event(
     (api_key, api_secret): (&str, &str),
     authorization: &str,
@@ -142,7 +141,7 @@ pub fn receive_event(
 }
 
 impl LiveKit {
-    /// The event in `body`, if `authorization` signs exactly these bytes with our key pair.
+    /// The event in `body`, if `authorization` signs exactly these bytes with the key pair of this client.
     pub fn receive(&self, authorization: &str, body: &[u8]) -> Result<Event, Rejected> {
         let settings = &self.settings;
         let key_pair = (&*settings.api_key, &*settings.api_secret);

@@ -1,26 +1,26 @@
-//! Which addresses may be called.
+//! Which addresses outbound requests may go to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// Why an address may not be called.
+/// Why an address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It cannot be read.
+    /// It cannot be parsed.
     #[error("this is no URL: {0}")]
     Url(String),
     /// Neither http nor https.
     #[error("the scheme `{0}` is not allowed; http and https are")]
     Scheme(String),
-    /// A user name or password in the URL, where logs would show them.
+    /// A user name or password in the URL, which would end up in logs.
     #[error("credentials do not belong into a URL")]
     Credentials,
-    /// There is nobody to call.
+    /// The URL has no host.
     #[error("the URL has no host")]
     NoHost,
-    /// A name that means this machine or its network.
+    /// A name of this machine or its network.
     #[error("the host `{0}` is not on the internet")]
     Name(String),
     /// An address of this machine, a private network or a special purpose.
@@ -28,7 +28,7 @@ pub enum Refused {
     Address(IpAddr),
 }
 
-/// Networks that are not the internet (IANA's special-purpose registry, multicast, reserved).
+/// IPv4 networks that are not public (IANA's special-purpose registry, multicast, reserved).
 const INSIDE_V4: [(Ipv4Addr, u8); 16] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -48,7 +48,7 @@ const INSIDE_V4: [(Ipv4Addr, u8); 16] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// Within the global range 2000::/3, and yet not the internet, or a tunnel to anywhere.
+/// IPv6 networks within the global range 2000::/3 that are not public, or tunnels.
 const INSIDE_V6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
@@ -56,7 +56,7 @@ const INSIDE_V6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// Endings of names that lead inside.
+/// Suffixes of internal names.
 const INSIDE_NAMES: [&str; 8] = [
     "localhost",
     "local",
@@ -68,20 +68,19 @@ const INSIDE_NAMES: [&str; 8] = [
     "onion",
 ];
 
-/// What may be called: the internet, and the networks that the operator allows.
+/// The policy: public addresses, and the networks that the operator allows.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     allowed: Vec<IpNet>,
 }
 
 impl Policy {
-    /// The internet and these networks.
+    /// Public addresses and these networks.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed }
     }
 
-    /// Checks what can be seen of a URL without resolving its name: when it is written down, and
-    /// again for every redirect.
+    /// Checks a URL without resolving its name: when it is stored, and again at every redirect.
     pub fn check_url(&self, text: &str) -> Result<Url, Refused> {
         let url = Url::parse(text).map_err(|error| Refused::Url(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -90,13 +89,13 @@ impl Policy {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refused::Credentials);
         }
-        // The parser has understood decimal, octal, hexadecimal and short forms by now.
+        // The parser has already converted decimal, octal, hexadecimal and short forms.
         let host = url.host().ok_or(Refused::NoHost)?.to_owned();
         self.check_host(&host)?;
         Ok(url)
     }
 
-    /// Checks what can be seen of a host without resolving its name.
+    /// Checks a host without resolving its name.
     pub fn check_host(&self, host: &Host) -> Result<(), Refused> {
         match host {
             Host::Ipv4(address) => self.check_address((*address).into()),
@@ -107,7 +106,7 @@ impl Policy {
 
     fn check_name(&self, name: &str) -> Result<(), Refused> {
         let plain = name.trim_end_matches('.').to_ascii_lowercase();
-        // Where the operator allows networks of their own, names in them are theirs to choose.
+        // If the operator allows private networks, names in them are allowed too.
         if !self.allowed.is_empty() && !plain.is_empty() {
             return Ok(());
         }
@@ -121,7 +120,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Checks an address that is about to be connected to.
+    /// Checks an address right before the connection to it.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Refused> {
         let real = unwrapped(address);
         if self.allowed.iter().any(|net| net.contains(&real)) {
@@ -141,7 +140,7 @@ impl Policy {
     }
 }
 
-/// The IPv4 address inside an IPv6 one: mapped, or translated by NAT64.
+/// The IPv4 address inside of an IPv6 one: mapped, or translated by NAT64.
 fn unwrapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;

@@ -1,4 +1,4 @@
-//! Calls with a total time, a size limit and few redirects.
+//! An HTTP client with a total timeout, a size limit and few redirects.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -18,56 +18,56 @@ use url::{Host, Url};
 
 use crate::{Network, Policy, Refused, connect::Connector};
 
-/// Most redirects of one call.
+/// Maximum redirects of one request.
 const REDIRECTS: usize = 3;
 
-/// Longest time for a name to be resolved.
+/// Timeout of name resolution.
 const RESOLVE: Duration = Duration::from_secs(5);
 
-/// A call to be made.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Method.
     pub method: Method,
-    /// Where to.
+    /// URL.
     pub url: String,
-    /// Headers; they are not sent on to another host.
+    /// Headers; they are not forwarded to another host.
     pub headers: HeaderMap,
     /// Body; empty for none.
     pub body: Bytes,
-    /// Most time for all of it, redirects included.
+    /// Total timeout, redirects included.
     pub timeout: Duration,
-    /// Most bytes of the answer's body.
+    /// Maximum bytes of the response body.
     pub max_bytes: usize,
 }
 
-/// What was answered, whatever its status.
+/// A response of any status.
 #[derive(Clone, Debug)]
 pub struct HttpAnswer {
     /// Status.
     pub status: StatusCode,
     /// Headers.
     pub headers: HeaderMap,
-    /// Body, as it came.
+    /// Body, unchanged.
     pub body: Bytes,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The address may not be called. Nothing was sent.
+    /// The address is not allowed. Nothing was sent.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The time was up: the call may have taken effect.
+    /// Timeout: the request may have taken effect.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The answer is larger than allowed.
+    /// The response is larger than allowed.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// Nobody was reached, or the connection broke.
+    /// The connection failed or broke.
     #[error("the call failed: {0}")]
     Failed(String),
-    /// Redirected too often.
+    /// Too many redirects.
     #[error("redirected more than {REDIRECTS} times")]
     TooManyRedirects,
     /// A redirect that would carry the body to another host.
@@ -76,12 +76,12 @@ pub enum Error {
     /// The MCP server broke the protocol, or refused the call.
     #[error("the MCP server refused: {0}")]
     Mcp(String),
-    /// The answer is compressed although that was not asked for.
+    /// The response is compressed although that was not requested.
     #[error("the answer is encoded as `{0}`")]
     Encoded(String),
 }
 
-/// Makes calls. Cheap to clone; connections are kept and used again.
+/// The HTTP client. Cheap to clone; connections are pooled.
 #[derive(Clone)]
 pub struct Client {
     policy: Policy,
@@ -90,7 +90,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that calls where the policy allows.
+    /// A client under this policy.
     pub fn new(policy: Policy, network: Network) -> Result<Self, Error> {
         let connector = Connector {
             policy: policy.clone(),
@@ -112,8 +112,7 @@ impl Client {
         })
     }
 
-    /// Checks every address that a host has at this moment, for a connection that somebody else is
-    /// about to make.
+    /// Checks every current address of a host, before another program connects to it.
     pub async fn check_host(&self, host: &Host) -> Result<(), Error> {
         self.policy.check_host(host)?;
         let check = self.connector.admitted(host.to_string());
@@ -125,7 +124,7 @@ impl Client {
         }
     }
 
-    /// Makes the call.
+    /// Sends the request.
     pub async fn call(&self, request: Request) -> Result<HttpAnswer, Error> {
         let limit = request.timeout;
         let call = timeout(limit, self.follow(request));
@@ -151,7 +150,7 @@ impl Client {
                 if !request.body.is_empty() {
                     return Err(Error::ForeignRedirect);
                 }
-                // What was meant for the one host, credentials above all, is not for the other.
+                // Headers for one host, credentials above all, must not reach another.
                 request.headers.clear();
             }
             url = next;
@@ -166,7 +165,7 @@ impl Client {
             .body(Full::new(request.body.clone()))
             .map_err(|error| Error::Failed(error.to_string()))?;
         *call.headers_mut() = request.headers.clone();
-        // Nothing is unpacked here, so nothing can burst.
+        // Nothing is decompressed here, so there can be no decompression bomb.
         let identity = HeaderValue::from_static("identity");
         call.headers_mut().insert(ACCEPT_ENCODING, identity);
         self.http
@@ -176,11 +175,11 @@ impl Client {
     }
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 fn target(url: &Url, response: &http::Response<Incoming>) -> Option<String> {
     let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = response.headers().get(LOCATION).filter(|_| redirects)?;
-    // What cannot be joined is handed on as it is, and refused by the check.
+    // A location that cannot be joined is returned unchanged, and fails the check.
     let location = String::from_utf8_lossy(location.as_bytes());
     Some(
         url.join(&location)
@@ -217,7 +216,7 @@ async fn read(response: http::Response<Incoming>, max_bytes: usize) -> Result<Ht
     })
 }
 
-/// The refusal at the bottom of a chain of errors, or the words of all of them.
+/// The refusal at the end of a chain of errors, or the messages of all of them.
 fn failed(error: &legacy::Error) -> Error {
     let mut words = error.to_string();
     let mut cause: Option<&(dyn StdError + 'static)> = error.source();

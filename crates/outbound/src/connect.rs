@@ -17,22 +17,22 @@ use tower_service::Service;
 
 use crate::{Policy, Refused};
 
-/// Longest time for one connection to be made.
+/// Timeout of one connection attempt.
 const CONNECT: Duration = Duration::from_secs(5);
 
 type Future_<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Resolve = dyn Fn(String) -> Future_<io::Result<Vec<IpAddr>>> + Send + Sync;
 
-/// How names and addresses are reached; the system's ways, unless a test says otherwise.
+/// Name resolution and connections; the system's, except in tests.
 #[derive(Clone, Default)]
 pub struct Network {
     /// Resolves names instead of the system.
     pub resolve: Option<Arc<Resolve>>,
-    /// Where every connection leads instead, after its address has been checked.
+    /// Where all connections go instead, after the address was checked.
     pub dial: Option<SocketAddr>,
 }
 
-/// Connects to where the policy allows.
+/// Connects to addresses that the policy allows.
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) policy: Policy,
@@ -64,11 +64,11 @@ impl Connector {
         Err(last)
     }
 
-    /// The addresses of a host, if all of them may be connected to.
+    /// The addresses of a host, if all of them are allowed.
     pub(crate) async fn admitted(&self, host: String) -> io::Result<Vec<IpAddr>> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let addresses = self.resolve(host).await?;
-        // One address inside is one too many: a name that mixes them is up to something.
+        // A name with both public and internal addresses is refused: that is how DNS rebinding works.
         for address in &addresses {
             self.policy.check_address(*address).map_err(refusal)?;
         }

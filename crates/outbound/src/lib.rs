@@ -1,8 +1,7 @@
-//! The one place through which calls to addresses of tenants go.
+//! The only place for requests to addresses that tenants choose.
 //!
-//! Architecture invariant: the address that was checked is the address that is connected to. The
-//! check sits in the connector, below redirects, pools and names that resolve to something else a
-//! moment later, so nothing above it can go around it.
+//! Architecture invariant: the address that was checked is the address that is connected to. The check is in the
+//! connector, below redirects, connection pools and DNS rebinding, so that no code above can bypass it.
 
 mod address;
 mod client;

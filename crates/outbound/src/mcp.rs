@@ -1,5 +1,4 @@
-//! One call of a tool of an MCP server (streamable HTTP): the protocol is `rmcp`'s, the connections
-//! are ours.
+//! Tool calls on MCP servers (streamable HTTP): `rmcp` implements the protocol, this crate the connections.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
@@ -28,7 +27,7 @@ use crate::{Client, Error, HttpAnswer, Request};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
-/// A call to be made.
+/// A tool call.
 #[derive(Clone, Debug)]
 pub struct McpCall {
     /// The server.
@@ -39,23 +38,23 @@ pub struct McpCall {
     pub tool: String,
     /// Its arguments.
     pub arguments: Map<String, Value>,
-    /// Most time for all of it: the handshake, the call and the goodbye.
+    /// Timeout of the whole call: initialization, tool call and closing of the session.
     pub timeout: Duration,
-    /// Most bytes of each answer.
+    /// Maximum bytes of each response.
     pub max_bytes: usize,
 }
 
-/// What the tool answered.
+/// The result of the tool.
 #[derive(Clone, Debug)]
 pub struct McpAnswer {
-    /// Its structured content; else its text, where that is all; else its content blocks.
+    /// Its structured content; otherwise its text, if it has nothing else; otherwise its content blocks.
     pub result: Value,
-    /// Whether the tool says that it failed.
+    /// Whether the tool reports an error.
     pub is_error: bool,
 }
 
 impl Client {
-    /// Introduces itself to the server, calls the tool once, and says goodbye.
+    /// Opens a session, calls the tool once, and closes the session.
     pub async fn call_mcp(&self, call: McpCall) -> Result<McpAnswer, Error> {
         let limit = call.timeout;
         let (failed, failure) = watch::channel(None);
@@ -73,14 +72,14 @@ impl Client {
         let talk = async {
             let service = ().serve(transport).await.map_err(|e| Error::Mcp(e.to_string()))?;
             let result = service.call_tool(params).await;
-            // The goodbye may fail: the call has been made.
+            // Closing may fail: the call is done.
             let _ = service.cancel().await;
             result
                 .map(answer)
                 .map_err(|error| Error::Mcp(error.to_string()))
         };
         let outcome = timeout(limit, talk).await;
-        // What the connection met says more than what the protocol made of it.
+        // The connection's error is more precise than the protocol's.
         let met = failure.borrow().clone();
         match (outcome, met) {
             (Ok(Ok(answer)), _) => Ok(answer),
@@ -104,8 +103,8 @@ fn answer(result: CallToolResult) -> McpAnswer {
     }
 }
 
-/// The transport's way to the network: every request goes through the checked connector, is bounded
-/// in size and time, and is made once.
+/// The transport: every request goes through the checked connector, is limited in size and time, and is sent
+/// once.
 #[derive(Clone)]
 struct Guarded {
     client: Client,
@@ -207,7 +206,7 @@ impl StreamableHttpClient for Guarded {
         Ok(())
     }
 
-    /// One call needs no news from the server besides its answer.
+    /// A single call needs no messages from the server but its response.
     async fn get_stream(
         &self,
         _: Arc<str>,

@@ -1,5 +1,5 @@
-//! Hostile addresses: the verdict apart from the connector, and the connector with every
-//! connection led to one listener on loopback, which must count none.
+//! Hostile addresses: the check of URLs by itself, and the connector with every connection redirected to one
+//! listener on loopback, which must accept none.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{Client, Error, HttpAnswer, Network, Policy, Request};
 
-/// What must not be called, seen from the URL alone.
+/// URLs that must be refused without resolution.
 const HOSTILE: [&str; 56] = [
     "http://127.0.0.1/",
     "http://127.1/",
@@ -80,7 +80,7 @@ const HOSTILE: [&str; 56] = [
     "http://user:pass@example.org/",
 ];
 
-/// What is no call over HTTP at all.
+/// URLs that are not HTTP.
 const NO_CALLS: [&str; 8] = [
     "file:///etc/passwd",
     "gopher://example.org/",
@@ -98,7 +98,7 @@ struct Listener {
 }
 
 impl Listener {
-    /// Answers the n-th request with the n-th answer, the last one for ever.
+    /// Answers the n-th request with the n-th response, and later ones with the last.
     async fn start(answers: Vec<String>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -127,7 +127,7 @@ impl Listener {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// A client whose every connection leads here; names resolve to what `resolve` says, in turn.
+    /// A client whose every connection goes to this listener; names resolve to the items of `resolve`, in turn.
     fn client(&self, resolve: Vec<&'static str>) -> Client {
         let turn = AtomicUsize::new(0);
         let network = Network {

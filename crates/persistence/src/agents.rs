@@ -48,7 +48,7 @@ pub async fn insert(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-/// One agent.
+/// Finds an agent.
 pub async fn find(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
     Ok(agents::table
         .find((tx.tenant(), id))
@@ -58,7 +58,7 @@ pub async fn find(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
         .optional()?)
 }
 
-/// One agent, locked.
+/// Finds and locks an agent.
 pub async fn lock(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
     Ok(agents::table
         .find((tx.tenant(), id))
@@ -69,7 +69,7 @@ pub async fn lock(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
         .optional()?)
 }
 
-/// One agent, kept from being deleted; others may hold it too.
+/// Finds an agent and locks it against deletion, in shared mode.
 pub async fn hold(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
     Ok(agents::table
         .find((tx.tenant(), id))
@@ -121,8 +121,7 @@ pub async fn update(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-/// Whether a session that is not over runs the agent, or has it attached. The agent's row must be
-/// locked.
+/// Whether a session that has not ended runs the agent, or has it attached. The agent's row must be locked.
 pub async fn has_live_session(tx: &mut TenantTx, id: AgentId) -> Result<bool> {
     let attached = agent_runs::table
         .filter(agent_runs::tenant_id.eq(tx.tenant()))

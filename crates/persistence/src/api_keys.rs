@@ -1,4 +1,4 @@
-//! API keys. A lookup table: a key is what tells the tenant.
+//! API keys. A lookup table without row-level security: the key determines the tenant.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -12,7 +12,7 @@ use patchbay_domain::{ApiKeyId, TenantId, states::TenantStatus};
 
 use crate::{Result, Rows, TenantTx, Window, schema::api_keys};
 
-/// How many generations of keys there may be: each request looks at all those above its key.
+/// Maximum generations of keys: each request checks all ancestors of its key.
 pub const MOST_GENERATIONS: i64 = 8;
 
 /// One key, without its secret.
@@ -31,14 +31,14 @@ pub struct ApiKey {
     pub parent_key_id: Option<ApiKeyId>,
 }
 
-/// What a request's key is checked against.
+/// What a request is authenticated against.
 #[derive(Debug, Queryable)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Credential {
     pub tenant_id: TenantId,
     pub secret_hash: Vec<u8>,
     pub scopes: Vec<String>,
-    /// Neither it nor any key above it is revoked, expired or gone.
+    /// Whether neither the key nor any of its ancestors is revoked, expired or deleted.
     pub is_valid: bool,
     pub tenant_status: TenantStatus,
     pub tenant_limits: serde_json::Value,
@@ -53,7 +53,7 @@ pub async fn insert(tx: &mut TenantTx, key: &ApiKey, secret_hash: &[u8]) -> Resu
     Ok(())
 }
 
-/// A key with all those above it: its line. The first part is followed by the condition that finds it.
+/// A key with all its ancestors. The condition that finds the key follows the first part.
 const LINE: &str = "WITH RECURSIVE line AS (
         SELECT k.tenant_id, k.parent_key_id, k.expires_at, k.revoked_at, 1 AS generation
         FROM api_keys k WHERE k.id = ";
@@ -62,11 +62,12 @@ const ABOVE: &str = "
         SELECT k.tenant_id, k.parent_key_id, k.expires_at, k.revoked_at, line.generation + 1
         FROM line JOIN api_keys k ON k.tenant_id = line.tenant_id AND k.id = line.parent_key_id
         WHERE line.generation < ";
-/// Whether all of the line is good; followed by the time. Its top has no parent, or a key is gone.
+/// Whether all of them are valid; followed by the time. The first ancestor has no parent, unless a key was
+/// deleted.
 const VALID: &str = "bool_or(line.parent_key_id IS NULL)
         AND bool_and(line.revoked_at IS NULL AND (line.expires_at IS NULL OR line.expires_at > ";
 
-/// The statement of [`credential`]: typed, so that it is prepared once, which `sql_query` is not.
+/// The statement of [`credential`]: typed, so that it is prepared once, unlike with `sql_query`.
 #[derive(QueryId)]
 struct FindCredential {
     id: ApiKeyId,
@@ -92,7 +93,7 @@ impl QueryFragment<Pg> for FindCredential {
     }
 }
 
-/// What is known of a key, by the id in its token. One round trip, on every request.
+/// The credential of a key, by the id in its token. One round trip, on every request.
 pub async fn credential(
     connection: &mut AsyncPgConnection,
     id: ApiKeyId,
@@ -102,7 +103,7 @@ pub async fn credential(
     Ok(find.get_result(connection).await.optional()?)
 }
 
-/// What the keys that a key makes may not outlive.
+/// Limits of the keys that a key creates.
 #[derive(Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Ancestry {
@@ -114,8 +115,8 @@ pub struct Ancestry {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// The line of a key of the tenant. Under [`tenants::hold`](crate::tenants::hold) nobody revokes a key of
-/// it until this transaction ends.
+/// The limits of a key and its ancestors. Under [`tenants::hold`](crate::tenants::hold) none of them is revoked
+/// until this transaction ends.
 pub async fn ancestry(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Result<Ancestry> {
     let query = format!(
         "{LINE} $1 AND k.tenant_id = $2 {ABOVE} $3)
@@ -131,7 +132,7 @@ pub async fn ancestry(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Re
         .await?)
 }
 
-/// How many keys of the tenant are good.
+/// How many keys of the tenant are valid.
 pub async fn count_live(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<i64> {
     Ok(api_keys::table
         .filter(api_keys::tenant_id.eq(tx.tenant()))
@@ -146,7 +147,7 @@ pub async fn count_live(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<i64> {
         .await?)
 }
 
-/// One key of the tenant.
+/// Finds a key of the tenant.
 pub async fn find(tx: &mut TenantTx, id: ApiKeyId) -> Result<Option<ApiKey>> {
     Ok(api_keys::table
         .find((tx.tenant(), id))
@@ -156,7 +157,7 @@ pub async fn find(tx: &mut TenantTx, id: ApiKeyId) -> Result<Option<ApiKey>> {
         .optional()?)
 }
 
-/// One key of the tenant, locked.
+/// Finds and locks a key of the tenant.
 pub async fn lock(tx: &mut TenantTx, id: ApiKeyId) -> Result<Option<ApiKey>> {
     Ok(api_keys::table
         .find((tx.tenant(), id))
@@ -186,9 +187,9 @@ struct Found {
     id: ApiKeyId,
 }
 
-/// Revokes a key with all that descend from it; they are refused from the next request on. Answers them
-/// as they were, the key itself first, without those that were revoked or expired before: what is below
-/// such a key is refused as it is.
+/// Revokes a key with all its descendants; they are refused from the next request on. Returns them as they were,
+/// the key itself first, without those that were already revoked or expired, whose descendants are refused
+/// anyway.
 pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Result<Vec<ApiKey>> {
     let found: Vec<Found> = diesel::sql_query(
         "WITH RECURSIVE below AS (
@@ -221,7 +222,7 @@ pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Resul
     Ok(revoked)
 }
 
-/// Notes when keys were last used, many in one statement.
+/// Records when keys were last used, many in one statement.
 pub async fn touch(
     connection: &mut AsyncPgConnection,
     ids: &[uuid::Uuid],

@@ -43,16 +43,16 @@ pub struct Version {
     pub created_at: DateTime<Utc>,
 }
 
-/// What a binding has to know of a version.
+/// The data of a version that a binding is checked with.
 #[derive(Debug, QueryableByName)]
 pub struct Outline {
     /// The version.
     #[diesel(sql_type = sql_types::Uuid)]
     pub id: VersionId,
-    /// What it is a version of.
+    /// Kind of the artifact.
     #[diesel(sql_type = sql_types::Text)]
     pub kind: ArtifactKind,
-    /// How a model calls it, where it is a tool.
+    /// Function name, if it is a tool.
     #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
     pub function_name: Option<String>,
     /// Bytes of its spec.
@@ -78,7 +78,7 @@ pub async fn insert(tx: &mut TenantTx, kind: ArtifactKind, artifact: &Artifact) 
     Ok(())
 }
 
-/// One artifact of this kind.
+/// Finds an artifact of this kind.
 pub async fn find(
     tx: &mut TenantTx,
     kind: ArtifactKind,
@@ -93,7 +93,7 @@ pub async fn find(
         .optional()?)
 }
 
-/// One artifact of this kind, locked.
+/// Finds and locks an artifact of this kind.
 pub async fn lock(
     tx: &mut TenantTx,
     kind: ArtifactKind,
@@ -169,7 +169,7 @@ pub async fn insert_version(tx: &mut TenantTx, version: &Version) -> Result<()> 
     Ok(())
 }
 
-/// One version of an artifact of this kind; `artifact` may be left open.
+/// Finds a version of an artifact of this kind; without `artifact`, of any.
 pub async fn find_version(
     tx: &mut TenantTx,
     kind: ArtifactKind,
@@ -211,7 +211,7 @@ pub async fn find_versions(
         .await?)
 }
 
-/// What there is to know of those of these versions that exist, without their specs.
+/// The outlines of those of these versions that exist, without their specs.
 pub async fn outlines(tx: &mut TenantTx, ids: &[VersionId]) -> Result<Vec<Outline>> {
     let query = "SELECT v.id, a.kind, v.spec ->> 'function_name' AS function_name, \
                         octet_length(v.spec::text) AS bytes \

@@ -27,7 +27,7 @@ pub struct AuditEvent {
     pub address: Option<String>,
 }
 
-/// Which entries are wanted.
+/// Filter of entries.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {

@@ -33,7 +33,7 @@ pub struct Binding {
     pub knowledge: Option<Value>,
 }
 
-/// One entry of the history: from `activated_at` on, this binding was the active one.
+/// One entry of the history: this binding was active from `activated_at` on.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = activations, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -89,7 +89,7 @@ pub async fn tools(
     Ok(tools)
 }
 
-/// One binding of an agent.
+/// Finds a binding of an agent.
 pub async fn find(tx: &mut TenantTx, agent: AgentId, id: BindingId) -> Result<Option<Binding>> {
     Ok(bindings::table
         .find((tx.tenant(), id))
@@ -186,7 +186,7 @@ pub async fn list_activations(
     Ok(window.cut(rows))
 }
 
-/// Whose binding it is.
+/// The agent of a binding.
 pub async fn agent_of(tx: &mut TenantTx, id: BindingId) -> Result<Option<AgentId>> {
     Ok(bindings::table
         .find((tx.tenant(), id))

@@ -48,7 +48,7 @@ pub struct Call {
     pub missing_since: Option<DateTime<Utc>>,
 }
 
-/// Which calls are wanted.
+/// Filter of calls.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
@@ -98,7 +98,7 @@ pub async fn update(tx: &mut TenantTx, call: &Call) -> Result<()> {
     Ok(())
 }
 
-/// The columns that change.
+/// The mutable columns.
 #[derive(Insertable, AsChangeset)]
 #[diesel(table_name = calls, treat_none_as_null = true)]
 struct Columns<'a> {
@@ -141,7 +141,7 @@ fn columns(call: &Call) -> Columns<'_> {
     }
 }
 
-/// One call.
+/// Finds a call.
 pub async fn find(tx: &mut TenantTx, id: CallId) -> Result<Option<Call>> {
     Ok(calls::table
         .find((tx.tenant(), id))
@@ -199,15 +199,15 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
     Ok(window.cut(query.load(tx).await?))
 }
 
-/// How many lines a tenant has in use, and how many calls it has begun since `since`. Starts of one
-/// tenant wait for each other from here on, so that two of them do not take the same line.
+/// How many concurrent calls a tenant has, and how many it has begun since `since`. The tenant's starts are
+/// serialised from here on, so that two of them cannot take the last free place.
 pub async fn occupancy(
     tx: &mut TenantTx,
     now: DateTime<Utc>,
     since: DateTime<Utc>,
 ) -> Result<(i64, i64)> {
     tenants::hold(tx).await?;
-    // A call that lasts longer than it may is not counted: nothing that was lost keeps a line.
+    // A call past its maximum duration is not counted, so that a lost call blocks no place.
     let longest = diesel::dsl::sql::<diesel::sql_types::Bool>(
         "coalesce(answered_at, dialing_at) + make_interval(secs => max_duration_seconds + ring_timeout_seconds) > ",
     );
@@ -227,8 +227,8 @@ pub async fn occupancy(
     Ok((lines, begun))
 }
 
-/// Erases who called whom from the calls of a session, and a reason in somebody's own words. LiveKit calls a
-/// telephone by its number.
+/// Erases the numbers and free-text reasons from the calls of a session. LiveKit's display name of a caller is
+/// the number, too.
 pub async fn erase_people(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     let tenant = tx.tenant();
     let of_session = || {
@@ -253,7 +253,7 @@ pub async fn erase_people(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     Ok(())
 }
 
-/// Whether a call that is not over was to go through this trunk.
+/// Whether a call that has not ended uses this trunk.
 pub async fn any_live_through(tx: &mut TenantTx, trunk: TrunkId) -> Result<bool> {
     let live = calls::table
         .filter(calls::tenant_id.eq(tx.tenant()))
@@ -264,7 +264,7 @@ pub async fn any_live_through(tx: &mut TenantTx, trunk: TrunkId) -> Result<bool>
         .await?)
 }
 
-/// Says that a process goes on waiting for the answer to a dial, if one is waited for.
+/// Extends the wait for the response to a dial request, if a process waits for one.
 pub async fn await_until(tx: &mut TenantTx, id: CallId, until: DateTime<Utc>) -> Result<()> {
     let awaited = calls::table
         .find((tx.tenant(), id))

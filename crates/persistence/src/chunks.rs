@@ -1,6 +1,5 @@
-//! Chunks: what searches see. The table has no row-level security (under it the planner may not use
-//! the index on words), so every function here takes its tenant from the transaction, and every
-//! statement names it.
+//! Chunks of searchable files. The table has no row-level security (under it the planner may not use the keyword
+//! index), so every function here takes its tenant from the transaction, and every statement filters by it.
 
 use diesel::{
     prelude::*,
@@ -15,10 +14,10 @@ use crate::{
     vector::{Half, HalfVec},
 };
 
-/// Between headings on their way into an array of arrays, which PostgreSQL wants to be even.
+/// Separates headings in a parameter: PostgreSQL does not allow nested arrays of different lengths.
 const SEPARATOR: &str = "\u{1f}";
 
-/// A chunk that is to be stored.
+/// A chunk to store.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "columns")]
 pub struct NewChunk {
@@ -32,7 +31,7 @@ pub struct NewChunk {
     pub text: String,
 }
 
-/// Whose chunks they are.
+/// What the chunks belong to.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The file.
@@ -45,12 +44,12 @@ pub struct Place {
     pub language: String,
 }
 
-/// The word by which a tenant's chunks are told apart in the index of words.
+/// The word that identifies a tenant's chunks in the keyword index.
 pub(crate) fn tenant_word(tenant: TenantId) -> String {
     format!("tenant{}", tenant.uuid().simple())
 }
 
-/// Inserts chunks, all in one statement. Those of one ingest that are there already are replaced.
+/// Inserts chunks, all in one statement. Existing ones of the same ingest are replaced.
 pub async fn insert(tx: &mut TenantTx, place: &Place, batch: &[NewChunk]) -> Result<()> {
     let all = |field: fn(&NewChunk) -> i32| batch.iter().map(field).collect::<Vec<_>>();
     let headings: Vec<_> = batch.iter().map(|c| c.headings.join(SEPARATOR)).collect();
@@ -90,7 +89,7 @@ pub async fn insert(tx: &mut TenantTx, place: &Place, batch: &[NewChunk]) -> Res
     Ok(())
 }
 
-/// Copies the chunks of an ingest to another; answers how many there are.
+/// Copies the chunks of an ingest to another; returns their number.
 pub async fn copy(tx: &mut TenantTx, from: (FileId, i32), to: (FileId, i32)) -> Result<usize> {
     Ok(diesel::sql_query(
         "INSERT INTO chunks (tenant_id, file_id, generation, ordinal, page, headings, starts_at, ends_at,
@@ -107,7 +106,7 @@ pub async fn copy(tx: &mut TenantTx, from: (FileId, i32), to: (FileId, i32)) -> 
     .await?)
 }
 
-/// Deletes the chunks of a file, but those of this generation.
+/// Deletes the chunks of a file, except those of this generation.
 pub async fn delete_others(tx: &mut TenantTx, file: FileId, generation: i32) -> Result<()> {
     let others = chunks::table
         .filter(chunks::tenant_id.eq(tx.tenant()))
@@ -127,7 +126,7 @@ pub async fn delete(tx: &mut TenantTx, file: FileId, generation: i32) -> Result<
     Ok(())
 }
 
-/// A chunk as it is told.
+/// A chunk as it is listed.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = chunks, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -144,7 +143,7 @@ pub struct Chunk {
     pub text: String,
 }
 
-/// Chunks of a file after the one of this ordinal, in their order.
+/// Chunks of a file after this ordinal, in order.
 pub async fn list(
     tx: &mut TenantTx,
     (file, generation): (FileId, i32),

@@ -24,10 +24,10 @@ use crate::{Error, Result, spans::SqlSpans};
 /// A connection taken from the pool.
 pub type Connection = Object<AsyncPgConnection>;
 
-/// How the pool behaves.
+/// Settings of the pool.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// Most connections at a time.
+    /// Maximum connections.
     pub size: usize,
     /// How long a request waits for a free connection.
     pub wait: Duration,
@@ -66,7 +66,7 @@ impl Db {
             settings.statement_timeout.as_millis()
         );
         let mut config = ManagerConfig::default();
-        // Asking the server at every checkout would double the cost of a point read.
+        // A check query at every checkout would double the cost of a point read.
         config.recycling_method = RecyclingMethod::Fast;
         let spans = settings.spans;
         config.custom_setup = Box::new(move |url| connect(url, setup.clone(), spans).boxed());
@@ -82,7 +82,7 @@ impl Db {
         Ok(Self { pool, url })
     }
 
-    /// A connection without a tenant: lookup tables only, row-level security hides the rest.
+    /// A connection without a tenant: only lookup tables are readable, row-level security hides the rest.
     pub async fn connection(&self) -> Result<Connection> {
         self.pool
             .get()
@@ -90,7 +90,7 @@ impl Db {
             .map_err(|error| Error::Unavailable(error.to_string()))
     }
 
-    /// A transaction that sees the rows of `tenant` alone.
+    /// A transaction that sees only the rows of `tenant`.
     pub async fn begin(&self, tenant: TenantId) -> Result<TenantTx> {
         let connection = self.connection().await?;
         // The uuid is typed, so there is nothing to escape.
@@ -116,13 +116,13 @@ impl Db {
         Ok(role.filter(|role| role.bypasses).map(|role| role.name))
     }
 
-    /// Asks the server for a sign of life.
+    /// Checks that the server responds.
     pub async fn ping(&self) -> Result<()> {
         self.connection().await?.batch_execute("SELECT 1").await?;
         Ok(())
     }
 
-    /// A connection of its own that hears when a job is due.
+    /// A dedicated connection that listens for due jobs.
     pub async fn listen(&self) -> Result<Listener> {
         let mut connection = AsyncPgConnection::establish(&self.url)
             .await
@@ -132,7 +132,7 @@ impl Db {
     }
 }
 
-/// A server that is gone without a word is noticed within seconds, unless the URL says otherwise.
+/// Detects an unreachable server within seconds, unless the URL has other settings.
 fn with_network_limits(url: &str) -> String {
     let mut url = url.to_owned();
     for (name, value) in [
@@ -162,7 +162,7 @@ async fn connect(url: &str, setup: String, spans: bool) -> ConnectionResult<Asyn
     Ok(connection)
 }
 
-/// Hears notifications about jobs.
+/// Receives notifications about jobs.
 pub struct Listener(AsyncPgConnection);
 
 impl Listener {
@@ -173,11 +173,11 @@ impl Listener {
     }
 }
 
-/// Puts a statement on the wire without waiting for its answer.
+/// Sends a statement without waiting for its result.
 ///
-/// One poll hands it to the connection, which works in order; the answer is dropped when it comes.
-/// This is how a read in a tenant transaction costs one round trip instead of three. It fails
-/// safe: should `BEGIN; SET LOCAL` fail, what follows runs aborted or sees no tenant's row.
+/// One poll hands it to the connection, which executes statements in order; the result is dropped. So a read in a
+/// tenant transaction costs one round trip instead of three. It fails safe: if `BEGIN; SET LOCAL` fails, later
+/// statements are aborted or see no tenant's rows.
 fn send(connection: &Connection, statement: &str) {
     let mut connection: &AsyncPgConnection = connection;
     let _ = connection.batch_execute(statement).now_or_never();
@@ -192,12 +192,12 @@ pub struct TenantTx {
 }
 
 impl TenantTx {
-    /// Whose rows are visible.
+    /// The tenant whose rows are visible.
     pub const fn tenant(&self) -> TenantId {
         self.tenant
     }
 
-    /// Shows the rows of another tenant from here on: for what makes a tenant.
+    /// Switches to the rows of another tenant, for the creation of tenants.
     pub async fn enter(&mut self, tenant: TenantId) -> Result<()> {
         if tenant != self.tenant {
             let set = format!("SET LOCAL app.tenant_id = '{}'", tenant.uuid());
@@ -207,7 +207,7 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Makes sure that the tenant's rows are in sight: for what acts upon a row's absence.
+    /// Checks that the tenant's rows are visible, before acting on the absence of a row.
     pub async fn verify_tenant(&mut self) -> Result<VerifiedTenant> {
         let current: CurrentTenant =
             diesel::sql_query("SELECT current_setting('app.tenant_id', true) AS tenant")
@@ -221,37 +221,37 @@ impl TenantTx {
         }
     }
 
-    /// Makes the changes durable; returns when PostgreSQL has said so.
+    /// Commits; returns when PostgreSQL has confirmed it.
     pub async fn commit(mut self) -> Result<()> {
         self.open = false;
-        // PostgreSQL answers COMMIT with success where it rolled back after an error; a SET does
-        // not get through in such a transaction.
+        // PostgreSQL reports success for a COMMIT that rolled back after an error; a SET fails in such a
+        // transaction.
         let commit = "SET LOCAL app.tenant_id = ''; COMMIT";
         self.connection.batch_execute(commit).await?;
         Ok(())
     }
 
-    /// Keeps nothing, and returns when the locks are free for whoever asks next.
+    /// Rolls back; returns when the locks are released.
     pub async fn roll_back(mut self) {
         self.open = false;
-        // A connection that does not take it is gone, and its locks with it.
+        // If this fails the connection is gone, and its locks with it.
         let _ = self.connection.batch_execute("ROLLBACK").await;
     }
 
-    /// Ends a transaction that only read, without waiting.
+    /// Ends a read-only transaction without waiting.
     pub fn finish(mut self) {
         self.open = false;
         send(&self.connection, "COMMIT");
     }
 }
 
-/// Proof that a transaction had this tenant's rows in sight, so that a row it did not find is absent. Only
-/// [`TenantTx::verify_tenant`] makes one; what deletes because of an absence asks for it.
+/// Proof that the rows of this tenant were visible, so that a row that was not found does not exist. Only
+/// [`TenantTx::verify_tenant`] creates one; functions that delete because of an absence require it.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedTenant(TenantId);
 
 impl VerifiedTenant {
-    /// Whose rows were in sight.
+    /// The tenant whose rows were visible.
     pub const fn tenant(self) -> TenantId {
         self.0
     }

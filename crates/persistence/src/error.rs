@@ -1,4 +1,4 @@
-//! What can go wrong with the database, as far as callers care.
+//! Errors of the database.
 
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use patchbay_domain::text::without_quotes;
@@ -6,39 +6,39 @@ use patchbay_domain::text::without_quotes;
 /// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection became free in time, or none could be made.
+    /// No connection became free in time, or none could be opened.
     #[error("no database connection: {0}")]
     Unavailable(String),
-    /// A unique constraint, by name, refused the row.
+    /// A unique constraint, by name, was violated.
     #[error("unique constraint {0}")]
     Unique(String),
-    /// A foreign key, by name, refused the change.
+    /// A foreign key, by name, was violated.
     #[error("foreign key {0}")]
     ForeignKey(String),
-    /// The database is not as the owner's work needs it; the words say what to do.
+    /// The database lacks something that only its owner can create; the message says how.
     #[error("{0}")]
     Unfit(String),
-    /// A value that no column can hold, which the checks before should have refused.
+    /// A value that no column can store, which validation should have refused.
     #[error("a value cannot be stored: {0}")]
     Unstorable(String),
-    /// A column holds what no type here can: the words name the column and the value.
+    /// A column holds a value that its type does not have; the message names the column and the value.
     #[error("a column cannot be read: {0}")]
     Unreadable(String),
-    /// Anything else; a defect or a fault of the server. PostgreSQL quotes values in its words.
+    /// Anything else: a defect, or a fault of the server. PostgreSQL's message may quote values.
     #[error("database: {}", without_quotes(&.0.to_string()))]
     Other(Diesel),
 }
 
-/// How PostgreSQL's words begin when not the statement is at fault (SQLSTATE class 57, which diesel
-/// does not tell): it shuts down, starts, or has waited too long.
+/// Prefixes of PostgreSQL's messages when it shuts down, starts, or cancels a statement (SQLSTATE class 57, which
+/// diesel does not expose).
 const INTERVENTION: [&str; 3] = [
     "terminating connection",
     "the database system is",
     "canceling statement due to",
 ];
 
-/// The same for values that it cannot take (SQLSTATE class 22): NUL and other bytes that are no text,
-/// and numbers and times out of range.
+/// The same for invalid values (SQLSTATE class 22): NUL and other bytes that are no text, and numbers and times
+/// out of range.
 const UNSTORABLE: [&str; 8] = [
     "invalid byte sequence for encoding",
     "unsupported Unicode escape sequence",

@@ -1,4 +1,4 @@
-//! Files, and which agents have them.
+//! Files, and their attachments to agents.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -75,7 +75,7 @@ pub async fn update(tx: &mut TenantTx, file: &File) -> Result<()> {
     Ok(())
 }
 
-/// One file, locked.
+/// Finds and locks a file.
 pub async fn lock(tx: &mut TenantTx, id: FileId) -> Result<Option<File>> {
     Ok(files::table
         .find((tx.tenant(), id))
@@ -86,7 +86,7 @@ pub async fn lock(tx: &mut TenantTx, id: FileId) -> Result<Option<File>> {
         .optional()?)
 }
 
-/// A file and its latest ingest, if there was one.
+/// A file and its latest ingest, if it has one.
 pub type WithIngest = (File, Option<Ingest>);
 
 /// The latest ingest of a file.
@@ -99,7 +99,7 @@ macro_rules! latest {
     };
 }
 
-/// One file with its latest ingest.
+/// Finds a file with its latest ingest.
 pub async fn find(tx: &mut TenantTx, id: FileId) -> Result<Option<WithIngest>> {
     Ok(files::table
         .left_join(ingests::table.on(latest!()))
@@ -111,14 +111,14 @@ pub async fn find(tx: &mut TenantTx, id: FileId) -> Result<Option<WithIngest>> {
         .optional()?)
 }
 
-/// Which files are wanted.
+/// Filter of files.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
     pub name: Option<String>,
     pub media_type: Option<String>,
     pub ingest_state: Option<IngestState>,
-    /// Whether the chunks that searches see are by the model of this name, or are not.
+    /// Whether the searchable chunks are by the model with this name, or are not.
     pub embeddings: Option<(bool, String)>,
     pub sha256: Option<Vec<u8>>,
     pub metadata: Option<Value>,
@@ -172,8 +172,8 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
     Ok(window.cut(query.load(tx).await?))
 }
 
-/// Bytes of all files of the tenant; equal ones count each. Whoever else asks waits until this transaction
-/// has ended, so that files that arrive at once are counted one after the other.
+/// Bytes of all files of the tenant; duplicates count. Other callers wait until this transaction ends, so that
+/// concurrent uploads are counted one after the other.
 pub async fn count_bytes(tx: &mut TenantTx) -> Result<i64> {
     diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1::text || 'files', 0))")
         .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
@@ -202,7 +202,7 @@ pub async fn delete(tx: &mut TenantTx, id: FileId) -> Result<()> {
     Ok(())
 }
 
-/// Attaches files to an agent; those that it has already stay as they are. Answers which are new.
+/// Attaches files to an agent; attached ones stay unchanged. Returns the new ones.
 pub async fn attach(
     tx: &mut TenantTx,
     agent: AgentId,
@@ -226,13 +226,13 @@ pub async fn attach(
         .await?)
 }
 
-/// Detaches a file from an agent; false where it was not attached.
+/// Detaches a file from an agent; false if it was not attached.
 pub async fn detach(tx: &mut TenantTx, agent: AgentId, id: FileId) -> Result<bool> {
     let row = agent_files::table.find((tx.tenant(), agent, id));
     Ok(diesel::delete(row).execute(tx).await? == 1)
 }
 
-/// The agents that have a file.
+/// The agents that a file is attached to.
 pub async fn agents_of(tx: &mut TenantTx, id: FileId) -> Result<Vec<Uuid>> {
     Ok(agent_files::table
         .filter(agent_files::tenant_id.eq(tx.tenant()))

@@ -1,7 +1,7 @@
-//! HNSW indexes of tenants that have many chunks, one for each tenant and model: in one that all share, a
-//! search of one tenant would mostly meet chunks of others, and miss its own.
+//! HNSW indexes for tenants with many chunks, one for each tenant and model: a search in a shared index would
+//! mostly visit other tenants' chunks, and miss its own.
 //!
-//! The owner makes and drops them; searches use those that are there.
+//! The database owner creates and drops them; searches use those that exist.
 
 use std::collections::BTreeSet;
 
@@ -16,29 +16,29 @@ use patchbay_domain::TenantId;
 
 use crate::{Error, Result, TenantTx};
 
-/// How the names of these indexes begin.
+/// Prefix of the names of these indexes.
 const PREFIX: &str = "chunks_hnsw_";
-/// Most dimensions that pgvector indexes at half precision.
+/// Maximum dimensions that pgvector indexes at half precision.
 const MOST_DIMENSIONS: i32 = 4000;
-/// Bytes that a chunk takes while its index is built, beside those of its embedding.
+/// Memory for each chunk during the build, in addition to its embedding.
 const BYTES_BESIDE: i64 = 1800;
-/// Memory for the build of one index, in kB, at least and at most.
+/// Minimum and maximum memory for the build of an index, in kB.
 const MEMORY: (i64, i64) = (65_536, 4_194_304);
 
-/// SQL for the name of the index of a tenant and a model, both SQL too.
+/// SQL for the name of the index of a tenant and a model, which are SQL expressions.
 fn name(tenant: &str, model: &str) -> String {
     format!(
         "'{PREFIX}' || replace(({tenant})::text, '-', '') || '_' || left(encode(sha256(convert_to({model}, 'UTF8')), 'hex'), 8)"
     )
 }
 
-/// SQL for whether that index is there and whole.
+/// SQL for whether that index exists and is valid.
 pub(crate) fn is_there(tenant: &str, model: &str) -> String {
     let name = name(tenant, model);
     format!("EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({name}) AND indisvalid)")
 }
 
-/// Text as SQL writes it.
+/// Text as an SQL literal.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -80,19 +80,18 @@ struct Locked {
     locked: bool,
 }
 
-/// What is done.
+/// A step of the maintenance.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// An index is being made for this tenant, over so many chunks.
+    /// An index for this tenant is being built, over this number of chunks.
     Making(TenantId, i64),
     /// The index of this name was dropped.
     Dropped(String),
-    /// This tenant's embeddings cannot be indexed, and why.
+    /// The index for this tenant could not be built, and why.
     Failed(TenantId, String),
 }
 
-/// How many chunks of this model the tenant's searches see, where these are more than `most` and have no
-/// index.
+/// The number of the tenant's searchable chunks of this model, if there are more than `most` and no index.
 pub async fn missing(tx: &mut TenantTx, model: &str, most: i64) -> Result<Option<i64>> {
     let wanting: Option<Count> = diesel::sql_query(format!(
         "SELECT sum(i.chunks)::bigint AS chunks FROM ingests i
@@ -110,12 +109,11 @@ pub async fn missing(tx: &mut TenantTx, model: &str, most: i64) -> Result<Option
     Ok(wanting.map(|wanting| wanting.chunks))
 }
 
-/// Makes the indexes of tenants with more than `most` chunks of a model, and drops those with less than
-/// half of it, and what an interrupted build has left. `tell` hears of each step; one that fails does not
-/// keep the others from theirs.
+/// Creates indexes for tenants with more than `most` chunks of a model, and drops those with less than half of it
+/// and the remains of interrupted builds. `report` is called for each step; a failure does not stop the others.
 ///
-/// Searches and ingests go on meanwhile.
-pub async fn maintain(owner_url: &str, most: i64, mut tell: impl FnMut(Step)) -> Result<()> {
+/// Searches and ingests continue meanwhile.
+pub async fn maintain(owner_url: &str, most: i64, mut report: impl FnMut(Step)) -> Result<()> {
     let mut owner = AsyncPgConnection::establish(owner_url)
         .await
         .map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -126,19 +124,19 @@ pub async fn maintain(owner_url: &str, most: i64, mut tell: impl FnMut(Step)) ->
     for stale in stale(&mut owner, &groups).await? {
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {stale}");
         owner.batch_execute(&drop).await?;
-        tell(Step::Dropped(stale));
+        report(Step::Dropped(stale));
     }
     let wanting = |group: &&Group| group.chunks > most && !group.is_indexed;
     for group in groups.iter().filter(wanting) {
-        tell(Step::Making(group.tenant_id, group.chunks));
+        report(Step::Making(group.tenant_id, group.chunks));
         if let Err(why) = make(&mut owner, group).await {
-            tell(Step::Failed(group.tenant_id, why));
+            report(Step::Failed(group.tenant_id, why));
         }
     }
     Ok(())
 }
 
-/// One at a time: held as long as the connection is.
+/// Only one maintenance at a time: the lock is held as long as the connection.
 async fn lock(owner: &mut AsyncPgConnection) -> Result<()> {
     let lock = "SELECT pg_try_advisory_lock(4872, 'chunks'::regclass::oid::integer) AS locked";
     let outcome: Locked = diesel::sql_query(lock).get_result(owner).await?;
@@ -149,7 +147,7 @@ async fn lock(owner: &mut AsyncPgConnection) -> Result<()> {
     Err(Error::Unfit(why.to_owned()))
 }
 
-/// What is worth an index, or worth keeping one.
+/// The groups that need an index, or may keep theirs.
 async fn groups(owner: &mut AsyncPgConnection, least: i64) -> Result<Vec<Group>> {
     let (name, is_there) = (name("tenant_id", "model"), is_there("tenant_id", "model"));
     Ok(diesel::sql_query(format!(
@@ -164,7 +162,7 @@ async fn groups(owner: &mut AsyncPgConnection, least: i64) -> Result<Vec<Group>>
     .await?)
 }
 
-/// The indexes that are nobody's any more.
+/// The indexes without such a group.
 async fn stale(owner: &mut AsyncPgConnection, groups: &[Group]) -> Result<Vec<String>> {
     let names: Vec<Name> = diesel::sql_query(format!(
         "SELECT c.relname::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -178,7 +176,7 @@ async fn stale(owner: &mut AsyncPgConnection, groups: &[Group]) -> Result<Vec<St
     Ok(names.filter(|name| !current.contains(&**name)).collect())
 }
 
-/// Makes an index; an error is in words for the operator.
+/// Creates an index; the error is a message for the operator.
 async fn make(owner: &mut AsyncPgConnection, group: &Group) -> std::result::Result<(), String> {
     let Group {
         tenant_id,
@@ -206,7 +204,7 @@ async fn make(owner: &mut AsyncPgConnection, group: &Group) -> std::result::Resu
         tenant_id.uuid(),
         quoted(model),
     );
-    // Several workers share memory, of which a container may have little; one needs none.
+    // Parallel workers share memory, of which a container may have little; a single one needs none.
     let mut outcome = Ok(());
     for workers in [2, 0] {
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {index}");

@@ -1,4 +1,4 @@
-//! What requests with an `Idempotency-Key` were answered.
+//! Stored responses of requests with an `Idempotency-Key`.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 
 use crate::{Result, TenantTx, schema::idempotency_keys as table};
 
-/// Which request it is: the key means something for one caller and one operation alone.
+/// Identifies a request: a key is valid for one caller and one operation.
 #[derive(Clone, Debug, Insertable)]
 #[diesel(table_name = table, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -22,7 +22,7 @@ pub struct Claim {
     pub path: String,
 }
 
-/// An answer as it is kept.
+/// A stored response.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = table, check_for_backend(diesel::pg::Pg), treat_none_as_null = true)]
 #[expect(missing_docs, reason = "columns")]
@@ -41,7 +41,7 @@ struct Lock {
 }
 
 impl Claim {
-    /// Takes the claim for the transaction at hand; false where another request holds it.
+    /// Locks the claim for this transaction; false if another request holds it.
     pub async fn lock(&self, tx: &mut TenantTx) -> Result<bool> {
         let name = [
             &*tx.tenant().to_string(),
@@ -58,7 +58,7 @@ impl Claim {
         Ok(lock.taken)
     }
 
-    /// What is kept for this claim: the fingerprint and the answer.
+    /// The fingerprint and the response that are stored for this claim.
     pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, KeptAnswer)>> {
         let hidden = sql::<Bool>("key = ")
             .bind::<Text, _>(HIDDEN)
@@ -76,7 +76,7 @@ impl Claim {
             .optional()?)
     }
 
-    /// Keeps the first answer; the claim is locked, and nothing is kept for it yet.
+    /// Stores the first response; the claim must be locked, and nothing stored for it yet.
     pub async fn store(
         &self,
         tx: &mut TenantTx,
@@ -95,8 +95,8 @@ impl Claim {
         Ok(())
     }
 
-    /// Keeps a later answer in the place of the first one, unless that has been erased meanwhile:
-    /// what was erased must not come back.
+    /// Replaces the first response by a later one, unless it has been erased meanwhile: erased data must not come
+    /// back.
     pub async fn complete(&self, tx: &mut TenantTx, answer: &KeptAnswer) -> Result<()> {
         let kept = table::table
             .find((tx.tenant(), &self.caller, &self.operation, &self.key))
@@ -106,29 +106,29 @@ impl Claim {
     }
 }
 
-/// What hidden keys begin with; the rest is the key's digest. No caller's key has a blank in it.
+/// Prefix of hidden keys, followed by the key's digest. Keys of callers cannot contain a blank.
 const HIDDEN: &str = "sha256 ";
 
-/// Erases the answers that speak of a resource, by its path. A replay then says that it is gone.
+/// Erases the responses that contain a resource, by its path. A replay then answers that it is gone.
 pub async fn erase(tx: &mut TenantTx, resource: &str) -> Result<()> {
     let about = "location = $2 OR path = $2 OR starts_with(path, $2 || '/')";
     erase_these(tx, about, resource).await
 }
 
-/// Erases answers to a session's attachments that name this identity.
+/// Erases responses about a session's attachments that contain this identity.
 pub async fn erase_attachments(tx: &mut TenantTx, identity: &str) -> Result<()> {
     let names = "path LIKE '%/attach' AND strpos(body, '\"' || $2 || '\"') > 0";
     erase_these(tx, names, identity).await
 }
 
-/// Erases how a tool, or a version of one, was tried out: with arguments that may speak of people. How it
-/// was made may be told again.
+/// Erases the tests of a tool or of its versions, whose arguments may contain personal data. Responses about its
+/// creation are kept.
 pub async fn erase_tests(tx: &mut TenantTx, tool: &str) -> Result<()> {
     let tests = "starts_with(path, $2 || '/') AND path LIKE '%/test'";
     erase_these(tx, tests, tool).await
 }
 
-/// Empties data of a caller's own in the answer that made a resource; the rest may be told again.
+/// Clears a field of the caller's own data in the response that created a resource; the rest is kept.
 pub async fn clear_own_data(tx: &mut TenantTx, location: &str, field: &'static str) -> Result<()> {
     let cleared = format!("jsonb_set(body::jsonb, '{{{field}}}', '{{}}', false)::text");
     update_these(tx, &cleared, "location = $2", location).await
@@ -138,7 +138,7 @@ async fn erase_these(tx: &mut TenantTx, which: &str, of: &str) -> Result<()> {
     update_these(tx, "NULL", which, of).await
 }
 
-/// Changes the bodies of these answers; their keys, which callers may make of anything, are hidden.
+/// Changes the bodies of these responses and hides their keys, which may contain anything.
 async fn update_these(tx: &mut TenantTx, body: &str, which: &str, of: &str) -> Result<()> {
     let statement = format!(
         "UPDATE idempotency_keys
@@ -154,7 +154,7 @@ async fn update_these(tx: &mut TenantTx, body: &str, which: &str, of: &str) -> R
     Ok(())
 }
 
-/// Deletes what was kept before `before`; answers how many.
+/// Deletes responses stored before `before`; returns their number.
 pub async fn purge(tx: &mut TenantTx, before: DateTime<Utc>) -> Result<usize> {
     let old = table::table
         .filter(table::tenant_id.eq(tx.tenant()))

@@ -1,4 +1,4 @@
-//! What happens to calls to a tenant's numbers.
+//! Inbound mappings: how calls to a tenant's numbers are handled.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -35,7 +35,7 @@ pub struct Mapping {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Which mappings are wanted.
+/// Filter of mappings.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
@@ -44,7 +44,7 @@ pub struct Filter {
     pub enabled: Option<bool>,
 }
 
-/// Inserts a mapping. A number that has one is the unique violation `inbound_mappings_number_key`.
+/// Inserts a mapping. A number with a mapping is the unique violation `inbound_mappings_number_key`.
 pub async fn insert(tx: &mut TenantTx, mapping: &Mapping) -> Result<()> {
     diesel::insert_into(mappings::table)
         .values(mapping)
@@ -53,7 +53,7 @@ pub async fn insert(tx: &mut TenantTx, mapping: &Mapping) -> Result<()> {
     Ok(())
 }
 
-/// One mapping and what LiveKit has of it.
+/// Finds a mapping with its sync state.
 pub async fn find(tx: &mut TenantTx, id: MappingId) -> Result<Option<(Mapping, SipObject)>> {
     Ok(mappings::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(mappings::id)))
@@ -65,7 +65,7 @@ pub async fn find(tx: &mut TenantTx, id: MappingId) -> Result<Option<(Mapping, S
         .optional()?)
 }
 
-/// One mapping and what LiveKit has of it, both rows locked.
+/// Finds a mapping with its sync state, both rows locked.
 pub async fn lock(tx: &mut TenantTx, id: MappingId) -> Result<Option<(Mapping, SipObject)>> {
     Ok(mappings::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(mappings::id)))
@@ -89,7 +89,7 @@ pub async fn of_number(tx: &mut TenantTx, number: &str) -> Result<Option<Mapping
         .optional()?)
 }
 
-/// Whether a mapping names this agent.
+/// Whether any mapping refers to this agent.
 pub async fn any_names(tx: &mut TenantTx, agent: AgentId) -> Result<bool> {
     let naming = mappings::table
         .filter(mappings::tenant_id.eq(tx.tenant()))

@@ -1,4 +1,4 @@
-//! Ingests: how far each try to make a file searchable has come.
+//! Ingests: the progress of each attempt to make a file searchable.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -57,7 +57,7 @@ pub async fn find(tx: &mut TenantTx, file: FileId, generation: i32) -> Result<Op
         .optional()?)
 }
 
-/// Begins another attempt at an ingest that has not ended: its number, which is the attempt's alone.
+/// Begins another attempt at an ingest that has not ended; returns its number.
 pub async fn begin_attempt(
     tx: &mut TenantTx,
     (file, generation): (FileId, i32),
@@ -73,8 +73,8 @@ pub async fn begin_attempt(
         .optional()?)
 }
 
-/// Stores how far an attempt has come; false where it is not the latest one any more, the ingest has
-/// ended, or the file is gone.
+/// Stores the progress of an attempt; false if it is not the latest one any more, the ingest has ended, or the
+/// file was deleted.
 pub async fn update(tx: &mut TenantTx, ingest: &Ingest) -> Result<bool> {
     let ours = ingests::table
         .find((tx.tenant(), ingest.file_id, ingest.generation))
@@ -84,7 +84,7 @@ pub async fn update(tx: &mut TenantTx, ingest: &Ingest) -> Result<bool> {
     Ok(stored == 1)
 }
 
-/// A finished ingest of the same bytes under the same settings, whose chunks are there.
+/// A finished ingest of the same content with the same settings, whose chunks still exist.
 pub async fn alike(tx: &mut TenantTx, object: ObjectId, settings: &str) -> Result<Option<Ingest>> {
     Ok(ingests::table
         .inner_join(

@@ -1,7 +1,7 @@
 //! Jobs: at most one for a kind and subject, claimed under a lease.
 //!
-//! A job says "look at this subject", never "do this": whoever claims it reads the subject's state
-//! and acts on that, so a job that runs twice, late or after a crash does no harm.
+//! A job says "check this subject", never "do this": its worker reads the subject's state and acts on it, so a
+//! job that runs twice, late or after a crash does no harm.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -14,22 +14,22 @@ use uuid::Uuid;
 
 use crate::{Result, schema::jobs};
 
-/// After so many tries in a row that ended without a word, a job is dead.
+/// A job is dead after this many consecutive crashes.
 pub const MOST_CRASHES: i32 = 10;
 
-/// What is kept as the error of a job that crashed; the log has more.
+/// The stored error of a job that crashed; the log has more.
 const CRASHED: &str = "it panicked, or ended the process";
 
-/// How a try ended.
+/// Outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
-    /// There is nothing left to do.
+    /// Nothing is left to do.
     Done,
-    /// To be looked at again then.
+    /// To be run again at this time.
     Again(DateTime<Utc>),
-    /// It failed with these words, and is tried again then.
+    /// It failed with this error, and is retried at this time.
     Failed(DateTime<Utc>, &'a str),
-    /// It crashed, and is tried again then.
+    /// It crashed, and is retried at this time.
     Crashed(DateTime<Utc>),
     /// It has crashed too often.
     Dead,
@@ -55,8 +55,8 @@ pub struct Job {
     pub claimed_until: DateTime<Utc>,
 }
 
-/// Asks for the subject to be looked at, at `run_at` or earlier. A job that is running is looked
-/// at once more when it ends, and one that is dead has one more try. Listeners hear of it at commit.
+/// Schedules a check of the subject at `run_at` or earlier. A running job runs once more when it ends, and a dead
+/// one gets one more attempt. Listeners are notified at commit.
 pub async fn enqueue(
     connection: &mut AsyncPgConnection,
     kind: JobKind,
@@ -86,7 +86,7 @@ pub async fn enqueue(
     Ok(())
 }
 
-/// Makes sure that a periodic job exists.
+/// Creates a periodic job unless it exists.
 pub async fn seed(
     connection: &mut AsyncPgConnection,
     kind: JobKind,
@@ -104,7 +104,7 @@ pub async fn seed(
     Ok(())
 }
 
-/// Claims up to `limit` due jobs until `lease`; ingests, which take long, have a claim of their own.
+/// Claims up to `limit` due jobs until `lease`; ingests, which take long, are claimed separately.
 pub async fn claim(
     connection: &mut AsyncPgConnection,
     times: (DateTime<Utc>, DateTime<Utc>),
@@ -117,8 +117,8 @@ pub async fn claim(
     claim_these(connection, due, times, limit).await
 }
 
-/// Claims ingests. The tenant of which fewest run is next, and among equals the one whose last turn is
-/// longest ago; of its files the one that has waited longest.
+/// Claims ingests. The tenant with the fewest running ingests is next, and among equals the one whose last claim
+/// is the oldest; of its files the one that has waited longest.
 pub async fn claim_ingests(
     connection: &mut AsyncPgConnection,
     times: (DateTime<Utc>, DateTime<Utc>),
@@ -163,7 +163,7 @@ async fn claim_these(
         .await?)
 }
 
-/// Keeps a claim alive, unless it has been lost.
+/// Extends a claim, unless it has been lost.
 pub async fn heartbeat(
     connection: &mut AsyncPgConnection,
     job: &mut Job,
@@ -182,8 +182,8 @@ pub async fn heartbeat(
     Ok(())
 }
 
-/// Gives a job back. One that was asked for anew in the meantime runs again at once. One whose claim was
-/// lost is another's by now.
+/// Releases a job. One that was scheduled again meanwhile is due at once. If the claim was lost, the job is left
+/// unchanged.
 pub async fn release(
     connection: &mut AsyncPgConnection,
     job: &Job,
@@ -198,9 +198,9 @@ pub async fn release(
     let unchanged = ours().filter(jobs::generation.eq(job.generation));
     let free = jobs::claimed_until.eq(None::<DateTime<Utc>>);
     let crashes = match outcome {
-        // Its claim has counted it.
+        // The claim has counted this attempt.
         Outcome::Crashed(_) => None,
-        // One try is left to whoever asks for it.
+        // One attempt is left, for a job that is scheduled again.
         Outcome::Dead => Some(MOST_CRASHES - 1),
         _ => Some(0),
     };
@@ -234,8 +234,7 @@ pub async fn release(
     Ok(())
 }
 
-/// Gives jobs that died before `before` one more try; answers how many. What killed them may have been
-/// mended.
+/// Gives jobs that died before `before` one more attempt, as the cause may have been fixed; returns their number.
 pub async fn revive(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
@@ -249,7 +248,7 @@ pub async fn revive(
     Ok(revived.execute(connection).await?)
 }
 
-/// When the next job is due that nobody has claimed: an ingest, or any other.
+/// When the next unclaimed job is due: an ingest, or any other.
 pub async fn next_due(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! How much is searched and embedded, in quarters of an hour.
+//! Counters of searches and embeddings, by quarter of an hour.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use crate::{Result, TenantTx, schema::knowledge_usage as usage};
 
-/// Adds to what is counted in the quarter of an hour that begins at `at`.
+/// Adds to the counters of the quarter of an hour that begins at `at`.
 pub async fn add(
     tx: &mut TenantTx,
     at: DateTime<Utc>,

@@ -1,8 +1,8 @@
-//! PostgreSQL: the schema, the pool, tenant transactions, and one module of plain functions per
-//! aggregate. All SQL of Patchbay lives here.
+//! PostgreSQL: the schema, the pool, tenant transactions, and one module of plain functions per aggregate. All
+//! SQL of Patchbay is here.
 //!
-//! Invariants: every function on a tenant's table takes a [`TenantTx`] and names its tenant in the
-//! query; row-level security is the second lock on the same door. Rows carry no serde.
+//! Invariants: every function on a tenant's table takes a [`TenantTx`] and filters by its tenant; row-level
+//! security is the second line of defence. Rows have no serde implementations.
 
 pub mod agents;
 pub mod api_keys;

@@ -1,5 +1,5 @@
-//! What happened in a tenant, counted in buckets of time. Straight from the rows: an index-only scan
-//! of the span, one statement for each kind of row.
+//! Metrics of a tenant by time bucket, computed from the rows: an index-only scan of the span, one statement for
+//! each kind of row.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -10,24 +10,24 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::{Result, TenantTx};
 
-/// A span with the beginnings of its buckets.
+/// A span with the starts of its buckets.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// What happened at or after this time,
+    /// Start of the span, inclusive.
     pub from: DateTime<Utc>,
-    /// and before this one.
+    /// End of the span, exclusive.
     pub to: DateTime<Utc>,
-    /// Where the buckets begin, in order; the first one at or before `from`.
+    /// The starts of the buckets, in order; the first one at or before `from`.
     pub starts: Vec<DateTime<Utc>>,
 }
 
-/// Gives what follows in this transaction room to sort in memory: on disk it takes twice as long.
+/// Gives the rest of this transaction memory for sorts: on disk they take twice as long.
 pub async fn prepare(tx: &mut TenantTx) -> Result<()> {
     tx.batch_execute("SET LOCAL work_mem = '32MB'").await?;
     Ok(())
 }
 
-/// By what calls are told apart.
+/// What calls are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "columns")]
 pub enum Key {
@@ -39,7 +39,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// The expression; fixed texts alone.
+    /// The SQL expression; only constants.
     const fn sql(self) -> &'static str {
         match self {
             Self::None => "NULL::text",
@@ -51,7 +51,7 @@ impl Key {
     }
 }
 
-/// How a call came out, so far.
+/// Outcome of a call so far.
 const OUTCOME: &str = "CASE WHEN answered_at IS NOT NULL THEN 'answered' WHEN state IN ('failed', 'canceled') THEN state ELSE 'open' END";
 
 /// Calls of one bucket, or of one key in it.
@@ -85,7 +85,7 @@ pub struct Calls {
     pub talk: Option<Vec<f64>>,
 }
 
-/// Calls of one bucket, by key as well where one is given.
+/// Calls of each bucket, grouped by the key if one is given.
 pub async fn calls(tx: &mut TenantTx, span: &Span, key: Key) -> Result<Vec<Calls>> {
     let sets = match key {
         Key::None => "(bucket, key)",
@@ -116,7 +116,7 @@ pub async fn calls(tx: &mut TenantTx, span: &Span, key: Key) -> Result<Vec<Calls
     counted(tx, query, span).await
 }
 
-/// How many calls of a bucket had this direction, outcome and reason.
+/// Number of calls of a bucket with this direction, outcome and reason.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Kinds {
@@ -141,7 +141,7 @@ pub async fn kinds(tx: &mut TenantTx, span: &Span) -> Result<Vec<Kinds>> {
     counted(tx, query, span).await
 }
 
-/// The most calls of a bucket at a time.
+/// Maximum concurrent calls of a bucket.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Peak {
@@ -151,7 +151,7 @@ pub struct Peak {
     pub peak: i64,
 }
 
-/// Lines in use at a time, of the calls that were created in the span: from their start to their end.
+/// Maximum concurrent calls, of those that were created in the span.
 pub async fn peaks(tx: &mut TenantTx, span: &Span) -> Result<Vec<Peak>> {
     let query = "WITH lines AS MATERIALIZED (
              SELECT dialing_at, ended_at FROM calls
@@ -193,7 +193,7 @@ pub async fn sessions(tx: &mut TenantTx, span: &Span) -> Result<Vec<Sessions>> {
     counted(tx, query, span).await
 }
 
-/// What workers have reported in one bucket.
+/// Usage that workers have reported in one bucket.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Usage {
@@ -209,7 +209,7 @@ pub struct Usage {
     pub characters: i64,
 }
 
-/// What models were used.
+/// Usage of models.
 pub async fn usage(tx: &mut TenantTx, span: &Span) -> Result<Vec<Usage>> {
     let query = "SELECT width_bucket(created_at, $4) AS bucket, sum(input_tokens)::bigint AS input_tokens,
                 sum(output_tokens)::bigint AS output_tokens, sum(audio_seconds) AS audio_seconds,
@@ -239,7 +239,7 @@ pub async fn tool_calls(tx: &mut TenantTx, span: &Span) -> Result<Vec<ToolCalls>
     counted(tx, query, span).await
 }
 
-/// What was uploaded, made searchable and looked for in one bucket.
+/// Uploads, ingests and searches of one bucket.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Knowledge {

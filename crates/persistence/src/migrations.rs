@@ -23,7 +23,7 @@ struct Found {
     found: bool,
 }
 
-/// Runs what has not run yet and names it.
+/// Runs pending migrations; returns their names.
 pub async fn run(owner_url: &str) -> Result<Vec<String>> {
     let mut connection = AsyncPgConnection::establish(owner_url)
         .await
@@ -33,7 +33,7 @@ pub async fn run(owner_url: &str) -> Result<Vec<String>> {
     );
     let make = format!("CREATE ROLE {APPLICATION_ROLE} LOGIN PASSWORD '…'");
     require(&mut connection, role, ("the role patchbay_app", &make)).await?;
-    // Indexes are scanned iteratively, which 0.8 brought.
+    // Iterative index scans need 0.8.
     let vector = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'
             AND string_to_array(extversion, '.')::int[] >= ARRAY[0, 8]) AS found";
     let make = "CREATE EXTENSION vector; (or ALTER EXTENSION vector UPDATE;)";
@@ -50,7 +50,7 @@ pub async fn run(owner_url: &str) -> Result<Vec<String>> {
     Ok(done.iter().map(ToString::to_string).collect())
 }
 
-/// What only a superuser can make, and how.
+/// Fails if an extension is missing that only a superuser can create.
 async fn require(
     connection: &mut AsyncPgConnection,
     is_there: String,
@@ -65,7 +65,7 @@ async fn require(
     )))
 }
 
-/// The embedded migrations that the database has not seen.
+/// The embedded migrations that have not been run.
 pub async fn pending(db: &Db) -> Result<Vec<String>> {
     let mut connection = db.connection().await?;
     let seen: Vec<String> = __diesel_schema_migrations::table

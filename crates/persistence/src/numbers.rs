@@ -1,4 +1,4 @@
-//! Which telephone numbers belong to whom. A lookup table, which every tenant's look-up narrows down.
+//! Assignments of telephone numbers to tenants. A lookup table; a tenant's queries filter by it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -18,7 +18,7 @@ pub struct Number {
     pub assigned_at: DateTime<Utc>,
 }
 
-/// Assigns a number unless it has an owner; answers who that is.
+/// Assigns a number unless it is assigned; returns the current assignment.
 pub async fn assign(tx: &mut TenantTx, number: &Number) -> Result<Number> {
     diesel::insert_into(numbers::table)
         .values(number)
@@ -42,7 +42,7 @@ pub async fn is_assigned(tx: &mut TenantTx, number: &str) -> Result<bool> {
         .await?)
 }
 
-/// Whether a number is the tenant's. Its row is held, so that it is not taken back meanwhile.
+/// Whether a number is the tenant's. Its row is locked against release.
 pub async fn hold(tx: &mut TenantTx, number: &str) -> Result<bool> {
     let found: Option<String> = numbers::table
         .find(number)
@@ -55,7 +55,7 @@ pub async fn hold(tx: &mut TenantTx, number: &str) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// Takes a number back; answers what it was.
+/// Releases a number; returns its assignment.
 pub async fn release(tx: &mut TenantTx, number: &str) -> Result<Option<Number>> {
     let owned = numbers::table
         .find(number)

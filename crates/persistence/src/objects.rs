@@ -1,4 +1,4 @@
-//! Bytes in the object store: what is under way, what is there, and what is to go.
+//! Objects in the object store: uploads, stored objects, and those to be deleted.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -34,7 +34,7 @@ pub async fn insert(tx: &mut TenantTx, object: &Object) -> Result<()> {
     Ok(())
 }
 
-/// One object, locked.
+/// Finds and locks an object.
 pub async fn find(tx: &mut TenantTx, id: ObjectId) -> Result<Option<Object>> {
     Ok(objects::table
         .find((tx.tenant(), id))
@@ -45,7 +45,7 @@ pub async fn find(tx: &mut TenantTx, id: ObjectId) -> Result<Option<Object>> {
         .optional()?)
 }
 
-/// Notes the store's id of an upload in parts.
+/// Records the store's id of a multipart upload.
 pub async fn note_upload(tx: &mut TenantTx, id: ObjectId, upload: &str) -> Result<()> {
     diesel::update(objects::table.find((tx.tenant(), id)))
         .set(objects::upload_id.eq(upload))
@@ -54,8 +54,8 @@ pub async fn note_upload(tx: &mut TenantTx, id: ObjectId, upload: &str) -> Resul
     Ok(())
 }
 
-/// The object that has these bytes, held so that it stays. Whoever else asks for the same bytes waits
-/// until this transaction has ended.
+/// The object with this content, locked against deletion. Concurrent requests for the same content wait until
+/// this transaction ends.
 pub async fn of_content(tx: &mut TenantTx, sha256: &[u8]) -> Result<Option<ObjectId>> {
     diesel::sql_query(
         "SELECT pg_advisory_xact_lock(hashtextextended($1::text || encode($2, 'hex'), 0))",
@@ -75,8 +75,8 @@ pub async fn of_content(tx: &mut TenantTx, sha256: &[u8]) -> Result<Option<Objec
         .optional()?)
 }
 
-/// An upload has come to its end; false where it has been given up before. Another one of the same
-/// bytes is the unique violation `objects_content`.
+/// Marks an upload as stored; false if it was already given up. Another object with the same content is the
+/// unique violation `objects_content`.
 pub async fn mark_stored(
     tx: &mut TenantTx,
     id: ObjectId,
@@ -96,7 +96,7 @@ pub async fn mark_stored(
     Ok(changed == 1)
 }
 
-/// An upload is given up, unless it has become an object since.
+/// Marks an upload for deletion, unless it has been stored since.
 pub async fn mark_upload_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     let uploading = objects::table
         .find((tx.tenant(), id))
@@ -108,7 +108,7 @@ pub async fn mark_upload_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result
     Ok(())
 }
 
-/// The object is to be deleted.
+/// Marks an object for deletion.
 pub async fn mark_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     diesel::update(objects::table.find((tx.tenant(), id)))
         .set(objects::state.eq(ObjectState::Deleting))
@@ -137,7 +137,7 @@ pub async fn known(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
         .await?)
 }
 
-/// The stored ones after this id that were begun before this time, in order, up to 500.
+/// Stored objects after this id whose uploads began before this time, in order, up to 500.
 pub async fn stored_after(
     tx: &mut TenantTx,
     after: Uuid,
@@ -155,7 +155,7 @@ pub async fn stored_after(
         .await?)
 }
 
-/// Forgets an object that is gone from the store.
+/// Deletes the record of an object that is gone from the store.
 pub async fn forget(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     diesel::delete(objects::table.find((tx.tenant(), id)))
         .execute(tx)

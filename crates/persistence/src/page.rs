@@ -1,33 +1,33 @@
-//! A page of a list: where it begins, and where it ends.
+//! Pagination.
 
 use diesel::QueryResult;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::Result;
 
-/// Bytes of large columns at which a page ends, however many rows were asked for.
+/// Bytes of large columns at which a page ends early, whatever its limit.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Where a list begins and how much of it is wanted, newest first.
+/// Position and limit of a page, newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Rows wanted, 1 to 100. One more is fetched, to know whether there is a next page.
+    /// Limit, 1 to 100. One more row is fetched to find out whether there is a next page.
     pub limit: i64,
-    /// The last id of the page before.
+    /// The last id of the previous page.
     pub before: Option<uuid::Uuid>,
 }
 
 /// The rows of a page.
 #[derive(Debug)]
 pub struct Rows<T> {
-    /// As many as were wanted, or as fit.
+    /// At most the limit, or as many as fit.
     pub rows: Vec<T>,
-    /// Whether there are more behind them.
+    /// Whether there is a next page.
     pub more: bool,
 }
 
 impl Window {
-    /// Ids below this one are wanted.
+    /// Upper bound of the ids, exclusive.
     pub(crate) fn below(&self) -> uuid::Uuid {
         self.before.unwrap_or(uuid::Uuid::max())
     }
@@ -37,7 +37,7 @@ impl Window {
         self.limit + 1
     }
 
-    /// Cuts off the row that was fetched to know whether there are more.
+    /// Removes the extra row.
     pub fn cut<T>(&self, mut rows: Vec<T>) -> Rows<T> {
         let limit = usize::try_from(self.limit).unwrap_or_default();
         let more = rows.len() > limit;
@@ -45,8 +45,7 @@ impl Window {
         Rows { rows, more }
     }
 
-    /// Takes rows as they arrive, and none that would make the page larger than what is held in memory
-    /// for one request. The first is taken however large it is.
+    /// Takes rows as they arrive, up to the memory limit of a page. The first is taken whatever its size.
     pub(crate) async fn fill<T>(
         &self,
         arriving: impl Stream<Item = QueryResult<T>>,

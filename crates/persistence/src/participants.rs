@@ -1,4 +1,4 @@
-//! Who was in a session's room, and when.
+//! Participants of sessions with their times of joining and leaving.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -11,10 +11,10 @@ use patchbay_domain::{ParticipantId, SessionId, TenantId, states::ParticipantKin
 
 use crate::{Result, Rows, TenantTx, Window, schema::participants};
 
-/// Most participants that are followed at a time.
+/// Maximum participants that are tracked at a time.
 const MOST: i64 = 200;
 
-/// One participant; LiveKit's `sid` tells two stays of one identity apart, and is null before the
+/// One participant; LiveKit's `sid` distinguishes two connections of the same identity, and is null before the
 /// first.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = participants, check_for_backend(diesel::pg::Pg))]
@@ -33,7 +33,7 @@ pub struct Participant {
     pub invited_at: Option<DateTime<Utc>>,
 }
 
-/// The participants of a session: who is there first, then the latest.
+/// The participants of a session: those in the room first, then the most recent.
 pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Participant>> {
     Ok(participants::table
         .filter(participants::tenant_id.eq(tx.tenant()))
@@ -66,7 +66,7 @@ pub async fn list(
     Ok(window.cut(rows))
 }
 
-/// Stores the mutable columns of a participant who is known; the session's row must be locked.
+/// Stores the mutable columns of a tracked participant; the session's row must be locked.
 pub async fn update(tx: &mut TenantTx, participant: &Participant) -> Result<()> {
     diesel::update(participants::table.find((tx.tenant(), participant.id)))
         .set((
@@ -82,8 +82,7 @@ pub async fn update(tx: &mut TenantTx, participant: &Participant) -> Result<()> 
     Ok(())
 }
 
-/// Stores a participant who is new, or was too long gone to be followed; the session's row must be
-/// locked.
+/// Stores a participant that is new or no longer tracked; the session's row must be locked.
 pub async fn insert(tx: &mut TenantTx, participant: &Participant) -> Result<()> {
     diesel::insert_into(participants::table)
         .values(participant)

@@ -61,7 +61,7 @@ pub async fn insert(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
     Ok(())
 }
 
-/// One run of a session.
+/// Finds a run of a session.
 pub async fn find(
     tx: &mut TenantTx,
     session: SessionId,
@@ -76,7 +76,7 @@ pub async fn find(
         .optional()?)
 }
 
-/// The state of a run's session and the document of the run's configuration, in one round trip.
+/// The state of a run's session and the run's configuration document, in one round trip.
 pub async fn with_configuration(
     tx: &mut TenantTx,
     session: SessionId,
@@ -102,7 +102,7 @@ pub async fn with_configuration(
         .optional()?)
 }
 
-/// All runs of a session, oldest first. There are few: every one is a dispatch.
+/// All runs of a session, oldest first. There are few: each is a dispatch.
 pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<AgentRun>> {
     Ok(agent_runs::table
         .filter(agent_runs::tenant_id.eq(tx.tenant()))

@@ -1,7 +1,7 @@
-//! Search in chunks: by meaning, by words, or both; always the same order for the same data and query.
+//! Search in chunks: semantic, by keywords, or hybrid; deterministic for the same data and query.
 //!
-//! Meaning is compared with every chunk in question, which finds all there is. Only where these are very
-//! many, and most of what the tenant has, its HNSW index is asked instead.
+//! A semantic search compares every candidate, which is exact. Only if there are very many, and they are most of
+//! the tenant's chunks, it uses the tenant's HNSW index.
 
 mod statement;
 
@@ -23,51 +23,51 @@ use crate::{
     vector::{Half, HalfVec},
 };
 
-/// Before a word that was found, in a text with marks.
+/// Before a matched word in marked text.
 pub const MARK: char = '\u{2}';
-/// Behind it.
+/// After a matched word.
 pub const UNMARK: char = '\u{3}';
-/// Hits of each kind that are put together, for one that is wanted.
+/// Candidates of each kind for one hit of the result.
 const POOL: i64 = 4;
-/// Least hits of the index.
+/// Minimum candidates from the index.
 const OVERSAMPLED: i64 = 200;
-/// Candidates that the index keeps while it searches, at least and at most.
+/// Minimum and maximum of `hnsw.ef_search`.
 const EF_SEARCH: (i64, i64) = (600, 1000);
-/// A filter that leaves less than one in so many is faster, and surer, without the index.
+/// A filter that leaves less than one in this many chunks is faster, and exact, without the index.
 const SELECTIVE: i64 = 4;
 
-/// What is looked for, and where.
+/// A search.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// How it is compared.
+    /// Its mode.
     pub mode: SearchMode,
-    /// The words.
+    /// The query text.
     pub query: String,
-    /// Their meaning; not needed for words alone.
+    /// Embedding of the query; not needed for keyword search.
     pub embedding: Option<Embedding>,
-    /// The model that the meaning is by.
+    /// The model of the embedding.
     pub model: String,
-    /// PostgreSQL's configuration for the words.
+    /// PostgreSQL's text search configuration.
     pub language: String,
     /// Only files of this agent.
     pub agent_id: Option<AgentId>,
     /// Only these files.
     pub file_ids: Option<Vec<FileId>>,
-    /// Only files whose metadata have all of this.
+    /// Only files whose metadata contain all of this.
     pub metadata: Option<Value>,
-    /// Most hits.
+    /// Maximum hits.
     pub limit: i64,
     /// Lowest score.
     pub min_score: f64,
-    /// Whether words that were found are marked.
+    /// Whether matched words are marked.
     pub highlight: bool,
-    /// Whether the tenant has an index, as [`look`] says.
+    /// Whether the tenant has an index, from [`look`].
     pub is_indexed: bool,
-    /// Up to so many chunks, meaning is compared with each of them.
+    /// Up to this number of chunks, the search is exact.
     pub exact_most: i64,
 }
 
-/// What is known before a search.
+/// What a search depends on.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Look {
     /// The tenant's settings.
@@ -78,7 +78,7 @@ pub struct Look {
     pub is_indexed: bool,
 }
 
-/// How much is looked through, and how much there is.
+/// Numbers of candidates and of all chunks.
 #[derive(QueryableByName)]
 struct Amounts {
     #[diesel(sql_type = BigInt)]
@@ -87,13 +87,13 @@ struct Amounts {
     everything: i64,
 }
 
-/// A hit, or, where nothing was found, what was looked through.
+/// A hit, or a row with only the numbers if there is none.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Row {
     #[diesel(sql_type = BigInt)]
     pub total: i64,
-    /// Hits by meaning before any other rule, where the index was asked.
+    /// Candidates from the index before any filter, if it was used.
     #[diesel(sql_type = Nullable<BigInt>)]
     nearest: Option<i64>,
     #[diesel(sql_type = Nullable<Double>)]
@@ -108,7 +108,7 @@ pub struct Row {
     pub marked: Option<String>,
 }
 
-/// What was found.
+/// A hit.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Found {
@@ -132,7 +132,7 @@ pub struct Found {
     pub text: String,
 }
 
-/// Looks at the tenant before a search by embeddings of this model.
+/// Reads the tenant's settings and whether it has an index for this model.
 pub async fn look(tx: &mut TenantTx, model: &str) -> Result<Option<Look>> {
     Ok(diesel::sql_query(statement::look())
         .bind::<SqlUuid, _>(tx.tenant())
@@ -142,11 +142,11 @@ pub async fn look(tx: &mut TenantTx, model: &str) -> Result<Option<Look>> {
         .optional()?)
 }
 
-/// The hits, best first; equal ones by file and place.
+/// The hits, best first; equal scores in the order of file and ordinal.
 pub async fn search(tx: &mut TenantTx, search: &Search) -> Result<Vec<Row>> {
     let near = near(tx, search).await?;
     let rows: Vec<Row> = load(tx, search, near.as_ref(), "").await?;
-    // The index may give up among what the filters leave out.
+    // An index scan may end early if the filters exclude most of its rows.
     let gave_up = |row: &Row| {
         let wanted = search.pool().min(row.total);
         row.nearest.is_some_and(|nearest| nearest < wanted)
@@ -157,27 +157,27 @@ pub async fn search(tx: &mut TenantTx, search: &Search) -> Result<Vec<Row>> {
     }
 }
 
-/// How PostgreSQL goes about it, line by line.
+/// PostgreSQL's query plan, line by line.
 pub async fn plan(tx: &mut TenantTx, search: &Search) -> Result<Vec<String>> {
     let near = near(tx, search).await?;
-    let lines: Vec<Line> = load(tx, search, near.as_ref(), "EXPLAIN (COSTS OFF) ").await?;
-    Ok(lines.into_iter().map(|line| line.text).collect())
+    let rows: Vec<PlanRow> = load(tx, search, near.as_ref(), "EXPLAIN (COSTS OFF) ").await?;
+    Ok(rows.into_iter().map(|row| row.text).collect())
 }
 
 #[derive(QueryableByName)]
-struct Line {
+struct PlanRow {
     #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
     text: String,
 }
 
 impl Search {
-    /// Hits of each kind.
+    /// Candidates of each kind.
     fn pool(&self) -> i64 {
         (self.limit * POOL).max(50)
     }
 }
 
-/// The index of the tenant, where it is there and worth it.
+/// The index of the tenant, if it exists and is worth using.
 async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
     let Some(embedding) = search.embedding.as_ref().filter(|_| search.is_indexed) else {
         return Ok(None);

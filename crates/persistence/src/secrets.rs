@@ -1,5 +1,5 @@
-//! Sealed values. What is sealed is opaque here. A value that belongs to a resource is kept under a
-//! name that no tenant can give, and goes with its owner.
+//! Encrypted values, which are opaque here. A value that belongs to a resource has a name that tenants cannot
+//! use, and is deleted with its owner.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -29,7 +29,7 @@ pub struct Secret {
     pub owner_id: Option<Uuid>,
 }
 
-/// One secret that the tenant keeps itself.
+/// Finds a secret that the tenant itself manages.
 pub async fn find(tx: &mut TenantTx, name: &str) -> Result<Option<Secret>> {
     Ok(secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
@@ -41,7 +41,7 @@ pub async fn find(tx: &mut TenantTx, name: &str) -> Result<Option<Secret>> {
         .optional()?)
 }
 
-/// One secret that the tenant keeps itself, locked.
+/// Finds and locks a secret that the tenant itself manages.
 pub async fn lock(tx: &mut TenantTx, name: &str) -> Result<Option<Secret>> {
     Ok(secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
@@ -79,7 +79,7 @@ pub async fn find_named<'a>(
         .await?)
 }
 
-/// A page of the secrets that the tenant keeps itself.
+/// A page of the secrets that the tenant itself manages.
 pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Rows<Secret>> {
     let rows = secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
@@ -93,7 +93,7 @@ pub async fn list(tx: &mut TenantTx, window: Window) -> Result<Rows<Secret>> {
     Ok(window.cut(rows))
 }
 
-/// Those that are not sealed with this key, locked, up to `limit`.
+/// Secrets that are not encrypted with this key, locked, up to `limit`.
 pub async fn sealed_otherwise(tx: &mut TenantTx, key: &str, limit: i64) -> Result<Vec<Secret>> {
     Ok(secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))
@@ -126,7 +126,7 @@ pub async fn delete(tx: &mut TenantTx, id: SecretId) -> Result<()> {
     Ok(())
 }
 
-/// Deletes what belongs to this resource.
+/// Deletes the secrets that belong to this resource.
 pub async fn delete_owned(tx: &mut TenantTx, owner: Uuid) -> Result<()> {
     let owned = secrets::table
         .filter(secrets::tenant_id.eq(tx.tenant()))

@@ -1,4 +1,4 @@
-//! Sessions and the configurations that they ran.
+//! Sessions and their configurations.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -46,7 +46,7 @@ pub struct Session {
     pub room_deleted_at: Option<DateTime<Utc>>,
 }
 
-/// Which sessions are wanted.
+/// Filter of sessions.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
@@ -68,7 +68,7 @@ pub struct StoredConfiguration {
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores a configuration unless its digest is known.
+/// Stores a configuration unless its digest exists.
 pub async fn store_configuration(
     tx: &mut TenantTx,
     configuration: &StoredConfiguration,
@@ -119,7 +119,7 @@ pub async fn insert(tx: &mut TenantTx, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// One session.
+/// Finds a session.
 pub async fn find(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
     Ok(sessions::table
         .find((tx.tenant(), id))
@@ -129,7 +129,7 @@ pub async fn find(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
         .optional()?)
 }
 
-/// One session, locked.
+/// Finds and locks a session.
 pub async fn lock(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
     Ok(sessions::table
         .find((tx.tenant(), id))
@@ -199,8 +199,8 @@ pub async fn update(tx: &mut TenantTx, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// How many sessions of the tenant are live. One that should have been over before `late` is not
-/// counted: nothing that was lost keeps a place. Whoever asks holds the answer until its transaction ends.
+/// How many sessions of the tenant are live. One that should have ended before `late` is not counted, so that a
+/// lost session blocks no place. Other callers wait until this transaction ends.
 pub async fn count_live(tx: &mut TenantTx, late: DateTime<Utc>) -> Result<i64> {
     tenants::hold(tx).await?;
     let end = diesel::dsl::sql::<diesel::sql_types::Bool>(

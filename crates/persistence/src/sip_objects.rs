@@ -1,5 +1,4 @@
-//! What LiveKit has, or is to have, of trunks and mappings. A lookup table: LiveKit's ids and the
-//! sweep know no tenant.
+//! Sync state of trunks and mappings in LiveKit. A lookup table: LiveKit's ids and the sweep have no tenant.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{Result, schema::sip_objects};
 
-/// How far LiveKit has come with one resource.
+/// Sync state of one resource.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = sip_objects, check_for_backend(diesel::pg::Pg))]
 #[diesel(treat_none_as_null = true)]
@@ -30,13 +29,13 @@ pub struct SipObject {
 }
 
 impl SipObject {
-    /// Whether a change is about to be synchronised.
+    /// Whether a change is about to be synced.
     pub fn is_pending(&self) -> bool {
         self.sync_state == SyncState::Pending
     }
 }
 
-/// Notes that LiveKit is to look at a resource anew; what is known of its objects is kept.
+/// Marks a resource for a sync; the ids of its LiveKit objects are kept.
 pub async fn mark_pending(
     connection: &mut AsyncPgConnection,
     (id, tenant_id): (Uuid, TenantId),
@@ -62,7 +61,7 @@ pub async fn mark_pending(
         .await?)
 }
 
-/// One of them.
+/// Finds the sync state of a resource.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<SipObject>> {
     Ok(sip_objects::table
         .find(id)
@@ -72,7 +71,7 @@ pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option
         .optional()?)
 }
 
-/// The mapping that LiveKit's rule was made for.
+/// The mapping of a LiveKit dispatch rule.
 pub async fn of_rule(
     connection: &mut AsyncPgConnection,
     rule_sid: &str,
@@ -96,7 +95,7 @@ pub async fn page_after(connection: &mut AsyncPgConnection, after: Uuid) -> Resu
         .await?)
 }
 
-/// Stores what LiveKit has.
+/// Stores the outcome of a sync.
 pub async fn update(connection: &mut AsyncPgConnection, object: &SipObject) -> Result<()> {
     diesel::update(sip_objects::table.find(object.id))
         .set(object)
@@ -105,7 +104,7 @@ pub async fn update(connection: &mut AsyncPgConnection, object: &SipObject) -> R
     Ok(())
 }
 
-/// Forgets a resource that is gone here and there.
+/// Deletes the sync state of a resource that is deleted here and in LiveKit.
 pub async fn forget(connection: &mut AsyncPgConnection, id: Uuid) -> Result<()> {
     diesel::delete(sip_objects::table.find(id))
         .execute(connection)

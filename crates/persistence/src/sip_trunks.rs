@@ -1,4 +1,4 @@
-//! A tenant's accounts with carriers.
+//! SIP trunks: a tenant's accounts with carriers.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -38,7 +38,7 @@ pub async fn insert(tx: &mut TenantTx, trunk: &SipTrunk) -> Result<()> {
     Ok(())
 }
 
-/// One trunk and what LiveKit has of it.
+/// Finds a trunk with its sync state.
 pub async fn find(tx: &mut TenantTx, id: TrunkId) -> Result<Option<(SipTrunk, SipObject)>> {
     Ok(sip_trunks::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(sip_trunks::id)))
@@ -50,7 +50,7 @@ pub async fn find(tx: &mut TenantTx, id: TrunkId) -> Result<Option<(SipTrunk, Si
         .optional()?)
 }
 
-/// One trunk and what LiveKit has of it, both rows locked.
+/// Finds a trunk with its sync state, both rows locked.
 pub async fn lock(tx: &mut TenantTx, id: TrunkId) -> Result<Option<(SipTrunk, SipObject)>> {
     Ok(sip_trunks::table
         .inner_join(sip_objects::table.on(sip_objects::id.eq(sip_trunks::id)))
@@ -63,7 +63,7 @@ pub async fn lock(tx: &mut TenantTx, id: TrunkId) -> Result<Option<(SipTrunk, Si
         .optional()?)
 }
 
-/// A page of trunks; all of them with this number if one is given.
+/// A page of trunks, filtered by number if one is given.
 pub async fn list(
     tx: &mut TenantTx,
     window: Window,

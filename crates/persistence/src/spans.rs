@@ -1,9 +1,9 @@
-//! A span for every statement, for traces. Bound values are left out: they may be secret.
+//! A tracing span for every statement, without bound values, which may be secret.
 
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use tracing::Span;
 
-/// The statement that runs on a connection now.
+/// The span of the current statement.
 #[derive(Default)]
 pub(crate) struct SqlSpans {
     running: Option<Span>,
@@ -15,7 +15,7 @@ impl Instrumentation for SqlSpans {
             InstrumentationEvent::StartQuery { query, .. } => {
                 let text = query.to_string();
                 let statement = text.split("-- binds").next().unwrap_or_default().trim();
-                // Nobody waits for these, so there is no moment at which they end.
+                // The results of these are not awaited, so their end is unknown.
                 if statement.starts_with("BEGIN") || matches!(statement, "COMMIT" | "ROLLBACK") {
                     return;
                 }

@@ -1,4 +1,4 @@
-//! Tenants. A lookup table: an operator sees them all.
+//! Tenants. A lookup table: operators see all rows.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -54,8 +54,8 @@ pub async fn lock(tx: &mut TenantTx) -> Result<Option<Tenant>> {
         .optional()?)
 }
 
-/// Makes whoever counts something of the tenant wait until this transaction ends, without keeping others
-/// from adding rows that name it. Answers whether the tenant exists.
+/// Serialises counts of the tenant until this transaction ends, without blocking inserts that refer to it.
+/// Returns whether the tenant exists.
 pub async fn hold(tx: &mut TenantTx) -> Result<bool> {
     let held = tenants::table
         .find(tx.tenant())
@@ -104,9 +104,9 @@ pub async fn list(
     Ok(window.cut(query.load(connection).await?))
 }
 
-/// The ids of the next tenants after this one, in order; none at the end. For work that visits all.
+/// The ids of the next tenants after this one, in order; empty at the end. For work on all tenants.
 pub async fn page_after(db: &Db, after: TenantId) -> Result<Vec<TenantId>> {
-    // The connection is given back, so that the work between two pages may have it.
+    // The connection is released, so that the work between two pages may use it.
     let mut connection = db.connection().await?;
     Ok(tenants::table
         .filter(tenants::id.gt(after))

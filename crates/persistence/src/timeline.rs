@@ -1,4 +1,4 @@
-//! What happened in sessions, in order.
+//! Events of sessions, in order.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{Result, Rows, TenantTx, Window, schema::session_events as events};
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -32,7 +32,7 @@ pub async fn append(tx: &mut TenantTx, batch: &[SessionEvent]) -> Result<()> {
     Ok(())
 }
 
-/// A page of a session's events, of one kind where that is asked for.
+/// A page of a session's events, filtered by kind if one is given.
 pub async fn list(
     tx: &mut TenantTx,
     session: SessionId,

@@ -1,4 +1,4 @@
-//! What was said in sessions, turn by turn.
+//! Transcripts of sessions, turn by turn.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -25,7 +25,7 @@ pub struct Turn {
     pub created_at: DateTime<Utc>,
 }
 
-/// Adds turns, all in one statement; those that are known stay as they are. Answers how many were new.
+/// Adds turns, all in one statement; existing ones stay unchanged. Returns the number of new ones.
 pub async fn append(tx: &mut TenantTx, batch: &[Turn]) -> Result<usize> {
     Ok(diesel::insert_into(turns::table)
         .values(batch)

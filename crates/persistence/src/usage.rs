@@ -1,4 +1,4 @@
-//! What providers were used for, by session.
+//! Usage of providers, by session.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -20,7 +20,7 @@ pub struct Usage {
     pub session_id: SessionId,
     /// The worker's own id of the report.
     pub batch_id: String,
-    /// Place in the report.
+    /// Position in the report.
     pub position: i32,
     pub kind: UsageKind,
     pub provider: String,
@@ -32,7 +32,7 @@ pub struct Usage {
     pub created_at: DateTime<Utc>,
 }
 
-/// The sum of one provider's model.
+/// The total of one provider's model.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Total {
@@ -52,7 +52,7 @@ pub struct Total {
     pub characters: i64,
 }
 
-/// Adds a report in one statement; one that is known stays as it is. Answers how many amounts were new.
+/// Adds a report in one statement; an existing one stays unchanged. Returns the number of new amounts.
 pub async fn append(tx: &mut TenantTx, batch: &[Usage]) -> Result<usize> {
     Ok(diesel::insert_into(usage_records::table)
         .values(batch)
@@ -61,12 +61,12 @@ pub async fn append(tx: &mut TenantTx, batch: &[Usage]) -> Result<usize> {
         .await?)
 }
 
-/// Forgets what the worker called its reports of a session; the amounts stay.
+/// Removes the worker's ids of a session's reports; the amounts stay.
 pub async fn forget_reports(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     let of_session = usage_records::table
         .filter(usage_records::tenant_id.eq(tx.tenant()))
         .filter(usage_records::session_id.eq(session));
-    // The row's own id: a session's reports are told apart by theirs.
+    // Replaced by the row's own id, as the ids must stay unique within the session.
     let own_id = diesel::dsl::sql::<Text>("id::text");
     diesel::update(of_session)
         .set(usage_records::batch_id.eq(own_id))
@@ -75,7 +75,7 @@ pub async fn forget_reports(tx: &mut TenantTx, session: SessionId) -> Result<()>
     Ok(())
 }
 
-/// What a session has used, summed up by kind, provider and model.
+/// The usage of a session, summed up by kind, provider and model.
 pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Total>> {
     let query = "SELECT kind, provider, model, sum(input_tokens)::bigint AS input_tokens,
                         sum(output_tokens)::bigint AS output_tokens,

@@ -1,4 +1,4 @@
-//! People of a tenant.
+//! Users of a tenant.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -19,7 +19,7 @@ pub struct User {
     pub tenant_id: TenantId,
     pub id: UserId,
     pub email: String,
-    /// What uniqueness and filters go by.
+    /// The form for uniqueness and filters.
     pub email_lower: String,
     pub display_name: String,
     pub role: Option<String>,
@@ -30,7 +30,7 @@ pub struct User {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Which users are wanted.
+/// Filter of users.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
@@ -49,7 +49,7 @@ pub async fn insert(tx: &mut TenantTx, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// One user.
+/// Finds a user.
 pub async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
     Ok(users::table
         .find((tx.tenant(), id))
@@ -59,7 +59,7 @@ pub async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
         .optional()?)
 }
 
-/// One user, locked.
+/// Finds and locks a user.
 pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
     Ok(users::table
         .find((tx.tenant(), id))
@@ -70,7 +70,7 @@ pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
         .optional()?)
 }
 
-/// One user, who is not erased before the transaction ends.
+/// Finds a user and locks it against erasure.
 pub async fn hold(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
     let query = users::table
         .find((tx.tenant(), id))
@@ -78,8 +78,8 @@ pub async fn hold(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
     Ok(query.for_key_share().first(tx).await.optional()?)
 }
 
-/// Those of these users who were erased; the others are not before the transaction ends. What is still
-/// told of somebody erased must not be kept: a join token holds their name for as long as it is good.
+/// Those of these users that are erased; the others are locked against erasure until this transaction ends.
+/// Responses that contain an erased user's name must not be stored, such as join tokens.
 pub async fn erased_among(tx: &mut TenantTx, ids: Vec<UserId>) -> Result<Vec<UserId>> {
     let here: Vec<UserId> = users::table
         .filter(users::tenant_id.eq(tx.tenant()))
@@ -139,7 +139,7 @@ pub async fn update(tx: &mut TenantTx, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a user, and the names they bore in rooms; the identity, which is an id, stays.
+/// Deletes a user and its names in rooms; the identity, which is an id, stays.
 pub async fn erase(tx: &mut TenantTx, id: UserId) -> Result<()> {
     let stays = participants::table
         .filter(participants::tenant_id.eq(tx.tenant()))

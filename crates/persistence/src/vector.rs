@@ -1,4 +1,4 @@
-//! pgvector's `halfvec`, as diesel sees it: its own crate would bring libpq along.
+//! pgvector's `halfvec` for diesel: the crate `pgvector` would require libpq.
 
 use std::io::Write as _;
 
@@ -12,12 +12,12 @@ use diesel::{
 use half::f16;
 use patchbay_domain::knowledge::Embedding;
 
-/// The type in the database.
+/// The SQL type.
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(name = "halfvec"))]
 pub struct HalfVec;
 
-/// A vector of half precision.
+/// A half-precision vector.
 #[derive(Debug, AsExpression)]
 #[diesel(sql_type = HalfVec)]
 pub struct Half(Vec<f16>);
@@ -32,7 +32,7 @@ impl ToSql<HalfVec, Pg> for Half {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         let dimensions = u16::try_from(self.0.len())?;
         out.write_all(&dimensions.to_be_bytes())?;
-        // Reserved.
+        // Reserved bytes.
         out.write_all(&0_u16.to_be_bytes())?;
         for x in &self.0 {
             out.write_all(&x.to_be_bytes())?;

@@ -1,5 +1,5 @@
-//! Webhook events, stored before they are answered and applied afterwards, and the rooms by whose
-//! names they find their tenant.
+//! Webhook events, which are stored before the response and applied afterwards, and the room names that map them
+//! to tenants.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::{
     schema::{rooms, webhook_events},
 };
 
-/// Whose room it is.
+/// The owner of a room.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = rooms, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -29,7 +29,7 @@ pub struct Room {
     pub session_id: SessionId,
 }
 
-/// Records whose room a name is.
+/// Records the owner of a room name.
 pub async fn insert_room(connection: &mut AsyncPgConnection, room: &Room) -> Result<()> {
     diesel::insert_into(rooms::table)
         .values(room)
@@ -38,8 +38,8 @@ pub async fn insert_room(connection: &mut AsyncPgConnection, room: &Room) -> Res
     Ok(())
 }
 
-/// Puts a digest in the place of the names of a session's rooms, which may tell who called. An
-/// unexpired token can still bring such a room back; by its digest it is known, and deleted.
+/// Replaces the names of a session's rooms, which may contain the caller's number, by digests. An unexpired token
+/// can create such a room again; its digest identifies it, so that it is deleted.
 pub async fn hide_rooms(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     let of_session = rooms::table
         .filter(rooms::tenant_id.eq(tx.tenant()))
@@ -52,12 +52,13 @@ pub async fn hide_rooms(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     Ok(())
 }
 
-/// What stands for the name of a room whose session was erased. Its random end keeps it from being guessed.
+/// What replaces the name of a room whose session was erased. The name's random suffix keeps it from being
+/// guessed.
 fn digest_of(name: &str) -> String {
     format!("sha256:{:x}", Sha256::digest(name))
 }
 
-/// The rooms of ours among these names, also those of sessions that were erased.
+/// The rooms of this installation among these names, also those of erased sessions.
 pub async fn find_rooms(connection: &mut AsyncPgConnection, names: &[String]) -> Result<Vec<Room>> {
     let mut plain: HashMap<_, _> = names.iter().map(|name| (digest_of(name), name)).collect();
     plain.extend(names.iter().map(|name| (name.clone(), name)));
@@ -73,7 +74,7 @@ pub async fn find_rooms(connection: &mut AsyncPgConnection, names: &[String]) ->
     Ok(named.collect())
 }
 
-/// Stores an event; false when it was stored before.
+/// Stores an event; false if it is stored already.
 pub async fn insert(
     connection: &mut AsyncPgConnection,
     id: &str,
@@ -93,7 +94,7 @@ pub async fn insert(
     Ok(inserted == 1)
 }
 
-/// An event that waits to be applied.
+/// An event that has not been applied.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = webhook_events, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
@@ -103,7 +104,7 @@ pub struct Pending {
     pub payload: Value,
 }
 
-/// Events that wait to be applied, oldest first.
+/// Events that have not been applied, oldest first.
 pub async fn pending(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
@@ -119,8 +120,8 @@ pub async fn pending(
         .await?)
 }
 
-/// Counts a try as crashed before it is made: an event may take the process with it. Answers how many tries
-/// in a row have crashed if this one does.
+/// Counts an attempt as crashed before it begins: an event may crash the process. Returns the number of
+/// consecutive crashes, including this attempt.
 pub async fn count_try(connection: &mut AsyncPgConnection, id: &str) -> Result<i32> {
     Ok(diesel::update(webhook_events::table.find(id))
         .set(webhook_events::crashes.eq(webhook_events::crashes + 1))
@@ -129,7 +130,7 @@ pub async fn count_try(connection: &mut AsyncPgConnection, id: &str) -> Result<i
         .await?)
 }
 
-/// Puts an event that could not be applied behind the others.
+/// Moves an event that could not be applied behind the others.
 pub async fn postpone(
     connection: &mut AsyncPgConnection,
     id: &str,
@@ -144,11 +145,10 @@ pub async fn postpone(
     Ok(())
 }
 
-/// What stays of an event: its name. The rest tells of people.
+/// What is kept of an event: its name. The rest is personal data.
 const BLANK: &str = "jsonb_build_object('event', payload->'event')";
 
-/// Claims an event for the transaction at hand, and blanks it; false when it has been applied by
-/// another.
+/// Claims an event for this transaction and blanks it; false if it has already been applied.
 pub async fn mark_applied(
     connection: &mut AsyncPgConnection,
     id: &str,
@@ -167,7 +167,7 @@ pub async fn mark_applied(
     Ok(updated == 1)
 }
 
-/// Blanks what an earlier version has applied without blanking it; answers how many.
+/// Blanks events that an earlier version has applied without blanking; returns their number.
 pub async fn blank_applied(connection: &mut AsyncPgConnection) -> Result<usize> {
     let whole = webhook_events::table
         .filter(webhook_events::applied_at.is_not_null())
@@ -177,7 +177,7 @@ pub async fn blank_applied(connection: &mut AsyncPgConnection) -> Result<usize> 
     Ok(blanked.await?)
 }
 
-/// Deletes events that were received before `before` and applied; answers how many.
+/// Deletes events that were received before `before` and applied; returns their number.
 pub async fn purge(connection: &mut AsyncPgConnection, before: DateTime<Utc>) -> Result<usize> {
     let old = webhook_events::table
         .filter(webhook_events::applied_at.is_not_null())

@@ -1,4 +1,4 @@
-//! Bytes on their way out of the store.
+//! Downloads.
 
 use std::{
     fs::File,
@@ -34,7 +34,7 @@ async fn open(objects: &dyn ObjectStore, key: &Path, from: u64, length: u64) -> 
     let options = GetOptions::new().with_range(Some(from..from + length));
     let found = objects.get_opts(key, options).await?;
     Ok(match found.payload {
-        // Its own stream reads blocks of 8 KiB, each on another thread.
+        // The crate's own stream reads blocks of 8 KiB, each on another thread.
         GetResultPayload::File(file, _) => blocks(file, from, length),
         GetResultPayload::Stream(bytes) => bytes.map_err(Error::from).boxed(),
     })

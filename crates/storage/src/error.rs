@@ -1,6 +1,6 @@
-//! What can go wrong with the store.
+//! Errors of the store.
 
-/// What went wrong with the store.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such object.

@@ -1,4 +1,4 @@
-//! Object storage: a local directory, or S3 and what speaks it.
+//! Object storage: a local directory, or S3 and compatible services.
 //!
 //! Architecture invariant: bytes are streamed. An upload holds one part in memory, a download one
 //! block, whatever the size of the object.

@@ -1,17 +1,17 @@
-//! Where objects are.
+//! Settings of the store.
 
 use std::{path::PathBuf, time::Duration};
 
-/// Where objects are.
+/// Where objects are stored.
 #[derive(Clone)]
 pub enum Settings {
-    /// In a directory of this machine, which is made if it is missing.
+    /// In a local directory, which is created if it is missing.
     Directory(PathBuf),
     /// In a bucket.
     S3(Bucket),
 }
 
-/// A bucket of S3, or of what speaks it.
+/// A bucket of S3 or of a compatible service.
 #[derive(Clone)]
 pub struct Bucket {
     /// Its name.
@@ -22,8 +22,8 @@ pub struct Bucket {
     pub endpoint: Option<String>,
     /// Access key.
     pub access_key_id: String,
-    /// Its secret.
+    /// Secret access key.
     pub secret_access_key: String,
-    /// Longest silence of the service.
+    /// Timeout without any data from the service.
     pub timeout: Duration,
 }

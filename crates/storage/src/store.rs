@@ -1,4 +1,4 @@
-//! The store: a local directory, or S3 and what speaks it.
+//! The store: a local directory, or S3 and compatible services.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     settings::{Bucket, Settings},
 };
 
-/// What the store is.
+/// Kind of the store.
 #[derive(Clone)]
 pub(crate) enum Kind {
     Directory(PathBuf),
@@ -30,19 +30,19 @@ pub struct Store {
     pub(crate) kind: Kind,
 }
 
-/// An object that is there.
+/// A stored object.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Its key.
     pub key: String,
     /// Its size in bytes.
     pub size: u64,
-    /// How long ago it was written.
+    /// Time since it was written.
     pub age: Duration,
 }
 
 impl Store {
-    /// The store at this place. Asks nobody yet; rustls must have been given its cryptography.
+    /// A store, without any request yet; rustls must have its crypto provider installed.
     pub fn new(settings: &Settings) -> Result<Self> {
         match settings {
             Settings::Directory(folder) => {
@@ -66,7 +66,7 @@ impl Store {
         }
     }
 
-    /// Deletes an object; one that is not there is deleted already.
+    /// Deletes an object; a missing one is no error.
     pub async fn delete(&self, key: &str) -> Result<()> {
         match self
             .objects
@@ -79,7 +79,7 @@ impl Store {
         }
     }
 
-    /// Cleans up after an upload that nobody will finish.
+    /// Cleans up after an upload that will not be finished.
     pub async fn abandon(&self, key: &str, upload_id: Option<&str>) -> Result<()> {
         match (&self.kind, upload_id) {
             (Kind::S3(s3), Some(id)) => {
@@ -113,7 +113,7 @@ impl Store {
         found.map_err(Error::from).boxed()
     }
 
-    /// Asks the store for a sign of life.
+    /// Checks that the store can be reached.
     pub async fn ping(&self) -> Result<()> {
         match self
             .objects
@@ -131,7 +131,7 @@ fn s3(bucket: &Bucket) -> Result<AmazonS3> {
     let client = ClientOptions::new()
         .with_allow_http(true)
         .with_connect_timeout(Duration::from_secs(5))
-        // The default counts the body too, and would cut large objects off.
+        // The default timeout covers the body too, and would abort large objects.
         .with_timeout_disabled()
         .with_read_timeout(bucket.timeout);
     let retry = RetryConfig {
@@ -156,8 +156,8 @@ fn s3(bucket: &Bucket) -> Result<AmazonS3> {
     Ok(builder.build()?)
 }
 
-/// A directory keeps what is being written beside its place, as `<name>#<number>`; a process that was
-/// killed leaves it there.
+/// An unfinished upload is beside its target in the directory, as `<name>#<number>`; a killed process leaves it
+/// there.
 fn remove_staged(file: &std::path::Path) -> std::io::Result<()> {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
         return Ok(());

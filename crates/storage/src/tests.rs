@@ -1,4 +1,4 @@
-//! A directory; S3 is tested where there is one.
+//! Tests with a directory; S3 is tested with a real server in the tests of the service.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -42,7 +42,7 @@ async fn what_goes_in_comes_out_and_what_is_abandoned_leaves_nothing() {
             assert_eq!(all(&store, "a/b", 500, 3).await, bytes[500..503]);
         }
     }
-    // As a process that is killed leaves it.
+    // What a killed process leaves.
     std::fs::write(folder.join("a/c#1"), "half").unwrap();
     store.abandon("a/c", None).await.unwrap();
     assert!(!folder.join("a/c#1").exists());

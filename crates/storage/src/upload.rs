@@ -1,4 +1,4 @@
-//! Bytes on their way into the store.
+//! Uploads.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::{
     store::{Kind, Store},
 };
 
-/// Bytes of one part; S3 wants 5 MiB at least.
+/// Size of one part; the minimum of S3 is 5 MiB.
 const PART: usize = 8 << 20;
-/// Bytes that are kept from the beginning, to tell what it is.
+/// Bytes of the beginning that are kept to detect the kind of the file.
 const HEAD: usize = 8 << 10;
 
-/// An upload under way. Dropped, it leaves nothing in a directory, and in a bucket what
+/// An upload in progress. Dropped, it leaves nothing in a directory; in a bucket it leaves parts that
 /// [`Store::abandon`] cleans up.
 pub struct Upload {
     store: Store,
@@ -34,13 +34,13 @@ pub struct Upload {
 }
 
 enum Parts {
-    /// It may still fit into one.
+    /// It may still fit into one part.
     None,
     Staged(Box<dyn MultipartUpload>),
     S3(Arc<AmazonS3>, String, Vec<PartId>),
 }
 
-/// What has been stored.
+/// A finished upload.
 #[derive(Clone, Debug)]
 pub struct Stored {
     /// Size in bytes.
@@ -52,7 +52,7 @@ pub struct Stored {
 }
 
 impl Store {
-    /// Begins an upload. Nothing is there under the key before it is finished.
+    /// Begins an upload. The key does not exist before it is finished.
     pub fn upload(&self, key: &str) -> Upload {
         Upload::new(self.clone(), Path::from(key))
     }
@@ -71,13 +71,13 @@ impl Upload {
         }
     }
 
-    /// How many bytes have come.
+    /// Bytes written so far.
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// Takes the next bytes. Answers the id of an upload in parts that has just begun: keep it for
-    /// [`Store::abandon`] before more is written.
+    /// Writes the next bytes. Returns the id of a multipart upload that has just begun: store it for
+    /// [`Store::abandon`] before writing more.
     pub async fn write(&mut self, bytes: Bytes) -> Result<Option<String>> {
         self.size += bytes.len() as u64;
         self.hash.update(&bytes);
@@ -125,7 +125,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the object be there.
+    /// Finishes the upload; the object exists from now on.
     pub async fn finish(mut self) -> Result<Stored> {
         self.flush().await?;
         match self.parts {

@@ -1,4 +1,4 @@
-//! From text to embeddings: a local model from a directory, or any OpenAI-compatible endpoint.
+//! Text embeddings: a local model from a directory, or any OpenAI-compatible endpoint.
 //!
 //! The local model is behind the feature `local`, because it takes long to compile.
 
@@ -18,16 +18,16 @@ pub use tokens::TokenCounter;
 /// Why there is no embedding.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// More wait already than will be served soon.
+    /// The queue is full.
     #[error("the embedding model is busy")]
     Busy,
-    /// The provider cannot be reached or fails; worth another try.
+    /// The provider cannot be reached or fails; a retry may succeed.
     #[error("embedding provider: {0}")]
     Unavailable(String),
-    /// The provider refuses, or the model cannot be used; another try is of no use.
+    /// The provider refuses, or the model cannot be used; a retry is of no use.
     #[error("embedding provider: {0}")]
     Refused(String),
-    /// The model panicked on these texts; it goes on with others.
+    /// The model panicked on these texts; others still work.
     #[error("the embedding model panicked on a text")]
     Panicked,
 }
@@ -35,21 +35,21 @@ pub enum Error {
 /// A result of a provider.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What the texts are, for what goes first.
+/// What the texts are for, which decides their priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Somebody waits for a search.
+    /// The query of a search; a client waits for it.
     Query,
-    /// Parts of files, in the background.
+    /// Chunks of files, in the background.
     Document,
 }
 
-/// Which embeddings a provider makes; only those of one model can be compared.
+/// A model; only embeddings of the same model can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// Its name, as it is kept with what it made.
+    /// Its name, which is stored with its embeddings.
     pub name: String,
-    /// Texts of one request that it is good at.
+    /// Preferred number of texts in one request.
     pub batch: usize,
 }
 
@@ -62,7 +62,7 @@ pub trait Embedder: Send + Sync {
     fn embed(&self, texts: Vec<String>, purpose: Purpose) -> BoxFuture<'_, Result<Vec<Embedding>>>;
 }
 
-/// The vector with length 1.
+/// Normalises a vector to length 1.
 fn unit(vector: Vec<f32>) -> Embedding {
     let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     let scale = if length > 0.0 { 1.0 / length } else { 0.0 };

@@ -1,9 +1,8 @@
-//! A model of the BERT family from a directory (`model.safetensors`, `tokenizer.json`, `config.json`),
-//! on threads of its own.
+//! A model of the BERT family from a directory (`model.safetensors`, `tokenizer.json`, `config.json`), on
+//! dedicated threads.
 //!
-//! Queries have a thread to themselves; documents have others, which work while nobody else wants the
-//! processor, so that what is searched is not kept waiting by what is read. A thread that panics tells
-//! whoever waits for it, and goes on with the next texts.
+//! Queries have a thread of their own; documents have others at idle priority, so that ingests do not slow
+//! searches down. A panic fails its request, and the thread goes on with the next one.
 
 use std::{
     fs,
@@ -30,11 +29,11 @@ use crate::{Embedder, Error, Model, Purpose, Result, unit};
 
 /// Texts that are embedded at once.
 const BATCH: usize = 8;
-/// Tokens of a text; the rest is cut off. The chunks of this project are shorter.
+/// Maximum tokens of a text; the rest is truncated. The chunks of this project are shorter.
 const LONGEST: usize = 256;
-/// For tests: on these words a model panics that was loaded to do so.
+/// For tests: a model loaded with a fault panics on this text.
 const FAULT: &str = "the planted fault";
-/// Requests of each kind that may wait.
+/// Capacity of each queue.
 const WAITING: usize = 64;
 
 /// The local provider.
@@ -68,12 +67,12 @@ pub(crate) fn tokenizer(folder: &Path) -> Result<Tokenizer> {
 }
 
 impl Local {
-    /// Loads the model in `folder`; documents are read by this many threads.
+    /// Loads the model in `folder`; this many threads embed documents.
     pub fn load(folder: &Path, threads: usize) -> Result<Self> {
         Self::start(folder, threads, Weights::load(folder)?)
     }
 
-    /// For tests: the same, but on the words "the planted fault" it panics.
+    /// For tests: the same, but it panics on the text "the planted fault".
     pub fn load_with_fault(folder: &Path, threads: usize) -> Result<Self> {
         let mut weights = Weights::load(folder)?;
         weights.panics = true;
@@ -107,7 +106,7 @@ impl Embedder for Local {
             Purpose::Document => &self.documents,
         };
         Box::pin(async move {
-            // Whoever searches is told at once; files can wait.
+            // A search fails at once if the queue is full; files can wait.
             let room = match purpose {
                 Purpose::Query => queue.room.try_acquire().map_err(|_| Error::Busy)?,
                 Purpose::Document => queue.room.acquire().await.map_err(|_| Error::Busy)?,
@@ -123,13 +122,13 @@ impl Embedder for Local {
 }
 
 impl Queue {
-    fn start(weights: &Arc<Weights>, threads: usize, is_patient: bool) -> Result<Self> {
+    fn start(weights: &Arc<Weights>, threads: usize, is_background: bool) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..threads {
             let (weights, waiting) = (Arc::clone(weights), Arc::clone(&waiting));
-            let pool = pool(is_patient)?;
-            // A panic drops the job's answer, by which whoever waits for it is told.
+            let pool = pool(is_background)?;
+            // A panic drops the job's channel, which fails the request.
             let lives = move || {
                 let work = || work(&weights, &waiting, &pool);
                 while catch_unwind(AssertUnwindSafe(work)).is_err() {}
@@ -150,25 +149,26 @@ fn unstarted(error: impl std::fmt::Display) -> Error {
     ))
 }
 
-/// A pool of one thread, or the matrices would be multiplied by all cores at once.
-fn pool(is_patient: bool) -> Result<ThreadPool> {
+/// A pool of one thread, as the matrix multiplication would use all cores.
+fn pool(is_background: bool) -> Result<ThreadPool> {
     let pool = ThreadPoolBuilder::new().num_threads(1);
     let pool = pool.thread_name(|_| "embedding-model".to_owned());
     let pool = pool.start_handler(move |_| {
-        if is_patient {
-            // A lower priority would not do: the thread would still keep others waiting for the rest of its turn.
+        if is_background {
+            // A lower nice value would not do: the thread would still delay others until the end of its time
+            // slice.
             let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
             let set =
                 set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
             if let Err(error) = set {
-                tracing::warn!(%error, "the model's threads have the priority of all others");
+                tracing::warn!(%error, "the threads of the model could not be set to idle priority");
             }
         }
     });
     pool.build().map_err(unstarted)
 }
 
-/// Takes jobs as long as somebody may send some.
+/// Takes jobs until the queue is closed.
 fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, pool: &ThreadPool) {
     loop {
         let next = waiting
@@ -176,7 +176,7 @@ fn work(weights: &Weights, waiting: &Mutex<mpsc::Receiver<Job>>, pool: &ThreadPo
             .unwrap_or_else(PoisonError::into_inner)
             .recv();
         let Ok(job) = next else { return };
-        // Nobody waits any more.
+        // The request was dropped.
         if job.answer.is_closed() {
             continue;
         }
@@ -221,7 +221,7 @@ impl Weights {
         })
     }
 
-    /// The mean of the tokens' states, without the filling.
+    /// The mean of the tokens' states, without padding.
     fn embed(&self, texts: &[String]) -> candle_core::Result<Vec<Embedding>> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         if self.panics && texts.iter().any(|text| text.contains(FAULT)) {

@@ -1,4 +1,4 @@
-//! Any endpoint that speaks OpenAI's `/embeddings`.
+//! A client of OpenAI-compatible `/embeddings` endpoints.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::{Embedder, Error, Model, Purpose, Result, unit};
 
 /// Texts of one request.
 const BATCH: usize = 64;
-/// How often a request is made.
+/// Maximum attempts of a request.
 const TRIES: u32 = 4;
-/// Longest pause between two tries, whatever the provider asks for.
+/// Maximum pause between two attempts, even if the provider asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// The provider.
@@ -27,7 +27,7 @@ pub struct OpenAi {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct EmbeddingsResponse {
     data: Vec<Item>,
 }
 
@@ -38,8 +38,8 @@ struct Item {
 }
 
 impl OpenAi {
-    /// The model of this name at `base_url`, such as `https://api.openai.com/v1`. `timeout` is that of
-    /// one request.
+    /// The model with this name at `base_url`, such as `https://api.openai.com/v1`. `timeout` is that of one
+    /// request.
     pub fn new(base_url: &str, name: &str, key: Option<String>, timeout: Duration) -> Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
@@ -58,7 +58,10 @@ impl OpenAi {
         })
     }
 
-    async fn ask(&self, texts: &[String]) -> std::result::Result<Vec<Embedding>, Failure> {
+    async fn request_embeddings(
+        &self,
+        texts: &[String],
+    ) -> std::result::Result<Vec<Embedding>, Failure> {
         let body = json!({ "model": self.name, "input": texts, "encoding_format": "float" });
         let mut request = self.client.post(&self.url).json(&body);
         if let Some(key) = &self.key {
@@ -66,7 +69,7 @@ impl OpenAi {
         }
         let response = request.send().await.map_err(|error| {
             let why = error.without_url().to_string();
-            Failure::again(Error::Unavailable(why))
+            Failure::retry(Error::Unavailable(why))
         })?;
         let status = response.status();
         let pause = response.headers().get(RETRY_AFTER);
@@ -79,26 +82,26 @@ impl OpenAi {
                     error: Error::Unavailable(why),
                     pause: Some(Duration::from_secs(pause.unwrap_or(1))),
                 },
-                status if status.is_server_error() => Failure::again(Error::Unavailable(why)),
-                _ => Failure::end(Error::Refused(why)),
+                status if status.is_server_error() => Failure::retry(Error::Unavailable(why)),
+                _ => Failure::permanent(Error::Refused(why)),
             });
         }
-        let answer: Answer = response.json().await.map_err(|error| {
-            Failure::again(Error::Unavailable(without_quotes(&error.to_string())))
+        let body: EmbeddingsResponse = response.json().await.map_err(|error| {
+            Failure::retry(Error::Unavailable(without_quotes(&error.to_string())))
         })?;
-        in_order(answer.data, texts.len()).map_err(Failure::end)
+        in_order(body.data, texts.len()).map_err(Failure::permanent)
     }
 }
 
-/// The provider's codes of a failure. Its words go nowhere: they may repeat the text, or the key.
+/// The provider's error codes. Its message is not used: it may repeat the text or the key.
 fn code_of(words: &str) -> String {
     let answer: Value = serde_json::from_str(words).unwrap_or_default();
-    let told = ["type", "code"].map(|name| answer["error"][name].as_str().unwrap_or_default());
+    let fields = ["type", "code"].map(|name| answer["error"][name].as_str().unwrap_or_default());
     let is_code = |text: &&str| {
         let plain = |c: char| c.is_ascii_lowercase() || c == '_';
         (1..=64).contains(&text.len()) && text.chars().all(plain)
     };
-    let codes: Vec<_> = told.into_iter().filter(is_code).collect();
+    let codes: Vec<_> = fields.into_iter().filter(is_code).collect();
     match codes.is_empty() {
         true => String::new(),
         false => format!(": {}", codes.join(", ")),
@@ -121,21 +124,21 @@ fn in_order(mut items: Vec<Item>, count: usize) -> Result<Vec<Embedding>> {
     Ok(items.into_iter().map(|item| unit(item.embedding)).collect())
 }
 
-/// Why a try failed, and when the next one is worth it.
+/// Why an attempt failed, and after which pause to retry.
 struct Failure {
     error: Error,
     pause: Option<Duration>,
 }
 
 impl Failure {
-    fn again(error: Error) -> Self {
+    fn retry(error: Error) -> Self {
         Self {
             error,
             pause: Some(Duration::ZERO),
         }
     }
 
-    fn end(error: Error) -> Self {
+    fn permanent(error: Error) -> Self {
         Self { error, pause: None }
     }
 }
@@ -146,20 +149,20 @@ impl Embedder for OpenAi {
     }
 
     fn embed(&self, texts: Vec<String>, purpose: Purpose) -> BoxFuture<'_, Result<Vec<Embedding>>> {
-        // Whoever searches does not wait for long.
+        // A search does not wait for retries.
         let tries = if purpose == Purpose::Query { 1 } else { TRIES };
         Box::pin(async move {
             let mut all = Vec::with_capacity(texts.len());
             for batch in texts.chunks(BATCH) {
                 let mut attempt = 1;
                 all.extend(loop {
-                    match self.ask(batch).await {
+                    match self.request_embeddings(batch).await {
                         Ok(embeddings) => break embeddings,
                         Err(Failure { error, pause }) => {
                             let Some(pause) = pause.filter(|_| attempt < tries) else {
                                 return Err(error);
                             };
-                            tracing::warn!(%error, attempt, "embedding again");
+                            tracing::warn!(%error, attempt, "retrying an embedding request");
                             let usual = Duration::from_millis(250) * 2_u32.pow(attempt);
                             tokio::time::sleep(pause.max(usual).min(LONGEST_PAUSE)).await;
                             attempt += 1;

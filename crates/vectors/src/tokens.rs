@@ -1,13 +1,13 @@
-//! How long a text is for a model.
+//! Token counts.
 
 use crate::Result;
 
-/// Counts tokens: as the local model's tokenizer does, or roughly where there is none.
+/// Counts tokens: with the local model's tokenizer, or approximately if there is none.
 pub enum TokenCounter {
     /// By the tokenizer of a local model.
     #[cfg(feature = "local")]
     Exact(Box<tokenizers::Tokenizer>),
-    /// Four bytes each: near enough for texts of European languages.
+    /// Four bytes each: a good estimate for texts in European languages.
     Rough,
 }
 
@@ -16,22 +16,22 @@ impl TokenCounter {
     #[cfg(feature = "local")]
     pub fn of_model(folder: &std::path::Path) -> Result<Self> {
         let mut tokenizer = crate::local::tokenizer(folder)?;
-        // What is cut off or filled up is not counted.
+        // Truncation and padding would change the count.
         tokenizer.with_padding(None);
         let cut = tokenizer.with_truncation(None);
         cut.map_err(|error| crate::Error::Refused(error.to_string()))?;
         Ok(Self::Exact(Box::new(tokenizer)))
     }
 
-    /// The counter of a model that was not built in.
+    /// The counter of a build without local models.
     #[cfg(not(feature = "local"))]
     pub fn of_model(_: &std::path::Path) -> Result<Self> {
         Ok(Self::Rough)
     }
 
-    /// How many tokens a text has, at least.
+    /// The minimum number of tokens of a text.
     pub fn count(&self, text: &str) -> usize {
-        // A long run without blanks is one unknown word for a tokenizer; it must not count as one.
+        // A long run without blanks is one unknown word for a tokenizer; it must not count as one token.
         let least = text.len() / 12;
         match self {
             #[cfg(feature = "local")]

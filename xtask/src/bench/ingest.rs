@@ -1,4 +1,4 @@
-//! How fast files become searchable, and reads of an agent meanwhile.
+//! Duration of ingests, and latency of reads of an agent meanwhile.
 
 use std::{
     thread,
@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::{load::Request, subject::Bench};
 use crate::seed::{Client, text};
 
-/// Measures it.
+/// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let (running, seeded) = (bench.running, bench.seeded);
     let client = Client::new(&running.base, &seeded.key);

@@ -1,4 +1,4 @@
-//! Requests over kept connections, each sent when the one before has been answered.
+//! Load over persistent connections, each of which sends a request after the response to the previous one.
 
 use std::{
     io::{BufReader, Write as _},
@@ -9,24 +9,24 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-/// A request to be sent over and over.
+/// A request to be repeated.
 #[derive(Clone)]
 pub struct Request {
     address: String,
     bytes: Vec<u8>,
 }
 
-/// What came of it.
+/// The result of a load.
 pub struct Outcome {
     /// Latencies in microseconds, sorted.
     latencies: Vec<u64>,
-    /// Answers that were refused with 429.
+    /// Responses with status 429.
     pub refused: usize,
     duration: Duration,
 }
 
 impl Request {
-    /// A request to `base` as the holder of `key`; without a body, a GET.
+    /// A request to `base` with this key; a GET if it has no body.
     pub fn new(base: &str, key: &str, path: &str, body: Option<&str>) -> Self {
         let address = base.trim_start_matches("http://").to_owned();
         let head = format!("host: {address}\r\nauthorization: Bearer {key}");
@@ -43,7 +43,7 @@ impl Request {
         }
     }
 
-    /// Sends it on this many connections for so long.
+    /// Sends it on this many connections for this time.
     pub fn load(&self, connections: usize, duration: Duration) -> Result<Outcome> {
         let threads: Vec<_> = (0..connections)
             .map(|_| {
@@ -87,7 +87,7 @@ impl Request {
     }
 }
 
-/// Reads one answer; its status.
+/// Reads one response and returns its status.
 fn answer(reader: &mut impl std::io::BufRead) -> Result<String> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -110,12 +110,12 @@ fn answer(reader: &mut impl std::io::BufRead) -> Result<String> {
 }
 
 impl Outcome {
-    /// How many were answered.
+    /// Number of responses.
     pub fn count(&self) -> usize {
         self.latencies.len()
     }
 
-    /// Answers per second.
+    /// Responses per second.
     pub fn rate(&self) -> f64 {
         self.count() as f64 / self.duration.as_secs_f64()
     }

@@ -1,5 +1,5 @@
-//! A month of metrics by day, of a tenant with a million calls in a year, beside the plan of its
-//! heaviest statement.
+//! Metrics of a month by day, for a tenant with a million calls in a year, with the plan of the most expensive
+//! statement.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{load::Request, subject::Bench};
 const CALLS: u32 = 1_000_000;
 const DURATION: Duration = Duration::from_secs(10);
 
-/// Measures it.
+/// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let (running, seeded) = (bench.running, bench.seeded);
     let url = &running.stack.database_owner_url;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what requests cost, measured from outside on a stack of its own.
+//! `cargo xtask bench`: the cost of requests, measured over HTTP on a dedicated stack.
 
 mod ingest;
 mod load;
@@ -23,12 +23,12 @@ use crate::{
 };
 use subject::Bench;
 
-/// No limits: what is measured is the work.
+/// No limits, as the work itself is measured.
 const UNLIMITED: &str = "reads=0,writes=0,starts=0";
 
 type Measure = fn(&Bench<'_>) -> Result<()>;
 
-/// What can be measured, in order.
+/// All benchmarks, in order.
 const ALL: [(&str, Measure); 7] = [
     ("read", read::measure),
     ("writes", writes::measure),

@@ -1,4 +1,4 @@
-//! One agent, read over and over, beside `pgbench` with the same statements.
+//! Reads of one agent, compared to `pgbench` with the same statements.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -11,7 +11,7 @@ const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(3);
 const DURATION: Duration = Duration::from_secs(10);
 
-/// Measures it.
+/// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let (running, seeded) = (bench.running, bench.seeded);
     let path = format!("/api/tenants/{}/agents/{}", seeded.tenant, seeded.agent);

@@ -1,8 +1,8 @@
-//! Searches by meaning among 2,000 and 50,000 chunks, all compared, and among 400,000 by the index of
-//! their tenant; beside the bare statement, and beside what comparing all of them finds.
+//! Semantic search in 2,000 and 50,000 chunks without an index, and in 400,000 with the tenant's index; compared
+//! to the bare statement, with the recall of exact search.
 //!
-//! The chunks are synthetic: each file has a centre of its own near the embedding of a sentence, and its
-//! chunks lie around that centre. The questions are the sentences.
+//! The chunks are synthetic: each file has a centre near the embedding of a sentence, and its chunks are around
+//! that centre. The queries are the sentences.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ const EXACT: [u32; 2] = [2_000, 50_000];
 const INDEXED: u32 = 400_000;
 /// Chunks of a file.
 const FILE: u32 = 1_000;
-/// What the development model makes.
+/// Dimensions of the development model.
 const DIMENSIONS: u32 = 384;
 /// Hits that are compared.
 const TOP: usize = 10;
@@ -48,7 +48,7 @@ const WHAT: [&str; 6] = [
     "paints the ladder green in spring",
 ];
 
-/// Measures it.
+/// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     for size in EXACT {
         let world = World::seed(bench, size)?;
@@ -79,7 +79,7 @@ struct World {
     seeded: Seeded,
     client: Client,
     sentences: Vec<String>,
-    /// The files of the sentences, in their order.
+    /// The files of the sentences, in order.
     files: Vec<String>,
     model: String,
 }
@@ -117,7 +117,7 @@ impl World {
         format!("/api/tenants/{}/{rest}", self.seeded.tenant)
     }
 
-    /// Waits for the ingest of a file; the model it was made by.
+    /// Waits for the ingest of a file; returns its model.
     fn ended(&self, file: &str) -> Result<String> {
         let path = self.at(&format!("files/{file}/status"));
         loop {
@@ -176,7 +176,7 @@ impl World {
         self.client.post(&self.at("search"), &body)
     }
 
-    /// Times as clients see them, without the embedding of the question.
+    /// Latencies of clients, without the embedding of the query.
     fn measure(&self, bench: &Bench<'_>, bare: &str) -> Result<()> {
         let (mut whole, mut inside, mut embed) = (Vec::new(), Vec::new(), 0.0);
         for round in 0..3 {
@@ -202,7 +202,7 @@ impl World {
             at(&inside, 0.5),
             embed / count as f64
         );
-        // A service with much to do has no cores to spare for one statement.
+        // A busy service has no cores to spare for one statement.
         for (how, most) in [("one core", 0), ("all cores", 2)] {
             let bare = self.bare(bench, bare, most)?;
             println!(
@@ -213,7 +213,7 @@ impl World {
         Ok(())
     }
 
-    /// What somebody would write by hand to have all chunks compared.
+    /// The simplest statement for an exact search.
     fn plain(&self) -> String {
         let (tenant, model) = (&self.seeded.tenant, &self.model);
         format!(
@@ -222,7 +222,7 @@ impl World {
         )
     }
 
-    /// The same, by the index.
+    /// The same with the index.
     fn by_index(&self) -> String {
         let (tenant, model) = (&self.seeded.tenant, &self.model);
         format!(
@@ -231,7 +231,7 @@ impl World {
         )
     }
 
-    /// Milliseconds of a statement, on average over the sentences.
+    /// Mean milliseconds of a statement over the sentences.
     fn bare(&self, bench: &Bench<'_>, statement: &str, workers: u32) -> Result<f64> {
         let url = &bench.running.stack.database_owner_url;
         let mut scripts = Vec::new();
@@ -270,7 +270,7 @@ impl World {
             .with_context(|| format!("pgbench: {said}{}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// How many of the nearest chunks are found, of those that comparing all of them finds.
+    /// The share of the nearest chunks, according to an exact search, that are found.
     fn recall(&self, bench: &Bench<'_>) -> Result<f64> {
         let (tenant, url) = (&self.seeded.tenant, &bench.running.stack.database_owner_url);
         let mut found = 0;

@@ -1,14 +1,14 @@
-//! What the benches have in hand.
+//! Common context of the benchmarks.
 
 use std::path::Path;
 
 use crate::{dev::Running, seed::Seeded, tools::Tools};
 
-/// What is measured.
+/// The context of a benchmark.
 pub struct Bench<'a> {
-    /// Where the servers are.
+    /// The installed servers.
     pub tools: &'a Tools,
-    /// A folder for what is written meanwhile.
+    /// A scratch folder.
     pub folder: &'a Path,
     /// The stack, and the API on it.
     pub running: &'a Running,

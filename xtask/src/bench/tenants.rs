@@ -1,4 +1,4 @@
-//! What one tenant feels when another floods.
+//! The latency of one tenant while another floods the service.
 
 use std::{thread, time::Duration};
 
@@ -13,7 +13,7 @@ const DURATION: Duration = Duration::from_secs(10);
 const QUIET: usize = 2;
 const FLOOD: usize = 8;
 
-/// Measures it.
+/// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let (running, quiet) = (bench.running, bench.seeded);
     let flooding = seed::seed(&running.base, &running.operator_key, "flood")?;

@@ -1,4 +1,4 @@
-//! What a tool call adds to a call of the same server without Patchbay.
+//! The overhead of a tool call compared to a direct request to the same server.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::seed::{self, Client, text};
 
 const DURATION: Duration = Duration::from_secs(6);
 
-/// Measures it.
+/// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let (running, seeded) = (bench.running, bench.seeded);
     let client = Client::new(&running.base, &seeded.key);

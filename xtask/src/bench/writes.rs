@@ -1,4 +1,4 @@
-//! Sessions created, not started: the binding resolved, the prompt rendered, the rows written.
+//! Creation of sessions without a start: resolve the binding, render the prompt, write the rows.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{load::Request, subject::Bench};
 const CONNECTIONS: usize = 16;
 const DURATION: Duration = Duration::from_secs(8);
 
-/// Measures it.
+/// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let (running, seeded) = (bench.running, bench.seeded);
     let body = json!({ "agent_id": seeded.agent, "variables": { "company": "Acme" } });

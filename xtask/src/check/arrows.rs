@@ -1,4 +1,4 @@
-//! Which crate may depend on which.
+//! Dependency rules of the crates.
 
 use anyhow::{Context as _, Result, bail};
 
@@ -6,7 +6,7 @@ use crate::process::cargo;
 
 const API: &str = "patchbay-api";
 const SERVICE: &str = "patchbay-service";
-/// Crates in the middle: they never see each other.
+/// Crates of the middle layer, which must not depend on each other.
 const MIDDLE: [&str; 6] = [
     "patchbay-persistence",
     "patchbay-livekit",
@@ -17,9 +17,9 @@ const MIDDLE: [&str; 6] = [
 ];
 const DOMAIN: &str = "patchbay-domain";
 
-/// What the domain must not pull in: it stands alone, without I/O and without a framework.
+/// Forbidden for the domain, which has no I/O and no framework.
 const NOT_IN_DOMAIN: [&str; 5] = ["tokio", "actix-web", "diesel", "reqwest", "utoipa"];
-/// What the service must not pull in: it knows nothing of HTTP and of the document.
+/// Forbidden for the service, which is independent of HTTP and OpenAPI.
 const NOT_IN_SERVICE: [&str; 4] = ["actix-web", "actix-http", "utoipa", API];
 
 /// `api → service → {middle} → domain`.
@@ -37,7 +37,7 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Each package below the API, with what it must not depend on, straight or through others.
+/// Each package below the API with its forbidden dependencies, direct or transitive.
 fn rules() -> Vec<(&'static str, Vec<&'static str>)> {
     let above = [SERVICE, API];
     let everything = MIDDLE.into_iter().chain(above);
@@ -66,7 +66,7 @@ fn broken(package: &str, forbidden: &[&str], tree: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The names of all that a package pulls in.
+/// All dependencies of a package by name.
 fn dependencies(package: &str) -> Result<Vec<String>> {
     let arguments = ["tree", "--edges", "normal", "--prefix", "none", "--package"];
     let output = cargo(&arguments).arg(package).output();

@@ -1,4 +1,4 @@
-//! The document: whether what is committed is what the code says.
+//! Compares the committed OpenAPI document with the generated one.
 
 use std::{fs, process::Command};
 
@@ -27,7 +27,7 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
-/// Fails with the difference where the committed document is not the generated one.
+/// Fails with the difference if the committed document is outdated.
 pub fn compare() -> Result<()> {
     let file = cache::repository().join("openapi/openapi.json");
     let committed = fs::read_to_string(&file).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What needs no server: format, lints, the plan of the house, the document, what is not written.
+//! Checks without servers: format, lints, dependency rules, the OpenAPI document, banned words.
 
 mod arrows;
 mod circles;
@@ -25,7 +25,7 @@ pub fn all(filter: Option<&str>) -> Result<()> {
     steps.finish()
 }
 
-/// Its steps, which `test` begins with.
+/// The steps, with which `test` begins, too.
 pub fn run(steps: &mut Steps) {
     let root = cache::repository();
     steps.command("format", &mut cargo(&["fmt", "--all", "--check"]));

@@ -1,4 +1,4 @@
-//! Where the code of the workspace is.
+//! The sources of the workspace.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Each package of the workspace: its name, and its folder.
+/// Each package of the workspace with its name and folder.
 pub fn packages(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut folders = vec![root.join("fuzz"), root.join("xtask")];
     for entry in fs::read_dir(root.join("crates"))? {
@@ -32,7 +32,7 @@ fn name(folder: &Path) -> Result<String> {
         .with_context(|| format!("{} has no name", folder.display()))
 }
 
-/// All Rust files below a folder, in order; none where there is no such folder.
+/// All Rust files below a folder, sorted; none if the folder does not exist.
 pub fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,22 +1,22 @@
-//! Rust source as tokens and comments: as much of the language as the checks need.
+//! A lexer for Rust that supports as much of the language as the checks need.
 
-/// What a token is.
+/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A keyword or an identifier; `r#` is left off.
+    /// A keyword or an identifier, without `r#`.
     Word,
-    /// `::`, or one other sign.
+    /// `::`, or another single sign.
     Sign,
-    /// A string, a character, a number or a lifetime; its text is left off.
+    /// A string, a character, a number or a lifetime, without its text.
     Literal,
 }
 
 /// One token.
 #[derive(Clone, Debug)]
 pub struct Token {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// As it is written.
+    /// Its text.
     pub text: String,
     /// The line it begins in, from 1.
     pub line: usize,
@@ -29,7 +29,7 @@ impl Token {
     }
 }
 
-/// A file that was read.
+/// A file.
 #[derive(Debug, Default)]
 pub struct Source {
     /// Its code.
@@ -38,7 +38,7 @@ pub struct Source {
     pub comments: Vec<(usize, String)>,
 }
 
-/// Reads source that compiles; what does not is read as far as it goes.
+/// Reads a source that compiles; any other is read as far as possible.
 pub fn read(text: &str) -> Source {
     let mut reader = Reader {
         text: text.chars().collect(),
@@ -140,7 +140,7 @@ impl Reader {
         }
     }
 
-    /// What begins with `"` and knows escapes.
+    /// A string with escapes.
     fn string(&mut self) {
         let line = self.line;
         self.next();
@@ -156,7 +156,7 @@ impl Reader {
         self.push(Kind::Literal, String::new(), line);
     }
 
-    /// What begins with `"` or `#` and ends with as many `#`.
+    /// A raw string, from its `"` or `#` on.
     fn raw_string(&mut self) {
         let (line, start) = (self.line, self.at);
         while self.peek(0) == '#' {

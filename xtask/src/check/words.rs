@@ -1,4 +1,4 @@
-//! What is not written in this repository: `xtask/words.txt`.
+//! Banned words of this repository, listed in `xtask/words.txt`.
 
 use std::{
     fs,
@@ -12,20 +12,20 @@ use super::{
     tokens::{self, Source},
 };
 
-/// Where the words are.
+/// Path of the list.
 const LIST: &str = "xtask/words.txt";
-/// Prose that is looked at beside comments.
+/// Text files that are checked in addition to comments.
 const PROSE: [&str; 3] = ["README.md", "ARCHITECTURE.md", "deploy/README.md"];
-/// What clients read.
+/// The OpenAPI document, whose descriptions are checked.
 const DOCUMENT: &str = "openapi/openapi.json";
 
-/// What is not to be written.
+/// A banned identifier or phrase.
 #[derive(Debug, PartialEq, Eq)]
 struct Ban {
-    /// Identifiers that follow each other, or a phrase in small letters.
+    /// Consecutive identifiers, or the words of a phrase in lowercase.
     what: Vec<String>,
     instead: String,
-    /// Files in which it may stand.
+    /// Files in which it is allowed.
     except: Vec<String>,
 }
 
@@ -36,30 +36,30 @@ struct List {
     phrases: Vec<Ban>,
 }
 
-/// Text whose line breaks are not seen, with the lines that its parts come from.
+/// Text without line breaks, with the line numbers of its parts.
 #[derive(Default)]
 struct Prose {
     text: String,
-    /// From which byte on it is which line.
+    /// Byte offsets at which lines begin.
     lines: Vec<(usize, usize)>,
 }
 
-/// Fails with each place where something stands that is on the list.
+/// Fails with each use of a banned word.
 pub fn check(root: &Path) -> Result<()> {
     let list = fs::read_to_string(root.join(LIST)).with_context(|| format!("no {LIST}"))?;
     let list = List::read(&list)?;
     let mut hits = Vec::new();
     for file in code(root)? {
         let source = tokens::read(&fs::read_to_string(root.join(&file))?);
-        list.look_at_code(&file, &source, &mut hits);
-        list.look_at_prose(&file, &Prose::of_comments(&source), &mut hits);
+        list.check_code(&file, &source, &mut hits);
+        list.check_prose(&file, &Prose::of_comments(&source), &mut hits);
     }
     for file in PROSE {
         let text = fs::read_to_string(root.join(file)).with_context(|| format!("no {file}"))?;
-        list.look_at_prose(file, &Prose::of_text(&text), &mut hits);
+        list.check_prose(file, &Prose::of_text(&text), &mut hits);
     }
     let document = fs::read_to_string(root.join(DOCUMENT))?;
-    list.look_at_document(&document, &mut hits);
+    list.check_document(&document, &mut hits);
     ensure!(
         hits.is_empty(),
         "{} places, see {LIST}:\n{}",
@@ -69,7 +69,7 @@ pub fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The Rust files whose names and comments are looked at, below the root.
+/// The Rust files that are checked, relative to the root.
 fn code(root: &Path) -> Result<Vec<String>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for (_, folder) in packages(root)? {
@@ -83,7 +83,8 @@ fn code(root: &Path) -> Result<Vec<String>> {
 }
 
 impl List {
-    /// `what | what to write instead`, and perhaps ` | except file file`, below `[identifiers]` and `[phrases]`.
+    /// `what | what to write instead`, and optionally ` | except file file`, below `[identifiers]` and
+    /// `[phrases]`.
     fn read(text: &str) -> Result<Self> {
         let mut list = Self::default();
         let mut section = "";
@@ -104,7 +105,7 @@ impl List {
         Ok(list)
     }
 
-    fn look_at_code(&self, file: &str, source: &Source, hits: &mut Vec<String>) {
+    fn check_code(&self, file: &str, source: &Source, hits: &mut Vec<String>) {
         for (at, token) in source.tokens.iter().enumerate() {
             let follows = |ban: &&Ban| {
                 let mut words = ban.what.iter().zip(at..);
@@ -115,15 +116,15 @@ impl List {
         }
     }
 
-    fn look_at_prose(&self, file: &str, prose: &Prose, hits: &mut Vec<String>) {
+    fn check_prose(&self, file: &str, prose: &Prose, hits: &mut Vec<String>) {
         for ban in self.phrases.iter().filter(|ban| ban.holds_in(file)) {
             let lines = prose.find(&ban.what.join(" "));
             hits.extend(lines.iter().map(|line| ban.hit(file, *line)));
         }
     }
 
-    /// What the document says of itself: each `summary` and `description` stands in a line.
-    fn look_at_document(&self, document: &str, hits: &mut Vec<String>) {
+    /// Checks the OpenAPI document: each `summary` and `description` is on a line of its own.
+    fn check_document(&self, document: &str, hits: &mut Vec<String>) {
         for (number, line) in (1..).zip(document.lines()) {
             let line = line.trim();
             let summary = line.strip_prefix("\"summary\": ");
@@ -138,7 +139,7 @@ impl List {
                 hits.push(hit);
             }
             let prose = Prose::of_lines(said.lines().map(|line| (number, line)));
-            self.look_at_prose(DOCUMENT, &prose, hits);
+            self.check_prose(DOCUMENT, &prose, hits);
         }
     }
 }
@@ -174,7 +175,7 @@ impl Ban {
 }
 
 impl Prose {
-    /// The comments of a file; those with code between them are apart.
+    /// The comments of a file; code between them separates paragraphs.
     fn of_comments(source: &Source) -> Self {
         let mut prose = Self::default();
         let mut before = 0;
@@ -249,8 +250,8 @@ mod tests {
     fn in_code(file: &str, text: &str) -> Vec<String> {
         let mut hits = Vec::new();
         let source = tokens::read(text);
-        list().look_at_code(file, &source, &mut hits);
-        list().look_at_prose(file, &Prose::of_comments(&source), &mut hits);
+        list().check_code(file, &source, &mut hits);
+        list().check_prose(file, &Prose::of_comments(&source), &mut hits);
         hits
     }
 
@@ -283,7 +284,7 @@ mod tests {
         let document = "{\n\"summary\": \"Whose is it?\",\n\"description\": \"It is\\non\\nfire, \\\"?\",\n\
             \"description\": {\n\"summary\": \"on fire\" }";
         let mut hits = Vec::new();
-        list().look_at_document(document, &mut hits);
+        list().check_document(document, &mut hits);
         let asks = format!("{DOCUMENT}:2: a summary ends in `?` -> write: what it does");
         let burns = format!("{DOCUMENT}:3: On Fire -> write: burning");
         assert_eq!(hits, [asks, burns]);

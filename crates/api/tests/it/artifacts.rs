@@ -173,7 +173,7 @@ async fn a_page_of_large_versions_ends_early_and_loses_none() {
     }
     let all: Vec<_> = (1..=21).rev().collect();
     assert_eq!((pages, numbers), (2, all));
-    // The trail keeps each of them whole.
+    // The audit trail has the whole spec of each.
     let trail = fixture.at("audit-events?limit=100&action=prompt_version.created");
     let page = fixture.admin.get(&trail).await.expect(200);
     let items = page["data"].as_array().unwrap().len();

@@ -1,4 +1,4 @@
-//! Bringing people and further agents into a live session.
+//! Attaching participants and further agents to a live session.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::support::{Fixture, TestApp, deliver, event, eventually, id, now};
 
-const CALM: [&str; 3] = [
+const LONG_DEADLINES: [&str; 3] = [
     "--join-deadline=20s",
     "--agent-grace=60s",
     "--reconcile-interval=60s",
 ];
 
-/// A session that runs, as far as webhooks tell.
+/// A session in `running`, according to webhooks.
 async fn running(app: &TestApp, fixture: &Fixture) -> Value {
     let session = fixture.session(true).await;
     let run = &runs(fixture, &session).await[0];
@@ -37,7 +37,7 @@ async fn running(app: &TestApp, fixture: &Fixture) -> Value {
     .await
 }
 
-async fn part(fixture: &Fixture, session: &Value, of: &str) -> Vec<Value> {
+async fn session_items(fixture: &Fixture, session: &Value, of: &str) -> Vec<Value> {
     let path = fixture.at(&format!("sessions/{}/{of}?limit=100", id(session)));
     fixture.admin.get(&path).await.expect(200)["data"]
         .as_array()
@@ -46,7 +46,7 @@ async fn part(fixture: &Fixture, session: &Value, of: &str) -> Vec<Value> {
 }
 
 async fn runs(fixture: &Fixture, session: &Value) -> Vec<Value> {
-    part(fixture, session, "agent-runs").await
+    session_items(fixture, session, "agent-runs").await
 }
 
 fn attach_path(fixture: &Fixture, session: &Value) -> String {
@@ -55,7 +55,7 @@ fn attach_path(fixture: &Fixture, session: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_recorded_and_given_a_token_in_one_answer() {
-    let app = TestApp::start_with(&CALM).await;
+    let app = TestApp::start_with(&LONG_DEADLINES).await;
     let fixture = app.tenant("acme").await;
     let session = running(&app, &fixture).await;
     let path = attach_path(&fixture, &session);
@@ -93,7 +93,7 @@ async fn a_person_is_recorded_and_given_a_token_in_one_answer() {
     .await
     .expect(200);
     let joined = eventually("she has joined", Duration::from_secs(5), async || {
-        let people = part(&fixture, &session, "participants").await;
+        let people = session_items(&fixture, &session, "participants").await;
         people.into_iter().find(|p| p["sid"] == "PA_ada")
     })
     .await;
@@ -101,7 +101,7 @@ async fn a_person_is_recorded_and_given_a_token_in_one_answer() {
         joined["id"], made["participant"]["id"],
         "the invitation and the stay are one record"
     );
-    let events = part(&fixture, &session, "events").await;
+    let events = session_items(&fixture, &session, "events").await;
     let about: Vec<_> = events
         .iter()
         .filter(|e| e["participant"] == identity)
@@ -119,7 +119,7 @@ async fn a_person_is_recorded_and_given_a_token_in_one_answer() {
         .delete(&fixture.at(&format!("users/{}", id(&user))))
         .await
         .expect(204);
-    let people = part(&fixture, &session, "participants").await;
+    let people = session_items(&fixture, &session, "participants").await;
     assert!(
         people
             .iter()
@@ -189,7 +189,7 @@ async fn a_further_agent_comes_and_goes_and_the_session_runs_on() {
         .delete(&agent)
         .await
         .expect_error(409, "agent_in_use");
-    // LiveKit has the dispatch; nobody takes it; that is all.
+    // LiveKit has the dispatch and no worker takes it; the session is not affected.
     let dispatched = state_of(&run, "no_show").await;
     assert!(dispatched["dispatch_id"].is_string(), "{dispatched}");
     assert_eq!(fixture.read(&session).await["state"], "running");
@@ -225,7 +225,7 @@ async fn a_further_agent_comes_and_goes_and_the_session_runs_on() {
         .into_iter()
         .find(|run| run["is_primary"] == true);
     assert_eq!(primary.unwrap()["state"], "joined");
-    let events = part(&fixture, &session, "events").await;
+    let events = session_items(&fixture, &session, "events").await;
     let about: Vec<_> = events
         .iter()
         .rev()
@@ -238,7 +238,7 @@ async fn a_further_agent_comes_and_goes_and_the_session_runs_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_who_never_came_has_not_been_there() {
-    let app = TestApp::start_with(&CALM).await;
+    let app = TestApp::start_with(&LONG_DEADLINES).await;
     let fixture = app.tenant("acme").await;
     let session = running(&app, &fixture).await;
     let path = attach_path(&fixture, &session);
@@ -256,7 +256,7 @@ async fn one_who_never_came_has_not_been_there() {
     })
     .await;
     assert_eq!(ended["end_reason"], "abandoned");
-    let people = part(&fixture, &session, "participants").await;
+    let people = session_items(&fixture, &session, "participants").await;
     let ada = people.iter().find(|p| p["name"] == "Ada").unwrap();
     assert_eq!(
         (&ada["joined_at"], &ada["left_at"]),
@@ -266,7 +266,7 @@ async fn one_who_never_came_has_not_been_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_attached_is_refused_by_name() {
-    let app = TestApp::start_with(&[&CALM[..], &["--max-participants=3"]].concat()).await;
+    let app = TestApp::start_with(&[&LONG_DEADLINES[..], &["--max-participants=3"]].concat()).await;
     let fixture = app.tenant("acme").await;
     let session = running(&app, &fixture).await;
     let path = attach_path(&fixture, &session);

@@ -1,4 +1,4 @@
-//! The audit trail says who changed what, and keeps no secret.
+//! The audit trail records every change with its actor, and holds no secret.
 
 use serde_json::json;
 

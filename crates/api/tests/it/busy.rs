@@ -1,4 +1,4 @@
-//! The worst that a tenant may send, 64 at once: the service goes on answering.
+//! The most expensive requests of a tenant, 64 at once: the service stays responsive.
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 
 use super::support::{Fixture, TestApp, WORKER_KEY, sign};
 
-/// What `/health` may take while everything else is busy.
-const PROMISED: Duration = Duration::from_secs(1);
+/// Maximum latency of `/health` under load.
+const MAX_LATENCY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 64;
 const WEBHOOKS: &str = "/api/livekit/webhooks";
 
-/// Asks for `/health` on connections of their own until it is told to end; answers the longest time.
+/// Requests `/health` on new connections until `end` is set; returns the longest latency.
 fn watch(address: SocketAddr, end: &AtomicBool) -> Duration {
     let mut longest = Duration::ZERO;
     while !end.load(Ordering::Relaxed) {
@@ -30,7 +30,7 @@ fn watch(address: SocketAddr, end: &AtomicBool) -> Duration {
         stream.set_read_timeout(patience).unwrap();
         let request = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         stream.write_all(request).unwrap();
-        // What counts is the answer, not when the connection is closed.
+        // The latency is that of the response, not of the connection's end.
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");
@@ -40,8 +40,8 @@ fn watch(address: SocketAddr, end: &AtomicBool) -> Duration {
     longest
 }
 
-/// Sends one request 64 times at once, and asserts that `/health` is answered in time and that no answer is
-/// other than expected, or to come again.
+/// Sends a request 64 times at once, and asserts that `/health` responds in time and that every response has an
+/// expected status, or asks for a retry.
 async fn keeps_answering(
     app: &TestApp,
     key: &str,
@@ -96,7 +96,7 @@ async fn keeps_answering(
     for (status, text, _) in answers.iter().filter(|answer| !right(answer)) {
         assert_eq!(*status, 503, "{what}: {text}");
     }
-    assert!(longest < PROMISED, "{what}: /health took {longest:?}");
+    assert!(longest < MAX_LATENCY, "{what}: /health took {longest:?}");
 }
 
 async fn start() -> (TestApp, Fixture) {
@@ -214,7 +214,7 @@ async fn sessions_and_tools() {
         .post(&versions, &json!({ "spec": spec }))
         .await
         .expect(201);
-    // As many tools as a binding takes, each with a large schema.
+    // The maximum number of tools of a binding, each with a large schema.
     let properties: serde_json::Map<_, _> = (0..400)
         .map(|n| {
             (
@@ -279,7 +279,7 @@ async fn whoever_waits_to_compute_holds_no_connection() {
         "agent_id": fixture.agent, "binding_id": binding["id"], "variables": { "a": "x".repeat(100) },
     });
     let path = fixture.at("sessions");
-    // The first answer tells that all have been let in, and now wait for each other.
+    // The first response means that all were admitted, and now wait for each other.
     let begun = tokio::sync::Notify::new();
     let sessions = (0..4 * AT_ONCE).map(async |_| {
         let answer = fixture.admin.post(&path, &body).await;

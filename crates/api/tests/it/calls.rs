@@ -1,4 +1,4 @@
-//! Calls out, against the real LiveKit and an exchange that shows what a carrier may do.
+//! Outbound calls, against the real LiveKit and a fake SIP service that behaves as carriers may.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::support::{Callee, FakeLiveKit, Fixture, TestApp, eventually, id};
 
 pub(super) const CALLEE: &str = "+4930123456";
 
-/// A tenant with a trunk; agents come at once.
+/// A tenant with a trunk; agents join at once.
 pub(super) async fn world(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
     let fake = FakeLiveKit::start();
     fake.exchange().with_agents();
@@ -21,7 +21,7 @@ pub(super) async fn world(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
     (fake, app, fixture)
 }
 
-/// A trunk that LiveKit has.
+/// A synced trunk.
 pub(super) async fn trunk(fixture: &Fixture, name: &str) -> Value {
     let body = json!({
         "name": name, "address": "127.0.0.1:5060", "transport": "udp", "numbers": ["+4930654321"],
@@ -164,7 +164,7 @@ async fn a_carrier_that_takes_its_time_is_waited_for() {
     fake.exchange().set(CALLEE, Callee::Slow);
     let made = call(&fixture).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    // Nothing is seen of it for longer than anybody may be out of sight; but somebody waits.
+    // The participant is missing for longer than the grace period, but the dial request is still pending.
     assert_eq!(read(&fixture, &made).await["state"], "dialing");
     becomes(&fixture, &made, "answered").await;
 }
@@ -338,7 +338,7 @@ async fn limits_are_named_and_free_again() {
         [("/max_duration_seconds".into(), "too_long".into())]
     );
 
-    // What was created while it was allowed is looked at again when it starts.
+    // What was allowed at creation is checked again at the start.
     let mut later = body(&fixture);
     later["start"] = json!(false);
     let waiting = fixture.admin.post(&path, &later).await.expect(201);

@@ -1,5 +1,5 @@
-//! What a process that reads strangers' files can reach, tried from inside it, and what others can read of
-//! the service.
+//! What the extractor process can reach, tried from inside of it, and what other processes can read of the
+//! service.
 
 use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
@@ -16,13 +16,13 @@ use super::support::{
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_patchbay-api");
-/// Of an operation that is not permitted, and of a path that may not be reached.
+/// Errno of a forbidden operation, and of a forbidden path.
 const EPERM: i64 = 1;
 const EACCES: i64 = 13;
-/// A user without rights.
-const NOBODY: u32 = 65534;
+/// A user without privileges.
+const UNPRIVILEGED_USER: u32 = 65534;
 
-/// The binary, serving.
+/// A running service.
 struct Service {
     api: Process,
     settings: Vec<String>,
@@ -56,7 +56,7 @@ impl Service {
     }
 }
 
-/// The lines of a probe against this process.
+/// The output of a probe against this process.
 fn probe(process: u32) -> Vec<Value> {
     let process = process.to_string();
     let output = Command::new(BINARY)
@@ -69,7 +69,7 @@ fn probe(process: u32) -> Vec<Value> {
     lines.collect()
 }
 
-/// What was tried under a layer, with its errors.
+/// The attempts under a layer, with their errors.
 fn tries(lines: &[Value], layer: &str) -> Vec<(String, Option<i64>)> {
     let tries = lines.iter().filter_map(|line| line[layer].as_array());
     let pair = |pair: &Vec<Value>| (pair[0].as_str().unwrap().to_owned(), pair[1].as_i64());
@@ -140,7 +140,7 @@ async fn what_holds_is_said_at_start_and_by_check_config() {
         checked.status.success() && printed.contains(said),
         "{checked:?}"
     );
-    // One that cannot be asked, and one that claims to be confined and tries nothing.
+    // An extractor that gives no output, and one that claims to be confined and tries nothing.
     let folder = environment("FOLDER");
     for (name, script) in [
         ("silent", "#!/bin/sh\nexit 1\n"),
@@ -155,12 +155,12 @@ async fn what_holds_is_said_at_start_and_by_check_config() {
         settings.push(format!("--extractor={}", script.display()));
         let checked = check_config(&settings);
         let printed = String::from_utf8_lossy(&checked.stdout);
-        let told = match name {
+        let expected = match name {
             "silent" => "could not be found out",
             _ => "it can still: list a folder",
         };
         assert!(
-            checked.status.success() && printed.contains(told),
+            checked.status.success() && printed.contains(expected),
             "{name}: {checked:?}"
         );
     }
@@ -177,7 +177,7 @@ fn executable(path: &str, script: &str) -> PathBuf {
     path.into()
 }
 
-/// The processes that this one has started to read files.
+/// The extractor processes of this process.
 fn readers(process: u32) -> Vec<u32> {
     let all = std::fs::read_dir("/proc").unwrap();
     let all = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -192,7 +192,7 @@ fn readers(process: u32) -> Vec<u32> {
     all.filter(reads).collect()
 }
 
-/// How each thread of a process is confined: `NoNewPrivs` and `Seccomp` of its status.
+/// The confinement of each thread of a process: `NoNewPrivs` and `Seccomp` of its status.
 fn confined(process: u32) -> Vec<(bool, bool)> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task"));
     let threads = threads.into_iter().flatten().flatten();
@@ -237,7 +237,7 @@ async fn files_are_read_by_a_confined_process_that_inherits_nothing() {
         (confined(reader) == [(true, true); 2]).then_some(reader)
     })
     .await;
-    // Only root may look.
+    // Only root may read it.
     if let Ok(open) = std::fs::read_dir(format!("/proc/{reader}/fd")) {
         let mut open: Vec<_> = open.map(|entry| entry.unwrap().file_name()).collect();
         open.sort();
@@ -292,13 +292,16 @@ async fn what_it_has_too_much_of_is_still_told_apart() {
     }
 }
 
-/// Makes the command one of a user without rights, if this is root.
+/// Runs the command as a user without privileges, if the tests run as root.
 fn without_rights(program: &Path) -> Command {
     if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
+    let (user, group) = (
+        format!("--reuid={UNPRIVILEGED_USER}"),
+        format!("--regid={UNPRIVILEGED_USER}"),
+    );
     command
         .args([&*user, &group, "--clear-groups"])
         .arg(program);
@@ -315,13 +318,13 @@ async fn nobody_of_the_same_user_reads_the_service() {
     let provider = Provider::start(model());
     let (url, extractor) = (
         format!("--embedding-url={}", provider.url),
-        // Its own program, as in production.
+        // The installed program, as in production.
         "--extractor=/proc/self/exe",
     );
     let service = Service::start_with(&[&url, extractor], |schema| {
         let objects = folder.join(format!("{schema}-objects"));
         std::fs::create_dir_all(&objects).unwrap();
-        let _ = chown(&objects, Some(NOBODY), Some(NOBODY));
+        let _ = chown(&objects, Some(UNPRIVILEGED_USER), Some(UNPRIVILEGED_USER));
         let mut command = without_rights(&binary);
         command.env("PATCHBAY_TEST_MARK", "a-secret-of-the-service");
         command
@@ -329,7 +332,7 @@ async fn nobody_of_the_same_user_reads_the_service() {
     .await;
     let process = service.api.id();
     let of = |name: &str| format!("/proc/{process}/{name}");
-    // The kernel gives what is not to be read to root.
+    // The kernel gives unreadable files to root.
     assert_eq!(std::fs::metadata(of("environ")).unwrap().uid(), 0);
     for name in ["environ", "mem", "maps"] {
         let read = without_rights(Path::new("/bin/head"))
@@ -342,7 +345,7 @@ async fn nobody_of_the_same_user_reads_the_service() {
             "{name}: {read:?}"
         );
     }
-    // And it can still start what reads files.
+    // And it can still start the extractor.
     let fixture = service.tenant().await;
     let path = fixture.at("files?name=a.txt&ingest=true");
     let file = fixture.admin.upload(&path, b"All is well.").await;

@@ -1,4 +1,4 @@
-//! The wire contract: every error is a problem, JSON is strict, headers are right.
+//! The HTTP contract: every error is a problem document, JSON is strict, headers are right.
 
 use std::{
     io::{Read as _, Write as _},
@@ -123,12 +123,12 @@ async fn keys_are_checked_and_the_scheme_is_named() {
         (&operator["kind"], &operator["tenant_id"]),
         (&json!("operator"), &Value::Null)
     );
-    // Whatever a key may do, it may ask what it is.
+    // Every key may read its own identity.
     for scope in patchbay_domain::Scope::grantable() {
         let one = app.key(&fixture.tenant, &[scope.as_str()]).await;
         one.get("/api/whoami").await.expect(200);
     }
-    // The operator's key opens nothing of a tenant but the tenant itself and its keys.
+    // The operator's key may read a tenant and its keys, and nothing else of it.
     app.operator()
         .get(&fixture.at("agents"))
         .await

@@ -1,10 +1,10 @@
-//! What becomes part of a SIP message is one line, so that nobody writes another one into it.
+//! Fields that become part of a SIP message are one line, so that no header can be injected.
 
 use serde_json::{Value, json};
 
 use super::{
     calls::{becomes, call, world},
-    support::{Answer, Client, Fixture, TestApp, id},
+    support::{Client, Fixture, Response, TestApp, id},
 };
 
 const CONTROLS: [&str; 12] = [
@@ -22,14 +22,14 @@ const CONTROLS: [&str; 12] = [
     "\u{2066}",
 ];
 
-/// That each of these fields refuses controls in the body that is otherwise right.
+/// Asserts that each of these fields of a valid body refuses control characters.
 async fn refuses(client: &Client, (method, path): (&str, &str), body: &Value, fields: &[&str]) {
     for field in fields {
         for control in CONTROLS {
             let mut broken = body.clone();
             let usual = broken.pointer(field).and_then(Value::as_str).unwrap();
             *broken.pointer_mut(field).unwrap() = json!(format!("{usual}{control}x"));
-            let answer: Answer = match method {
+            let answer: Response = match method {
                 "PATCH" => client.patch(path, &broken).await,
                 _ => client.post(path, &broken).await,
             };

@@ -1,10 +1,10 @@
-//! Every operation of the document refuses whom it must, and is honest about what is not there.
-//! The operations come from the document, so a new one is covered the day it appears.
+//! Every operation of the OpenAPI document refuses keys without access, and answers 404 for missing resources.
+//! The operations come from the document, so that a new one is covered automatically.
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::support::{Answer, Client, Fixture, TestApp, operations};
+use super::support::{Client, Fixture, Response, TestApp, operations};
 
 /// Operations that need no key of a tenant. This list may only shrink.
 const EXEMPT: [&str; 4] = [
@@ -21,7 +21,7 @@ pub(super) struct World {
     others: Map<String, Value>,
 }
 
-/// Ids of everything of a tenant, by the names that paths and bodies use.
+/// Ids of all resources of a tenant, by their names in paths and bodies.
 async fn ids(fixture: &Fixture) -> Map<String, Value> {
     let session = fixture.session(true).await;
     let session_id = session["id"].as_str().unwrap();
@@ -124,22 +124,22 @@ pub(super) async fn send(
     method: &str,
     path: &str,
     body: Option<&Value>,
-) -> Answer {
+) -> Response {
     let method: Method = method.parse().unwrap();
     client
         .send(method, path, body.map(|body| body.to_string().into_bytes()))
         .await
 }
 
-/// A 404 without what differs between two of them.
-fn not_found(answer: Answer, what: &str) -> Value {
+/// A 404 without the parts that differ between requests.
+fn not_found(answer: Response, what: &str) -> Value {
     assert_eq!(answer.status, 404, "{what}: {}", answer.body);
     let mut body = answer.body;
     body["request_id"].take();
     body
 }
 
-/// Everything twice: for a tenant, and for another one.
+/// All resources twice: for a tenant, and for another one.
 pub(super) async fn world() -> (World, Fixture) {
     let app = TestApp::start().await;
     let (ours, theirs) = (app.tenant("ours").await, app.tenant("theirs").await);
@@ -244,7 +244,7 @@ async fn hides_from_others(
         for source in [&world.others, &nowhere] {
             let mut mixed = world.ids.clone();
             mixed[key] = source[key].clone();
-            // What goes by a name or digest may be there in both tenants, and PUT creates it.
+            // Resources with a name or digest may exist in both tenants, and PUT creates them.
             if source[key] == world.ids[key]
                 || (method == "PUT" && ["name", "number"].contains(&key))
             {
@@ -258,7 +258,7 @@ async fn hides_from_others(
     }
     let Some(body) = ours else { return };
     for (field, _) in body.as_object().unwrap() {
-        // An external id is the caller's own.
+        // An external id is the client's own.
         if !(field.ends_with("_id") || field.ends_with("_ids")) || field == "external_id" {
             continue;
         }
@@ -275,7 +275,7 @@ async fn hides_from_others(
     }
 }
 
-/// The tenant's admin, where an admin may do it.
+/// The tenant's admin, for operations that an admin may use.
 pub(super) fn caller(world: &World, operation: &Value) -> Client {
     let scopes = operation["x-scopes"].as_array().unwrap();
     if scopes == &[json!("operator")] {

@@ -1,4 +1,4 @@
-//! The binary dies after an external call and before it has recorded it; then it is started again.
+//! The binary crashes after an external call and before it has recorded it, and is restarted.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
     },
 };
 
-/// The binary, which may die and be started again on the same data.
+/// The binary, which can crash and be restarted on the same data.
 pub(super) struct Crashing {
     pub schema: String,
     port: u16,
@@ -31,14 +31,14 @@ impl Crashing {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The binary, once it listens; with a point, it aborts there.
+    /// Starts the binary and waits until it listens; with a crash point, it aborts there.
     pub fn start(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
         let mut api = self.spawn(crash_at, more);
         api.wait_for_port(self.port);
         api
     }
 
-    /// The same, which may be over before it listens.
+    /// The same without waiting: it may end before it listens.
     pub fn spawn(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
         let listen = format!("--listen=127.0.0.1:{}", self.port);
         let crash = crash_at.map(|point| format!("--crash-at={point}"));
@@ -82,7 +82,7 @@ async fn dispatches(session: &Value) -> usize {
     livekit.list_dispatches(room).await.unwrap().len()
 }
 
-/// Starts a session of which the answer is lost in the crash.
+/// Starts a session whose response is lost in the crash.
 async fn start_and_crash(fixture: &Fixture, api: &mut Process) -> Value {
     let session = fixture.session(false).await;
     let path = fixture.at(&format!(
@@ -234,7 +234,7 @@ async fn a_keyed_start_that_died_is_answered_and_not_repeated() {
     let _api = crashing.start(None, &settings);
     let client = fixture.admin.with_header("idempotency-key", "k");
     let path = fixture.at("sessions");
-    // The first request may still be settling, as far as anybody can tell; later it is not.
+    // The first request may still be in progress, as far as the service knows; later it is not.
     let replay = eventually("the replay", Duration::from_secs(35), async || {
         let answer = client.post(&path, &body).await;
         (answer.status != 409).then_some(answer)
@@ -248,14 +248,14 @@ async fn a_keyed_start_that_died_is_answered_and_not_repeated() {
     assert_eq!(dispatches(&started).await, 1);
 }
 
-/// The binary on a LiveKit with a telephone exchange, and what it is started with.
-struct Line {
+/// The binary with a fake LiveKit and its telephony, and the settings of the binary.
+struct Telephony {
     crashing: Crashing,
     fake: FakeLiveKit,
     settings: Vec<String>,
 }
 
-impl Line {
+impl Telephony {
     async fn new() -> Self {
         let fake = FakeLiveKit::start();
         fake.exchange().with_agents();
@@ -283,7 +283,7 @@ impl Line {
     }
 }
 
-/// A call of which the answer is lost in the crash.
+/// Creates a call whose response is lost in the crash.
 async fn call_and_crash(fixture: &Fixture, api: &mut Process) {
     let body = json!({
         "agent_id": fixture.agent, "to": CALLEE, "variables": { "company": "Acme" }, "start": true,
@@ -302,35 +302,35 @@ async fn only_call(fixture: &Fixture) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dial_that_was_recorded_and_perhaps_not_sent_is_not_sent_again() {
-    let line = Line::new().await;
-    let mut api = line.start(Some("after_dial_recorded"));
-    let fixture = line.fixture().await;
+    let telephony = Telephony::new().await;
+    let mut api = telephony.start(Some("after_dial_recorded"));
+    let fixture = telephony.fixture().await;
     call_and_crash(&fixture, &mut api).await;
-    let _api = line.start(None);
+    let _api = telephony.start(None);
     let failed = becomes(&fixture, &only_call(&fixture).await, "failed").await;
     assert_eq!(failed["reason"], "livekit_unavailable");
-    assert!(line.fake.exchange().dials().is_empty());
+    assert!(telephony.fake.exchange().dials().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_answered_in_the_crash_goes_on() {
-    let line = Line::new().await;
-    let mut api = line.start(Some("after_dial_answered"));
-    let fixture = line.fixture().await;
+    let telephony = Telephony::new().await;
+    let mut api = telephony.start(Some("after_dial_answered"));
+    let fixture = telephony.fixture().await;
     call_and_crash(&fixture, &mut api).await;
-    let _api = line.start(None);
+    let _api = telephony.start(None);
     becomes(&fixture, &only_call(&fixture).await, "answered").await;
-    assert_eq!(line.fake.exchange().dials().len(), 1);
+    assert_eq!(telephony.fake.exchange().dials().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_on_although_the_wait_for_its_answer_panicked() {
-    let line = Line::new().await;
-    let _api = line.start(Some("panic:after_dial_answered"));
-    let fixture = line.fixture().await;
+    let telephony = Telephony::new().await;
+    let _api = telephony.start(Some("panic:after_dial_answered"));
+    let fixture = telephony.fixture().await;
     let made = call(&fixture).await;
     becomes(&fixture, &made, "answered").await;
-    assert_eq!(line.fake.exchange().dials().len(), 1);
+    assert_eq!(telephony.fake.exchange().dials().len(), 1);
     let stop = fixture.at(&format!("calls/{}/stop", id(&made)));
     fixture.admin.act(&stop).await.expect(200);
     becomes(&fixture, &made, "ended").await;
@@ -339,42 +339,49 @@ async fn a_call_goes_on_although_the_wait_for_its_answer_panicked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_telephone_that_rings_through_a_kill_is_answered_or_silenced() {
     for stops in [false, true] {
-        let line = Line::new().await;
-        line.fake.exchange().set(CALLEE, Callee::Rings);
-        let mut api = line.start(None);
-        let fixture = line.fixture().await;
+        let telephony = Telephony::new().await;
+        telephony.fake.exchange().set(CALLEE, Callee::Rings);
+        let mut api = telephony.start(None);
+        let fixture = telephony.fixture().await;
         let made = call(&fixture).await;
         becomes(&fixture, &made, "ringing").await;
         api.kill();
-        let _api = line.start(None);
+        let _api = telephony.start(None);
         if stops {
             let stop = fixture.at(&format!("calls/{}/stop", id(&made)));
             fixture.admin.act(&stop).await.expect(200);
             becomes(&fixture, &made, "canceled").await;
         } else {
-            line.fake.exchange().becomes(&identity(&made), "active");
+            telephony
+                .fake
+                .exchange()
+                .becomes(&identity(&made), "active");
             becomes(&fixture, &made, "answered").await;
         }
-        assert_eq!(line.fake.exchange().dials().len(), 1);
+        assert_eq!(telephony.fake.exchange().dials().len(), 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_dial_each_number_once() {
-    let line = Line::new().await;
-    let _one = line.start(None);
-    let fixture = line.fixture().await;
+    let telephony = Telephony::new().await;
+    let _one = telephony.start(None);
+    let fixture = telephony.fixture().await;
     let other = Crashing {
-        schema: line.crashing.schema.clone(),
+        schema: telephony.crashing.schema.clone(),
         port: free_port(),
     };
-    let settings: Vec<_> = line.settings.iter().map(|setting| &**setting).collect();
+    let settings: Vec<_> = telephony
+        .settings
+        .iter()
+        .map(|setting| &**setting)
+        .collect();
     let _other = other.start(None, &settings);
     let calls = futures_util::future::join_all((0..12).map(|_| call(&fixture))).await;
     for made in &calls {
         becomes(&fixture, made, "answered").await;
     }
-    let dials = line.fake.exchange().dials();
+    let dials = telephony.fake.exchange().dials();
     let mut identities: Vec<_> = dials
         .iter()
         .map(|dial| &dial.participant_identity)
@@ -395,7 +402,7 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
         let mut api = crashing.start(Some(point), &[]);
         let fixture = Fixture::make(&crashing.base(), "acme").await;
         let livekit = livekit();
-        // Whether it is answered depends on how soon it dies.
+        // Whether there is a response depends on the time of the crash.
         let fixture = std::sync::Arc::new(fixture);
         let asking = std::sync::Arc::clone(&fixture);
         drop(tokio::spawn(async move { asking.mapping(number).await }).await);
@@ -445,9 +452,9 @@ async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
             .await
             .expect(201);
         let path = fixture.at(&format!("files/{}", id(&file)));
-        let (admin, ask) = (fixture.admin.clone(), format!("{path}/ingest"));
-        // Whether it is answered depends on how soon it dies.
-        drop(tokio::spawn(async move { admin.act(&ask).await }).await);
+        let (admin, ingest) = (fixture.admin.clone(), format!("{path}/ingest"));
+        // Whether there is a response depends on the time of the crash.
+        drop(tokio::spawn(async move { admin.act(&ingest).await }).await);
         assert!(!api.wait(Duration::from_secs(20)).success(), "{point}");
         let _api = crashing.start(None, &settings);
         let status = eventually("it ends", Duration::from_secs(30), async || {

@@ -1,5 +1,5 @@
-//! Whom a tenant's telephone may call: every way to name a number is compared in one form, and what was
-//! compared is what is dialled.
+//! Which numbers a tenant may call: every spelling of a number is normalised before it is compared, and exactly
+//! what was compared is dialled.
 
 use serde_json::{Value, json};
 
@@ -173,7 +173,7 @@ async fn help_is_called_where_the_operator_allows_it() {
         let expected = [("/to".to_owned(), "emergency_number".to_owned())];
         assert_eq!(refused.violations(), expected, "{to}");
     }
-    // What is allowed when it is made is looked at again when it starts.
+    // What was allowed at creation is checked again at the start.
     limit(
         &app,
         &fixture,
@@ -252,7 +252,7 @@ async fn a_transfer_is_to_a_number_under_prefixes() {
             "{to}"
         );
     }
-    // In service, and unknown to the plan that is compiled in.
+    // In service, but unknown to the compiled numbering plan.
     let to = json!({ "to": "sip:+1-274-5550123@127.0.0.1" });
     fixture.admin.post(&transfer, &to).await.expect(200);
     assert_eq!(fake.exchange().transfers(), ["sip:+12745550123@127.0.0.1"]);

@@ -1,4 +1,4 @@
-//! The document itself: whole, unique, exampled, and its examples true.
+//! The OpenAPI document itself: complete, unique ids, and valid examples.
 
 use serde_json::{Value, json};
 

@@ -1,10 +1,10 @@
-//! Embeddings of a provider that speaks OpenAI's language.
+//! Embeddings of an OpenAI-compatible provider.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Fixture, Mood, Provider, TestApp, eventually, id, model};
+use super::support::{Fixture, Provider, ProviderFault, TestApp, eventually, id, model};
 
 const KEY: &str = "sk-somebody-pays-for-this";
 
@@ -44,12 +44,12 @@ async fn ingest(fixture: &Fixture, text: &str) -> (Value, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_with_bad_days_still_embeds_each_chunk_once() {
     let (_app, fixture, provider) = world(&["--chunk-tokens=32", "--chunk-overlap=0"]).await;
-    provider.feels(&[
-        Mood::Limited,
-        Mood::Failing,
-        Mood::Babbling,
-        Mood::Cutting,
-        Mood::Silent,
+    provider.inject(&[
+        ProviderFault::RateLimited,
+        ProviderFault::ServerError,
+        ProviderFault::NotJson,
+        ProviderFault::ConnectionCut,
+        ProviderFault::NoResponse,
     ]);
     let filler = "Wheels turn and the road goes on for a while, past mills. ".repeat(60);
     let text = format!("{filler} The workshop opens at nine in the morning. {filler}");
@@ -93,9 +93,9 @@ async fn a_provider_with_bad_days_still_embeds_each_chunk_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_provider_refuses_is_said_without_its_words() {
     let (_app, fixture, provider) = world(&[]).await;
-    for mood in [Mood::Refusing, Mood::Short] {
-        provider.feels(&[mood]);
-        let (_, status) = ingest(&fixture, &format!("{mood:?}")).await;
+    for fault in [ProviderFault::Unauthorized, ProviderFault::OneMissing] {
+        provider.inject(&[fault]);
+        let (_, status) = ingest(&fixture, &format!("{fault:?}")).await;
         assert_eq!(
             (&status["state"], &status["error"]["code"]),
             (&json!("failed"), &json!("embedding_refused")),
@@ -109,14 +109,18 @@ async fn what_a_provider_refuses_is_said_without_its_words() {
 async fn whoever_searches_does_not_wait_for_a_provider_for_long() {
     let (_app, fixture, provider) = world(&[]).await;
     ingest(&fixture, "The workshop opens at nine.").await;
-    for mood in [Mood::Silent, Mood::Limited, Mood::Refusing] {
-        provider.feels(&[mood]);
+    for fault in [
+        ProviderFault::NoResponse,
+        ProviderFault::RateLimited,
+        ProviderFault::Unauthorized,
+    ] {
+        provider.inject(&[fault]);
         let began = Instant::now();
         let question = json!({ "query": "workshop", "mode": "hybrid" });
         let refused = fixture.admin.post(&fixture.at("search"), &question).await;
         let problem = refused.expect_error(503, "unavailable");
         assert!(!problem.to_string().contains(KEY), "{problem}");
-        assert!(began.elapsed() < Duration::from_secs(6), "{mood:?}");
+        assert!(began.elapsed() < Duration::from_secs(6), "{fault:?}");
     }
     let question = json!({ "query": "workshop", "mode": "keyword" });
     let found = fixture

@@ -1,4 +1,4 @@
-//! LiveKit out of order: what a start does when its only call hangs, breaks or gets lost.
+//! Faults of LiveKit: a start whose request hangs, fails or loses its response.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Files: uploaded, kept once, told about, given back, and gone without a trace.
+//! Files: upload, deduplication, metadata, download and deletion.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Fixture, S3, TestApp, Weather, environment, eventually, id};
+use super::support::{Fixture, S3, StoreFault, TestApp, environment, eventually, id};
 
-/// What is in the app's store.
+/// The objects in the app's store.
 fn stored(app: &TestApp) -> Vec<String> {
     fn visit(folder: PathBuf, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -160,7 +160,7 @@ async fn a_form_is_taken_in_any_order_and_refused_where_it_is_wrong() {
     let wrong = fixture.at("files?metadata=%5B%5D");
     let refused = fixture.admin.upload(&wrong, b"x").await;
     assert_eq!(refused.violations()[0].0, "/metadata");
-    // The same bytes are kept once, and nothing is left of what was refused.
+    // The same content is stored once, and nothing is left of refused uploads.
     eventually("one is left", Duration::from_secs(5), async || {
         (stored(&app).len() == 1).then_some(())
     })
@@ -235,7 +235,7 @@ async fn what_nobody_has_recorded_is_deleted() {
         fixture.tenant
     );
     std::fs::write(&stray, "stray").unwrap();
-    // Somebody else's, in a folder that is shared.
+    // A file of another installation in a shared folder.
     std::fs::write(format!("{folder}/readme"), "foreign").unwrap();
     eventually("the stray is gone", Duration::from_secs(8), async || {
         (!std::fs::exists(&stray).unwrap()).then_some(())
@@ -285,7 +285,7 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
     let app = TestApp::start_with(&settings).await;
     let fixture = app.tenant("acme").await;
     let path = fixture.at("files?name=a.bin");
-    // In one request, and in parts.
+    // In a single request, and in parts.
     for size in [3, 18_000_000] {
         let bytes = vec![b'x'; size];
         let file = fixture.admin.upload(&path, &bytes).await.expect(201);
@@ -306,8 +306,8 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
     }
     let kept = fixture.admin.upload(&path, b"kept").await.expect(201);
     let content = fixture.at(&format!("files/{}/content", id(&kept)));
-    for weather in [Weather::Failing, Weather::Hanging] {
-        s3.set(weather);
+    for fault in [StoreFault::ServerError, StoreFault::NoResponse] {
+        s3.set_fault(fault);
         let refused = fixture.admin.upload(&path, &vec![b'y'; 9_000_000]).await;
         refused.expect_error(503, "unavailable");
         fixture
@@ -315,7 +315,7 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
             .get(&content)
             .await
             .expect_error(503, "unavailable");
-        s3.set(Weather::Fair);
+        s3.set_fault(StoreFault::None);
         assert_eq!(fixture.admin.get(&content).await.expect(200), "kept");
     }
     let list = fixture.admin.get(&fixture.at("files")).await.expect(200);
@@ -324,8 +324,16 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
         "one object and no upload is left",
         Duration::from_secs(15),
         async || {
-            let objects = s3.ask("list-type=2").await.matches("<Key>").count();
-            let uploads = s3.ask("uploads").await.matches("<UploadId>").count();
+            let objects = s3
+                .query_bucket("list-type=2")
+                .await
+                .matches("<Key>")
+                .count();
+            let uploads = s3
+                .query_bucket("uploads")
+                .await
+                .matches("<UploadId>")
+                .count();
             (objects == 1 && uploads == 0).then_some(())
         },
     )
@@ -353,7 +361,7 @@ async fn half_a_file_is_not_taken_for_the_whole() {
         "One sentence. ".repeat(200).as_bytes(),
     )
     .await;
-    s3.set(Weather::Cutting);
+    s3.set_fault(StoreFault::CutDownload);
     let path = fixture.at(&format!("files/{}", id(&file)));
     fixture
         .admin
@@ -378,7 +386,7 @@ async fn half_a_file_is_not_taken_for_the_whole() {
     );
     let words = waiting["error"]["detail"].as_str().unwrap();
     assert!(!words.contains("127.0.0.1"), "{words}");
-    s3.set(Weather::Fair);
+    s3.set_fault(StoreFault::None);
     let done = status(&|status| status["finished_at"].is_string()).await;
     assert_eq!(done["state"], "done", "{done}");
     let chunks = fixture

@@ -1,4 +1,4 @@
-//! Liveness, readiness, and the document as it is served.
+//! Liveness, readiness, and the served OpenAPI document.
 
 use serde_json::json;
 

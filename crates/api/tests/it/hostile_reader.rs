@@ -1,4 +1,4 @@
-//! The process that reads files, taken over by what it read: it does here what the file says.
+//! A compromised extractor: here a shell that executes what the file says.
 
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::support::{Fixture, TestApp, environment, eventually, id};
 
-/// A service whose files are read by a shell that obeys them.
+/// A service whose extractor executes the files.
 async fn world() -> (TestApp, Fixture) {
     let reader = format!(
         "{}/hostile-reader-{}",
@@ -28,7 +28,7 @@ async fn world() -> (TestApp, Fixture) {
     (app, fixture)
 }
 
-/// How the ingest of a file ends that says this.
+/// The outcome of the ingest of a file with this script.
 async fn outcome(fixture: &Fixture, script: &str) -> Value {
     let path = fixture.at("files?name=a.txt&ingest=true");
     let file = fixture.admin.upload(&path, script.as_bytes()).await;

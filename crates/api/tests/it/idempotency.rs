@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: one effect, whatever is repeated, lost or killed in between.
+//! `Idempotency-Key`: one effect, despite repetitions, lost responses and crashes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::erasure::{Spelling, spelled};
 use super::support::{Client, FakeLiveKit, Fault, Fixture, TestApp, eventually, operations};
 
-/// POSTs without a key: they create nothing, or are idempotent by ids in their body.
+/// POSTs that accept no key: they create nothing, or are idempotent by ids in their body.
 const WITHOUT_KEY: [&str; 10] = [
     "claimInboundCall",
     "resolveInboundNumber",
@@ -86,18 +86,18 @@ async fn a_replay_is_the_first_answer() {
     assert_eq!(again.header("idempotency-replayed"), "true");
     let agent = first.expect(201);
     assert_eq!(again.expect(201), agent);
-    // Another body, and another path.
+    // A different body, and a different path.
     let other = json!({ "name": "c" });
     let reused = client.post(&path, &other).await;
     reused.expect_error(422, "idempotency_key_reused");
-    // Another operation, and another caller: other keys.
+    // Another operation, and another caller: independent keys.
     client.post(&fixture.at("prompts"), &body).await.expect(201);
     let stranger = app.key(&fixture.tenant, &["agents:write"]).await;
     let taken = keyed(&stranger, "k").post(&path, &body).await;
     taken.expect_error(409, "name_taken");
-    // What was refused is not kept: the key is free for another try.
+    // A refused request is not stored: its key can be used again.
     keyed(&stranger, "k").post(&path, &other).await.expect(201);
-    // After the resource is gone, the answer is still the answer.
+    // After the resource is deleted, the response is still replayed.
     let gone = fixture.at(&format!("agents/{}", agent["id"].as_str().unwrap()));
     fixture.admin.delete(&gone).await.expect(204);
     assert_eq!(client.post(&path, &body).await.expect(201), agent);
@@ -192,7 +192,7 @@ async fn a_request_is_the_same_however_its_ids_are_spelled() {
         "sessions/{}/stop",
         session["id"].as_str().unwrap()
     ));
-    // The first spelling is not ours.
+    // The first spelling is not the canonical one.
     let first = client.act(&spelled(&stop, Spelling::NoDashes)).await;
     assert_eq!(first.header("idempotency-replayed"), "");
     let stopped = first.expect(200);
@@ -216,7 +216,7 @@ async fn a_request_is_the_same_however_its_ids_are_spelled() {
         let replay = client.post(&sessions, &body).await;
         assert_eq!(replay.expect(201)["id"], session["id"], "{spelling:?}");
     }
-    // A fixed part of the path may be percent-encoded too.
+    // A fixed segment of the path may be percent-encoded too.
     let replay = client.act(&stop.replace("sessions", "%73essions")).await;
     assert_eq!(replay.expect(200), stopped);
     let other = fixture.session(false).await;

@@ -1,4 +1,4 @@
-//! Calls in: mappings in the real LiveKit, and callers whom an exchange puts into real rooms.
+//! Inbound calls: mappings in the real LiveKit, and fake callers in real rooms.
 
 use std::time::Duration;
 
@@ -9,11 +9,13 @@ use patchbay_livekit::{DispatchRule, RoomRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Answer, FakeLiveKit, Fixture, TestApp, deliver, event, eventually, id, now};
+use super::support::{
+    FakeLiveKit, Fixture, Response, TestApp, deliver, event, eventually, id, now,
+};
 
 const CALLER: &str = "+4930777777";
 
-/// A number of one's own: LiveKit takes a number once, and the tests share it.
+/// A unique number: LiveKit accepts a number once, and the tests share it.
 fn number(fixture: &Fixture) -> String {
     let digits: u32 = fixture.tenant.bytes().fold(0, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(byte.into()) % 1_000_000
@@ -53,7 +55,7 @@ async fn synced(fixture: &Fixture, mapping: &Value) -> Value {
     .await
 }
 
-/// A mapping that LiveKit has.
+/// A synced mapping.
 async fn mapping(app: &TestApp, fixture: &Fixture, more: Value) -> Value {
     assign(app, fixture).await;
     let mut spec = spec(fixture);
@@ -64,7 +66,7 @@ async fn mapping(app: &TestApp, fixture: &Fixture, more: Value) -> Value {
     synced(fixture, &made).await
 }
 
-/// What LiveKit has of this installation: trunks, and rules with their trunks.
+/// The objects of this installation in LiveKit: trunks, and rules with their trunks.
 async fn in_livekit(app: &TestApp) -> (Vec<String>, Vec<(String, Vec<String>)>) {
     let prefix = format!("{}-mapping-", app.schema());
     let livekit = &app.server.app.service.livekit;
@@ -78,7 +80,7 @@ async fn in_livekit(app: &TestApp) -> (Vec<String>, Vec<(String, Vec<String>)>) 
     )
 }
 
-/// A call that LiveKit has taken: its room is there, and the caller in it.
+/// A call that LiveKit has accepted: its room exists, and the caller is in it.
 struct Ringing {
     room: Value,
     identity: String,
@@ -140,7 +142,7 @@ impl Ringing {
         Some(participant)
     }
 
-    async fn claim(&self, app: &TestApp, fixture: &Fixture, mapping: &Value) -> Answer {
+    async fn claim(&self, app: &TestApp, fixture: &Fixture, mapping: &Value) -> Response {
         let path = fixture.at(&format!("inbound-mappings/{}/claim", id(mapping)));
         let body = json!({ "room_name": self.room["room_name"] });
         app.worker().post(&path, &body).await
@@ -192,7 +194,7 @@ async fn a_mapping_is_one_trunk_and_one_rule_whatever_livekit_loses() {
         departure_timeout: 1,
         max_participants: 1,
     };
-    // LiveKit takes one rule for a trunk and refuses another; for a trunk that is gone it takes any.
+    // LiveKit refuses a second rule for a trunk, but not for a deleted one.
     let orphan = DispatchRule {
         trunk_sid: "ST_gone".to_owned(),
         ..orphan
@@ -364,7 +366,7 @@ async fn who_is_refused_loses_the_room_and_leaves_no_record() {
     let one = json!({ "limits": { "calls_per_minute": null, "concurrent_sessions": 1 } });
     operator.patch(&tenant, &one).await.expect(200);
     refused("third", 429, "session_limit_reached").await;
-    // What cannot be read is neither always open nor without a limit.
+    // Unreadable settings mean neither open hours nor no limit.
     let mut database = app.connect("DATABASE_URL").await;
     for (broken, mended) in [
         (

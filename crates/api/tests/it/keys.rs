@@ -1,4 +1,4 @@
-//! Keys that keys have made, and the installation's own keys.
+//! Keys that were created by keys, and the installation's own keys.
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use super::support::{Client, Fixture, OPERATOR_KEY, TestApp, WORKER_KEY, id};
 
-/// In so many minutes.
+/// The time in this many minutes.
 fn after(minutes: i64) -> String {
     let at =
         chrono::DateTime::<Utc>::from(std::time::SystemTime::now()) + TimeDelta::minutes(minutes);
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// A key that `maker` makes, which makes keys itself.
+/// A key that `maker` creates and that can create keys itself.
 async fn key(fixture: &Fixture, maker: &Client, more: Value) -> (Client, Value) {
     let mut body = json!({ "name": "k", "scopes": ["keys:read", "keys:write"] });
     let more = more.as_object().unwrap().clone();
@@ -65,7 +65,7 @@ async fn a_child_expires_with_its_parent_at_the_latest() {
         assert_eq!(refused.violations(), [expected]);
         refused.expect_error(422, "validation_failed");
     }
-    // A key that lasts may make one that does not, and one that does.
+    // A key without expiry may create keys with and without one.
     let first = fixture.admin.get("/api/whoami").await.expect(200);
     let (_, lasting) = key(&fixture, &fixture.admin, json!({})).await;
     assert_eq!(lasting["expires_at"], Value::Null);
@@ -95,7 +95,7 @@ async fn revoking_a_key_revokes_all_below_it_and_nothing_else() {
     let listed = listed["data"].as_array().unwrap();
     let revoked = listed.iter().filter(|key| key["revoked_at"].is_string());
     assert_eq!(revoked.count(), 4);
-    // The trail has each of them, once.
+    // The audit trail has each of them once.
     for row in [&top_row, &child_row, &grandchild_row] {
         let path = fixture.at(&format!("audit-events?resource_id={}", id(row)));
         let events = fixture.admin.get(&path).await.expect(200);
@@ -186,7 +186,7 @@ async fn generations_and_good_keys_are_bounded() {
     let refused = fixture.admin.post(&path, &body).await;
     refused.expect_error(409, "key_limit_reached");
     app.operator().post(&path, &body).await.expect(201);
-    // Those that are revoked or over do not count.
+    // Revoked and expired ones do not count.
     let over = "UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE secret_hash = ''";
     database(&app, over).await;
     fixture.admin.post(&path, &body).await.expect(201);

@@ -1,4 +1,4 @@
-//! From a file to the sentence that answers, with the real model.
+//! From a file to a search hit, with the real model.
 
 use std::time::Duration;
 
@@ -203,7 +203,7 @@ async fn a_question_finds_its_sentence_in_every_mode() {
     for file in [&garden, &shop] {
         ended(&fixture, file).await;
     }
-    // No word of the question is in the text.
+    // The text contains no word of the question.
     let by_meaning =
         json!({ "query": "When do flowers get a drink?", "mode": "semantic", "limit": 1 });
     let found = search(&fixture, by_meaning).await;
@@ -243,7 +243,7 @@ async fn a_question_finds_its_sentence_in_every_mode() {
     );
     let excluded = json!({ "query": "parcels -rail", "mode": "keyword" });
     assert_eq!(search(&fixture, excluded).await["data"], json!([]));
-    // Nothing of it is a word to look for.
+    // The query contains no searchable word.
     let empty = |mode: &str| json!({ "query": "what is it", "mode": mode });
     let nothing = search(&fixture, empty("keyword")).await;
     assert_eq!(nothing["data"], json!([]));
@@ -551,7 +551,7 @@ async fn files_that_are_made_to_harm_harm_nobody() {
         let path = fixture.at(&format!("files/{}/status", id(&file)));
         let status = eventually(&name, Duration::from_secs(120), async || {
             let status = fixture.admin.get(&path).await.expect(200);
-            // It has been read; what comes then is an hour of the model's work, and no harm.
+            // It is extracted; embedding it would take the model an hour.
             let embeds = status["stage"] == "embed";
             (embeds || status["finished_at"].is_string()).then_some(status)
         })

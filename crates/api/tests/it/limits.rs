@@ -1,4 +1,4 @@
-//! Limits of tenants: how many sessions may be live, and limits that cannot be read.
+//! Limits of tenants: concurrent sessions, and unreadable limits.
 
 use diesel::{QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     calls::world,
-    support::{Answer, Fixture, TestApp, id},
+    support::{Fixture, Response, TestApp, id},
 };
 
 #[derive(QueryableByName)]
@@ -20,13 +20,13 @@ fn session(fixture: &Fixture, start: bool) -> Value {
     json!({ "agent_id": fixture.agent, "variables": { "company": "Acme" }, "start": start })
 }
 
-async fn limit(app: &TestApp, fixture: &Fixture, limits: Value) -> Answer {
+async fn limit(app: &TestApp, fixture: &Fixture, limits: Value) -> Response {
     let tenant = format!("/api/tenants/{}", fixture.tenant);
     let patch = json!({ "limits": limits });
     app.operator().patch(&tenant, &patch).await
 }
 
-fn count(answers: &[Answer], status: u16) -> usize {
+fn count(answers: &[Response], status: u16) -> usize {
     let those = answers.iter().filter(|answer| answer.status == status);
     those.count()
 }
@@ -55,14 +55,14 @@ async fn live_sessions_are_limited_to_the_last_one_under_parallel_starts() {
     let full = full.expect_error(429, "session_limit_reached");
     let detail = full["detail"].as_str().unwrap();
     assert!(detail.contains("`concurrent_sessions`: 5 "), "{detail}");
-    // What was refused left nothing behind, and can be started later.
+    // The refused session can be started later.
     let listed = fixture.admin.get(&path).await.expect(200);
     let listed = listed["data"].as_array().unwrap().clone();
     assert_eq!(listed.len(), 16 + count(&created, 201));
     let live: Vec<_> = listed.iter().filter(|s| s["state"] != "created").collect();
     assert_eq!(live.len(), 5);
     other.session(true).await;
-    // A second start of one that is live needs no place; one that is over has given its place back.
+    // A second start of a live session needs no place; an ended one has released its place.
     let again = fixture.at(&format!("sessions/{}/start", id(live[0])));
     fixture.admin.act(&again).await.expect(200);
     let stop = fixture.at(&format!("sessions/{}/stop", id(live[0])));
@@ -161,15 +161,15 @@ async fn limits_that_cannot_be_read_refuse_and_never_fall_open() {
         read.expect_error(500, "stored_data_unreadable");
         let read = app.operator().get(&tenant).await;
         read.expect_error(500, "stored_data_unreadable");
-        // A change of some of them would hide the loss of the others.
+        // Changing some of them would hide that the others are lost.
         let some = limit(&app, &fixture, json!({ "concurrent_calls": 3 })).await;
         some.expect_error(500, "stored_data_unreadable");
-        // Workers of live sessions go on, and so does every other tenant.
+        // Workers of live sessions are not affected, and neither is any other tenant.
         let runs = fixture.at(&format!("sessions/{}/agent-runs", id(&live)));
         let runs = app.worker().get(&runs).await;
         assert_ne!(runs.status, 500);
         other.admin.get(&other.at("agents")).await.expect(200);
-        // The operator sets them anew: first all of them away, then those that are wanted.
+        // The operator sets them again: first all to null, then the wanted ones.
         limit(&app, &fixture, Value::Null).await.expect(200);
         assert!(fixture.admin.get(&fixture.at("calls")).await.expect(200)["data"] == json!([]));
     }

@@ -1,7 +1,7 @@
 //! Integration tests: HTTP against the real database and the real LiveKit, one file a resource.
 //!
-//! They need servers, which `cargo xtask test` brings up. Every answer of every test is validated
-//! against the OpenAPI document.
+//! They need servers, which `cargo xtask test` starts. Every response of every test is validated against the
+//! OpenAPI document.
 
 mod agents;
 mod artifacts;

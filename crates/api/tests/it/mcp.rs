@@ -21,7 +21,7 @@ fn start(mode: &str) -> (Process, String) {
     (server, format!("http://127.0.0.1:{port}/mcp"))
 }
 
-/// A tool on the MCP server, tried with these arguments.
+/// Tests a tool of the MCP server with these arguments.
 async fn call(fixture: &Fixture, url: &str, name: &str, arguments: Value, headers: Value) -> Value {
     let spec = json!({
         "function_name": format!("{name}_{}", fixture.next()), "description": "A tool.",

@@ -1,4 +1,4 @@
-//! Metrics: the figures of the service against a count by hand of random rows.
+//! Metrics: the service's figures against those computed from random rows.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -30,7 +30,7 @@ struct Row {
     ended_at: Option<DateTime<Utc>>,
 }
 
-/// Three weeks around a change of clocks, at random.
+/// Three weeks around a clock change, at random.
 async fn random_calls(app: &TestApp, fixture: &Fixture, count: u32) -> Vec<Row> {
     let mut connection = app.connect("DATABASE_URL").await;
     let tenant = &fixture.tenant;
@@ -65,7 +65,7 @@ fn seconds(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<f64
     Some((to? - from?).as_seconds_f64())
 }
 
-/// The value of which at least this share is not larger.
+/// The smallest value that at least this share of the values does not exceed.
 fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied()
@@ -115,7 +115,7 @@ fn outcome(row: &Row) -> &str {
     }
 }
 
-/// The most calls that were under way when one of these began.
+/// The maximum number of concurrent calls at the start of one of these.
 fn peak(all: &[Row], within: impl Fn(DateTime<Utc>) -> bool) -> usize {
     let begun = all.iter().filter_map(|row| row.dialing_at);
     let busy = |at: DateTime<Utc>| {

@@ -1,4 +1,4 @@
-//! Telephone numbers: assigned by the operator, one owner each.
+//! Telephone numbers: assigned by the operator, to one tenant each.
 
 use reqwest::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! A panic anywhere: kept to the work in which it happens, or the end of the process; never half of it.
+//! Panics: they fail only the work in which they happen, or end the process.
 
 use std::{os::unix::process::ExitStatusExt as _, pin::Pin, process::Command, time::Duration};
 
@@ -25,7 +25,7 @@ use super::{
     },
 };
 
-/// What the model panics on.
+/// The text on which the model panics.
 const FAULT: &str = "the planted fault";
 
 async fn ready(client: &Client) {
@@ -137,7 +137,7 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     let started = fixture.admin.act(&format!("{path}/start")).await;
     assert_eq!(started.expect(202)["state"], "starting");
     let mut database = database(&crashing).await;
-    // Dead of late, if it is dead.
+    // Recently died, if it is dead.
     let job = "SELECT crashes, coalesce(dead_at > now() - interval '1 minute', false) AS ended
                FROM jobs WHERE kind = 'session'";
     eventually("it is tried again", Duration::from_secs(20), async || {
@@ -146,7 +146,7 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
         (row.crashes > 2).then_some(())
     })
     .await;
-    // Others are not kept waiting.
+    // Others are not delayed.
     let (files, bytes) = (fixture.at("files?name=a.bin"), b"bytes");
     let file = fixture.admin.upload(&files, bytes).await.expect(201);
     let path_of_file = fixture.at(&format!("files/{}", id(&file)));
@@ -168,11 +168,11 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     };
     database.batch_execute(often).await.unwrap();
     dies(&mut database).await;
-    // After an hour it has one more try.
+    // After an hour it has one more attempt.
     let earlier = "UPDATE jobs SET dead_at = dead_at - interval '2 hours' WHERE kind = 'session'";
     database.batch_execute(earlier).await.unwrap();
     dies(&mut database).await;
-    // And one when somebody wants something of it, which here it does without panicking.
+    // A new request gives it one more attempt, which here does not panic.
     let stop = json!({ "reason": "enough" });
     fixture.admin.post(&format!("{path}/stop"), &stop).await;
     eventually("it ends", Duration::from_secs(10), async || {
@@ -284,7 +284,7 @@ async fn an_upload_whose_extractor_panics_is_a_500() {
     ready(&fixture.admin).await;
 }
 
-/// Panics where it is taken.
+/// An extractor that panics.
 struct Panics;
 
 impl FromRequest for Panics {
@@ -295,7 +295,7 @@ impl FromRequest for Panics {
     }
 }
 
-/// A body that begins, and panics.
+/// A body that panics after its first chunk.
 fn body() -> HttpResponse {
     let begun = Ok::<_, std::io::Error>(web::Bytes::from_static(b"half"));
     let parts = stream::unfold(Some(begun), async |next| match next {
@@ -314,7 +314,7 @@ struct Cli {
     settings: patchbay_api::settings::Settings,
 }
 
-/// A server of one thread around what every request of the service is in.
+/// A single-threaded server with the middleware of the service.
 async fn panicking_server() -> String {
     let schema = make_schema().await;
     let settings = Cli::parse_from(arguments(&schema, &[])).settings;
@@ -372,13 +372,13 @@ async fn threads_that_the_service_is_nothing_without_have_the_names_they_are_kno
         .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
         .collect();
     for vital in VITAL {
-        // The kernel knows the first 15 characters of them.
+        // The kernel has the first 15 characters of their names.
         let short: String = vital.chars().take(15).collect();
         assert!(names.iter().any(|name| name.trim() == short), "{names:?}");
     }
 }
 
-/// Run by the next test in a process of its own.
+/// Run by the next test in a separate process.
 #[test]
 #[ignore = "ends the process"]
 fn a_vital_thread_panics_here() {

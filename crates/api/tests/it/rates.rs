@@ -1,4 +1,4 @@
-//! Rate limits, and the purge of what has aged out.
+//! Rate limits, and the purge of expired data.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use diesel::{QueryableByName, sql_types::BigInt};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::json;
 
-use super::support::{Answer, TestApp, eventually};
+use super::support::{Response, TestApp, eventually};
 
 const KEY: &str = "--key-limits=reads=4,writes=1000,starts=2";
 const TENANT: &str = "--tenant-limits=reads=6,writes=1000,starts=1000";
 
-fn retry_after(answer: &Answer) -> u64 {
+fn retry_after(answer: &Response) -> u64 {
     answer.header("retry-after").parse().unwrap()
 }
 
@@ -134,12 +134,12 @@ async fn guessing_keys_is_limited_by_address() {
         .get("/api/whoami")
         .await
         .expect_error(401, "invalid_key");
-    // A key in use is not locked out by strangers behind its address.
+    // A key in use is not locked out by invalid requests from the same address.
     let neighbour = fixture.admin.with_header("x-forwarded-for", "192.0.2.1");
     neighbour.get("/api/whoami").await.expect(200);
 }
 
-/// A key of the right form that nobody has been given: another's id, or nobody's, with another secret.
+/// A well-formed key that was never issued: the id of an existing key, or of none, with another secret.
 fn guess(id: Option<&str>, number: u8) -> String {
     let id = id.map_or(uuid::Uuid::from_u128(number.into()), |id| {
         id.parse().unwrap()
@@ -165,7 +165,7 @@ async fn a_key_that_is_right_is_never_refused_for_what_others_did() {
     let victim = made["key"]["id"].as_str().unwrap();
     let from = |key: &str, address: &str| app.with_key(key).with_header("x-forwarded-for", address);
     for address in ["192.0.2.1", "2001:db8::1"] {
-        // Of the right form, so that each has to be looked up; half of them with the id of a real key.
+        // Well-formed, so that each has to be looked up; half of them with the id of a real key.
         let mut refused = 0;
         for number in 0..=120 {
             let id = (number % 2 == 0).then_some(victim);
@@ -176,7 +176,7 @@ async fn a_key_that_is_right_is_never_refused_for_what_others_did() {
         }
         assert!(refused > 50, "{refused}");
     }
-    // The first requests of a key that this process has never seen, while the guessing goes on.
+    // The first requests of a key that is not cached, during the guessing.
     let secret = made["secret"].as_str().unwrap();
     for (key, address) in [
         (secret, "192.0.2.1"),
@@ -211,7 +211,7 @@ async fn a_key_that_is_right_is_never_refused_for_what_others_did() {
         }
     }
     answer.expect_error(429, "rate_limited");
-    // A key that is over its limit is told apart from guesses of it, and refuses nobody else.
+    // A key over its limit is not confused with guesses of it, and affects no other key.
     let wrong = from(&guess(Some(victim), 1), "192.0.2.9");
     wrong
         .get("/api/whoami")
@@ -254,7 +254,7 @@ async fn what_has_aged_out_is_purged() {
         (left.count == 1).then_some(())
     })
     .await;
-    // Once the key is forgotten, the request is a new one.
+    // Once the idempotency key is purged, the request is a new one.
     eventually("the key is forgotten", Duration::from_secs(5), async || {
         let again = keyed.post(&path, &body).await;
         (again.status == 409).then(|| again.expect_error(409, "name_taken"))

@@ -1,4 +1,4 @@
-//! Row-level security, proved table by table from the catalogue.
+//! Row-level security, tested for every table of the catalogue.
 
 use diesel::{
     QueryableByName,
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::support::{TestApp, environment, eventually};
 
-/// Tables that must be found before the tenant is known, and the one whose index row-level security
-/// would keep from being used. This list may only shrink.
+/// Tables that are read before the tenant is known, and the one whose index could not be used under row-level
+/// security. This list may only shrink.
 const LOOKUP: [&str; 7] = [
     "api_keys",
     "chunks",
@@ -92,13 +92,13 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
                 .map(|b| b[name].as_f64().unwrap())
                 .sum::<f64>()
         };
-        let told = (
+        let counted = (
             sum("searches"),
             sum("files"),
             sum("file_bytes"),
             sum("chunks"),
         );
-        (told == (1.0, 1.0, 1.0, 1.0) && sum("embedding_seconds") > 0.0).then_some(())
+        (counted == (1.0, 1.0, 1.0, 1.0) && sum("embedding_seconds") > 0.0).then_some(())
     })
     .await;
     ours.mapping("+4930123456").await;
@@ -137,7 +137,7 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
             secured,
             "{name}: row-level security is not enabled and forced"
         );
-        // Our own rows are in sight, or the zeros below would mean nothing.
+        // The own rows are visible, otherwise the zeros below would prove nothing.
         for (seen_as, visible) in [(&*ours.tenant, true), ("", false), (&*theirs.tenant, false)] {
             set_tenant(&mut connection, seen_as).await;
             let found: Count = diesel::sql_query(format!(

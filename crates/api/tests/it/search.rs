@@ -1,4 +1,4 @@
-//! How well searches find, whom they show what, and by which index.
+//! Search: quality, isolation of tenants, and use of the index.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,7 +20,7 @@ async fn world(more: &[&str]) -> TestApp {
     TestApp::start_with(&settings).await
 }
 
-/// Uploads these texts and waits until all of them can be found; their ids.
+/// Uploads these texts and waits until they are searchable; returns their ids.
 async fn ingest_all(
     fixture: &Fixture,
     texts: impl IntoIterator<Item = (String, String)>,
@@ -92,11 +92,11 @@ async fn questions_find_their_passage_among_the_first_five() {
     );
 }
 
-/// Random enough, and the same each time.
-struct Dice(u64);
+/// A reproducible pseudo-random generator.
+struct Random(u64);
 
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
+impl Random {
+    fn below(&mut self, sides: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -115,11 +115,11 @@ async fn a_search_shows_what_is_attached_and_nobody_elses() {
         let files = ingest_all(&fixture, (0..4).map(|n| (format!("{n}.txt"), text(n)))).await;
         tenants.push((fixture, files, BTreeSet::new()));
     }
-    let mut dice = Dice(7);
+    let mut dice = Random(7);
     for _ in 0..40 {
-        let who = dice.throw(3) as usize;
+        let who = dice.below(3) as usize;
         let (fixture, files, attached) = &mut tenants[who];
-        let file = files[dice.throw(4) as usize].clone();
+        let file = files[dice.below(4) as usize].clone();
         let path = fixture.at(&format!("agents/{}/files", fixture.agent));
         if attached.remove(&file) {
             fixture
@@ -135,8 +135,8 @@ async fn a_search_shows_what_is_attached_and_nobody_elses() {
                 .expect(200);
             attached.insert(file);
         }
-        let (fixture, files, attached) = &tenants[dice.throw(3) as usize];
-        let mode = ["hybrid", "semantic", "keyword"][dice.throw(3) as usize];
+        let (fixture, files, attached) = &tenants[dice.below(3) as usize];
+        let mode = ["hybrid", "semantic", "keyword"][dice.below(3) as usize];
         let question = json!({ "query": "the secret in the cellar", "mode": mode, "limit": 50 });
         let seen = |hits: Vec<Value>| -> BTreeSet<String> {
             hits.iter()
@@ -153,7 +153,7 @@ async fn a_search_shows_what_is_attached_and_nobody_elses() {
     }
 }
 
-/// How PostgreSQL looks for a zebra, in all files or in one.
+/// The query plan of a search for a zebra, in all files or in one.
 async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&str>) -> String {
     let embedder = app.server.app.service.embedder.as_ref().unwrap();
     let texts = vec!["zebra".to_owned()];
@@ -189,7 +189,7 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
     plan
 }
 
-/// What the owner's command does about indexes when tenants with more than `most` chunks want one.
+/// Runs the owner's index maintenance with this threshold.
 async fn maintain(app: &TestApp, most: i64) -> Vec<Step> {
     let mut steps = Vec::new();
     let url = app.url("DATABASE_OWNER_URL");
@@ -198,10 +198,10 @@ async fn maintain(app: &TestApp, most: i64) -> Vec<Step> {
     steps
 }
 
-/// Questions about a thing each, whose chunks lie around them.
+/// Topics of queries and of the chunks around them.
 const THINGS: [&str; 6] = ["zebra", "harbour", "violin", "bread", "comet", "ladder"];
 
-/// Fills a file with chunks that mean about the same as the first chunk of one of these.
+/// Fills a file with chunks whose embeddings are near the first chunk of one of these.
 fn crowd(file: &str, around: &[String], count: usize) -> String {
     let around: Vec<_> = around.iter().map(|id| format!("'{id}'")).collect();
     format!(
@@ -248,7 +248,7 @@ async fn many_chunks_are_found_by_an_index_of_their_tenant() {
     assert!(before.contains("chunks_pkey"), "{before}");
 
     let tenant: TenantId = big.tenant.parse().unwrap();
-    // An agent that knows a third of it, by comparison and then by the index.
+    // An agent with a third of the files, exactly and then with the index.
     let known = json!({ "file_ids": files[1..] });
     let path = big.at(&format!("agents/{}/files", big.agent));
     big.admin.post(&path, &known).await.expect(200);
@@ -288,8 +288,8 @@ async fn many_chunks_are_found_by_an_index_of_their_tenant() {
     let question = json!({ "query": "zebra", "mode": "semantic", "file_ids": [files[2]] });
     assert_eq!(hits(&big, &question).await.len(), 1);
 
-    // What is of another model is made anew, what cannot be indexed is said, and what is not worth an
-    // index loses it.
+    // An index of another model is rebuilt, a failure is reported, and a tenant with too few chunks loses its
+    // index.
     let owner = |sql: &'static str| async {
         let mut owner = app.connect("DATABASE_OWNER_URL").await;
         owner.batch_execute(sql).await.unwrap();

@@ -1,4 +1,4 @@
-//! Secrets: kept, sealed, and never told.
+//! Secrets: stored encrypted, and never returned.
 
 use diesel::{
     QueryableByName,
@@ -73,8 +73,8 @@ async fn a_secret_is_kept_sealed_and_never_answered() {
         .await;
     let trail = trail.expect(200);
     assert_eq!(trail["data"].as_array().unwrap().len(), 2);
-    for told in [&made, &changed, &listed, &trail] {
-        assert!(!told.to_string().contains(VALUE), "{told}");
+    for response in [&made, &changed, &listed, &trail] {
+        assert!(!response.to_string().contains(VALUE), "{response}");
     }
     let sealed = stored(&app, &fixture.tenant).await;
     assert!(
@@ -86,7 +86,7 @@ async fn a_secret_is_kept_sealed_and_never_answered() {
     let tenant = fixture.tenant.parse().unwrap();
     let keyring = &app.server.app.service.keyring;
     assert_eq!(keyring.open(tenant, "CRM", &sealed).unwrap(), VALUE);
-    // An editor sees names, and writes none.
+    // An editor can read names, and write none.
     let editor = json!({ "name": "e", "preset": "editor" });
     let editor = fixture
         .admin

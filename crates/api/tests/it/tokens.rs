@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::support::{Fixture, TestApp, environment};
 
-async fn mint(fixture: &Fixture, session: &Value, more: Value) -> super::support::Answer {
+async fn mint(fixture: &Fixture, session: &Value, more: Value) -> super::support::Response {
     let mut body = json!({ "session_id": session["id"] });
     body.as_object_mut()
         .unwrap()

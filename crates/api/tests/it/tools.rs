@@ -1,4 +1,4 @@
-//! Tools: written, pinned, tried and called.
+//! Tools: creation, pinning, tests and calls.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::support::{
 const ALLOW: &str = "--outbound-allow=127.0.0.0/8";
 const TOKEN: &str = "tok-very-secret-4711";
 
-/// A tool that asks `upstream` for an order.
+/// A tool that requests an order from `upstream`.
 fn find_order(upstream: &Upstream, path: &str) -> Value {
     json!({
         "function_name": "find_order",
@@ -30,7 +30,7 @@ fn find_order(upstream: &Upstream, path: &str) -> Value {
     })
 }
 
-/// The same, which takes its time.
+/// The same with a slow response.
 fn slow_order(upstream: &Upstream) -> Value {
     let mut slow = find_order(upstream, "/slow");
     slow["http"]["timeout_seconds"] = 2.into();
@@ -46,7 +46,7 @@ async fn keep_token(fixture: &Fixture) {
         .expect(201);
 }
 
-/// A started session whose run may call these tools; the path of the calls.
+/// A started session whose run may call these tools; returns it with the path of its calls.
 async fn calls_of(fixture: &Fixture, tools: &[Value]) -> (Value, String) {
     let mut versions = Vec::new();
     for tool in tools {
@@ -114,17 +114,17 @@ async fn a_worker_calls_a_pinned_tool_and_never_sees_its_secret() {
     );
 
     let events = timeline(&fixture, &session).await;
-    let told: Vec<_> = events
+    let tool_calls: Vec<_> = events
         .iter()
         .filter(|event| !event["tool_call"].is_null())
         .collect();
-    assert_eq!(told.len(), 2, "{events:?}");
+    assert_eq!(tool_calls.len(), 2, "{events:?}");
     assert_eq!(
-        (&told[0]["kind"], &told[1]["kind"]),
+        (&tool_calls[0]["kind"], &tool_calls[1]["kind"]),
         (&json!("tool_call.started"), &json!("tool_call.finished"))
     );
-    assert_eq!(told[0]["agent_run_id"], sent["run"]);
-    let finished = &told[1]["tool_call"];
+    assert_eq!(tool_calls[0]["agent_run_id"], sent["run"]);
+    let finished = &tool_calls[1]["tool_call"];
     assert_eq!(
         (&finished["id"], &finished["status"]),
         (&answer["id"], &json!("succeeded"))
@@ -230,7 +230,7 @@ async fn a_call_that_fails_is_an_answer() {
         missing["result"]["message"], "no such order",
         "the model may be told why"
     );
-    // A secret that has gone, or may no longer go there, is not sent.
+    // A secret that was deleted, or whose hosts have changed, is not sent.
     let before = upstream.calls().len();
     let elsewhere = json!({ "value": TOKEN, "hosts": ["example.org"] });
     fixture

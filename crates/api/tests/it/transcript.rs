@@ -1,4 +1,4 @@
-//! What workers report: transcript and usage; and prompts tried without a session.
+//! Reports of workers: transcript and usage; and prompts rendered without a session.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn turns_are_kept_once_and_erased_with_the_session() {
         .map(|t| &t["text"])
         .collect();
     assert_eq!(said, ["Bye.", "Hello!", "Hello?"]);
-    // The last words may come after the end.
+    // The last turns may be reported after the end.
     fixture.admin.act(&format!("{at}/stop")).await.expect(200);
     let last = json!({ "turns": [turn("4", "system", "hung up")] });
     worker.post(&path, &last).await.expect(200);

@@ -1,4 +1,4 @@
-//! SIP trunks: kept here, sealed, and exactly so in LiveKit.
+//! SIP trunks: stored with encrypted passwords, and synced to LiveKit.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn synced(fixture: &Fixture, trunk: &Value) -> Value {
     .await
 }
 
-/// Names of what LiveKit has of this installation.
+/// Names of this installation's objects in LiveKit.
 async fn in_livekit(app: &TestApp) -> Vec<(String, String)> {
     let prefix = format!("{}-trunk-", app.schema());
     let found = app

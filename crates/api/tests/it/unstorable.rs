@@ -1,5 +1,5 @@
-//! What no database can hold is refused, wherever a request may carry it. The places come from the
-//! document, so that a new one is tried the day it appears.
+//! Values that the database cannot store are refused in every part of a request. The parts come from the OpenAPI
+//! document, so that new ones are covered automatically.
 
 use std::{
     io::{Read as _, Write as _},
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use super::{
     coverage::{World, body, caller, fill, send, world},
-    support::{Answer, TestApp, deliver, document, event, eventually, now, operations},
+    support::{Response, TestApp, deliver, document, event, eventually, now, operations},
 };
 
-/// Percent-encoded, what is no text: NUL alone and in between, NUL in two bytes, a byte of no character,
-/// half a character.
+/// Percent-encoded bytes that are no text: NUL alone and in between, NUL in two bytes, an invalid byte, an
+/// incomplete character.
 const NO_TEXT: [&str; 5] = ["%00", "a%00b", "%C0%80", "%FF", "%ED%A0%80"];
-/// What is text and out of every range.
+/// Text that is out of every range.
 const OUT_OF_RANGE: [&str; 8] = [
     "99999999999999999999",
     "-99999999999999999999",
@@ -30,7 +30,7 @@ const OUT_OF_RANGE: [&str; 8] = [
     "%EF%BF%BF%F4%8F%BF%BF",
 ];
 
-/// The names of an operation's parameters of one place.
+/// The names of an operation's parameters in this place.
 fn parameters(operation: &Value, place: &str) -> Vec<String> {
     let all = operation["parameters"].as_array().cloned();
     let resolve = |parameter: Value| match parameter["$ref"].as_str() {
@@ -44,7 +44,7 @@ fn parameters(operation: &Value, place: &str) -> Vec<String> {
 }
 
 /// A request of this operation; uploads have a body of bytes.
-async fn request(world: &World, method: &str, url: &str, operation: &Value) -> Answer {
+async fn request(world: &World, method: &str, url: &str, operation: &Value) -> Response {
     let client = caller(world, operation);
     let is_upload = operation["operationId"] == "uploadFile";
     match body(operation, &world.ids) {
@@ -157,7 +157,7 @@ async fn no_string_of_a_body_takes_what_is_no_text() {
     assert!(tried > 60, "only {tried} strings were tried");
 }
 
-/// The status of an answer to these bytes; none where the connection was closed without a word.
+/// The status of the response to these bytes; none if the connection was closed.
 fn raw(app: &TestApp, request: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(app.server.address).unwrap();
     stream
@@ -280,7 +280,7 @@ async fn no_field_of_a_form_takes_what_is_no_text() {
         let answer = send(&[part(head, b"Notes.")]).await;
         assert!(answer.status.is_client_error(), "{head:?}: {}", answer.body);
     }
-    // These name no file, and are none of our business.
+    // These are not sent to the database.
     for head in [
         "name=\"file\"; filename*=UTF-8''a%00b.txt",
         "name=\"file\"; filename=\"a%00b.txt\"",

@@ -1,4 +1,4 @@
-//! Users, what they leave in rooms, and their erasure.
+//! Users, their data in rooms, and their erasure.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn a_user_is_made_found_and_changed() {
     let same = json!({ "email": "b@example.org", "display_name": "B", "external_id": "x1" });
     let taken = fixture.admin.post(&fixture.at("users"), &same).await;
     taken.expect_error(409, "external_id_taken");
-    // Another tenant has people of its own.
+    // Another tenant has its own users.
     other
         .admin
         .post(&other.at("users"), &body)
@@ -103,7 +103,7 @@ async fn a_user_joins_under_their_id_and_leaves_no_name_when_erased() {
     let strangers = json!({ "session_id": session["id"], "user_id": id });
     let refused = other.admin.post(&other.at("tokens"), &strangers).await;
     refused.expect_error(404, "not_found");
-    // As the webhook of their joining would leave it.
+    // As the webhook of a join would leave it.
     let mut database = app.connect("DATABASE_URL").await;
     let session_id = session["id"].as_str().unwrap();
     let stay = format!(
@@ -129,7 +129,7 @@ async fn a_user_joins_under_their_id_and_leaves_no_name_when_erased() {
     })
     .await;
     assert_eq!(person["name"], "");
-    // The trail says that the person's data were there, and none of them.
+    // The audit trail names the personal fields, without their values.
     let trail = fixture
         .admin
         .get(&fixture.at("audit-events?resource_kind=user"))

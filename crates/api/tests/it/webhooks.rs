@@ -1,4 +1,4 @@
-//! Webhooks: forged, altered, doubled, reversed, unknown and late.
+//! Webhooks: forged, altered, duplicated, out of order, unknown and late.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ async fn an_agent_that_joins_makes_the_session_run() {
     )
     .await
     .expect(200);
-    // A value that LiveKit has no name for comes as a number, and nothing as null.
+    // An enum value without a name arrives as a number, and an unset one as null.
     let unnamed = agent(
         "PA_y",
         json!({ "kind": 9, "disconnectReason": 42, "name": null }),
@@ -293,7 +293,7 @@ async fn an_event_is_blank_once_it_is_applied_or_given_up() {
             "{id}"
         );
     }
-    // One that cannot be applied is kept for an hour.
+    // An event that cannot be applied is kept for an hour.
     let broken = "REVOKE INSERT ON session_events FROM patchbay_app";
     database.batch_execute(broken).await.unwrap();
     let joined = event(

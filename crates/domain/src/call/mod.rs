@@ -6,9 +6,10 @@
 //!    └─ stop ─▶ canceled
 //! ```
 //!
-//! LiveKit tells of a call in three ways that overtake each other: the answer to the dial, what the
-//! room shows, and webhooks. So what is told is kept, and a conclusion is drawn only when it holds
-//! whatever else may come: a telephone that left while somebody waits for the answer to its dial says
+//! LiveKit reports on a call in three ways that overtake each other: the response to the dial request, the
+//! participants of the room, and webhooks. So reports are recorded, and a conclusion is drawn only when no other
+//! report can change it: a participant that left while the dial request is still pending proves nothing yet.
+//! Terminal states ignore everything that follows.
 //! nothing yet. Terminal states absorb the rest.
 
 mod progress;
@@ -22,8 +23,8 @@ pub use state::{AnswerDetection, CallState, Direction, HangupBy};
 
 use crate::end_reason;
 
-/// The reasons of ours, of calls and of the sessions they end with. Others come from whoever asked for
-/// a stop, in words of their own; those are erased with the session.
+/// The reasons that Patchbay itself sets on calls and on the sessions that end with them. Other reasons are free
+/// text of the client that requested the stop; those are erased with the session.
 pub const KNOWN_REASONS: [&str; 19] = [
     reason::COMPLETED,
     reason::CALLER_HANGUP,

@@ -1,4 +1,4 @@
-//! What is known of a call, and what it becomes with what is told of it.
+//! The recorded state of a call, and how an event changes it.
 
 use super::{
     reason,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::end_reason;
 
-/// LiveKit's reasons for a leaving that do not mean that the telephone is gone for good.
+/// LiveKit's disconnect reasons after which the participant may come back.
 const NOT_GONE: [&str; 5] = [
     "",
     "UNKNOWN_REASON",
@@ -15,48 +15,48 @@ const NOT_GONE: [&str; 5] = [
     "STATE_MISMATCH",
 ];
 
-/// What is known of a call.
+/// The recorded state of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Who calls whom.
     pub direction: Direction,
-    /// Where it stands.
+    /// Its state.
     pub state: CallState,
-    /// Why it is over.
+    /// Why it ended.
     pub reason: Option<String>,
-    /// Who ended it.
+    /// Which side ended it.
     pub hangup_by: Option<HangupBy>,
-    /// LiveKit's word for the leaving of the telephone.
+    /// LiveKit's reason for the disconnect of the call's participant.
     pub left: Option<String>,
-    /// Whether a process waits for the answer to the dial, or for the outcome of a transfer.
+    /// Whether a process still waits for the response to the dial request or to a transfer.
     pub awaited: bool,
 }
 
-/// What is told of a call.
+/// What has happened to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallEvent {
-    /// Start was asked for.
+    /// The start was requested.
     Started,
     /// The telephone rings.
     Ringing,
-    /// Somebody answered.
+    /// The call was answered.
     Answered,
     /// The dial failed, for this reason.
     Refused(&'static str),
-    /// The telephone left the room; LiveKit's word for why.
+    /// The call's participant left the room, with LiveKit's reason.
     Left(String),
-    /// Nobody waits for the answer to the dial, or the outcome of a transfer, any more.
+    /// No process waits for the response to the dial request or to a transfer any longer.
     Abandoned,
-    /// The telephone is out of sight for good.
+    /// The call's participant has been missing for longer than the grace period.
     Lost,
-    /// The session stops or is over for this reason; `true` where it has failed.
+    /// The session is stopping or has ended for this reason; `true` if it failed.
     SessionOver(String, bool),
-    /// This telephone alone is to hang up, for this reason.
+    /// Only this call is to end, for this reason.
     HangUp(&'static str),
 }
 
 impl Progress {
-    /// What is known after the event.
+    /// The state after the event.
     #[must_use]
     pub fn after(mut self, event: &CallEvent) -> Self {
         if self.state.is_terminal() {
@@ -69,14 +69,14 @@ impl Progress {
             CallEvent::Ringing if self.state == CallState::Dialing => {
                 self.state = CallState::Ringing;
             }
-            // Again, it is no news: what is awaited by then is the outcome of a transfer.
+            // A repeated event changes nothing: a response that is pending by then is that of a transfer.
             CallEvent::Answered
                 if matches!(self.state, CallState::Dialing | CallState::Ringing) =>
             {
                 self.state = CallState::Answered;
                 self.awaited = false;
             }
-            // A dial that fails after the call was answered tells of its end.
+            // A dial request that fails after the call was answered means that the call has ended.
             CallEvent::Refused(reason) if self.state != CallState::Created => {
                 self.awaited = false;
                 if self.state != CallState::Answered {
@@ -90,8 +90,8 @@ impl Progress {
             }
             CallEvent::Abandoned => self.awaited = false,
             CallEvent::Lost if self.state != CallState::Created && !self.awaited => {
-                // The room is in sight and the telephone is not: one that was answered has hung up, and one
-                // that called in has given up.
+                // The room is there and the participant is not: an answered call was hung up, and an inbound
+                // caller has given up.
                 return match (self.state, self.direction) {
                     _ if self.left.is_some() => self.concluded(),
                     (CallState::Answered, _) => {
@@ -110,7 +110,7 @@ impl Progress {
         self.concluded()
     }
 
-    /// Ended if the telephone has left, and nothing is still to come that says more.
+    /// Ends the call if its participant has left and no pending response can say more.
     fn concluded(self) -> Self {
         let Some(left) = self.left.clone() else {
             return self;
@@ -140,11 +140,11 @@ impl Progress {
         }
     }
 
-    /// Ended from this side.
+    /// Ends the call from Patchbay's side.
     fn stopped(self, why: &str, failed: bool) -> Self {
         let by = match why {
             reason::AGENT_HANGUP => Some(HangupBy::Agent),
-            // The room closed by itself: nobody can tell.
+            // The room closed by itself: it is unknown who hung up.
             end_reason::COMPLETED | end_reason::ABANDONED => None,
             _ => Some(HangupBy::Us),
         };

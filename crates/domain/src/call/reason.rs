@@ -1,10 +1,10 @@
-//! Why a call is over. Open strings on the wire: new ones may appear.
+//! End reasons of calls. Open strings on the wire: new ones may appear.
 
-/// It ended as it should.
+/// The call ended normally.
 pub const COMPLETED: &str = "completed";
-/// Who called hung up.
+/// The caller hung up.
 pub const CALLER_HANGUP: &str = "caller_hangup";
-/// Who was called hung up.
+/// The callee hung up.
 pub const CALLEE_HANGUP: &str = "callee_hangup";
 /// The agent hung up.
 pub const AGENT_HANGUP: &str = "agent_hangup";
@@ -12,9 +12,9 @@ pub const AGENT_HANGUP: &str = "agent_hangup";
 pub const CANCELED: &str = "canceled";
 /// The line is busy.
 pub const BUSY: &str = "busy";
-/// Somebody refused the call.
+/// The callee declined the call.
 pub const DECLINED: &str = "declined";
-/// Nobody answered in time.
+/// The call was not answered in time.
 pub const NO_ANSWER: &str = "no_answer";
 /// The carrier knows no such number.
 pub const INVALID_NUMBER: &str = "invalid_number";
@@ -22,7 +22,7 @@ pub const INVALID_NUMBER: &str = "invalid_number";
 pub const TRUNK_AUTH: &str = "trunk_auth";
 /// The carrier failed, or the trunk cannot be used.
 pub const TRUNK_FAILURE: &str = "trunk_failure";
-/// Handed over to somebody else.
+/// Transferred to another number.
 pub const TRANSFERRED: &str = "transferred";
-/// LiveKit or its SIP node could not be reached, or what became of the call is not known.
+/// LiveKit or its SIP service could not be reached, or the outcome of the call is unknown.
 pub const LIVEKIT_UNAVAILABLE: &str = crate::end_reason::LIVEKIT_UNAVAILABLE;

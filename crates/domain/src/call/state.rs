@@ -1,69 +1,69 @@
-//! What a call is, and where it stands.
+//! Direction and state of a call.
 
 use crate::words::words;
 
 words! {
-    /// Who calls whom.
+    /// Direction of a call.
     pub enum Direction {
-        /// The agent calls somebody.
+        /// The agent calls a number.
         Outbound = "outbound",
-        /// Somebody calls a number of the tenant.
+        /// A caller dials a number of the tenant.
         Inbound = "inbound",
     }
 }
 
 words! {
-    /// Where a call stands.
+    /// State of a call.
     pub enum CallState {
-        /// Recorded; nobody's telephone rings.
+        /// Recorded; not dialled yet.
         Created = "created",
         /// Started: the number is dialled as soon as the agent is in the room.
         Dialing = "dialing",
         /// The telephone rings.
         Ringing = "ringing",
-        /// Somebody has answered.
+        /// Answered.
         Answered = "answered",
-        /// Over, after it was answered.
+        /// Ended after it was answered.
         Ended = "ended",
-        /// Over, and never answered.
+        /// Ended without being answered.
         Failed = "failed",
-        /// Given up before it was answered.
+        /// Canceled before it was answered.
         Canceled = "canceled",
     }
 }
 
 impl CallState {
-    /// Whether the call is over for good.
+    /// Whether the state is final.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Ended | Self::Failed | Self::Canceled)
     }
 
-    /// Whether it occupies a line.
+    /// Whether it counts as a concurrent call.
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Dialing | Self::Ringing | Self::Answered)
     }
 }
 
 words! {
-    /// What the worker does when a machine answers.
+    /// What the worker does if an answering machine picks up.
     #[derive(Default)]
     pub enum AnswerDetection {
-        /// It does not look who answers.
+        /// It does not detect answering machines.
         #[default]
         Off = "off",
-        /// It finds out, and talks on.
+        /// It reports who answered, and goes on.
         Report = "report",
-        /// It finds out, and hangs up on a machine.
+        /// It hangs up on a machine.
         HangUp = "hang_up",
     }
 }
 
 words! {
-    /// Who ended an answered call.
+    /// Which side ended an answered call.
     pub enum HangupBy {
-        /// Who called.
+        /// The caller.
         Caller = "caller",
-        /// Who was called.
+        /// The callee.
         Callee = "callee",
         /// The agent.
         Agent = "agent",

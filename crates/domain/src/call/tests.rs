@@ -21,7 +21,7 @@ fn over(reason: &str, failed: bool) -> CallEvent {
     CallEvent::SessionOver(reason.to_owned(), failed)
 }
 
-/// From, event, and what comes of it, for calls out that nobody awaits.
+/// Initial state, event and expected outcome, for outbound calls without a pending response.
 #[test]
 fn the_table_of_transitions() {
     use CallState::{Answered, Canceled, Created, Dialing, Ended, Failed, Ringing};
@@ -143,12 +143,12 @@ fn what_nobody_can_tell_is_not_told() {
         (left("USER_UNAVAILABLE"), CallState::Failed, "no_answer"),
     ] {
         let over = ringing().after(&event);
-        let told = (over.state, over.reason.as_deref(), over.hangup_by);
-        assert_eq!(told, (state, Some(reason), None), "{event:?}");
+        let outcome = (over.state, over.reason.as_deref(), over.hangup_by);
+        assert_eq!(outcome, (state, Some(reason), None), "{event:?}");
     }
 }
 
-/// While a transfer is under way, whoever is handed over leaves; its outcome says why.
+/// While a transfer is pending the participant leaves; its outcome gives the reason.
 #[test]
 fn a_transfer_says_why_a_telephone_has_left() {
     let handed_over = CallEvent::HangUp(reason::TRANSFERRED);
@@ -166,7 +166,7 @@ fn a_transfer_says_why_a_telephone_has_left() {
         );
         assert_eq!(left.after(&then).reason.as_deref(), Some(reason));
     }
-    // Whoever asked for it is gone, and the telephone too.
+    // The process that requested it is gone, and the participant too.
     let mut asked =
         call(Direction::Outbound, CallState::Answered, true).after(&left("CLIENT_INITIATED"));
     asked.awaited = false;
@@ -190,7 +190,7 @@ fn a_sip_status_has_one_reason() {
     }
 }
 
-/// Every order of a scenario's events, each told up to twice, ends the same.
+/// Every order of a scenario's events, each delivered up to twice, ends the same.
 #[test]
 fn any_order_and_number_of_events_ends_the_same() {
     use CallEvent::{Answered, Refused, Ringing};
@@ -251,7 +251,7 @@ fn is_legal(from: CallState, to: CallState) -> bool {
         }
 }
 
-/// Every order of `count` things: few enough for eight of them.
+/// Every permutation of `count` indexes.
 fn orders(count: usize) -> Vec<Vec<usize>> {
     let mut all = vec![Vec::new()];
     for index in 0..count {
@@ -269,7 +269,7 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
-/// Any events at all, in any state: the next state is a legal one, and terminal ones stay.
+/// Any two events in any state: the next state is a legal one, and terminal ones stay.
 #[test]
 fn nothing_leads_anywhere_illegal() {
     let events = [

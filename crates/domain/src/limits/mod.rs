@@ -1,4 +1,4 @@
-//! What a tenant may use.
+//! Limits of a tenant.
 
 mod numbers;
 mod rates;

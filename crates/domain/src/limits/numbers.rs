@@ -1,5 +1,5 @@
-//! Which numbers a tenant may call. Whatever is asked for has been read as `+` and digits before it is
-//! compared, and what was compared is what is dialled.
+//! Which numbers a tenant may call. A target is normalised to `+` and digits before it is compared, and exactly
+//! what was compared is dialled.
 
 use super::tenant::TenantLimits;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl TenantLimits {
-    /// Why this number may not be called, if so.
+    /// Checks whether this number may be called.
     pub fn check_number(&self, number: &Dialled) -> Result<(), Invalid> {
         match number {
             Dialled::Number(number) => self.check_prefixes(&[number.to_string()]),
@@ -16,9 +16,9 @@ impl TenantLimits {
         }
     }
 
-    /// What is dialled when a call is handed over to this, or why it may not be. `home` is the number of
-    /// ours on the call, whose country national numbers are those of. A user of a SIP server is a number
-    /// too where the name is digits: the server may dial it.
+    /// The target to dial for a transfer, or why it is not allowed. `home` is the tenant's number on the call;
+    /// national numbers are read in its country. The user of a SIP URI is checked as a number if it consists of
+    /// digits, as the server may dial it.
     pub fn admit(
         &self,
         target: TransferTarget,
@@ -51,13 +51,13 @@ impl TenantLimits {
         })
     }
 
-    /// Whether not all numbers may be called.
+    /// Whether calls are restricted to some numbers.
     fn restricts_numbers(&self) -> bool {
         let denies = self.denied_prefixes.as_ref();
         self.allowed_prefixes.is_some() || denies.is_some_and(|denied| !denied.is_empty())
     }
 
-    /// All that a number may be taken for must be allowed, and nothing of it denied.
+    /// Every possible reading of the number must be allowed, and none denied.
     fn check_prefixes(&self, readings: &[String]) -> Result<(), Invalid> {
         if readings.is_empty() {
             return Err(not_international());

@@ -1,13 +1,13 @@
-//! How much of something there may be at a time.
+//! Rate limits and limits of calls.
 
-/// What kind of request it is, for its rate limit.
+/// Class of a request for its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Reads.
     Reads,
     /// Changes.
     Writes,
-    /// What makes LiveKit, a telephone or somebody's tool work.
+    /// Requests that make LiveKit, a carrier or a tool's server work.
     Starts,
 }
 

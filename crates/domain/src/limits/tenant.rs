@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::rates::{CallLimits, Rates};
 use crate::{invalid::Invalid, phone::normalise_prefix};
 
-/// Limits of one tenant, set by the operator. What is null follows the installation.
+/// Limits of one tenant, set by the operator. Those that are null have the installation's values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
@@ -20,10 +20,10 @@ pub struct TenantLimits {
     /// Starts and tool calls per minute of all its keys together.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub starts_per_minute: Option<u32>,
-    /// Sessions that are live at a time, those of telephone calls included.
+    /// Concurrent sessions, including those of telephone calls.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrent_sessions: Option<u32>,
-    /// Telephone calls at a time, in both directions.
+    /// Concurrent telephone calls, in both directions.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrent_calls: Option<u32>,
     /// Telephone calls that begin in a minute.
@@ -32,16 +32,16 @@ pub struct TenantLimits {
     /// Longest telephone call, in seconds from the answer on.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub max_call_seconds: Option<u32>,
-    /// Megabytes, of 1,000,000 bytes, of all files together; null for any.
+    /// Megabytes, of 1,000,000 bytes, of all files together; null for no limit.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub file_megabytes: Option<u32>,
-    /// Only numbers that begin with one of these may be called; null for any.
+    /// Only numbers that begin with one of these may be called; null for all numbers.
     #[cfg_attr(
         feature = "openapi",
         schema(max_items = 200, value_type = Option<Vec<crate::text::Text<2, 16>>>)
     )]
     pub allowed_prefixes: Option<Vec<String>>,
-    /// Numbers that begin with one of these may not be called, whatever is allowed.
+    /// Numbers that begin with one of these may not be called, even if an allowed prefix matches.
     #[cfg_attr(
         feature = "openapi",
         schema(max_items = 200, value_type = Option<Vec<crate::text::Text<2, 16>>>)
@@ -51,8 +51,8 @@ pub struct TenantLimits {
     pub emergency_calls: Option<bool>,
 }
 
-/// Whether a text may be the beginning of a number: `+` and 1 to 15 digits, no `0` first. Others would match
-/// nothing, and deny nothing.
+/// Whether a text can be a prefix of numbers: `+` and 1 to 15 digits, no `0` first. Others would match nothing,
+/// and so deny nothing.
 pub fn is_prefix(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or_default();
     let is_long = (1..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit());
@@ -60,11 +60,10 @@ pub fn is_prefix(text: &str) -> bool {
 }
 
 impl TenantLimits {
-    /// The limits as they were stored. What cannot be read is an error: to follow the installation
-    /// instead would allow what the operator has forbidden. A limit that only another version knows is
-    /// left out, so that an upgrade can be taken back.
+    /// Reads stored limits. Unreadable ones are an error: the installation's values could allow what the operator
+    /// has forbidden. Unknown limits are ignored, so that an upgrade can be rolled back.
     pub fn from_stored(stored: Value) -> Result<Self, Invalid> {
-        // An array would be read as the limits in their order.
+        // serde would read an array as the limits in their order.
         if !stored.is_object() {
             return Err(Invalid::new("invalid_type", "an object is needed"));
         }
@@ -76,7 +75,7 @@ impl TenantLimits {
         Ok(limits)
     }
 
-    /// What is wrong, and in which limit. Zero would mean any number.
+    /// Validates the limits; the error names the limit. Zero would mean no limit.
     pub fn check(&self) -> Result<(), (&'static str, Invalid)> {
         let out_of_range = |name, message| Err((name, Invalid::new("out_of_range", message)));
         for (name, limit) in [
@@ -106,7 +105,7 @@ impl TenantLimits {
         Ok(())
     }
 
-    /// The rates, with those of the installation where none is set.
+    /// The rates, with the installation's where none is set.
     pub fn rates(&self, installation: Rates) -> Rates {
         Rates {
             reads: self.reads_per_minute.unwrap_or(installation.reads),
@@ -115,13 +114,12 @@ impl TenantLimits {
         }
     }
 
-    /// How many sessions may be live at a time, as the installation has it where nothing is set; 0 for
-    /// any number.
+    /// Maximum concurrent sessions, the installation's if none is set; 0 for no limit.
     pub fn sessions(&self, installation: u32) -> u32 {
         self.concurrent_sessions.unwrap_or(installation)
     }
 
-    /// What the telephone may do, as the installation has it where nothing is set.
+    /// The limits of calls, with the installation's where none is set.
     pub fn call_limits(&self, installation: CallLimits) -> CallLimits {
         CallLimits {
             concurrent: self.concurrent_calls.unwrap_or(installation.concurrent),

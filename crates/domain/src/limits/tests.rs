@@ -62,7 +62,7 @@ fn prefixes_allow_and_deny() {
     }
 }
 
-/// What is dialled for a target, or the code of its refusal.
+/// What is dialled for a target, or the error code.
 fn admitted(limits: &TenantLimits, target: &str) -> String {
     let home: PhoneNumber = "+4930111111".parse().unwrap();
     let target: TransferTarget = target.parse().unwrap();
@@ -135,7 +135,7 @@ fn under_prefixes_a_target_is_a_number_of_the_world() {
     ] {
         assert_eq!(admitted(&denied, target), outcome, "{target}");
     }
-    // What a switch may take for a call from its country to another.
+    // What a switch may take for an international call.
     for hidden in [
         "+101188213123456",
         "+440088213123456",

@@ -1,4 +1,4 @@
-//! What somebody asks a telephone to dial, read before anything is decided by it.
+//! The target of an outbound call, normalised before any check.
 
 use std::{fmt, str::FromStr};
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::invalid::Invalid;
 
-/// Most characters of a `tel:` URI.
+/// Maximum characters of a `tel:` URI.
 const MOST_OF_A_URI: usize = 100;
 
-/// Somebody to be called: a number in the world's plan, or one that calls for help.
+/// A number to dial: an E.164 number or an emergency number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialled {
     /// A number.
@@ -26,7 +26,7 @@ pub enum Dialled {
 }
 
 impl Dialled {
-    /// Digits as they are dialled in the country of this code, or nobody knows where.
+    /// Reads digits as they are dialled in the country with this code, or without a known country.
     fn read(plain: &str, country: Option<u16>) -> Result<Self, Invalid> {
         if plain.len() > MOST_CHARACTERS {
             return Err(invalid("it is too long for a number"));
@@ -34,7 +34,7 @@ impl Dialled {
         let helps = emergency::is_emergency(plain, country)
             || (country.is_none() && emergency::is_emergency_somewhere(plain));
         if helps {
-            // It must be known again without the country.
+            // It must be recognised again without the country.
             let short = country.and_then(|country| emergency::own_number(plain, country));
             return Ok(Self::Emergency(short.unwrap_or(plain).to_owned()));
         }
@@ -48,7 +48,7 @@ impl Dialled {
 impl FromStr for Dialled {
     type Err = Invalid;
 
-    /// Takes any usual spelling with a country code, and a `tel:` URI (RFC 3966).
+    /// Accepts any usual spelling with a country code, and a `tel:` URI (RFC 3966).
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.chars().count() > MOST_OF_A_URI {
             return Err(invalid("it is too long for a number"));

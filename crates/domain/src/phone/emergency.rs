@@ -1,20 +1,20 @@
-//! Numbers that call for help.
+//! Emergency numbers.
 //!
 //! `emergency.txt` has the emergency numbers of each country code, from libphonenumber's
-//! `ShortNumberMetadata.xml` of release 9.0.33, which the crate `phonenumber` ships and does not
-//! compile in. A number of more than a country's own is refused rather than let through.
+//! `ShortNumberMetadata.xml` of release 9.0.33, which the crate `phonenumber` ships and does not compile in. When
+//! in doubt a number is refused.
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::{plan, spelling::ABROAD};
 
-/// Taken for help whatever country it is dialled in: what telephones without a card may call (3GPP
-/// TS 22.101), and what many countries share.
+/// Emergency numbers in every country: those that telephones without a SIM card may call (3GPP TS 22.101), and
+/// those that many countries share.
 const EVERYWHERE: [&str; 15] = [
     "000", "08", "110", "111", "112", "113", "115", "117", "118", "119", "15", "17", "18", "911",
     "999",
 ];
-/// The two that are called with a digit for the outside line in front, too.
+/// The two that are also recognised behind a digit for the outside line.
 const BEHIND_A_PREFIX: [&str; 2] = ["112", "911"];
 
 static OF_COUNTRY: LazyLock<HashMap<u16, Vec<&'static str>>> = LazyLock::new(|| {
@@ -28,7 +28,7 @@ static OF_COUNTRY: LazyLock<HashMap<u16, Vec<&'static str>>> = LazyLock::new(|| 
         .collect()
 });
 
-/// Whether `plain` (without separators) calls for help where it is dialled in the country `home`.
+/// Whether `plain` (without separators) is an emergency number when dialled in the country `home`.
 pub(crate) fn is_emergency(plain: &str, home: Option<u16>) -> bool {
     if is_known(plain, home) {
         return true;
@@ -44,7 +44,7 @@ pub(crate) fn is_emergency(plain: &str, home: Option<u16>) -> bool {
             .is_some_and(|home| behind(&home.to_string()).is_some_and(|rest| is_long(rest, home)))
 }
 
-/// Whether it is one that is called with digits for outside lines in front.
+/// Whether it is one of these numbers with digits for an outside line in front.
 fn is_behind_outside_digits(plain: &str) -> bool {
     let outside = |digits: &str| digits.len() <= 3 && digits.bytes().all(|b| b"019".contains(&b));
     BEHIND_A_PREFIX
@@ -52,7 +52,7 @@ fn is_behind_outside_digits(plain: &str) -> bool {
         .any(|number| plain.strip_suffix(number).is_some_and(outside))
 }
 
-/// A country's own number, where digits that are dialled there are one behind what leads there.
+/// The country's own emergency number at the end of digits that are dialled there, if the rest is a prefix.
 pub(crate) fn own_number(plain: &str, country: u16) -> Option<&str> {
     let own = OF_COUNTRY.get(&country)?;
     let longest = own.iter().filter(|number| plain.ends_with(**number));
@@ -60,7 +60,7 @@ pub(crate) fn own_number(plain: &str, country: u16) -> Option<&str> {
     plain.get(plain.len() - length..)
 }
 
-/// Whether it calls for help in some country.
+/// Whether it is an emergency number of any country.
 pub(crate) fn is_emergency_somewhere(plain: &str) -> bool {
     is_emergency(plain, None) || OF_COUNTRY.values().any(|known| known.contains(&plain))
 }
@@ -70,12 +70,12 @@ fn is_known(digits: &str, country: Option<u16>) -> bool {
     EVERYWHERE.contains(&digits) || own.is_some_and(|own| own.contains(&digits))
 }
 
-/// A country's own number of three digits or more: shorter ones stand at the end of many numbers.
+/// An emergency number of three digits or more: many ordinary numbers end like a shorter one.
 fn is_long(digits: &str, country: u16) -> bool {
     digits.len() > 2 && is_known(digits, Some(country))
 }
 
-/// Digits behind `+`: a country's number behind its code, also with the `0` that is left out abroad.
+/// Digits behind `+`: an emergency number behind its country code, also with the national `0` in between.
 fn abroad(digits: &str) -> bool {
     if is_known(digits, None) {
         return true;

@@ -1,4 +1,4 @@
-//! Telephone numbers in the one form that everybody understands: E.164.
+//! Telephone numbers in E.164.
 
 mod dialled;
 mod emergency;

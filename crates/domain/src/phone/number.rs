@@ -1,4 +1,4 @@
-//! A number that somebody can be called at.
+//! A telephone number in E.164.
 
 use std::{fmt, ops::Deref, str::FromStr};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{plan, spelling};
 use crate::invalid::Invalid;
 
-/// Most digits of E.164, with the country code.
+/// Maximum digits of E.164, with the country code.
 const MOST_DIGITS: usize = 15;
 
 /// A telephone number that exists in its country's numbering plan, as `+` and digits.
@@ -19,7 +19,7 @@ pub struct PhoneNumber(String);
 impl FromStr for PhoneNumber {
     type Err = Invalid;
 
-    /// Takes any usual spelling with a country code, such as `+49 (30) 123456` or `0049 30 123456`.
+    /// Accepts any usual spelling with a country code, such as `+49 (30) 123456` or `0049 30 123456`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.chars().count() > MOST_CHARACTERS {
             return Err(invalid("it is too long for a number"));
@@ -35,10 +35,10 @@ impl FromStr for PhoneNumber {
     }
 }
 
-/// Most characters of a number in any spelling.
+/// Maximum characters of a number in any spelling.
 pub(super) const MOST_CHARACTERS: usize = 40;
 
-/// A refusal of what is no number.
+/// The error for an invalid number.
 pub(super) fn invalid(message: &str) -> Invalid {
     Invalid::new("invalid_number", message)
 }
@@ -58,11 +58,11 @@ impl PhoneNumber {
             return invalid("there is no such number in its country's numbering plan");
         }
         let e164 = phonenumber::format(number).mode(Mode::E164).to_string();
-        // Some plans allow more, which nobody can call from abroad.
+        // Some plans allow more digits, which cannot be called from abroad.
         if e164.len() > "+".len() + MOST_DIGITS {
             return invalid("a number has 15 digits at most, its country code among them");
         }
-        // A trunk prefix that the plan leaves in place would be taken off the next time.
+        // A trunk prefix that the plan leaves in place would be removed at the next parse.
         let again = phonenumber::parse(None, &e164).ok();
         let again = again.filter(phonenumber::is_valid);
         let again = again.map(|again| phonenumber::format(&again).mode(Mode::E164).to_string());
@@ -74,7 +74,7 @@ impl PhoneNumber {
         Ok(Self(e164))
     }
 
-    /// A number as it is dialled within the country of this code, without separators.
+    /// Reads a number as it is dialled within the country with this code, without separators.
     pub(crate) fn national(plain: &str, code: u16) -> Result<Self, Invalid> {
         let country = plan::country(code);
         let country = country.ok_or_else(|| invalid("the country code is not known"))?;
@@ -86,20 +86,20 @@ impl PhoneNumber {
         plan::split(self.0.strip_prefix('+')?).map(|(code, _)| code)
     }
 
-    /// Who calls `called`, from what the carrier tells: some leave the `+` out, or the country code where
-    /// it is the same.
-    pub fn of_caller(told: &str, called: &Self) -> Option<Self> {
-        let told: String = told.chars().filter(|c| !" -.()".contains(*c)).collect();
-        if let Some(rest) = told.strip_prefix("00") {
+    /// The caller's number as the carrier sends it (`from`): some carriers omit the `+`, or the country code if
+    /// it is that of the `called` number.
+    pub fn of_caller(from: &str, called: &Self) -> Option<Self> {
+        let from: String = from.chars().filter(|c| !" -.()".contains(*c)).collect();
+        if let Some(rest) = from.strip_prefix("00") {
             return format!("+{rest}").parse().ok();
         }
-        let digits = told.strip_prefix('+').unwrap_or(&told);
+        let digits = from.strip_prefix('+').unwrap_or(&from);
         if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
             return None;
         }
         let national = || {
             let country = phonenumber::parse(None, &**called).ok()?.country().id();
-            Self::read(country, &told).ok()
+            Self::read(country, &from).ok()
         };
         format!("+{digits}").parse().ok().or_else(national)
     }
@@ -201,18 +201,18 @@ mod tests {
     #[test]
     fn callers_are_known_however_the_carrier_writes_them() {
         let called: PhoneNumber = "+4930123456".parse().unwrap();
-        let caller = |told| PhoneNumber::of_caller(told, &called).map(|number| number.0);
-        for told in [
+        let caller = |from| PhoneNumber::of_caller(from, &called).map(|number| number.0);
+        for from in [
             "+4930654321",
             "4930654321",
             "004930654321",
             "030 654321",
             "030-654321",
         ] {
-            assert_eq!(caller(told).as_deref(), Some("+4930654321"), "{told}");
+            assert_eq!(caller(from).as_deref(), Some("+4930654321"), "{from}");
         }
-        for told in ["", "anonymous", "alice", "+1", "0"] {
-            assert_eq!(caller(told), None, "{told}");
+        for from in ["", "anonymous", "alice", "+1", "0"] {
+            assert_eq!(caller(from), None, "{from}");
         }
     }
 }

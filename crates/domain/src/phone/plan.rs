@@ -1,8 +1,8 @@
-//! What the compiled numbering plans know of country codes.
+//! Country codes in the compiled numbering plans.
 
 use phonenumber::{Metadata, country::Id, metadata::DATABASE};
 
-/// The country code at the beginning of these digits, and what is behind it.
+/// Splits digits into their country code and the rest.
 pub(crate) fn split(digits: &str) -> Option<(u16, &str)> {
     (1..=3).find_map(|length| {
         let code: u16 = digits.get(..length)?.parse().ok()?;
@@ -11,32 +11,32 @@ pub(crate) fn split(digits: &str) -> Option<(u16, &str)> {
     })
 }
 
-/// The plan of a country code; that of the largest country where several share it.
+/// The plan of a country code; the largest country's if several share it.
 fn of(code: u16) -> Option<&'static Metadata> {
     let plans = DATABASE.by_code(&code)?;
     let main = plans.iter().find(|plan| plan.is_main_country_for_code());
     main.or(plans.first()).copied()
 }
 
-/// The country that `phonenumber` is to read national numbers of a code by.
+/// The country by which `phonenumber` reads national numbers of a code.
 pub(crate) fn country(code: u16) -> Option<Id> {
     of(code)?.id().parse().ok()
 }
 
-/// What is dialled in front of a national number at home, such as `0`.
+/// The national trunk prefix, such as `0`.
 pub(crate) fn trunk_prefix(code: u16) -> Option<&'static str> {
     of(code)?.national_prefix()
 }
 
-/// Digits behind `+` without what is only dialled at home; none where nothing of it is there.
+/// Digits behind `+` without the national trunk prefix; none if they have none.
 pub(crate) fn without_trunk_prefix(digits: &str) -> Option<String> {
     let (code, national) = split(digits)?;
     let rest = national.strip_prefix(trunk_prefix(code)?)?;
     Some(format!("{code}{rest}"))
 }
 
-/// Whether digits behind `+` may be a number that the plans do not know. What a switch of the country would
-/// take for a call abroad, or for more than a number, is none.
+/// Whether digits behind `+` may be a number that the plans do not know. False for what a switch of the country
+/// could take for an international call, or for more than a number.
 pub(crate) fn may_be_in_service(digits: &str) -> bool {
     let Some((code, national)) = split(digits) else {
         return false;
@@ -53,7 +53,7 @@ pub(crate) fn may_be_in_service(digits: &str) -> bool {
         && (code != 1 || is_american)
 }
 
-/// Whether digits begin as calls abroad do in this country.
+/// Whether digits begin with the country's prefix for international calls.
 pub(crate) fn calls_abroad(code: u16, digits: &str) -> bool {
     let prefix = of(code).and_then(Metadata::international_prefix);
     prefix.is_some_and(|prefix| prefix.find(digits).is_some_and(|found| found.start() == 0))

@@ -1,10 +1,9 @@
-//! The beginnings of numbers that an operator allows and denies.
+//! Prefixes of numbers that an operator allows and denies.
 
 use super::{plan, spelling};
 
-/// The beginning of a number as numbers are compared with it: `+` and 1 to 15 digits. Separators, `00`
-/// and `011` in front of the country code and the national `0` behind it are taken away, as no number
-/// has them; none where it is no such beginning.
+/// Normalises a prefix as numbers are: `+` and 1 to 15 digits, without separators, without `00` or `011` in front
+/// of the country code and without the national `0` behind it. None if it is no prefix of a number.
 pub fn normalise(text: &str) -> Option<String> {
     let plain = spelling::plain(text).ok()?;
     let abroad = || plain.strip_prefix("011");
@@ -17,8 +16,8 @@ pub fn normalise(text: &str) -> Option<String> {
     Some(format!("+{digits}"))
 }
 
-/// Digits behind `+` without what is only dialled at home, also where there is but a part of it; none where
-/// nothing of it is there, or where numbers begin like it.
+/// Digits behind `+` without the national trunk prefix, even if only a part of it is there; none if nothing of it
+/// is there, or if numbers begin like it.
 fn without_trunk_prefix(digits: &str) -> Option<String> {
     let (code, national) = plan::split(digits)?;
     let trunk = plan::trunk_prefix(code)?;

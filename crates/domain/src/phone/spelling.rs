@@ -1,20 +1,19 @@
-//! How numbers are written: separators, digits of other scripts, prefixes for calls abroad.
+//! Spelling of numbers: separators, digits of other scripts, prefixes for international calls.
 
 use crate::invalid::Invalid;
 
-/// The zeros of scripts whose ten digits stand in a row. Telephones and papers of many countries write
-/// numbers with them.
+/// The zeros of scripts whose ten digits are consecutive code points and that are used for telephone numbers.
 const ZEROS: [char; 18] = [
     '\u{660}', '\u{6F0}', '\u{7C0}', '\u{966}', '\u{9E6}', '\u{A66}', '\u{AE6}', '\u{B66}',
     '\u{BE6}', '\u{C66}', '\u{CE6}', '\u{D66}', '\u{E50}', '\u{ED0}', '\u{F20}', '\u{1040}',
     '\u{17E0}', '\u{FF10}',
 ];
 
-/// What people put between digits. It means nothing.
+/// Separators between digits, which are ignored.
 const SEPARATORS: &str = " -.()/~[]\u{A0}\u{AD}\u{200B}\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\
     \u{2015}\u{202F}\u{2060}\u{2212}\u{3000}\u{FF08}\u{FF09}\u{FF0D}\u{FF0E}\u{FF0F}";
 
-/// What a character of a number is in ASCII, if that is known.
+/// The ASCII form of a character of a number, if it has one.
 pub(crate) fn ascii(c: char) -> Option<char> {
     if c.is_ascii() {
         return Some(c);
@@ -27,7 +26,7 @@ pub(crate) fn ascii(c: char) -> Option<char> {
     char::from_digit(digit, 10)
 }
 
-/// A number without its separators: perhaps `+`, then digits, and letters where it has some.
+/// Removes the separators: the result may have a leading `+`, digits, and letters.
 pub(crate) fn plain(text: &str) -> Result<String, Invalid> {
     let mut plain = String::with_capacity(text.len());
     for c in text.trim_matches(' ').chars() {
@@ -49,7 +48,7 @@ pub(crate) fn plain(text: &str) -> Result<String, Invalid> {
     Ok(plain)
 }
 
-/// The digits behind `+`, or behind `00`, with which most countries call abroad.
+/// The digits behind `+`, or behind `00`, the international prefix of most countries.
 pub(crate) fn international(plain: &str) -> Option<&str> {
     let digits = plain
         .strip_prefix('+')
@@ -58,7 +57,7 @@ pub(crate) fn international(plain: &str) -> Option<&str> {
     all.then_some(digits)
 }
 
-/// A number without `+` may begin with one of these where people call abroad.
+/// International prefixes with which a number without `+` may begin.
 pub(crate) const ABROAD: [&str; 5] = ["0011", "011", "010", "810", "00"];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Whom a call is handed over to, read before anything is decided by it.
+//! The target of a transfer, normalised before any check.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -13,27 +13,27 @@ use super::{
 };
 use crate::{invalid::Invalid, sip::SipAddress};
 
-/// Whom a call is handed over to.
+/// The target of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferTarget {
     /// A number.
     Number(Dialled),
-    /// A user of a SIP server.
+    /// A SIP URI.
     Sip {
-        /// The user, who may be a number.
+        /// The user, which may be a number.
         user: String,
-        /// The country code that the user was said to be a number in.
+        /// The country code of its `phone-context`.
         country: Option<u16>,
-        /// The server.
+        /// The host.
         address: SipAddress,
     },
 }
 
-/// A SIP user whose name is digits, as the server may dial it.
+/// The user of a SIP URI that consists of digits, as the server may dial it.
 pub(crate) struct Digits<'a> {
-    /// Perhaps `+`, and digits.
+    /// The digits, perhaps with a leading `+`.
     plain: String,
-    /// Whether anything but the usual separators stands between them.
+    /// Whether it contains anything but the usual separators.
     is_clean: bool,
     /// The country that it is dialled in.
     country: Option<u16>,
@@ -41,7 +41,7 @@ pub(crate) struct Digits<'a> {
 }
 
 impl TransferTarget {
-    /// The digits of a SIP user; none where it is a name. `home` is the number of ours on the call.
+    /// The digits of a SIP user; none if it is a name. `home` is the tenant's number on the call.
     pub(crate) fn digits(&self, home: Option<&PhoneNumber>) -> Option<Digits<'_>> {
         let Self::Sip { user, country, .. } = self else {
             return None;
@@ -63,13 +63,12 @@ impl TransferTarget {
 }
 
 impl Digits<'_> {
-    /// Whether it calls for help.
+    /// Whether it is an emergency number.
     pub(crate) fn is_emergency(&self) -> bool {
         emergency::is_emergency(&self.plain, self.country)
     }
 
-    /// What it is with `+` and a country code, and what else it may be taken for; the first is what is to
-    /// be dialled. Empty where nobody can tell.
+    /// Its E.164 form and its other possible readings; the first is the one to dial. Empty if it cannot be read.
     pub(crate) fn readings(&self) -> Vec<String> {
         if !self.is_clean || self.user.len() > MOST_CHARACTERS {
             return Vec::new();
@@ -91,7 +90,7 @@ impl Digits<'_> {
         if let Some(number) = read {
             return vec![number.to_string()];
         }
-        // The plans that are compiled in do not know every number in service.
+        // The compiled plans do not know every number in service.
         let digits = spelling::international(&self.plain);
         let Some(digits) = digits.filter(|digits| plan::may_be_in_service(digits)) else {
             return Vec::new();
@@ -115,7 +114,7 @@ impl FromStr for TransferTarget {
         let (user, server) = rest.split_once('@').ok_or_else(wrong)?;
         let (user, country) = split_context(user).map_err(|_| wrong())?;
         let user = user_of(user).ok_or_else(wrong)?;
-        // Numbers are known by their form: whether they are said to be some makes no difference.
+        // Numbers are recognised by their form: the parameter `user=phone` makes no difference.
         let address = match server.rsplit_once(';') {
             Some((address, said)) if said.eq_ignore_ascii_case("user=phone") => address,
             _ => server,
@@ -137,7 +136,7 @@ impl fmt::Display for TransferTarget {
     }
 }
 
-/// A SIP user, with what is percent-encoded in it decoded.
+/// The user of a SIP URI, percent-decoded.
 fn user_of(text: &str) -> Option<String> {
     let decoded: Cow<'_, str> = percent_decode_str(text).decode_utf8().ok()?;
     let user: String = decoded

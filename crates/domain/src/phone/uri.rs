@@ -1,17 +1,17 @@
-//! What `tel:` and `sip:` URIs have in common.
+//! Common parts of `tel:` and `sip:` URIs.
 
 use super::{number::invalid, plan};
 use crate::invalid::Invalid;
 
-/// What is behind the scheme of a URI.
+/// The URI without its scheme.
 pub(super) fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let text = text.trim_matches(' ');
     let begins = text.get(..scheme.len())?.eq_ignore_ascii_case(scheme);
     begins.then(|| &text[scheme.len()..])
 }
 
-/// A number of a URI, and the country code of its `phone-context`. Extensions and all other parameters
-/// are refused: nobody would dial them.
+/// The number of a URI and the country code of its `phone-context`. Extensions and all other parameters are
+/// refused, as they could not be dialled.
 pub(super) fn split_context(text: &str) -> Result<(&str, Option<u16>), Invalid> {
     let mut parts = text.split(';');
     let number = parts.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The ways in which an agent works.
+//! Kinds of runtime configs.
 
 use serde::{Deserialize, Deserializer, Serialize};
 

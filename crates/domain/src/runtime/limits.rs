@@ -1,11 +1,11 @@
-//! How long a session may take.
+//! Duration limits of a session.
 
 use serde::{Deserialize, Serialize};
 
 use super::range;
 use crate::invalid::Violation;
 
-/// Bounds of a session.
+/// Limits of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -17,8 +17,8 @@ pub struct Limits {
     /// Seconds after which a running session is stopped with the reason `max_duration`.
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 86400))]
     pub max_duration_seconds: u32,
-    /// `pipeline`: seconds of silence on both sides after which the agent ends the session with the reason `idle`; never
-    /// by default.
+    /// `pipeline`: seconds of silence on both sides after which the agent ends the session with the reason
+    /// `idle`; never by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 5, maximum = 3600))]
     pub idle_seconds: Option<u32>,

@@ -1,6 +1,6 @@
-//! Runtime config specs: how an agent hears, thinks and speaks.
+//! Runtime config specs: kind, models, turn taking and limits.
 //!
-//! What no worker executes yet is refused with `not_supported`, never silently kept.
+//! Features that no worker implements yet are refused with `not_supported`.
 
 mod kind;
 mod limits;
@@ -20,8 +20,8 @@ pub use turns::{Interruptions, TurnDetection, Vad};
 
 use crate::invalid::{Invalid, Violation};
 
-/// A runtime config. Give the fields of its kind alone: `greeting_tone` for `echo`, the others for
-/// `pipeline`, which needs `stt`, `llm` and `tts`.
+/// A runtime config. Set only the fields of its kind: `greeting_tone` for `echo`, the others for `pipeline`,
+/// which needs `stt`, `llm` and `tts`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -40,7 +40,7 @@ use crate::invalid::{Invalid, Violation};
     }))
 )]
 pub struct RuntimeSpec {
-    /// How the agent works. `realtime` is refused with `not_supported`.
+    /// Kind of the agent. `realtime` is refused with `not_supported`.
     pub kind: RuntimeKind,
     /// `echo`: the tone that the agent plays when it joins; 880 Hz for 400 ms by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,22 +54,22 @@ pub struct RuntimeSpec {
     /// `pipeline`: text to speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tts: Option<Model>,
-    /// `pipeline`: when a person is taken to have finished.
+    /// `pipeline`: when a user's turn ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_detection: Option<TurnDetection>,
-    /// `pipeline`: whether a person may cut the agent short.
+    /// `pipeline`: whether a user may interrupt the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interruptions: Option<Interruptions>,
-    /// `pipeline`: what counts as speech.
+    /// `pipeline`: voice activity detection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vad: Option<Vad>,
-    /// Bounds of the session.
+    /// Limits of the session.
     #[serde(default)]
     pub limits: Limits,
 }
 
 impl RuntimeSpec {
-    /// Checks that the fields are those of the kind, and the ranges of numbers.
+    /// Validates that the fields are those of the kind, and the ranges of numbers.
     pub fn check(&self) -> Result<(), Vec<Violation>> {
         let mut found = Vec::new();
         self.check_fields(&mut found);

@@ -8,10 +8,10 @@ use crate::{
     text::Text,
 };
 
-/// Most models that may take another one's place.
+/// Maximum number of fallback models.
 const MOST_FALLBACKS: usize = 5;
 
-/// A model of a provider, and what takes its place when it fails.
+/// A model of a provider, and its fallbacks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -23,24 +23,23 @@ const MOST_FALLBACKS: usize = 5;
     }))
 )]
 pub struct Model {
-    /// Provider, as the worker's plugins are called: `openai`, `deepgram`, `cartesia`, …
+    /// Provider, by the name of the worker's plugin: `openai`, `deepgram`, `cartesia`, …
     pub provider: Text<1, 40>,
-    /// Model, as the provider calls it.
+    /// Name of the model at the provider.
     pub model: Text<1, 200>,
-    /// Where the provider's API is, if not at the provider: one that the operator allows. The provider's key is not
-    /// sent there.
+    /// Base URL of another endpoint, which the operator must allow. The provider's key is not sent there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<Text<1, 500>>,
-    /// How it is used.
+    /// Options of the model.
     #[serde(default, skip_serializing_if = "ModelOptions::is_empty")]
     pub options: ModelOptions,
-    /// What is used when it fails, in this order.
+    /// Models to use if it fails, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 5))]
     pub fallbacks: Vec<FallbackModel>,
 }
 
-/// A model that takes another one's place.
+/// A model to use if another one fails.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -53,21 +52,21 @@ pub struct FallbackModel {
     pub provider: Text<1, 40>,
     /// Model.
     pub model: Text<1, 200>,
-    /// Where the provider's API is, if not at the provider.
+    /// Base URL of another endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<Text<1, 500>>,
-    /// How it is used.
+    /// Options of the model.
     #[serde(default, skip_serializing_if = "ModelOptions::is_empty")]
     pub options: ModelOptions,
 }
 
-/// How a model is used. Give what applies to its part alone.
+/// Options of a model. Set only those of its part of the pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "openapi", schema(example = json!({"temperature": 0.4})))]
 pub struct ModelOptions {
-    /// `stt`: language that is spoken, such as `en`.
+    /// `stt`: spoken language, such as `en`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<Text<2, 20>>,
     /// `llm`: 0 to 2.

@@ -1,8 +1,8 @@
-//! The ranges of numbers.
+//! Range checks.
 
 use crate::invalid::{Invalid, Violation};
 
-/// Adds that a number is out of its range, where it is; both ends are in it.
+/// Adds a violation if a number is outside of its range; both bounds are inclusive.
 pub(super) fn check(
     pointer: &str,
     value: impl Into<f64>,

@@ -1,4 +1,4 @@
-//! What an agent of the kind `echo` plays.
+//! The greeting tone of the kind `echo`.
 
 use serde::{Deserialize, Serialize};
 

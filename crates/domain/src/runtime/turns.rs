@@ -1,11 +1,11 @@
-//! Whose turn it is to speak.
+//! Turn detection, interruptions and voice activity detection.
 
 use serde::{Deserialize, Serialize};
 
 use super::range;
 use crate::invalid::Violation;
 
-/// When a person is taken to have finished.
+/// When a user's turn ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -14,10 +14,10 @@ use crate::invalid::Violation;
     schema(example = json!({"min_delay_ms": 500, "max_delay_ms": 3000}))
 )]
 pub struct TurnDetection {
-    /// Milliseconds of silence at least.
+    /// Minimum milliseconds of silence.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 10_000))]
     pub min_delay_ms: u32,
-    /// Milliseconds of silence at most.
+    /// Maximum milliseconds of silence.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 30_000))]
     pub max_delay_ms: u32,
 }
@@ -42,7 +42,7 @@ impl TurnDetection {
     }
 }
 
-/// Whether a person may cut the agent short.
+/// Whether a user may interrupt the agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -51,12 +51,12 @@ impl TurnDetection {
     schema(example = json!({"enabled": true, "min_duration_ms": 500, "min_words": 0}))
 )]
 pub struct Interruptions {
-    /// Whether they may.
+    /// Whether interruptions are allowed.
     pub enabled: bool,
-    /// Milliseconds of speech that it takes.
+    /// Milliseconds of speech that interrupt.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 10_000))]
     pub min_duration_ms: u32,
-    /// Words that it takes.
+    /// Words that interrupt.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 50))]
     pub min_words: u32,
 }
@@ -81,7 +81,7 @@ impl Interruptions {
     }
 }
 
-/// What counts as speech.
+/// Voice activity detection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -90,7 +90,7 @@ impl Interruptions {
     schema(example = json!({"threshold": 0.5, "min_speech_ms": 50, "min_silence_ms": 550}))
 )]
 pub struct Vad {
-    /// Probability of speech that it takes, 0.05 to 0.95.
+    /// Minimum probability of speech, 0.05 to 0.95.
     #[cfg_attr(feature = "openapi", schema(minimum = 0.05, maximum = 0.95))]
     pub threshold: f64,
     /// Milliseconds of speech that begin a turn.

@@ -1,4 +1,4 @@
-//! What to do next for the telephone calls of a session.
+//! The next step for the telephone calls of a session.
 
 use chrono::{DateTime, Utc};
 
@@ -12,14 +12,14 @@ use crate::{
     end_reason as reason,
 };
 
-/// The next step for the calls, while there is nothing else to do before `wake`.
+/// The next step for the calls, if there is nothing else to do before `wake`.
 pub(super) fn next(
     view: &View,
     timings: &Timings,
     now: DateTime<Utc>,
     mut wake: DateTime<Utc>,
 ) -> Step {
-    // The agent is there, and was not seen to go: nobody's telephone rings for nobody.
+    // A number is dialled only while an agent is in the room to talk to the callee.
     let here = |run: &RunView| run.state == RunState::Joined && run.missing_since.is_none();
     let ready = view.state == SessionState::Running && view.runs.iter().any(here);
     for call in &view.calls {
@@ -55,7 +55,7 @@ fn step(call: &CallView, ready: bool, timings: &Timings, now: DateTime<Utc>) -> 
             if now >= end {
                 return Some(Step::HangUp(call.id, reason::MAX_DURATION));
             }
-            // While it is handed over it leaves, and whoever does that will say so.
+            // A transferred participant leaves; the response to the transfer reports it.
             match call.missing_since.filter(|_| !awaited).map(gone) {
                 Some(Step::Wait(until)) => Some(Step::Wait(until.min(end))),
                 Some(step) => Some(step),

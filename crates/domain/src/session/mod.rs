@@ -5,9 +5,8 @@
 //!    └─ stop ─▶ ended(canceled)    └───────────────┴─▶ ended(reason) | failed(reason)
 //! ```
 //!
-//! Terminal states absorb everything that comes late. [`next_step`] looks at what is recorded and
-//! says what to do next; it is asked again after every step, so a step that was interrupted is
-//! simply taken again.
+//! Terminal states ignore late events. [`next_step`] derives the next step from the recorded state; it is called
+//! again after every step, so an interrupted step is simply repeated.
 
 mod calls;
 mod state;
@@ -72,7 +71,7 @@ fn carry_on(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
         }
         wake = wake.min(end);
     }
-    // An agent that came late, after its replacement was recorded, is as good as any.
+    // An agent that joins late, after its replacement was recorded, counts like any other.
     let joined = view
         .runs
         .iter()
@@ -107,8 +106,8 @@ fn carry_on(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
     }
 }
 
-/// What to do for further agents, which are dispatched once and never replaced, while there is
-/// nothing to do for the primary one before `wake`.
+/// Steps for further agents, which are dispatched once and never replaced, if there is nothing to do for the
+/// primary one before `wake`.
 fn further(view: &View, timings: &Timings, now: DateTime<Utc>, mut wake: DateTime<Utc>) -> Step {
     for run in &view.further {
         let until = match (run.state, run.missing_since) {
@@ -152,7 +151,7 @@ fn replace_or_fail(view: &View, run: &RunView, mark: RunState) -> Step {
     }
 }
 
-/// Why a session is over whose room closed by itself.
+/// The end reason of a session whose room closed by itself.
 pub fn closed_reason(view: &View) -> &'static str {
     if view.visited {
         reason::COMPLETED

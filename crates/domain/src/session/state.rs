@@ -1,49 +1,49 @@
-//! Where sessions and their agent runs stand.
+//! States of sessions and agent runs.
 
 use crate::words::words;
 
 words! {
-    /// Where a session stands.
+    /// State of a session.
     pub enum SessionState {
-        /// Resolved and rendered; nothing in LiveKit yet.
+        /// Resolved and rendered; not in LiveKit yet.
         Created = "created",
-        /// Room and dispatch are under way; no agent has joined yet.
+        /// Room and dispatch are being created; no agent has joined yet.
         Starting = "starting",
         /// The primary run's agent has joined.
         Running = "running",
-        /// Stop was asked for; the room is being deleted.
+        /// A stop was requested; the room is being deleted.
         Stopping = "stopping",
-        /// Over, as it should be.
+        /// Ended normally.
         Ended = "ended",
-        /// Over, because something failed.
+        /// Ended by a failure.
         Failed = "failed",
     }
 }
 
 impl SessionState {
-    /// Whether the session is over for good.
+    /// Whether the state is final.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Ended | Self::Failed)
     }
 
-    /// Whether somebody may be in the room.
+    /// Whether there may be participants in the room.
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::Stopping)
     }
 }
 
 words! {
-    /// Where an agent run stands.
+    /// State of an agent run.
     pub enum RunState {
-        /// Recorded; LiveKit has not been asked yet.
+        /// Recorded; not dispatched yet.
         Pending = "pending",
-        /// LiveKit has the dispatch; no agent has joined for it.
+        /// LiveKit has confirmed the dispatch; no agent has joined yet.
         Dispatched = "dispatched",
         /// Its agent is in the room.
         Joined = "joined",
-        /// Over with the session.
+        /// Ended with the session.
         Finished = "finished",
-        /// Its agent left the room without saying why.
+        /// Its agent left the room without a report.
         Lost = "lost",
         /// No agent joined within the join deadline.
         NoShow = "no_show",

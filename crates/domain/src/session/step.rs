@@ -1,37 +1,37 @@
-//! What can be done for a session.
+//! The steps of a session.
 
 use chrono::{DateTime, Utc};
 
 use super::state::RunState;
 use crate::id::{AgentRunId, CallId};
 
-/// What to do next for a session.
+/// The next step of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing, ever.
+    /// Nothing is left to do.
     Done,
-    /// Nothing before this time.
+    /// Nothing is to be done before this time.
     Wait(DateTime<Utc>),
-    /// Create the room with the first run's dispatch in it.
+    /// Create the room with the dispatch of the first run.
     CreateRoom(AgentRunId),
-    /// Dispatch this run into the room that exists.
+    /// Dispatch this run into the existing room.
     Dispatch(AgentRunId),
-    /// Close this run as the state says and record another one.
+    /// Set this run to the state and record a replacement.
     Replace(AgentRunId, RunState),
-    /// Close this further agent's run as the state says; the session goes on.
+    /// Set this further agent's run to the state; the session goes on.
     Close(AgentRunId, RunState),
     /// Enter `failed` with this reason.
     Fail(&'static str),
     /// Enter `stopping` with this reason.
     Stop(&'static str),
-    /// Enter `ended`; a reason given here holds where none is recorded yet.
+    /// Enter `ended`; this reason applies if none is recorded yet.
     End(&'static str),
     /// Delete the room.
     DeleteRoom,
-    /// Dial the number of this call, once and for all.
+    /// Dial the number of this call, which happens at most once.
     Dial(CallId),
-    /// The telephone of this call is gone, and nobody said why.
+    /// The participant of this call is gone, and no event reported it.
     LoseCall(CallId),
-    /// End this call alone, for this reason.
+    /// End only this call, for this reason.
     HangUp(CallId, &'static str),
 }

@@ -1,4 +1,4 @@
-//! What a step depends on: what is recorded, and how long things may take.
+//! The input of a step: the recorded state and the deadlines.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,7 +8,7 @@ use crate::{
     id::{AgentRunId, CallId},
 };
 
-/// How long things may take.
+/// Deadlines and intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Timings {
     /// From `starting` until LiveKit must have the room.
@@ -17,16 +17,16 @@ pub struct Timings {
     pub join_deadline: TimeDelta,
     /// How often to look for the agent before it has joined.
     pub join_poll: TimeDelta,
-    /// How long an agent or a room may be out of sight before it counts as gone
-    /// (after a restart of LiveKit both come back by themselves).
+    /// How long an agent or a room may be missing before it counts as gone (after a restart of LiveKit both come
+    /// back by themselves).
     pub grace: TimeDelta,
     /// How often to compare a running session with LiveKit.
     pub reconcile: TimeDelta,
-    /// How often to look how a call that is not answered yet stands.
+    /// How often to check a call that is not answered yet.
     pub call_poll: TimeDelta,
 }
 
-/// What is recorded of a session, as far as the next step depends on it.
+/// The recorded state of a session that the next step depends on.
 #[derive(Clone, Debug)]
 pub struct View {
     /// The state.
@@ -37,23 +37,23 @@ pub struct View {
     pub dispatched_at: Option<DateTime<Utc>>,
     /// When the first agent joined.
     pub running_at: Option<DateTime<Utc>>,
-    /// Since when the room is out of sight.
+    /// Since when the room has been missing.
     pub room_missing_since: Option<DateTime<Utc>>,
-    /// Whether the room is known to be gone.
+    /// Whether the room is known to be deleted.
     pub room_deleted: bool,
-    /// Whether anybody but an agent has ever joined.
+    /// Whether any participant but an agent has ever joined.
     pub visited: bool,
-    /// Longest time in `running`.
+    /// Maximum time in `running`.
     pub max_duration: TimeDelta,
     /// The primary runs, oldest first.
     pub runs: Vec<RunView>,
-    /// Further agents' runs that are not over, oldest first.
+    /// Further agents' runs that have not ended, oldest first.
     pub further: Vec<RunView>,
-    /// Its telephone calls that are not over, oldest first.
+    /// Its telephone calls that have not ended, oldest first.
     pub calls: Vec<CallView>,
 }
 
-/// What is recorded of one run.
+/// The recorded state of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunView {
     /// The run.
@@ -64,13 +64,13 @@ pub struct RunView {
     pub created_at: DateTime<Utc>,
     /// When LiveKit confirmed its dispatch.
     pub dispatched_at: Option<DateTime<Utc>>,
-    /// Since when its agent is out of sight.
+    /// Since when its agent has been missing.
     pub missing_since: Option<DateTime<Utc>>,
-    /// Whether LiveKit said that its agent left (and not merely that the server went down).
+    /// Whether LiveKit reported that its agent left (and not merely that the server went down).
     pub left: bool,
 }
 
-/// What is recorded of one call.
+/// The recorded state of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct CallView {
     /// The call.
@@ -81,14 +81,14 @@ pub struct CallView {
     pub state: CallState,
     /// Whether the session ends with it.
     pub is_primary: bool,
-    /// When LiveKit was asked to dial.
+    /// When the dial request was sent.
     pub sent_at: Option<DateTime<Utc>>,
-    /// Until when a process waits for LiveKit's answer, unless it says that it goes on waiting.
+    /// Until when a process waits for the response to the dial request, unless it extends the wait.
     pub awaited_until: Option<DateTime<Utc>>,
     /// When it was answered.
     pub answered_at: Option<DateTime<Utc>>,
-    /// Since when its telephone is out of sight.
+    /// Since when its participant has been missing.
     pub missing_since: Option<DateTime<Utc>>,
-    /// Longest time from the answer on.
+    /// Maximum duration from the answer on.
     pub max_duration: TimeDelta,
 }

@@ -1,4 +1,4 @@
-//! What rendering may cost.
+//! The budget of a rendering.
 
 use std::time::Instant;
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::invalid::Invalid;
 
-/// How often the clock is looked at, in steps.
-const LOOK: u32 = 256;
+/// Steps between two checks of the clock.
+const CLOCK_INTERVAL: u32 = 256;
 
-/// What is left of the work that one rendering may do. One budget serves all templates of one request,
-/// so that many small ones cost no more than a large one.
+/// The work that a rendering may still do. All templates of one request share a budget, so that many small ones
+/// cost no more than a large one.
 #[derive(Clone, Debug)]
 pub struct Budget {
     steps: u32,
@@ -30,17 +30,17 @@ impl Budget {
         }
     }
 
-    /// Pays for one tag or one part of an expression.
+    /// Charges one tag or one part of an expression.
     pub(super) fn step(&mut self) -> Result<(), Invalid> {
         self.steps = self.steps.checked_sub(1).ok_or_else(|| spent("steps"))?;
-        let look = self.steps.is_multiple_of(LOOK);
+        let look = self.steps.is_multiple_of(CLOCK_INTERVAL);
         match self.deadline {
             Some(deadline) if look && Instant::now() >= deadline => Err(spent("time")),
             _ => Ok(()),
         }
     }
 
-    /// Pays for text that is written, made or looked through.
+    /// Charges text that is written, created or searched.
     pub(super) fn text(&mut self, bytes: usize) -> Result<(), Invalid> {
         self.bytes = self
             .bytes
@@ -49,7 +49,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Pays for a value that is looked through as a whole.
+    /// Charges a value that is traversed as a whole.
     pub(super) fn value(&mut self, value: &Value) -> Result<(), Invalid> {
         self.nodes = self.nodes.checked_sub(1).ok_or_else(|| spent("nodes"))?;
         match value {

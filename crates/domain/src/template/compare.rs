@@ -23,7 +23,7 @@ pub(super) fn is_true(value: &Found<'_>) -> bool {
     }
 }
 
-/// The outcome of a comparison. What is undefined equals nothing and is in nothing.
+/// The outcome of a comparison. An undefined value equals nothing and is contained in nothing.
 pub(super) fn compare(
     left: &Found<'_>,
     how: Compare,
@@ -54,7 +54,7 @@ pub(super) fn compare(
 fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Invalid> {
     budget.value(left)?;
     if let (Value::Number(left), Value::Number(right)) = (left, right) {
-        // Whole numbers are compared as such: not all of them have a fraction's form.
+        // Integers are compared as such: not all of them fit a float.
         let both_whole = !left.is_f64() && !right.is_f64();
         return Ok(left == right || !both_whole && left.as_f64() == right.as_f64());
     }

@@ -1,4 +1,4 @@
-//! Rendering: a walk over the tree in which every step is paid for.
+//! Rendering: a walk over the tree that charges every step to the budget.
 
 use std::borrow::Cow;
 
@@ -51,7 +51,7 @@ pub(super) fn value(
 struct Rendering<'a, 'b> {
     data: &'a Data<'a>,
     budget: &'b mut Budget,
-    /// The names that the loops around give, the innermost last.
+    /// The variables of the enclosing loops, the innermost last.
     names: Vec<(&'a str, Cow<'a, Value>)>,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Rendering<'a, '_> {
     ) -> Rendered<()> {
         let over = self.expression(&repeat.over)?;
         let over = over.ok_or_else(|| failed("the list of a loop is missing"))?;
-        // Only data and literals are lists, and both are borrowed.
+        // Only data and literals can be lists, and both are borrowed.
         let Cow::Borrowed(over) = over else {
             return Err(failed("only a list or an object can be repeated over"));
         };
@@ -151,13 +151,13 @@ impl<'a> Rendering<'a, '_> {
                 truth(found.is_some_and(|value| value.is_null()) == *wanted)
             }
             Expr::Not(inner) => truth(!is_true(&self.expression(inner)?)),
-            // As in Jinja, the value that decides is the answer: `{{ name or "you" }}`.
+            // As in Jinja, `and` and `or` return the deciding operand: `{{ name or "you" }}`.
             Expr::All(parts) => self.deciding(parts, false),
             Expr::Any(parts) => self.deciding(parts, true),
         }
     }
 
-    /// The first value that is as `wanted`, or the last one.
+    /// The first operand whose truth is `wanted`, or the last one.
     fn deciding(&mut self, parts: &'a [Expr], wanted: bool) -> Rendered<Found<'a>> {
         let mut found = None;
         for part in parts {
@@ -211,7 +211,7 @@ impl<'a> Rendering<'a, '_> {
     }
 }
 
-/// Keys, where there are any, and values.
+/// Keys, if there are any, and values.
 fn entries(over: &Value) -> Box<dyn Iterator<Item = (Option<&str>, &Value)> + '_> {
     match over {
         Value::Array(items) => Box::new(items.iter().map(|item| (None, item))),
@@ -220,7 +220,7 @@ fn entries(over: &Value) -> Box<dyn Iterator<Item = (Option<&str>, &Value)> + '_
     }
 }
 
-/// `loop`.
+/// The variable `loop`.
 fn place(index: usize, length: usize) -> Value {
     let mut place = Map::new();
     place.insert("index".to_owned(), (index + 1).into());

@@ -13,7 +13,7 @@ use super::{
 
 type Parsed<T> = Result<T, Fault>;
 
-/// The expression that is all that is left of a tag.
+/// Parses the rest of a tag as one expression.
 pub(super) fn read(mut tokens: Tokens<'_>) -> Parsed<Expr> {
     let expression = tokens.any()?;
     match tokens.peek() {
@@ -108,7 +108,7 @@ impl Tokens<'_> {
         Err(self.fault("there are the tests `defined`, `undefined` and `none`"))
     }
 
-    /// A value and what is applied to it.
+    /// A value with the fields, indexes and filters that are applied to it.
     fn steps(&mut self) -> Parsed<Expr> {
         let looked_up = self.scope.lookups.len();
         let base = self.operand()?;

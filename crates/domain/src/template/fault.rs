@@ -1,8 +1,8 @@
-//! What may be wrong with a template.
+//! Errors of a template.
 
 use crate::invalid::Invalid;
 
-/// What is wrong with a template, and where in its source, in bytes.
+/// An error and its byte offset in the source.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub at: usize,
@@ -15,7 +15,7 @@ impl Fault {
         Self { at, message }
     }
 
-    /// The fault with line and column, both from 1.
+    /// The error with line and column, both from 1.
     pub fn describe(self, source: &str) -> Invalid {
         let before = source.get(..self.at).unwrap_or(source);
         let line = before.matches('\n').count() + 1;

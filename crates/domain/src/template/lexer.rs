@@ -1,17 +1,17 @@
-//! From what stands in a tag to its tokens.
+//! The lexer of tags.
 
 use serde_json::{Number, Value};
 
 use super::fault::Fault;
 
-/// The tokens of a tag and where each begins.
+/// The tokens of a tag with their offsets.
 #[derive(Debug)]
 pub(super) struct Tag {
     pub at: usize,
     pub tokens: Vec<(Token, usize)>,
 }
 
-/// A word of an expression.
+/// A token of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
     Name(String),
@@ -20,7 +20,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    /// The token as a person wrote it.
+    /// The token as it is written in the source.
     pub fn text(&self) -> String {
         match self {
             Self::Name(name) => name.clone(),
@@ -34,7 +34,7 @@ const SIGNS: [&str; 13] = [
     "==", "!=", "<=", ">=", "<", ">", "|", ".", ",", "(", ")", "[", "]",
 ];
 
-/// The tokens of a tag, which begins at `base` in the source.
+/// Splits a tag, which begins at `base` in the source, into tokens.
 pub(super) fn tokens(inner: &str, base: usize) -> Result<Vec<(Token, usize)>, Fault> {
     let mut tokens = Vec::new();
     let mut at = 0;

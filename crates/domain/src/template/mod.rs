@@ -39,7 +39,7 @@ pub use value::Data;
 
 use crate::invalid::Invalid;
 
-/// A template that has been read and may be rendered.
+/// A parsed template.
 #[derive(Clone, Debug)]
 pub struct Template {
     nodes: Vec<Node>,
@@ -47,18 +47,18 @@ pub struct Template {
 }
 
 impl Template {
-    /// Reads a template; the error is `invalid_template` with line and column.
+    /// Parses a template; the error is `invalid_template` with line and column.
     pub fn parse(source: &str) -> Result<Self, Invalid> {
         let (nodes, lookups) = parser::parse(source).map_err(|fault| fault.describe(source))?;
         Ok(Self { nodes, lookups })
     }
 
-    /// What it looks up in the data it is given, in the order of the text.
+    /// The variables that it looks up in its data, in the order of the source.
     pub fn lookups(&self) -> &[Lookup] {
         &self.lookups
     }
 
-    /// The text, each value written by `encode`.
+    /// Renders the text, with each value written by `encode`.
     pub fn render(
         &self,
         data: &Data<'_>,
@@ -70,8 +70,8 @@ impl Template {
         Ok(out)
     }
 
-    /// The value of a template that is one tag alone, in its own type, and none where that has no
-    /// value; the text otherwise.
+    /// The value of a template that is a single expression, with its type, and none if it is undefined; the
+    /// rendered text otherwise.
     pub fn value(&self, data: &Data<'_>, budget: &mut Budget) -> Result<Option<Value>, Invalid> {
         match self.sole_expression() {
             Some(expression) => eval::value(expression, data, budget),
@@ -89,7 +89,7 @@ impl Template {
     }
 }
 
-/// Writes a value as it is.
+/// Writes a value unchanged.
 pub fn plain(text: &str, out: &mut String) {
     out.push_str(text);
 }

@@ -1,20 +1,20 @@
-//! The names of a template: those it gives itself, and those it looks up in its data.
+//! The names of a template: loop variables, and lookups in its data.
 
 /// A name that a template looks up in its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// The name itself.
     pub name: String,
-    /// The field that is taken of it, where the template names one.
+    /// The field of the name, if the template accesses one.
     pub field: Option<String>,
-    /// Whether `{{ name.field }}` is all that the tag holds.
+    /// Whether `{{ name.field }}` is the whole tag.
     pub is_alone: bool,
 }
 
-/// Which names are known where, and which were looked up in the data.
+/// The names in scope, and the lookups so far.
 #[derive(Default)]
 pub(super) struct Scope {
-    /// The names that the loops around give.
+    /// The variables of the enclosing loops.
     pub names: Vec<String>,
     pub lookups: Vec<Lookup>,
 }

@@ -1,4 +1,4 @@
-//! Blocks: from the parts of a template to a tree whose depth is bounded.
+//! The parser of blocks: builds a tree of bounded depth.
 
 use super::{
     bounds::MAX_DEPTH,
@@ -13,7 +13,7 @@ use super::{
 
 type Parsed<T> = Result<T, Fault>;
 
-/// Reads a template.
+/// Parses a template.
 pub(super) fn parse(source: &str) -> Parsed<(Vec<Node>, Vec<Lookup>)> {
     let mut blocks = Blocks {
         parts: split(source)?.into_iter(),
@@ -42,7 +42,7 @@ struct Ending {
 }
 
 impl Blocks<'_> {
-    /// Nodes up to a tag that belongs to the block around, or to the end.
+    /// Nodes up to a tag that belongs to the enclosing block, or to the end.
     fn nodes(&mut self, depth: usize) -> Parsed<(Vec<Node>, Option<Ending>)> {
         let mut nodes = Vec::new();
         while let Some(part) = self.parts.next() {
@@ -64,7 +64,7 @@ impl Blocks<'_> {
                     match &*word {
                         "if" => nodes.push(self.choose(tag, depth + 1)?),
                         "for" => nodes.push(self.repeat(tag, depth + 1)?),
-                        // The lexer lets no other word through.
+                        // The lexer rejects every other word.
                         _ => return Ok((nodes, Some(Ending { word, at, tag }))),
                     }
                 }

@@ -1,4 +1,4 @@
-//! From source to texts and tags.
+//! Splits a source into text and tags.
 
 use super::{
     bounds::{MAX_TAG, MAX_TAGS},
@@ -9,11 +9,11 @@ use super::{
 /// A part of a template.
 #[derive(Debug)]
 pub(super) enum Part<'a> {
-    /// Text as it stands.
+    /// Literal text.
     Text(&'a str),
-    /// What stands in `{{ }}`.
+    /// The inside of `{{ }}`.
     Write(Tag),
-    /// What stands in `{% %}`.
+    /// The inside of `{% %}`.
     Block(Tag),
 }
 
@@ -70,7 +70,7 @@ pub(super) fn split(source: &str) -> Result<Vec<Part<'_>>, Fault> {
     Ok(parts)
 }
 
-/// Refuses tags of larger languages by their names, before their contents are looked at.
+/// Rejects tags of full Jinja by name, before their contents are parsed.
 fn known_block(inner: &str, at: usize) -> Result<(), Fault> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let word = inner.trim_start();
@@ -88,7 +88,7 @@ fn known_block(inner: &str, at: usize) -> Result<(), Fault> {
     }
 }
 
-/// Where the first tag begins that is not within a comment; comments are text. The last of them ends at
+/// The start of the first tag that is not within a comment; comments are literal text. The last of them ends at
 /// `comments_end` at the latest.
 fn tag_start(text: &str, comments_end: usize) -> Option<usize> {
     let mut at = 0;
@@ -105,7 +105,7 @@ fn tag_start(text: &str, comments_end: usize) -> Option<usize> {
     }
 }
 
-/// Where a tag stands.
+/// The position of a tag.
 struct Bounds {
     inner: std::ops::Range<usize>,
     end: usize,
@@ -154,7 +154,7 @@ impl Bounds {
     }
 }
 
-/// The text up to `{% endraw %}`, where that tag ends, and whether it removes blanks after it.
+/// The text up to `{% endraw %}`, the end of that tag, and whether it trims blanks after it.
 fn raw(source: &str, from: usize, start: usize, trim: bool) -> Result<(&str, usize, bool), Fault> {
     let mut at = from;
     while let Some(offset) = source[at..].find("{%") {

@@ -206,7 +206,7 @@ fn says_what_is_wrong_and_where() {
     }
 }
 
-/// What would overflow a stack or take for ever in a parser without limits. Tests run on small stacks.
+/// Sources that would overflow the stack or never end in a parser without limits. Tests run on small stacks.
 #[test]
 fn is_bounded_before_it_is_read() {
     let many = |unit: &str, count: usize| unit.repeat(count);

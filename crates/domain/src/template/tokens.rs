@@ -1,4 +1,4 @@
-//! A walk through the tokens of a tag.
+//! A cursor over the tokens of a tag.
 
 use super::{
     bounds::MAX_DEPTH,
@@ -7,7 +7,7 @@ use super::{
     names::Scope,
 };
 
-/// Words that cannot be names.
+/// Reserved words.
 pub(super) const RESERVED: [&str; 16] = [
     "and", "elif", "else", "endfor", "endif", "false", "False", "for", "if", "in", "is", "none",
     "None", "not", "or", "true",
@@ -18,7 +18,7 @@ type Parsed<T> = Result<T, Fault>;
 /// The tokens of one tag, from left to right.
 pub(super) struct Tokens<'a> {
     tokens: std::iter::Peekable<std::vec::IntoIter<(Token, usize)>>,
-    /// Where the tag begins, for what is missing at its end.
+    /// Where the tag begins, for errors at its end.
     start: usize,
     depth: usize,
     pub scope: &'a mut Scope,
@@ -34,7 +34,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A fault at the next token.
+    /// An error at the next token.
     pub fn fault(&mut self, message: impl Into<String>) -> Fault {
         let at = self.tokens.peek().map_or(self.start, |(_, at)| *at);
         Fault::new(at, message)
@@ -49,7 +49,7 @@ impl<'a> Tokens<'a> {
         self.tokens.next()
     }
 
-    /// A name that a loop gives.
+    /// A new loop variable.
     pub fn new_name(&mut self) -> Parsed<String> {
         match self.peek() {
             Some(Token::Name(name)) if !RESERVED.contains(&&**name) => {
@@ -80,7 +80,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// What stands within brackets or behind `not`, one level deeper.
+    /// Parses the inside of brackets or the operand of `not`, one level deeper.
     pub fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth >= MAX_DEPTH {
             return Err(self.fault(format!("at most {MAX_DEPTH} levels are allowed")));
@@ -91,7 +91,7 @@ impl<'a> Tokens<'a> {
         Ok(read)
     }
 
-    /// A name behind a point or a bar.
+    /// A name behind `.` or `|`.
     pub fn name(&mut self) -> Parsed<String> {
         match self
             .tokens

@@ -1,4 +1,4 @@
-//! The tree that a template becomes: blocks with expressions in them.
+//! The syntax tree of a template.
 
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub(super) struct Repeat {
 pub(super) enum Expr {
     Literal(Value),
     Name(String),
-    /// A value and what is applied to it, from left to right.
+    /// A value and the steps that are applied to it, from left to right.
     Steps(Box<Self>, Vec<Step>),
     Compare(Box<Self>, Compare, Box<Self>),
     IsDefined(Box<Self>, bool),
@@ -39,7 +39,7 @@ pub(super) enum Expr {
     Any(Vec<Self>),
 }
 
-/// What is applied to a value.
+/// A field, an index or a filter.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Field(String),

@@ -1,4 +1,4 @@
-//! Values: what a template is given, and what it comes to.
+//! Values of templates.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -6,18 +6,18 @@ use serde_json::Value;
 
 use crate::invalid::Invalid;
 
-/// What a template is filled with: values by name.
+/// The data of a template: values by name.
 pub type Data<'a> = BTreeMap<&'a str, &'a Value>;
 
-/// A value, borrowed from the data wherever possible; none where it is undefined.
+/// A value, borrowed from the data wherever possible; none if it is undefined.
 pub(super) type Found<'a> = Option<Cow<'a, Value>>;
 
-/// A fault of the data that a template is given. It never quotes a value, which may be a secret.
+/// A rendering error. It never quotes a value, which may be a secret.
 pub(super) fn failed(message: impl Into<String>) -> Invalid {
     Invalid::new("render_failed", message)
 }
 
-/// A value as text: strings as they are, nothing for null, JSON for lists and objects.
+/// A value as text: strings unchanged, nothing for null, JSON for lists and objects.
 pub(super) fn written(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),

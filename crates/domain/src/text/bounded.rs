@@ -1,4 +1,4 @@
-//! Texts that are neither too short nor too long.
+//! Strings with a minimum and maximum length.
 
 use std::{fmt, ops::Deref};
 
@@ -12,7 +12,7 @@ use crate::invalid::Invalid;
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
-    /// The text, if it obeys the rules.
+    /// Validates a text.
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         let length = text.chars().count();

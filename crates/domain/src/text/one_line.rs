@@ -1,4 +1,4 @@
-//! Texts in which nothing moves: no new line, no other direction.
+//! Texts without line breaks and marks of direction.
 
 use std::ops::Deref;
 
@@ -7,21 +7,20 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::bounded::Text;
 use crate::invalid::Invalid;
 
-/// Whether a character cannot be seen, or makes others be seen in another place: controls (C0, DEL, C1),
-/// separators of lines and paragraphs, and marks of the direction of writing.
+/// Whether a character is invisible or moves others when displayed: controls (C0, DEL, C1), separators of lines
+/// and paragraphs, and marks of the direction of writing.
 pub fn is_unprintable(c: char) -> bool {
     let moves = matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     c.is_control() || moves || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
 }
 
-/// A text of one line, for what becomes part of a message of another protocol, such as SIP: nothing in it
-/// can begin a line of its own.
+/// A text of one line, for messages of other protocols such as SIP: it cannot inject a line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct OneLine<const MIN: usize, const MAX: usize>(Text<MIN, MAX>);
 
 impl<const MIN: usize, const MAX: usize> OneLine<MIN, MAX> {
-    /// The text, if it obeys the rules.
+    /// Validates a text.
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         if text.contains(is_unprintable) {

@@ -1,7 +1,6 @@
-//! What may be logged of words of others.
+//! Error messages of third parties in logs.
 
-/// The words of an error without what they quote (in `"` or `` ` ``): that is often a value, and values
-/// may be somebody's personal data. What may be logged of an error that somebody else worded.
+/// An error message without what it quotes (in `"` or `` ` ``), for logs: quoted values may be personal data.
 pub fn without_quotes(words: &str) -> String {
     let mut kept = String::with_capacity(words.len());
     let mut rest = words;
@@ -10,7 +9,7 @@ pub fn without_quotes(words: &str) -> String {
         let mark = &quoted[..1];
         kept.push_str(before);
         kept.push('…');
-        // From the first mark to the last one of its kind: what is quoted may hold marks itself.
+        // From the first mark to the last one of its kind, as the quoted value may contain marks itself.
         let end = quoted[1..].rfind(mark).map_or(quoted.len(), |end| end + 2);
         rest = &quoted[end..];
     }

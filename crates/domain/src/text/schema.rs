@@ -1,4 +1,4 @@
-//! What the document says of texts.
+//! OpenAPI schemas of texts.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ impl<const MIN: usize, const MAX: usize> ComposeSchema for Text<MIN, MAX> {
 }
 impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
     fn name() -> Cow<'static, str> {
-        // Every length is a schema of its own.
+        // Every combination of lengths is a schema of its own.
         format!("Text{MIN}To{MAX}").into()
     }
 }

@@ -1,4 +1,4 @@
-//! Short names of tenants.
+//! Slugs of tenants.
 
 use std::ops::Deref;
 
@@ -13,7 +13,7 @@ use crate::invalid::Invalid;
 pub struct Slug(String);
 
 impl Slug {
-    /// The slug, if it obeys the rules.
+    /// Validates a slug.
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

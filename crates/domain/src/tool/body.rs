@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::template::{Filling, check_template};
 use crate::invalid::{Invalid, Place, Violation};
 
-/// Looks at every string of a body.
+/// Visits every string of a body.
 pub(super) fn each_string(value: &Value, visit: &mut impl FnMut(&str)) {
     match value {
         Value::String(text) => visit(text),
@@ -17,7 +17,7 @@ pub(super) fn each_string(value: &Value, visit: &mut impl FnMut(&str)) {
     }
 }
 
-/// Checks every string of a body as a template.
+/// Validates every string of a body as a template.
 pub(super) fn check_strings(
     value: &Value,
     at: &mut Place,
@@ -40,7 +40,7 @@ pub(super) fn check_strings(
     }
 }
 
-/// A JSON value with its strings filled in; none where it has no value.
+/// A JSON value with its strings rendered; none if it has no value.
 pub(super) fn fill(value: &Value, filling: &mut Filling<'_>) -> Result<Option<Value>, Invalid> {
     Ok(Some(match value {
         Value::String(source) => return filling.value(source),

@@ -1,23 +1,23 @@
-//! How long a call may take, and how much may be answered.
+//! Limits of the duration and the response size of a tool call.
 
 use crate::invalid::{Invalid, Violation};
 
-/// Longest time that one call may take, in seconds.
+/// Maximum timeout of a call, in seconds.
 pub const MAX_TIMEOUT_SECONDS: u32 = 60;
-/// Most bytes of an answer that a spec may ask for.
+/// Maximum response size that a spec may set.
 pub const MAX_ANSWER_BYTES: u32 = 1_048_576;
 
-/// Seconds that a call may take where the spec says nothing.
+/// Default timeout of a call, in seconds.
 pub(super) const fn default_timeout() -> u32 {
     10
 }
 
-/// Bytes that an answer may have where the spec says nothing.
+/// Default maximum response size, in bytes.
 pub(super) const fn default_answer_bytes() -> u32 {
     65_536
 }
 
-/// Adds what is wrong with the time that a call may take.
+/// Validates the timeout of a call.
 pub(super) fn check_timeout(seconds: u32, pointer: &str, found: &mut Vec<Violation>) {
     if !(1..=MAX_TIMEOUT_SECONDS).contains(&seconds) {
         let message = format!("1 to {MAX_TIMEOUT_SECONDS} is allowed, not {seconds}");
@@ -25,7 +25,7 @@ pub(super) fn check_timeout(seconds: u32, pointer: &str, found: &mut Vec<Violati
     }
 }
 
-/// Adds what is wrong with the length that an answer may have.
+/// Validates the maximum response size.
 pub(super) fn check_bytes(bytes: u32, pointer: &str, found: &mut Vec<Violation>) {
     if !(1..=MAX_ANSWER_BYTES).contains(&bytes) {
         let message = format!("1 to {MAX_ANSWER_BYTES} is allowed, not {bytes}");

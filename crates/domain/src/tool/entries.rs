@@ -1,4 +1,4 @@
-//! Templates by name: headers, query parameters and fields of a form.
+//! Maps of templates: headers, query parameters and form fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use crate::{
     text::Text,
 };
 
-/// Most headers, query parameters or form fields.
+/// Maximum number of headers, query parameters or form fields.
 const MOST_ENTRIES: usize = 50;
-/// Headers that belong to the connection, not to the spec.
-const OURS: [&str; 12] = [
+/// Headers of the connection, which a spec may not set.
+const RESERVED_HEADERS: [&str; 12] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -26,7 +26,7 @@ const OURS: [&str; 12] = [
     "upgrade",
 ];
 
-/// Checks how many entries there are, and their values.
+/// Validates the number of entries, and their values.
 pub(super) fn check_entries(
     entries: &BTreeMap<String, Text<0, 4000>>,
     declared: Option<&BTreeSet<&str>>,
@@ -47,7 +47,7 @@ pub(super) fn check_entries(
     }
 }
 
-/// Checks names and values of headers.
+/// Validates names and values of headers.
 pub(super) fn check_headers(
     headers: &BTreeMap<String, Text<0, 4000>>,
     declared: Option<&BTreeSet<&str>>,
@@ -62,7 +62,7 @@ pub(super) fn check_headers(
             () if name.is_empty() || name.len() > 100 || !name.chars().all(token) => {
                 "is no name of a header"
             }
-            () if OURS.contains(&&*lower) => "is set by the connection itself",
+            () if RESERVED_HEADERS.contains(&&*lower) => "is set by the connection itself",
             () => continue,
         };
         let invalid = Invalid::new("invalid_header", format!("`{name}` {wrong}"));
@@ -70,7 +70,7 @@ pub(super) fn check_headers(
     }
 }
 
-/// Headers with their values; none of them can end its line.
+/// Renders headers; no value can contain a line break.
 pub(super) fn render_headers(
     headers: &BTreeMap<String, Text<0, 4000>>,
     filling: &mut Filling<'_>,

@@ -1,4 +1,4 @@
-//! Tools that are called over HTTP: templates that become one request.
+//! HTTP tools: templates that render to one request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,9 +50,9 @@ impl HttpMethod {
     }
 }
 
-/// An HTTP request as templates over `arguments`, `secrets.NAME` and `call` (`id`,
-/// `session_id`, `agent_run_id`). A template that is one expression alone keeps the type of its value
-/// in `json`; where it has no value, its entry is left out.
+/// An HTTP request as templates over `arguments`, `secrets.NAME` and `call` (`id`, `session_id`, `agent_run_id`).
+/// In `json`, a template that is a single expression keeps the type of its value; if it has no value, its entry
+/// is omitted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -84,23 +84,23 @@ pub struct HttpCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub json: Option<Map<String, Value>>,
-    /// Body of form fields by name; their values are templates.
+    /// Form-encoded body: fields by name; their values are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<BTreeMap<String, Text<0, 4000>>>,
-    /// Seconds that the call may take in all.
+    /// Timeout of the whole call, in seconds.
     #[serde(default = "default_timeout")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 60))]
     pub timeout_seconds: u32,
-    /// Most bytes of an answer.
+    /// Maximum size of the response, in bytes.
     #[serde(default = "default_answer_bytes")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_048_576))]
     pub max_answer_bytes: u32,
-    /// JSON pointer (RFC 6901) to what the model is told of a JSON answer; all of it by default.
+    /// JSON pointer (RFC 6901) to the part of a JSON response that the model receives; all of it by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_pointer: Option<Text<0, 500>>,
 }
 
-/// A request, ready to be sent.
+/// A rendered request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct HttpRequest {
     /// Method.
@@ -160,7 +160,7 @@ impl HttpCall {
         secrets
     }
 
-    /// The request for these values, all its templates under one budget.
+    /// Renders the request, all its templates under one budget.
     pub fn render(&self, values: &Values<'_>, budget: Budget) -> Result<HttpRequest, Invalid> {
         let mut filling = Filling::new(values, budget);
         let mut headers = render_headers(&self.headers, &mut filling)?;
@@ -228,7 +228,7 @@ impl HttpCall {
         Ok((body.finish().into_bytes(), Some(kind)))
     }
 
-    /// What the model is told of an answer's body.
+    /// The part of a response body that the model receives.
     pub fn result(&self, body: &[u8]) -> Result<Value, Invalid> {
         let json = serde_json::from_slice::<Value>(body);
         match (self.result_pointer.as_deref(), json) {

@@ -29,18 +29,18 @@ use crate::{
     }))
 )]
 pub struct McpCall {
-    /// URL of the server; no template.
+    /// URL of the server; not a template.
     pub url: Text<1, 2000>,
-    /// Name of the tool there.
+    /// Name of the tool on the server.
     pub tool_name: Text<1, 200>,
     /// Headers by name; their values are templates over `secrets` and `call`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Text<0, 4000>>,
-    /// Seconds that the call may take in all.
+    /// Timeout of the whole call, in seconds.
     #[serde(default = "default_timeout")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 60))]
     pub timeout_seconds: u32,
-    /// Most bytes of an answer.
+    /// Maximum size of the response, in bytes.
     #[serde(default = "default_answer_bytes")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_048_576))]
     pub max_answer_bytes: u32,
@@ -65,7 +65,7 @@ impl McpCall {
             .collect()
     }
 
-    /// The headers for one call.
+    /// Renders the headers of one call.
     pub fn render_headers(
         &self,
         values: &Values<'_>,

@@ -1,4 +1,4 @@
-//! Tool specs: what an agent may call, with which arguments, and how.
+//! Tool specs: name, parameters and how the tool is called.
 
 mod body;
 mod bounds;
@@ -28,11 +28,10 @@ use crate::{
     text::{Text, is_identifier},
 };
 
-/// Most secrets that one tool names: each answer is searched for all of them.
+/// Maximum number of secrets of one tool: each response is searched for all of them.
 const MOST_SECRETS: usize = 10;
 
-/// A tool: a function that a language model may call. Exactly one of `http`, `mcp` and `client`
-/// says how.
+/// A tool: a function that a language model may call. Exactly one of `http`, `mcp` and `client` is set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -61,8 +60,8 @@ pub struct ToolSpec {
     pub function_name: Text<1, 64>,
     /// What it does and when to use it, for the model.
     pub description: Text<1, 2000>,
-    /// JSON Schema 2020-12 of the arguments: an object. References stay within it (`#/…`) and do not
-    /// lead in circles. No parameters by default.
+    /// JSON Schema 2020-12 of the arguments: an object. References must be local (`#/…`) and not recursive. No
+    /// parameters by default.
     #[serde(default = "no_parameters")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub parameters: Map<String, Value>,
@@ -72,12 +71,12 @@ pub struct ToolSpec {
     /// Called by Patchbay on an MCP server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp: Option<McpCall>,
-    /// Carried out by the person's own client, over LiveKit RPC.
+    /// Executed by the user's own client, over LiveKit RPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientCall>,
 }
 
-/// A method that the client of a person in the room has registered with LiveKit RPC.
+/// A method that the client of a user in the room has registered with LiveKit RPC.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -86,34 +85,34 @@ pub struct ToolSpec {
     schema(example = json!({"method": "open_page", "timeout_seconds": 10}))
 )]
 pub struct ClientCall {
-    /// Name of the RPC method; the function's name by default. It is given the arguments as JSON.
+    /// Name of the RPC method; the function's name by default. Its payload is the arguments as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Text<1, 64>>,
-    /// Seconds that the call may take.
+    /// Timeout of the call, in seconds.
     #[serde(default = "default_timeout")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 60))]
     pub timeout_seconds: u32,
 }
 
-/// Where a tool calls.
+/// The server that a tool calls.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// Scheme, host and port.
     pub url: Url,
-    /// Where in the spec they stand.
+    /// JSON pointer to the URL in the spec.
     pub pointer: &'static str,
-    /// The names of the secrets that are sent there.
+    /// The names of the secrets that are sent to it.
     pub secrets: BTreeSet<String>,
 }
 
-/// How a tool is called.
+/// Kind of a tool.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind<'a> {
     /// Over HTTP.
     Http(&'a HttpCall),
     /// On an MCP server.
     Mcp(&'a McpCall),
-    /// By the person's client.
+    /// By the user's client.
     Client(&'a ClientCall),
 }
 
@@ -135,7 +134,7 @@ fn no_parameters() -> Map<String, Value> {
 }
 
 impl ToolSpec {
-    /// How it is called: exactly one way is given.
+    /// The kind: exactly one is set.
     pub fn kind(&self) -> Result<Kind<'_>, Invalid> {
         match (&self.http, &self.mcp, &self.client) {
             (Some(http), None, None) => Ok(Kind::Http(http)),
@@ -148,7 +147,7 @@ impl ToolSpec {
         }
     }
 
-    /// Checks name, schema, templates and ranges.
+    /// Validates name, schema, templates and ranges.
     pub fn check(&self) -> Result<(), Vec<Violation>> {
         let mut found = Vec::new();
         if !is_identifier(&self.function_name) {
@@ -172,7 +171,7 @@ impl ToolSpec {
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    /// Checks arguments against the schema; violations point into them.
+    /// Validates arguments against the schema; violations point into them.
     pub fn check_arguments(&self, arguments: &Value) -> Result<(), Vec<Violation>> {
         #[cfg(fuzz_planted)]
         if arguments.get("").is_some_and(Value::is_null) {
@@ -181,7 +180,7 @@ impl ToolSpec {
         schema::check_arguments(&self.parameters, arguments)
     }
 
-    /// Where it calls, and the secrets that it sends there.
+    /// The server that it calls, and the secrets that it sends there.
     pub fn destination(&self) -> Option<Destination> {
         let (url, pointer, secrets) = match self.kind().ok()? {
             Kind::Http(call) => (&call.url, "/http/url", call.secrets()),
@@ -195,7 +194,7 @@ impl ToolSpec {
         })
     }
 
-    /// The arguments that templates may use; none means any.
+    /// The arguments that templates may use; none for any.
     fn declared(&self) -> Option<BTreeSet<&str>> {
         let properties = self.parameters.get("properties")?.as_object()?;
         Some(properties.keys().map(String::as_str).collect())

@@ -1,4 +1,5 @@
-//! Templates of a call: every value is encoded for the place where it stands, and a secret stands alone in its tag.
+//! Templates of a tool call: every value is encoded for its position, and a secret must be the only content of
+//! its tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,28 +12,28 @@ use crate::{
     template::{Budget, Data, Lookup, Template},
 };
 
-/// What needs no encoding in a URL (RFC 3986, unreserved).
+/// Characters that need no encoding in a URL (RFC 3986, unreserved).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The ids of a call, for the called to know it again.
+/// The ids of a call, by which the called server can correlate it.
 #[derive(Clone, Debug)]
 pub struct CallIds {
-    /// The call: another one each time.
+    /// The call; unique to each call.
     pub id: String,
-    /// The session; none when a version is tried.
+    /// The session; none if a version is only tried.
     pub session_id: Option<SessionId>,
-    /// The run; none when a version is tried.
+    /// The run; none if a version is only tried.
     pub agent_run_id: Option<AgentRunId>,
 }
 
-/// What templates are filled with.
+/// The data of templates.
 #[derive(Debug)]
 pub struct Values<'a> {
-    /// `arguments`: what the model gave, checked against the schema.
+    /// `arguments`: from the model, validated against the schema.
     pub arguments: &'a Value,
     /// `secrets`: those that the spec names, by name.
     pub secrets: &'a BTreeMap<String, String>,
@@ -40,7 +41,7 @@ pub struct Values<'a> {
     pub call: &'a CallIds,
 }
 
-/// A call that is being filled in: its values, and what is left of the budget of all its templates.
+/// The rendering of a call: its values, and the budget of all its templates.
 pub(super) struct Filling<'a> {
     arguments: &'a Value,
     secrets: Value,
@@ -63,7 +64,7 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// The template as a part of a URL, its values percent-encoded.
+    /// Renders a template as part of a URL, its values percent-encoded.
     pub fn url(&mut self, source: &str) -> Result<String, Invalid> {
         let template = parse(source)?;
         let (data, budget) = self.parts();
@@ -72,15 +73,15 @@ impl<'a> Filling<'a> {
         })
     }
 
-    /// The value of a template: of its own type where it is one tag alone, and none where that has no
-    /// value; a text otherwise.
+    /// Renders a template: a single expression keeps the type of its value, and gives none if it has no value;
+    /// anything else gives a string.
     pub fn value(&mut self, source: &str) -> Result<Option<Value>, Invalid> {
         let template = parse(source)?;
         let (data, budget) = self.parts();
         template.value(&data, budget)
     }
 
-    /// The same as text; none where there is no value or null.
+    /// The same as text; none for undefined and null.
     pub fn text(&mut self, source: &str) -> Result<Option<String>, Invalid> {
         Ok(match self.value(source)? {
             None | Some(Value::Null) => None,
@@ -99,8 +100,8 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// A template to be filled in. Versions that were written under other rules are not filled with secrets either
-/// unless each stands alone.
+/// Parses a template. The rule for secrets is checked again, as older versions may have been created under other
+/// rules.
 fn parse(source: &str) -> Result<Template, Invalid> {
     let template = Template::parse(source)?;
     for lookup in template.lookups() {
@@ -109,7 +110,7 @@ fn parse(source: &str) -> Result<Template, Invalid> {
     Ok(template)
 }
 
-/// Whatever else is done with a secret than to send it could tell it, piece by piece, to whoever writes templates.
+/// Conditions and filters on a secret would let an author of templates read it piece by piece.
 fn check_secret(lookup: &Lookup) -> Result<(), Invalid> {
     match &*lookup.name == "secrets" && !lookup.is_alone {
         true => Err(Invalid::new(
@@ -120,7 +121,7 @@ fn check_secret(lookup: &Lookup) -> Result<(), Invalid> {
     }
 }
 
-/// Adds what is wrong with a template.
+/// Adds a violation if a template is invalid.
 pub(super) fn check_template(
     source: &str,
     declared: Option<&BTreeSet<&str>>,
@@ -135,7 +136,7 @@ pub(super) fn check_template(
     }
 }
 
-/// Checks a template: it looks up `call`, declared arguments, and secrets by their names alone.
+/// Validates a template: it may use `call`, declared arguments, and secrets by name.
 fn check(source: &str, declared: Option<&BTreeSet<&str>>) -> Result<(), Invalid> {
     Template::parse(source)?
         .lookups()

@@ -125,14 +125,14 @@ fn arguments_do_not_climb_out_of_their_path_or_header() {
         let outcome = render(&spec, json!({}));
         assert_eq!(outcome.unwrap_err().code, "path_climbs", "{hidden:?}");
     }
-    for (plain, told) in [
+    for (plain, rendered) in [
         ("", "/"),
         ("/a b/ ", "/a%20b/"),
         ("/ü?a/../b#/c", "/%C3%BC?a/../b#/c"),
     ] {
         let spec = http(json!({ "url": format!("https://shop.example.org{plain}") }));
         let url = render(&spec, json!({})).unwrap().url;
-        assert_eq!(url, format!("https://shop.example.org{told}"));
+        assert_eq!(url, format!("https://shop.example.org{rendered}"));
     }
     assert_eq!(
         render(&spec, json!({ "number": "a\r\nx: y" }))

@@ -1,38 +1,38 @@
 //! The SQL of a search.
 //!
-//! $1 tenant, $2 files, $3 agent, $4 metadata, $5 model, $6 embedding, $7 hits of each kind, $8 language,
-//! $9 query, $10 the tenant's word, $11 lowest score, $12 most hits, $13 whether words are marked.
+//! $1 tenant, $2 files, $3 agent, $4 metadata, $5 model, $6 embedding, $7 candidates of each kind, $8 language,
+//! $9 query, $10 the tenant's word, $11 lowest score, $12 maximum hits, $13 whether words are marked.
 
 use patchbay_domain::{TenantId, knowledge::SearchMode};
 
 use crate::hnsw;
 
-/// What a search in the index of a tenant needs to know.
+/// Parameters of a search in a tenant's index.
 pub(super) struct Near {
     pub(super) tenant: TenantId,
     pub(super) model: String,
     pub(super) dimensions: usize,
-    /// Hits of the index, of which the nearest are taken.
+    /// Candidates from the index, of which the nearest are taken.
     pub(super) oversampled: i64,
 }
 
-/// Which files `f` are looked through.
-const WANTED: &str = "f.tenant_id = $1 AND f.searchable_generation IS NOT NULL
+/// Which files `f` are searched.
+const SEARCHED_FILES: &str = "f.tenant_id = $1 AND f.searchable_generation IS NOT NULL
       AND ($2::uuid[] IS NULL OR f.id = ANY ($2))
       AND ($3::uuid IS NULL OR EXISTS (
           SELECT FROM agent_files a WHERE a.tenant_id = $1 AND a.agent_id = $3 AND a.file_id = f.id))
       AND ($4::jsonb IS NULL OR f.metadata @> $4)";
 
-/// The files, each once.
+/// The searched files, without duplicates.
 fn scope() -> String {
     format!(
         "scope AS MATERIALIZED (
-            SELECT f.id, f.name, f.searchable_generation AS generation FROM files f WHERE {WANTED}
+            SELECT f.id, f.name, f.searchable_generation AS generation FROM files f WHERE {SEARCHED_FILES}
         )"
     )
 }
 
-/// How many chunks they have; only those of the model, where nothing but meaning is compared.
+/// The number of their chunks; in semantic search only those of the model.
 fn total(mode: SearchMode) -> String {
     let model = match mode {
         SearchMode::Semantic => "i.model = $5",
@@ -46,14 +46,14 @@ fn total(mode: SearchMode) -> String {
     )
 }
 
-/// What is known before a search: the tenant's settings, and whether its index is there. $2 is the model.
+/// The tenant's settings, and whether its index exists. $2 is the model.
 pub fn look() -> String {
     let is_there = hnsw::is_there("$1", "$2");
     format!("SELECT t.settings, {is_there} AS is_indexed FROM tenants t WHERE t.id = $1")
 }
 
-/// What decides between comparing all and the index; and what scans of the index in this transaction keep
-/// to. $6 is how many candidates such a scan keeps.
+/// The numbers that decide between an exact search and the index; and the settings for index scans in this
+/// transaction. $6 is `hnsw.ef_search`.
 pub fn amounts() -> String {
     format!(
         "WITH {}, {},
@@ -73,8 +73,8 @@ pub fn amounts() -> String {
     )
 }
 
-/// The nearest of all chunks, each compared. (`OFFSET 0` keeps the planner to the chunks of these files:
-/// where a tenant has few files, it would rather read those of all tenants.)
+/// The nearest of all chunks, compared one by one. (`OFFSET 0` keeps the planner to the chunks of these files:
+/// for a tenant with few files it would rather read those of all tenants.)
 const EXACT: &str = "
     SELECT c.file_id, c.generation, c.ordinal, c.distance FROM scope s CROSS JOIN LATERAL (
         SELECT file_id, generation, ordinal, embedding <=> $6 AS distance FROM chunks
@@ -82,9 +82,9 @@ const EXACT: &str = "
     ) AS c
     ORDER BY c.distance, c.file_id, c.ordinal LIMIT $7";
 
-/// The nearest by the tenant's index, which must see its own condition word for word; more than are needed,
-/// since it gives them in about the right order. (A subquery that is true or false, rather than a join or
-/// an equation, keeps the planner from thinking that few chunks will do and sorting them all.)
+/// The nearest by the tenant's index, whose predicate must be repeated literally; more than needed, since the
+/// order of the index is approximate. (A boolean subquery, rather than a join or an equation, keeps the planner
+/// from assuming that few chunks match and sorting them all.)
 fn indexed(near: &Near) -> String {
     let Near {
         tenant,
@@ -97,7 +97,7 @@ fn indexed(near: &Near) -> String {
         "SELECT file_id, generation, ordinal, distance FROM (
             SELECT c.file_id, c.generation, c.ordinal, c.embedding <=> $6 AS distance FROM chunks c
             WHERE c.tenant_id = '{tenant}' AND c.model = {model}
-              AND coalesce((SELECT f.searchable_generation = c.generation FROM files f WHERE f.id = c.file_id AND {WANTED}), false)
+              AND coalesce((SELECT f.searchable_generation = c.generation FROM files f WHERE f.id = c.file_id AND {SEARCHED_FILES}), false)
             ORDER BY (c.embedding::halfvec({dimensions})) <=> $6::halfvec({dimensions}) LIMIT {oversampled}
         ) AS about ORDER BY distance, file_id, ordinal LIMIT $7"
     )
@@ -114,8 +114,7 @@ fn semantic(near: Option<&Near>) -> String {
     )
 }
 
-/// The words as a query. People ask in sentences: any of the words will do, unless operators say
-/// otherwise.
+/// The query text as a `tsquery`. People ask in sentences: any of the words matches, unless operators are used.
 fn words(query: &str) -> &'static str {
     let has_operators = query.contains('"') || query.split_whitespace().any(|w| w.starts_with('-'));
     if has_operators {
@@ -138,7 +137,7 @@ fn keyword(words: &str) -> String {
     )
 }
 
-/// The lists of the mode, and how they become one.
+/// The ranked lists of the mode, and how they are merged.
 fn lists(mode: SearchMode, words: &str, near: Option<&Near>) -> String {
     let none = "CAST(NULL AS float8)";
     match mode {
@@ -152,8 +151,8 @@ fn lists(mode: SearchMode, words: &str, near: Option<&Near>) -> String {
                 SELECT file_id, generation, ordinal, {none} AS semantic, score AS keyword, score FROM keyword)",
             keyword(words)
         ),
-        // Reciprocal ranks, so that whoever is first in both has 1. Meaning counts three times and the first ranks
-        // much: people seldom ask in the words of the text, and a word that is common in all texts says little.
+        // Reciprocal rank fusion, scaled so that the first in both lists has 1. Semantic ranks count three times,
+        // and first ranks much: queries seldom use the words of the text, and common words say little.
         SearchMode::Hybrid => format!(
             "{}, {}, fused AS (
                 SELECT file_id, generation, ordinal, s.score AS semantic, k.score AS keyword,
@@ -165,7 +164,7 @@ fn lists(mode: SearchMode, words: &str, near: Option<&Near>) -> String {
     }
 }
 
-/// All of it: hits with what they are, or one row without a hit.
+/// The whole statement: hits with their data, or a row without a hit.
 pub fn search(mode: SearchMode, query: &str, near: Option<&Near>) -> String {
     let words = words(query);
     let nearest = match near {

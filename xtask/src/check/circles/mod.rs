@@ -1,7 +1,8 @@
-//! Files of a crate that import each other in a loop.
+//! Circular imports among the files of a crate.
 //!
-//! A file imports another where it names what that one defines, be it a sibling, its child or its parent. Names are
-//! followed through `pub use` to where they are defined; to declare a child or to hand its names on is no import.
+//! A file imports another one if it names something that is defined there, be it a sibling, its child or its
+//! parent. Names are followed through `pub use` to their definition; declaring a child or re-exporting its names
+//! is no import.
 
 mod modules;
 mod names;
@@ -18,7 +19,7 @@ use names::Target;
 
 use super::sources::packages;
 
-/// From which file to which, and the names that tie them.
+/// Imports by importing and imported file, with the names.
 type Edges = BTreeMap<(usize, usize), BTreeSet<String>>;
 
 /// Fails with each circle among the source files of a package.
@@ -37,7 +38,7 @@ pub fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Each circle, with what ties it.
+/// Each circle, with the names that cause it.
 fn circles(read: &Crate, root: &Path) -> Vec<String> {
     let edges = edges(read);
     let count = read.files.len();
@@ -55,7 +56,7 @@ fn circles(read: &Crate, root: &Path) -> Vec<String> {
     circles
 }
 
-/// All files to which a file's imports lead.
+/// All files that a file imports, transitively.
 fn reachable(edges: &Edges, from: usize) -> BTreeSet<usize> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from];
@@ -84,7 +85,7 @@ fn describe(read: &Crate, root: &Path, edges: &Edges, circle: &BTreeSet<usize>) 
     lines.join("\n")
 }
 
-/// Who names what of whom.
+/// All imports.
 fn edges(read: &Crate) -> Edges {
     let mut edges = Edges::new();
     for (id, module) in read.modules.iter().enumerate() {
@@ -103,7 +104,7 @@ fn edges(read: &Crate) -> Edges {
         }
         for import in &module.imports {
             let all = import.name == "*";
-            // What is only handed on is not used here.
+            // A re-export is no use.
             if !import.public || module.words.contains(&import.name) {
                 tie(read.resolve(id, &import.path, all), all);
             }
@@ -118,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// The circles of a crate made of these files.
+    /// The circles of a crate with these files.
     fn circles_of(name: &str, files: &[(&str, &str)]) -> Vec<String> {
         let root = env::temp_dir().join(format!("circles-{name}-{}", process::id()));
         for (file, text) in files {

@@ -1,4 +1,4 @@
-//! The modules of a crate: what each defines, imports and names.
+//! The modules of a crate with their items, imports and paths.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::check::tokens::{self, Kind, Token};
 
-/// Words after which the name of an item stands.
+/// Keywords that are followed by the name of an item.
 const ITEMS: [&str; 9] = [
     "fn",
     "struct",
@@ -23,13 +23,13 @@ const ITEMS: [&str; 9] = [
     "macro_rules",
 ];
 
-/// A crate as its files have it.
+/// A parsed crate.
 pub struct Crate {
-    /// What others call it.
+    /// Its name in other crates.
     pub name: String,
     /// Its files.
     pub files: Vec<PathBuf>,
-    /// Its modules; a parent stands before its children.
+    /// Its modules; a parent is before its children.
     pub modules: Vec<Module>,
     /// The module of `lib.rs`, if there is one.
     pub library: Option<usize>,
@@ -38,35 +38,35 @@ pub struct Crate {
 /// A module: a file, or a part of one.
 #[derive(Default)]
 pub struct Module {
-    /// The file that it stands in.
+    /// Its file.
     pub file: usize,
-    /// The module that it is in.
+    /// Its parent.
     pub parent: Option<usize>,
-    /// The modules in it.
+    /// Its children.
     pub children: BTreeMap<String, usize>,
     /// The items that it defines.
     pub items: BTreeSet<String>,
-    /// What it brings into scope.
+    /// Its imports.
     pub imports: Vec<Import>,
-    /// Paths of two names or more outside imports.
+    /// Paths with at least two names, outside of imports.
     pub paths: BTreeSet<Vec<String>>,
-    /// Names outside imports: of a path the first, else those that stand alone.
+    /// Names outside of imports: the first of each path, and single ones.
     pub words: BTreeSet<String>,
 }
 
 /// One name of a `use`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Import {
-    /// Where it comes from.
+    /// The imported path.
     pub path: Vec<String>,
-    /// What it is called here; `*` for all there is.
+    /// The name in this module; `*` for all.
     pub name: String,
-    /// Whether others see it too.
+    /// Whether it is a re-export.
     pub public: bool,
 }
 
 impl Crate {
-    /// Reads `lib.rs` and `main.rs` in the folder, and all that they are made of.
+    /// Parses `lib.rs` and `main.rs` in the folder, with all their modules.
     pub fn read(name: &str, folder: &Path) -> Result<Self> {
         let mut read = Self {
             name: name.replace('-', "_"),
@@ -84,7 +84,7 @@ impl Crate {
         Ok(read)
     }
 
-    /// Reads a file whose children are in `folder`.
+    /// Parses a file whose children are in `folder`.
     fn file(&mut self, file: PathBuf, folder: &Path, parent: Option<usize>) -> Result<usize> {
         let text = fs::read_to_string(&file);
         let text = text.with_context(|| format!("cannot read {}", file.display()))?;
@@ -144,7 +144,7 @@ impl Crate {
     }
 }
 
-/// How much deeper the brackets are after this token.
+/// The change of the bracket depth by this token.
 fn brackets(token: &Token) -> i32 {
     match token.text.as_str() {
         "{" | "(" | "[" => 1,
@@ -167,13 +167,13 @@ impl<'a> Reader<'a> {
         self.token(ahead).is_some_and(|token| token.is(text))
     }
 
-    /// The word that stands there, or nothing.
+    /// The word at this position, or an empty string.
     fn word(&self, ahead: usize) -> String {
         let word = self.token(ahead).filter(|token| token.kind == Kind::Word);
         word.map(|token| token.text.clone()).unwrap_or_default()
     }
 
-    /// From `{` to its `}`: what is between them.
+    /// The tokens between `{` and its `}`.
     fn block(&mut self) -> &'a [Token] {
         let start = self.at + 1;
         let mut depth = 0;
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
         &self.tokens[start.min(self.tokens.len())..]
     }
 
-    /// Whether `#[cfg(test)]`, or more that asks for tests, is next.
+    /// Whether `#[cfg(test)]`, or a larger condition with `test`, is next.
     fn is_for_tests(&self) -> bool {
         if !(self.is(0, "#") && self.is(1, "[") && self.is(2, "cfg")) {
             return false;
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
         attribute.any(|token| token.is("test")) && !inner.any(|token| token.is("not"))
     }
 
-    /// Attributes, and the item, field or statement that they belong to.
+    /// Skips attributes and the item, field or statement that follows them.
     fn skip_item(&mut self) {
         while self.is(0, "#") {
             self.at += 1;
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One step in a module's code.
+    /// Parses one step of a module's code.
     fn statement(&mut self, module: &mut Module, depth: i32) {
         let token = &self.tokens[self.at];
         if token.kind != Kind::Word {
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A path or a word in code.
+    /// A path or a single word.
     fn path(&mut self, module: &mut Module) {
         let is_counted = self.begins_a_path();
         let mut path = vec![self.word(0)];
@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Not so a field or a method, what follows a type's `::`, and who sees an item (`pub(in a::b)`).
+    /// False for a field or method, for what follows a type's `::`, and for a visibility (`pub(in a::b)`).
     fn begins_a_path(&self) -> bool {
         let back = |steps| {
             let at = self.at.checked_sub(steps);
@@ -272,7 +272,7 @@ impl<'a> Reader<'a> {
         !(is_member || is_visibility || back(1)("::"))
     }
 
-    /// What a `use` names, from behind the word to behind its `;`, or to the end of one branch.
+    /// Parses a `use` up to its `;`, or up to the end of one branch.
     fn import(&mut self, start: &[String], public: bool, imports: &mut Vec<Import>) {
         let mut path = start.to_vec();
         let mut name = None;

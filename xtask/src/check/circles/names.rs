@@ -1,8 +1,8 @@
-//! Where a path leads, through imports and what modules hand on.
+//! Resolution of paths through imports and re-exports.
 
 use super::modules::{Crate, Module};
 
-/// What a path names.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A module.
@@ -11,12 +11,12 @@ pub enum Target {
     Item(usize, String),
 }
 
-/// What is being looked for: imports can go round.
+/// The lookups in progress, as imports can be circular.
 type Trail = Vec<(usize, String, bool)>;
 
 impl Crate {
-    /// What a path names in a module; nothing for what is outside the crate. Where a module and an item share
-    /// the name, `module` says which is meant.
+    /// Resolves a path in a module; none if it leads outside of the crate. If a module and an item have the same
+    /// name, `module` selects.
     pub fn resolve(&self, from: usize, path: &[String], module: bool) -> Option<Target> {
         self.follow(from, path, module, &mut Trail::new())
     }
@@ -58,12 +58,12 @@ impl Crate {
             return self.walk(parent, rest, module, trail);
         }
         let found = self.find(*at, next, module || !rest.is_empty(), trail);
-        // What a macro makes, or what comes from outside: this is as near as it can be placed.
+        // An item from a macro or from outside: this module is the best approximation.
         let found = found.unwrap_or_else(|| Target::Item(self.modules[*at].file, next.clone()));
         self.walk(found, rest, module, trail)
     }
 
-    /// What a name is in a module.
+    /// Resolves a name in a module.
     fn find(&self, at: usize, name: &str, module: bool, trail: &mut Trail) -> Option<Target> {
         let scope = &self.modules[at];
         let child = scope.children.get(name).map(|child| Target::Module(*child));

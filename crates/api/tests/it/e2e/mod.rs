@@ -1,5 +1,5 @@
-//! End to end: a LiveKit of its own, the binary, the real worker and a real client. Run one after
-//! the other, after everything else.
+//! End to end: a dedicated LiveKit, the binary, the real worker and a real client. These tests run one after the
+//! other, after all others.
 
 mod phone;
 mod sip;
@@ -75,7 +75,7 @@ impl World {
     }
 }
 
-/// A Valkey that remembers nothing of an earlier one.
+/// A Valkey without persistent data.
 fn start_valkey(port: u16) -> Process {
     let mut valkey = Process::start("valkey", environment("VALKEY_SERVER"), |command| {
         command
@@ -160,14 +160,14 @@ async fn list(fixture: &Fixture, session: &Value, what: &str) -> Vec<Value> {
     page["data"].as_array().unwrap().clone()
 }
 
-/// Agents who are in the room now.
+/// The number of agents that are in the room now.
 async fn agents(fixture: &Fixture, session: &Value) -> usize {
     let people = list(fixture, session, "participants").await;
     let here = |p: &&Value| p["kind"] == "agent" && p["left_at"].is_null();
     people.iter().filter(here).count()
 }
 
-/// A real client that must hear the greeting and its own 440 Hz.
+/// Joins with a real client that must hear the greeting and its own 440 Hz.
 async fn hear_the_echo(fixture: &Fixture, session: &Value) {
     let said = join(fixture, session, "tone_client.py").await;
     let digest = session["configuration_digest"].as_str().unwrap();
@@ -177,7 +177,7 @@ async fn hear_the_echo(fixture: &Fixture, session: &Value) {
     );
 }
 
-/// Joins with one of the real clients, which must succeed; what it printed.
+/// Joins with one of the real clients, which must succeed; returns its output.
 async fn join(fixture: &Fixture, session: &Value, script: &str) -> String {
     let body = json!({ "session_id": session["id"] });
     let path = fixture.at("tokens");
@@ -262,7 +262,7 @@ async fn a_killed_worker_is_replaced() {
     state_is(&fixture, &session, "running", 20).await;
     world.worker.kill();
     world.worker = start_worker(world.livekit_port, &world.base);
-    // LiveKit itself takes about 20 s to notice.
+    // LiveKit needs about 20 s to notice.
     eventually(
         "the second run has joined",
         Duration::from_secs(60),
@@ -289,7 +289,7 @@ async fn a_restart_of_livekit_dispatches_nothing_twice() {
     world.livekit.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
     world.livekit = start_livekit(&world.config, world.livekit_port);
-    // The grace is 10 s: what would be dispatched again has been by then.
+    // The grace period is 10 s: a second dispatch would have happened by then.
     tokio::time::sleep(Duration::from_secs(16)).await;
     let after = fixture.read(&session).await;
     assert_eq!(after["state"], "running", "{after}");

@@ -1,5 +1,5 @@
-//! A call in from the room's side: a real client comes as livekit-sip would bring a caller (its kind,
-//! its attributes, the rule's dispatch in its token), the real worker claims the call and answers.
+//! An inbound call without SIP: a real client joins as livekit-sip does for a caller (its kind, its attributes,
+//! the rule's dispatch in its token), and the real worker claims the call and answers.
 
 use std::{
     process::{Command, Output},
@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{REPOSITORY, World, start_livekit, start_valkey};
 use crate::support::{Fixture, environment, eventually, id};
 
-/// The token that livekit-sip would join with.
+/// The token with which livekit-sip would join.
 fn token(mapping: &Value, rule: &str, room: &str) -> String {
     let metadata = json!({ "tenant_id": mapping["tenant"], "mapping_id": mapping["id"] });
     let config = proto::RoomConfiguration {
@@ -56,7 +56,7 @@ fn livekit(world: &World) -> LiveKit {
     LiveKit::new(settings).unwrap()
 }
 
-/// The one rule that LiveKit has.
+/// The only rule in LiveKit.
 async fn rule(world: &World) -> SipObject {
     let livekit = livekit(world);
     eventually(
@@ -86,7 +86,7 @@ async fn caller(world: &World, fixture: &Fixture, mapping: &str, stays: u16) -> 
     })
 }
 
-/// The one call, once somebody has answered it.
+/// The only call, once it is answered.
 async fn answered(fixture: &Fixture) -> Value {
     let calls = fixture.at("calls");
     eventually("the call", Duration::from_secs(30), async || {
@@ -134,7 +134,7 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
         })
         .await;
         let reason = ended["reason"].as_str().unwrap();
-        // Only a webhook says who hung up.
+        // Only a webhook says which side hung up.
         let expected = if webhooks {
             "caller_hangup"
         } else {
@@ -155,7 +155,7 @@ async fn a_call_and_its_number_live_through_restarts_of_livekit() {
         "sessions/{}/agent-runs",
         call["session_id"].as_str().unwrap()
     ));
-    // This caller counts as answered from the first moment: the agent may still be on its way.
+    // This caller counts as answered from the beginning: the agent may not have joined yet.
     eventually("the agent is there", Duration::from_secs(30), async || {
         let all = fixture.admin.get(&runs).await.expect(200);
         (all["data"][0]["state"] == "joined").then_some(())
@@ -164,7 +164,7 @@ async fn a_call_and_its_number_live_through_restarts_of_livekit() {
     world.livekit.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
     world.livekit = start_livekit(&world.config, world.livekit_port);
-    // The grace is 10 s: who would be called lost or dispatched again has been by then.
+    // The grace period is 10 s: a second dispatch or a lost call would have happened by then.
     tokio::time::sleep(Duration::from_secs(16)).await;
     assert_eq!(answered(&fixture).await["id"], call["id"]);
     let path = fixture.at(&format!("calls/{}", id(&call)));

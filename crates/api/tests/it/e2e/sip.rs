@@ -1,5 +1,5 @@
-//! The telephone itself: a real livekit-sip, and sipp as carrier, callee and caller. Run where both are
-//! on PATH; `cargo xtask test` says so when they are not.
+//! Real telephony: livekit-sip, and sipp as carrier, callee and caller. These tests run if both are on PATH;
+//! `cargo xtask test` reports if they are not.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::support::{Fixture, Process, environment, eventually, free_port, id};
 
 const CALLEE: &str = "+4930222222";
 
-/// A world with a SIP node.
+/// A world with a SIP service.
 struct Exchange {
     world: World,
     sip_port: u16,
@@ -54,7 +54,7 @@ impl Exchange {
     }
 }
 
-/// Runs sipp with a scenario; `more` are its arguments.
+/// Runs sipp with a scenario; `more` are further arguments.
 fn sipp(scenario: &str, port: u16, rtp: u16, more: &[&str]) -> Process {
     let file = PathBuf::from(environment("FOLDER")).join(format!("sipp-{port}.xml"));
     std::fs::write(&file, scenario).unwrap();
@@ -73,7 +73,7 @@ fn callee(end: &str) -> String {
     include_str!("sipp/callee.xml").replace("@END@", end)
 }
 
-/// A carrier that behaves like this, and the tenant's trunk to it.
+/// A carrier with this scenario, and the tenant's trunk to it.
 async fn carrier(fixture: &Fixture, scenario: &str, rtp: u16) -> (Process, Value) {
     let port = free_port();
     let carrier = sipp(scenario, port, rtp, &[]);
@@ -205,7 +205,7 @@ async fn an_answered_call_is_hung_up_from_either_side_and_hears_keys() {
     finishes(telephone);
 }
 
-/// A mapping that takes calls from this machine.
+/// A mapping that accepts calls from this machine.
 async fn mapping(fixture: &Fixture, number: &str) -> Value {
     let made = fixture.mapping(number).await;
     let path = fixture.at(&format!("inbound-mappings/{made}"));
@@ -218,7 +218,7 @@ async fn mapping(fixture: &Fixture, number: &str) -> Value {
     .await
 }
 
-/// µ-law to linear and back, as far as a tone needs it (ITU-T G.711).
+/// µ-law to linear and back, as far as needed for a tone (ITU-T G.711).
 fn linear(byte: u8) -> f64 {
     let byte = !byte;
     let (exponent, mantissa) = ((byte >> 4) & 7, byte & 15);
@@ -251,8 +251,7 @@ fn share(samples: &[f64], frequency: f64) -> f64 {
     power * 2.0 / (total * samples.len() as f64)
 }
 
-/// Talks to whoever sends: a tone of 400 Hz, of which a packet holds eight whole waves; answers once
-/// it has come back.
+/// Sends a tone of 400 Hz (eight whole waves in a packet) to the first sender; returns once the tone is echoed.
 async fn hears_itself(media: UdpSocket) {
     let mut tone = [0; 160];
     for (n, byte) in tone.iter_mut().enumerate() {
@@ -290,7 +289,7 @@ async fn hears_itself(media: UdpSocket) {
     }
 }
 
-/// Somebody who calls a number, hears themselves and hangs up.
+/// A caller of a number, who hears its own tone and hangs up.
 async fn caller(exchange: &Exchange, number: &str) -> (Process, tokio::task::JoinHandle<()>) {
     let media = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let rtp = media.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! A real conversation: a caller who speaks, the worker's pipeline, tools, and providers from a script.
+//! A real conversation: a caller who speaks, the worker's pipeline, tools, and scripted providers.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn start_providers() -> (Process, String) {
     (providers, format!("http://127.0.0.1:{port}/v1"))
 }
 
-/// A pipeline of these providers; where there is a dead one, it comes first.
+/// A pipeline with these providers; a dead one is tried first.
 fn pipeline(url: &str, dead: &str) -> Value {
     let model = |name: &str| json!({ "provider": "openai", "model": name, "base_url": url });
     let first = |name: &str| {
@@ -33,7 +33,7 @@ fn pipeline(url: &str, dead: &str) -> Value {
     })
 }
 
-/// An agent that runs this pipeline, greets, and has these tools.
+/// An agent with this pipeline, a greeting and these tools.
 async fn talking_agent(fixture: &Fixture, runtime: Value, tools: &[Value]) -> Value {
     let spec = json!({ "spec": {
         "template": "You answer for {{ company }}.", "greeting": "Welcome to {{ company }}, how can I help?",
@@ -111,7 +111,7 @@ async fn a_conversation_with_tools() {
         },
     )
     .await;
-    let told: Vec<_> = calls
+    let tool_calls: Vec<_> = calls
         .iter()
         .rev()
         .map(|event| &event["tool_call"])
@@ -124,7 +124,7 @@ async fn a_conversation_with_tools() {
         })
         .collect();
     assert_eq!(
-        told,
+        tool_calls,
         [
             (json!("find_order"), json!("http"), json!("succeeded")),
             (json!("open_page"), json!("client"), json!("succeeded")),
@@ -211,7 +211,7 @@ async fn silence_on_both_sides_ends_a_session() {
         .await
         .expect(201);
     let text = |name: &str| token[name].as_str().unwrap().to_owned();
-    // It sends a tone, which is no speech, for as long as it is left in the room.
+    // It sends a tone, which is no speech, until it is removed from the room.
     let _silent = Process::start("silent", environment("PYTHON"), |command| {
         let script = format!("{REPOSITORY}/xtask/client/tone_client.py");
         command.args([

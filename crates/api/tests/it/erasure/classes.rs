@@ -1,11 +1,11 @@
-//! What is personal: every text, JSON, binary and array column of the schema, every field of the audit
-//! trail's snapshots, every field of a log line. What is not in these tables fails the test: say of a new
-//! column whether it may tell of people, and see to it that it is erased.
+//! Classes of data: every text, JSON, binary and array column of the schema, every field of the audit trail's
+//! snapshots, every field of a log line. A column that is missing here fails the test: classify it, and erase it
+//! if it may contain personal data.
 
-/// A table, columns of it, and why they are in this class.
+/// A table, some of its columns, and why they are in this class.
 type Class = (&'static str, &'static str, &'static str);
 
-/// Columns that may tell of people, and what erases them.
+/// Columns that may contain personal data, and what erases them.
 pub const PERSONAL: &[Class] = &[
     ("agents", "metadata", "deleting the agent"),
     (
@@ -53,12 +53,12 @@ pub const PERSONAL: &[Class] = &[
     ("webhook_events", "payload", "applying the event"),
 ];
 
-/// Columns that may tell of people in numbers that nobody reads a name out of: rows are counted instead.
+/// Columns with derived personal data that a text search cannot find: rows are counted instead.
 pub const UNREADABLE: &str = "chunks.embedding";
-/// Columns that hold people for moments: before the erasure nothing is there any more.
+/// Columns that contain personal data only for moments: they are empty before the erasure.
 pub const MOMENTARY: &str = "webhook_events.payload";
 
-/// Columns that do not tell of people, and what they hold.
+/// Columns without personal data, and what they contain.
 pub const PLAIN: &[Class] = &[
     ("__diesel_schema_migrations", "version", "a version"),
     ("activations", "author", "an id"),
@@ -154,7 +154,7 @@ pub const PLAIN: &[Class] = &[
     ("webhook_events", "id", "an id of LiveKit"),
 ];
 
-/// Fields that the audit trail may keep of a resource, by its kind. None of them tells of people.
+/// Fields of a resource that the audit trail may contain, by kind. None of them is personal.
 pub const AUDITED: &[(&str, &str)] = &[
     (
         "agent",
@@ -217,7 +217,7 @@ pub const AUDITED: &[(&str, &str)] = &[
     ("user", "created_at id revision updated_at"),
 ];
 
-/// Fields of log lines and of the spans around them, and what they hold. None of them tells of people.
+/// Fields of log lines and of their spans, and what they contain. None of them is personal.
 pub const LOGGED: &[(&str, &str)] = &[
     (
         "level message name span target timestamp",

@@ -1,5 +1,5 @@
-//! Nothing is left of a person who was erased: not in any column of any table, not in a line of the log,
-//! not in the object store.
+//! Nothing is left of an erased person: not in any column of any table, not in a line of the log, not in the
+//! object store.
 
 mod classes;
 mod person;
@@ -92,7 +92,7 @@ async fn nothing_is_left_of_a_person() {
     let mut database = world.database().await;
     let was_there = eventually("all is there", Duration::from_secs(10), async || {
         let found = scan::found_in_tables(&mut database, tenant).await;
-        // While it is applied, an event is there as a whole.
+        // Until it is applied, an event is stored as a whole.
         (!found.contains(MOMENTARY)).then_some(found)
     })
     .await;
@@ -112,14 +112,14 @@ async fn nothing_is_left_of_a_person() {
     assert!(!scan::found_in_folder(&world.objects()).is_empty());
 
     world.erase(&traces).await;
-    world.come_late(&traces).await;
+    world.deliver_late_events(&traces).await;
     for keyed in &traces.keyed {
         for spelling in [Spelling::Ours, Spelling::NoDashes, Spelling::Urn] {
             let replay = world
                 .repeat(&world.fixture.admin, &keyed.spelled(spelling))
                 .await;
             let (path, body) = (&keyed.path, replay.body.to_string());
-            assert!(!scan::tells(&body), "{path}: {body}");
+            assert!(!scan::is_personal(&body), "{path}: {body}");
             let known = replay.header("idempotency-replayed") == "true" || replay.status == 410;
             assert!(known, "{path}: {body}");
         }

@@ -1,4 +1,4 @@
-//! A person who leaves traces wherever the API lets one, and their erasure.
+//! Creates personal data wherever the API allows it, and erases it.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use super::{
 };
 
 impl World {
-    /// All that a person may leave.
+    /// Creates all of it.
     pub async fn live(&self) -> Traces {
         self.prepare().await;
         let mut traces = Traces::default();
-        self.be_a_user(&mut traces).await;
-        self.be_in_files(&mut traces).await;
-        self.talk(&mut traces).await;
-        self.be_called(&mut traces).await;
+        self.create_user(&mut traces).await;
+        self.upload_files(&mut traces).await;
+        self.run_sessions(&mut traces).await;
+        self.make_outbound_calls(&mut traces).await;
         self.call(&mut traces).await;
-        self.be_told_by_others(&traces).await;
+        self.leave_error_texts(&traces).await;
         traces
     }
 
-    async fn be_a_user(&self, traces: &mut Traces) {
+    async fn create_user(&self, traces: &mut Traces) {
         let admin = &self.fixture.admin;
         let body = json!({
             "email": format!("{WORD}@Example.org"), "display_name": format!("{WORD} lovelace"), "role": WORD,
@@ -56,7 +56,7 @@ impl World {
             .deletions
             .push(self.at(&format!("agents/{}", id(&agent))));
 
-        // A tool that is tried out with somebody's data.
+        // A tool that is tested with personal data.
         let spec = self.find_order("try_order");
         let tool = admin
             .post(&self.at("tools"), &json!({ "name": "tried" }))
@@ -85,7 +85,7 @@ impl World {
             .expect(200);
     }
 
-    async fn be_in_files(&self, traces: &mut Traces) {
+    async fn upload_files(&self, traces: &mut Traces) {
         let text = format!("# {WORD}\n\nThe order of {WORD} is on its way to {CALLER}.\n");
         let query =
             format!("files?name={WORD}.md&metadata=%7B%22of%22%3A%22{WORD}%22%7D&ingest=true");
@@ -137,8 +137,8 @@ impl World {
         traces.deletions.push(spelled(&path, Spelling::NoDashes));
     }
 
-    /// A session with the person in it, and one that is not erased.
-    async fn talk(&self, traces: &mut Traces) {
+    /// A session with the person, and one that is not erased.
+    async fn run_sessions(&self, traces: &mut Traces) {
         let body = json!({
             "agent_id": self.fixture.agent, "variables": { "company": WORD }, "metadata": { "of": WORD },
             "start": true,
@@ -235,7 +235,7 @@ impl World {
         .await;
     }
 
-    /// What a worker does for the session.
+    /// The worker's requests for the session.
     async fn work(&self, at: &str) {
         let runs = self
             .fixture
@@ -292,20 +292,20 @@ impl World {
             .expect(200);
     }
 
-    /// What only a fault would put there.
-    async fn be_told_by_others(&self, traces: &Traces) {
+    /// Error texts that only a fault would leave.
+    async fn leave_error_texts(&self, traces: &Traces) {
         let mut database = self.database().await;
         enter(&mut database, &self.fixture.tenant).await;
-        let told = format!(
+        let reports = format!(
             "UPDATE sessions SET last_error = '{WORD} again' WHERE id = '{}';
              UPDATE calls SET detail = '{WORD} is busy' WHERE detail IS NOT NULL;
              UPDATE ingests SET error = 'it names {WORD}'",
             id(&traces.erased_session)
         );
-        database.batch_execute(&told).await.unwrap();
+        database.batch_execute(&reports).await.unwrap();
     }
 
-    /// Everything is deleted, in this order, and settles.
+    /// Deletes everything, in this order, and waits until it is gone.
     pub async fn erase(&self, traces: &Traces) {
         for path in traces.deletions.iter().rev() {
             self.fixture.admin.delete(path).await.expect(204);
@@ -325,8 +325,8 @@ impl World {
         .await;
     }
 
-    /// What still comes in about somebody who was erased.
-    pub async fn come_late(&self, traces: &Traces) {
+    /// Delivers late events about the erased person.
+    pub async fn deliver_late_events(&self, traces: &Traces) {
         let identity = format!("usr_{}", traces.user);
         self.join(&traces.erased_session, "EV_late", &identity, "PA_late")
             .await;

@@ -1,5 +1,5 @@
-//! Looking everywhere: the tables of the catalogue, the lines of the log, the files of the store, and the
-//! code for what it logs.
+//! Searches everything for personal data: all tables of the catalogue, the log, the object store, and the fields
+//! that the code logs.
 
 use std::{
     collections::BTreeSet,
@@ -15,22 +15,22 @@ use serde_json::Value;
 use super::world::{CALLEE, CALLER, WORD};
 
 #[derive(QueryableByName)]
-struct Line {
+struct TextRow {
     #[diesel(sql_type = Text)]
     text: String,
 }
 
-async fn ask(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
-    let lines: Vec<Line> = diesel::sql_query(query).load(connection).await.unwrap();
-    lines.into_iter().map(|line| line.text).collect()
+async fn query_texts(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
+    let rows: Vec<TextRow> = diesel::sql_query(query).load(connection).await.unwrap();
+    rows.into_iter().map(|row| row.text).collect()
 }
 
-/// Columns of the schema, as `table.column`, that can hold words: all but numbers, times, ids and truths.
+/// Columns of the schema, as `table.column`, that can contain text: all but numbers, times, ids and booleans.
 pub async fn columns(connection: &mut AsyncPgConnection) -> BTreeSet<String> {
     let wordless =
         "'uuid', 'bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'timestamptz', 'timestamp'";
     let query = every_column(&format!("AND t.typname NOT IN ({wordless})"));
-    ask(connection, &query).await.into_iter().collect()
+    query_texts(connection, &query).await.into_iter().collect()
 }
 
 fn every_column(but: &str) -> String {
@@ -42,10 +42,10 @@ fn every_column(but: &str) -> String {
     )
 }
 
-/// The columns, of any type, in which the person is to be found; nobody's rows are looked at too.
+/// The columns, of any type, in which the person is found, in the tenant's rows and in those without a tenant.
 pub async fn found_in_tables(connection: &mut AsyncPgConnection, tenant: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let columns = ask(connection, &every_column("")).await;
+    let columns = query_texts(connection, &every_column("")).await;
     for tenant in [tenant, "00000000-0000-0000-0000-000000000000"] {
         enter(connection, tenant).await;
         for column in &columns {
@@ -53,7 +53,11 @@ pub async fn found_in_tables(connection: &mut AsyncPgConnection, tenant: &str) -
             let query = format!(
                 "SELECT \"{name}\"::text AS text FROM {table} WHERE \"{name}\" IS NOT NULL"
             );
-            if ask(connection, &query).await.iter().any(|text| tells(text)) {
+            if query_texts(connection, &query)
+                .await
+                .iter()
+                .any(|text| is_personal(text))
+            {
                 found.insert(column.clone());
             }
         }
@@ -65,28 +69,28 @@ pub async fn found_in_tables(connection: &mut AsyncPgConnection, tenant: &str) -
 pub async fn count(connection: &mut AsyncPgConnection, tenant: &str, table: &str) -> usize {
     enter(connection, tenant).await;
     let query = format!("SELECT '' AS text FROM {table}");
-    ask(connection, &query).await.len()
+    query_texts(connection, &query).await.len()
 }
 
-/// Sees the rows of this tenant from here on.
+/// Makes the rows of this tenant visible.
 pub async fn enter(connection: &mut AsyncPgConnection, tenant: &str) {
     let enter = format!("SELECT set_config('app.tenant_id', '{tenant}', false)");
     connection.batch_execute(&enter).await.unwrap();
 }
 
-/// What the trail keeps, as `kind.field`.
+/// The fields in the audit trail, as `kind.field`.
 pub async fn audited(connection: &mut AsyncPgConnection, tenant: &str) -> BTreeSet<String> {
     enter(connection, tenant).await;
     let query = "SELECT DISTINCT resource_kind || '.' || field AS text FROM audit_events,
                  LATERAL (SELECT jsonb_object_keys(coalesce(before, '{}') || coalesce(after, '{}')) AS field) AS fields";
-    ask(connection, query).await.into_iter().collect()
+    query_texts(connection, query).await.into_iter().collect()
 }
 
-/// Whether a text tells of the person: in plain words, in hexadecimal, or in base64.
-pub fn tells(text: &str) -> bool {
+/// Whether a text contains the person's data: as plain text, in hexadecimal, or in base64.
+pub fn is_personal(text: &str) -> bool {
     let lower = text.to_lowercase();
     let hex: String = WORD.bytes().map(|byte| format!("{byte:02x}")).collect();
-    // Numbers are told with and without their country.
+    // Numbers occur with and without their country code.
     let numbers = [CALLER, CALLEE].map(|number| number.trim_start_matches("+49"));
     lower.contains(WORD)
         || lower.contains(&hex)
@@ -94,7 +98,7 @@ pub fn tells(text: &str) -> bool {
         || (0..3).any(|shift| text.contains(&in_base64(shift)))
 }
 
-/// The middle of the word's base64, where it begins at this place of three bytes.
+/// The middle of the word's base64 at this offset of three bytes.
 fn in_base64(shift: usize) -> String {
     let shifted = format!("{}{WORD}", "_".repeat(shift));
     let encoded = BASE64_STANDARD.encode(&shifted);
@@ -102,16 +106,16 @@ fn in_base64(shift: usize) -> String {
     encoded[(shift * 4).div_ceil(3)..whole].to_owned()
 }
 
-/// The lines of a log that tell of the person.
+/// The lines of a log that contain the person's data.
 pub fn found_in_log(log: &Path) -> Vec<String> {
     let log = fs::read_to_string(log).unwrap();
     log.lines()
-        .filter(|line| tells(line))
+        .filter(|line| is_personal(line))
         .map(str::to_owned)
         .collect()
 }
 
-/// The fields that the log's lines have, those of their spans included.
+/// The fields of the log's lines and of their spans.
 pub fn fields_of_log(log: &Path) -> BTreeSet<String> {
     let mut fields = BTreeSet::new();
     for line in fs::read_to_string(log).unwrap().lines() {
@@ -124,11 +128,12 @@ pub fn fields_of_log(log: &Path) -> BTreeSet<String> {
     fields
 }
 
-/// The files of a folder that tell of the person.
+/// The files of a folder that contain the person's data.
 pub fn found_in_folder(folder: &Path) -> Vec<PathBuf> {
     let all = files_under(folder).into_iter();
-    let tells = |file: &PathBuf| tells(&String::from_utf8_lossy(&fs::read(file).unwrap()));
-    all.filter(tells).collect()
+    let is_personal =
+        |file: &PathBuf| is_personal(&String::from_utf8_lossy(&fs::read(file).unwrap()));
+    all.filter(is_personal).collect()
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {
@@ -143,7 +148,7 @@ fn files_under(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(inner).collect()
 }
 
-/// The fields that the code logs, or puts into spans, whether a test comes there or not.
+/// The fields that the code logs, or puts into spans, whether a test reaches it or not.
 pub fn fields_of_code() -> BTreeSet<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut fields = BTreeSet::new();
@@ -160,7 +165,7 @@ pub fn fields_of_code() -> BTreeSet<String> {
     fields
 }
 
-/// Macros that log, or make a span.
+/// Macros that log, or create a span.
 const MACROS: [&str; 12] = [
     "trace!(",
     "debug!(",
@@ -212,7 +217,7 @@ pub fn fields_in(code: &str) -> Result<BTreeSet<String>, String> {
     Ok(fields)
 }
 
-/// The name of a field in one part of a macro; none in a message, which must not hold values.
+/// The name of a field in one argument of a macro; none for a message, which must not contain values.
 fn field(part: &str) -> Result<Option<String>, String> {
     if let Some(message) = part.strip_prefix('"') {
         return match message.contains('{') {

@@ -1,4 +1,4 @@
-//! The same person at the telephone: calls out, calls in, taken and refused.
+//! Personal data of telephone calls: outbound and inbound, accepted and refused.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use super::{
 };
 
 impl World {
-    /// Calls out, of which one is refused.
-    pub(super) async fn be_called(&self, traces: &mut Traces) {
+    /// Outbound calls, one of which is refused.
+    pub(super) async fn make_outbound_calls(&self, traces: &mut Traces) {
         let body = json!({
             "agent_id": self.fixture.agent, "to": CALLEE, "variables": { "company": WORD }, "start": true,
             "ring_timeout_seconds": 5,
@@ -72,7 +72,7 @@ impl World {
             .push(self.at(&format!("sessions/{}", id(&session))));
     }
 
-    /// Calls in: one that is taken, and some that are refused.
+    /// Inbound calls: one that is accepted, and some that are refused.
     pub(super) async fn call(&self, traces: &mut Traces) {
         let operator = Client::new(&self.base, Some(OPERATOR_KEY));
         let number = format!("+49301{:06}", u64::from(free_port()) * 7 % 1_000_000);
@@ -92,7 +92,7 @@ impl World {
         let rule = self.rule_of(&mapping).await;
         let (room, identity) = self.ring(&mapping, &rule, "one").await;
         let claim = json!({ "room_name": room["room_name"] });
-        // LiveKit's words for a fault repeat what it was asked.
+        // LiveKit's error messages repeat the request.
         for method in ["ListParticipants", "ListRooms"] {
             self.fake.set(method, Fault::Telling);
             self.worker
@@ -169,7 +169,7 @@ impl World {
         rule.unwrap().sid
     }
 
-    /// A call that LiveKit has taken: its room is there, and the caller in it.
+    /// A call that LiveKit has accepted: its room exists, and the caller is in it.
     async fn ring(&self, mapping: &str, rule: &str, name: &str) -> (Value, String) {
         let room = format!("{}-in-{mapping}_{CALLER}_{name}", self.schema);
         let request = RoomRequest {
@@ -203,7 +203,7 @@ impl World {
     }
 }
 
-/// A caller who has joined.
+/// A caller that has joined.
 pub(super) fn joined(rule: &str, identity: &str) -> Option<Value> {
     let sid = format!("PA_{}", identity.rsplit('_').next().unwrap());
     Some(json!({

@@ -1,4 +1,4 @@
-//! The service as a process, and all that it speaks with; how requests are spelled and repeated.
+//! The service as a process with everything that it connects to; spelling and repetition of requests.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,19 +10,19 @@ use uuid::Uuid;
 use super::super::{
     calls::trunk,
     support::{
-        Answer, Client, FakeLiveKit, Fixture, Process, Upstream, WORKER_KEY, arguments,
+        Client, FakeLiveKit, Fixture, Process, Response, Upstream, WORKER_KEY, arguments,
         environment, eventually, free_port, id, in_schema, make_schema, sign,
     },
 };
 
-/// In every name, text and value of the person's.
+/// Occurs in every name, text and value of the person.
 pub const WORD: &str = "qzadamark";
-/// Their numbers, in and out.
+/// The person's numbers, inbound and outbound.
 pub const CALLER: &str = "+493077007788";
 pub const CALLEE: &str = "+493077007799";
 pub const WAIT: Duration = Duration::from_secs(20);
 
-/// How a caller may spell ids.
+/// Spellings of ids in paths.
 #[derive(Clone, Copy, Debug)]
 pub enum Spelling {
     Ours,
@@ -67,7 +67,7 @@ pub struct Keyed {
 }
 
 impl Keyed {
-    /// A POST whose key names the person; the path is spelled already.
+    /// A POST whose key contains the person's name; the path has its final spelling.
     pub(super) fn new(key: &str, path: String, body: &Value) -> Self {
         let body = (!body.is_null()).then(|| body.to_string().into_bytes());
         Self {
@@ -87,7 +87,7 @@ impl Keyed {
     }
 }
 
-/// The service as a process, so that its log is all that it says; and all that it speaks with.
+/// The service as a process, so that its log is complete; and everything that it connects to.
 pub struct World {
     pub api: Process,
     pub fixture: Fixture,
@@ -98,7 +98,7 @@ pub struct World {
     pub(super) base: String,
 }
 
-/// What the person has left: paths to be deleted, and requests that may be repeated.
+/// The data that was created: paths to delete, and requests to repeat.
 #[derive(Default)]
 pub struct Traces {
     pub deletions: Vec<String>,
@@ -154,14 +154,14 @@ impl World {
         self.fixture.at(rest)
     }
 
-    /// A POST with an Idempotency-Key that names the person, in a spelling; it is noted to be repeated.
+    /// A POST with an Idempotency-Key that contains the person's name; it is recorded to be repeated.
     pub(super) async fn keyed(
         &self,
         traces: &mut Traces,
         spelling: Spelling,
         path: &str,
         body: Value,
-    ) -> Answer {
+    ) -> Response {
         let key = traces.keyed.len().to_string();
         let keyed = Keyed::new(&key, spelled(path, spelling), &body);
         let answer = self.repeat(&self.fixture.admin, &keyed).await;
@@ -169,7 +169,7 @@ impl World {
         answer
     }
 
-    pub async fn repeat(&self, client: &Client, keyed: &Keyed) -> Answer {
+    pub async fn repeat(&self, client: &Client, keyed: &Keyed) -> Response {
         let client = client.with_header("idempotency-key", &keyed.key);
         client
             .send(Method::POST, &keyed.path, keyed.body.clone())

@@ -14,11 +14,11 @@ use serde_json::json;
 
 use super::{Client, Fixture, make_schema};
 
-/// Keys of the installation in tests.
+/// Keys of the test installation.
 pub const OPERATOR_KEY: &str = "operator-key-of-the-test-installation";
 pub const WORKER_KEY: &str = "worker-key-of-the-test-installation!!";
 
-/// What `cargo xtask test` says about the servers it has brought up.
+/// A variable that `cargo xtask test` sets for its servers.
 pub fn environment(name: &str) -> String {
     std::env::var(format!("PATCHBAY_TEST_{name}"))
         .unwrap_or_else(|_| panic!("PATCHBAY_TEST_{name} is not set: run `cargo xtask test`"))
@@ -41,7 +41,7 @@ pub fn in_schema(url: &str, schema: &str) -> String {
     format!("{url}?options=-csearch_path%3D{schema}%2Cpublic")
 }
 
-/// TLS needs to be told its cryptography once in a process.
+/// Installs the crypto provider of rustls, once in a process.
 pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
@@ -52,14 +52,14 @@ impl TestApp {
         Self::start_with(&[]).await
     }
 
-    /// An app with these settings on top, as `--name=value`.
+    /// An app with these additional settings, as `--name=value`.
     pub async fn start_with(more: &[&str]) -> Self {
         let schema = make_schema().await;
         let server = serve(&schema, more);
         Self { server, schema }
     }
 
-    /// The same data under other settings, on another port.
+    /// Restarts the service on the same data with other settings and on another port.
     pub async fn restart_with(&mut self, more: &[&str]) {
         let server = std::mem::replace(&mut self.server, serve(&self.schema, more));
         server.stop(Duration::ZERO).await;
@@ -69,12 +69,12 @@ impl TestApp {
         format!("http://{}", self.server.address)
     }
 
-    /// Somebody without a key.
+    /// A client without a key.
     pub fn anonymous(&self) -> Client {
         Client::new(&self.base(), None)
     }
 
-    /// Somebody with this key.
+    /// A client with this key.
     pub fn with_key(&self, key: &str) -> Client {
         Client::new(&self.base(), Some(key))
     }
@@ -100,12 +100,12 @@ impl TestApp {
         self.with_key(made["secret"].as_str().unwrap())
     }
 
-    /// A connection as the application role, and one as the owner.
+    /// A connection with the role whose URL is in this variable.
     pub async fn connect(&self, role: &str) -> AsyncPgConnection {
         AsyncPgConnection::establish(&self.url(role)).await.unwrap()
     }
 
-    /// The URL of one of these roles.
+    /// The URL of this role, in the schema of the app.
     pub fn url(&self, role: &str) -> String {
         in_schema(&environment(role), &self.schema)
     }
@@ -136,7 +136,7 @@ pub fn model() -> Arc<dyn Embedder> {
     Arc::<Local>::clone(&MODEL)
 }
 
-/// Arguments of the service in tests, with short times; `more` replaces some of them.
+/// Arguments of the service in tests, with short timeouts; `more` replaces some of them.
 pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
     let database = in_schema(&environment("DATABASE_URL"), schema);
     let mut arguments = vec![

@@ -1,11 +1,11 @@
-//! A client that believes no answer before it has held it against the document.
+//! A client that validates every response against the OpenAPI document.
 
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use super::document::validate;
 
-/// A caller.
+/// An API client.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -14,16 +14,16 @@ pub struct Client {
     headers: Vec<(String, String)>,
 }
 
-/// An answer that is in accordance with the document.
+/// A response that has been validated against the document.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
 }
 
-impl Answer {
-    /// The body, if the status is this one.
+impl Response {
+    /// Asserts the status; returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
@@ -65,15 +65,15 @@ impl Client {
         }
     }
 
-    /// The same caller, sending this header too.
+    /// The same client with an additional header.
     pub fn with_header(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.push((name.to_owned(), value.to_owned()));
         client
     }
 
-    /// A request with a body of any kind.
-    pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+    /// Sends a request with any body.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Response {
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", self.base));
@@ -105,44 +105,44 @@ impl Client {
             "{method} {path}"
         );
         validate(&method, path, status.as_u16(), &headers, &body);
-        Answer {
+        Response {
             status,
             headers,
             body,
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         self.send(Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.send(Method::POST, path, Some(body.to_string().into()))
             .await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub async fn put(&self, path: &str, body: &Value) -> Response {
         self.send(Method::PUT, path, Some(body.to_string().into()))
             .await
     }
 
-    /// A file as it is.
-    pub async fn upload(&self, path: &str, bytes: &[u8]) -> Answer {
+    /// Uploads a file as bare bytes.
+    pub async fn upload(&self, path: &str, bytes: &[u8]) -> Response {
         let typed = self.with_header("content-type", "application/octet-stream");
         typed.send(Method::POST, path, Some(bytes.to_vec())).await
     }
 
     /// A POST without a body.
-    pub async fn act(&self, path: &str) -> Answer {
+    pub async fn act(&self, path: &str) -> Response {
         self.send(Method::POST, path, None).await
     }
 
-    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+    pub async fn patch(&self, path: &str, body: &Value) -> Response {
         self.send(Method::PATCH, path, Some(body.to_string().into()))
             .await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> Response {
         self.send(Method::DELETE, path, None).await
     }
 }

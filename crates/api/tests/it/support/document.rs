@@ -1,4 +1,4 @@
-//! The OpenAPI document, and answers held against it.
+//! The OpenAPI document, and validation of responses against it.
 
 use std::{
     collections::HashMap,
@@ -41,7 +41,7 @@ fn operation(method: &Method, path: &str) -> Option<&'static Value> {
                 .all(|(t, p)| t.starts_with('{') || t == p)
     };
     let paths = document()["paths"].as_object().unwrap();
-    // A fixed segment is meant before a parameter.
+    // A fixed segment takes precedence over a parameter.
     let mut found: Vec<_> = paths
         .iter()
         .filter(|(template, _)| matches(template))
@@ -51,8 +51,8 @@ fn operation(method: &Method, path: &str) -> Option<&'static Value> {
     item.get(method.as_str().to_lowercase())
 }
 
-/// Panics where an answer is not what the document says. What no operation serves must be a
-/// problem all the same.
+/// Panics if a response does not match the document. An error of an unknown operation must be a problem document,
+/// too.
 pub fn validate(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &Value) {
     let media = headers
         .get("content-type")
@@ -106,7 +106,7 @@ pub fn validate(method: &Method, path: &str, status: u16, headers: &HeaderMap, b
     }
 }
 
-/// The validators of schemas by their text: to make one takes longer than most requests.
+/// Compiled validators by schema: compiling one takes longer than most requests.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
 fn validator(schema: &Value) -> Arc<Validator> {
@@ -119,7 +119,7 @@ fn validator(schema: &Value) -> Arc<Validator> {
     Arc::clone(known.entry(schema.to_string()).or_insert_with(made))
 }
 
-/// Panics where `value` is not valid under `schema`, which may refer to the document.
+/// Panics if `value` is not valid under `schema`, which may refer to the document.
 pub fn check(schema: &Value, value: &Value, what: &str) {
     let validator = validator(schema);
     let errors: Vec<_> = validator

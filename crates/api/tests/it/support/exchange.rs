@@ -1,6 +1,5 @@
-//! A telephone exchange behind the fake LiveKit: the SIP service's calls, and what its telephones
-//! look like in a room. Agents too are there at once, if wanted. Trunks and rules are the real
-//! server's.
+//! Fake telephony behind the fake LiveKit: the calls of the SIP service, and their participants in rooms. Agents
+//! can be added to all rooms. Trunks and rules are in the real server.
 
 use std::{
     collections::HashMap,
@@ -13,22 +12,22 @@ use livekit_protocol as proto;
 use prost::Message;
 use serde_json::json;
 
-/// What happens when a number is dialled.
+/// Behaviour of a dialled number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callee {
-    /// Somebody answers.
+    /// It answers.
     Answers,
-    /// It rings until somebody here says otherwise.
+    /// It rings until the test changes its state.
     Rings,
     /// The carrier refuses with this SIP status.
     Refuses(u16),
-    /// LiveKit answers this status without a word about SIP.
+    /// LiveKit fails with this status, without a SIP status.
     Fails(u16),
-    /// It rings, and LiveKit's answer cannot be read.
+    /// It rings, and LiveKit's response cannot be decoded.
     Garbled,
-    /// Somebody answers, and before that nothing is seen of it for three seconds.
+    /// It answers, but its participant appears only after three seconds.
     Slow,
-    /// LiveKit never hears of it, and its answer cannot be read.
+    /// LiveKit does not dial, and its response cannot be decoded.
     Vanishes,
 }
 
@@ -43,12 +42,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// From now on an agent is in every room that is made.
+    /// From now on an agent is in every created room.
     pub fn with_agents(&self) {
         *self.agents.lock().unwrap() = true;
     }
 
-    /// How a number behaves; it answers by default.
+    /// Sets the behaviour of a number; it answers by default.
     pub fn set(&self, number: &str, callee: Callee) {
         self.callees
             .lock()
@@ -56,12 +55,12 @@ impl Exchange {
             .insert(number.to_owned(), callee);
     }
 
-    /// What was dialled.
+    /// The dial requests so far.
     pub fn dials(&self) -> Vec<proto::CreateSipParticipantRequest> {
         self.dials.lock().unwrap().clone()
     }
 
-    /// The telephone changes its state, such as to `ringing` or `active`.
+    /// Changes the state of a telephone, such as to `ringing` or `active`.
     pub fn becomes(&self, identity: &str, status: &str) {
         let mut present = self.present.lock().unwrap();
         for (_, info) in present.iter_mut().filter(|(_, p)| p.identity == identity) {
@@ -70,7 +69,7 @@ impl Exchange {
         }
     }
 
-    /// Somebody leaves, without a webhook.
+    /// Removes a participant, without a webhook.
     pub fn leaves(&self, identity: &str) {
         self.present
             .lock()
@@ -87,12 +86,12 @@ impl Exchange {
         here.map(|(_, p)| p.identity.clone()).collect()
     }
 
-    /// Puts somebody into a room.
+    /// Adds a participant to a room.
     pub fn enters(&self, room: &str, info: proto::ParticipantInfo) {
         self.present.lock().unwrap().push((room.to_owned(), info));
     }
 
-    /// The answer to a call of the SIP service that this exchange carries out.
+    /// The response to a request of the SIP service; none if the real server is to handle it.
     pub(super) async fn answer(&self, method: &str, body: &[u8]) -> Option<HttpResponse> {
         match method {
             "CreateSIPParticipant" => {}
@@ -112,12 +111,12 @@ impl Exchange {
         Some(self.dial(&request, callee).await)
     }
 
-    /// Whom calls were to be handed over to.
+    /// The targets of transfers so far.
     pub fn transfers(&self) -> Vec<String> {
         self.transfers.lock().unwrap().clone()
     }
 
-    /// What participants were asked by RPC.
+    /// The payloads of RPC requests so far.
     pub fn pressed(&self) -> Vec<String> {
         self.pressed.lock().unwrap().clone()
     }
@@ -191,7 +190,7 @@ impl Exchange {
         HttpResponse::Ok().body(info.encode_to_vec())
     }
 
-    /// What a call that was carried out means for who is where.
+    /// Updates the participants after a request that the real server has handled.
     pub(super) fn note(&self, method: &str, body: &[u8]) {
         match method {
             "CreateRoom" if *self.agents.lock().unwrap() => {
@@ -217,8 +216,7 @@ impl Exchange {
         }
     }
 
-    /// Those of a room, to be put behind the real ones: two protobuf messages one after the other
-    /// are their sum.
+    /// The participants of a room, to be appended to the real ones: concatenated protobuf messages are merged.
     pub(super) fn present_in(&self, body: &[u8]) -> Vec<u8> {
         let request = proto::ListParticipantsRequest::decode(body).unwrap();
         let present = self.present.lock().unwrap();
@@ -252,7 +250,7 @@ fn agent(room: &str) -> proto::ParticipantInfo {
     }
 }
 
-/// An error as LiveKit has it.
+/// An error in LiveKit's format.
 fn twirp(status: u16, sip: Option<u16>) -> HttpResponse {
     let meta = sip.map_or(
         json!({}),

@@ -1,5 +1,4 @@
-//! A LiveKit that shows faults on demand, which the real one will not, and forwards everything
-//! else to the real one.
+//! A proxy for the real LiveKit that injects faults on demand.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,22 +10,22 @@ use super::{
     exchange::Exchange,
 };
 
-/// What to do with a call.
+/// What to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Forward it.
     None,
     /// Never answer.
     Hang,
-    /// Answer 500.
+    /// Respond with 500.
     Broken,
-    /// Answer 500 in words that repeat what was asked.
+    /// Respond with 500 and a message that repeats the request.
     Telling,
-    /// Answer 503 once, as for a room that no node has, and forward from then on.
+    /// Respond with 503 once, as for a room that no node has, and forward from then on.
     NoNode,
-    /// Answer what is no protobuf.
+    /// Respond with a body that is no protobuf.
     Garbage,
-    /// Forward it, and lose the answer: the effect is there, the caller does not know.
+    /// Forward it and lose the response: it takes effect, but the service does not know.
     Lost,
 }
 
@@ -38,7 +37,7 @@ struct State {
     real: String,
 }
 
-/// The fake; forwards as long as no fault is set.
+/// The proxy; it forwards everything as long as no fault is set.
 #[derive(Clone)]
 pub struct FakeLiveKit {
     pub url: String,
@@ -70,14 +69,14 @@ impl FakeLiveKit {
         Self { url, state }
     }
 
-    /// From now on, calls of this method meet this fault.
+    /// Sets the fault of a method.
     pub fn set(&self, method: &str, fault: Fault) {
         let mut faults = self.state.faults.lock().unwrap();
         faults.retain(|(known, _)| known != method);
         faults.push((method.to_owned(), fault));
     }
 
-    /// The telephone exchange behind it.
+    /// The fake telephony behind it.
     pub fn exchange(&self) -> &Exchange {
         &self.state.exchange
     }

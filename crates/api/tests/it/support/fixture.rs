@@ -88,7 +88,7 @@ impl Fixture {
         Self { binding, ..fixture }
     }
 
-    /// A number that was not given before.
+    /// A number that is unique within the fixture.
     pub fn next(&self) -> usize {
         self.made.fetch_add(1, Ordering::Relaxed)
     }
@@ -98,7 +98,7 @@ impl Fixture {
         format!("/api/tenants/{}/{rest}", self.tenant)
     }
 
-    /// A further version of a tool of its own.
+    /// Creates a tool with this spec; returns its version.
     pub async fn tool(&self, spec: Value) -> String {
         let body = json!({ "name": spec["function_name"] });
         let tool = id(&self.admin.post(&self.at("tools"), &body).await.expect(201));
@@ -107,7 +107,7 @@ impl Fixture {
         id(&self.admin.post(&path, &body).await.expect(201))
     }
 
-    /// A trunk to a carrier on the internet.
+    /// Creates a trunk to a carrier on the internet.
     pub async fn trunk(&self) -> String {
         let body = serde_json::json!({
             "name": "carrier", "address": "sip.example.org", "numbers": ["+4930654321"],
@@ -116,7 +116,7 @@ impl Fixture {
         id(&self.admin.post(&path, &body).await.expect(201))
     }
 
-    /// A mapping of a number, which is assigned first.
+    /// Assigns a number and creates its mapping.
     pub async fn mapping(&self, number: &str) -> String {
         let operator = Client::new(&self.base, Some(OPERATOR_KEY));
         let path = self.at(&format!("numbers/{number}"));
@@ -130,12 +130,12 @@ impl Fixture {
         id(&self.admin.post(&path, &body).await.expect(201))
     }
 
-    /// A further binding of the agent.
+    /// Creates another binding of the agent.
     pub async fn bind(&self) -> String {
         self.bind_tools(&[&self.tool_version]).await
     }
 
-    /// A further binding of the agent, with these versions of tools.
+    /// Creates another binding of the agent, with these tool versions.
     pub async fn bind_tools(&self, tools: &[&str]) -> String {
         let path = self.at(&format!("agents/{}/bindings", self.agent));
         let body = json!({
@@ -154,7 +154,7 @@ impl Fixture {
         self.admin.act(&path).await.expect(200);
     }
 
-    /// A session, started or not.
+    /// Creates a session, started or not.
     pub async fn session(&self, start: bool) -> Value {
         let body = json!({
             "agent_id": self.agent, "variables": { "company": "Acme" }, "start": start,
@@ -165,7 +165,7 @@ impl Fixture {
             .expect(201)
     }
 
-    /// The session as it is now.
+    /// The current state of the session.
     pub async fn read(&self, session: &Value) -> Value {
         let path = self.at(&format!("sessions/{}", id(session)));
         self.admin.get(&path).await.expect(200)

@@ -1,4 +1,4 @@
-//! The harness: an app of its own for every test, on a schema of its own.
+//! The test harness: an app with a schema of its own for every test.
 
 mod app;
 mod client;
@@ -16,29 +16,29 @@ mod upstream;
 pub use app::{
     OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, install_crypto, model,
 };
-pub use client::{Answer, Client};
+pub use client::{Client, Response};
 pub use document::{check, document, operations};
 pub use exchange::Callee;
 pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::{Fixture, id};
 pub use process::{Process, free_port};
-pub use provider::{Mood, Provider};
-pub use s3::{S3, Weather};
+pub use provider::{Provider, ProviderFault};
+pub use s3::{S3, StoreFault};
 pub use schema::make_schema;
 pub use signed::{deliver, event, now, sign, sign_with};
 pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};
 
-/// Asks again until the answer satisfies, and fails after the given time.
+/// Polls until there is a result, and fails after the given time.
 pub async fn eventually<T>(
     what: &str,
     patience: Duration,
-    mut ask: impl AsyncFnMut() -> Option<T>,
+    mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> T {
     let deadline = Instant::now() + patience;
     loop {
-        if let Some(found) = ask().await {
+        if let Some(found) = poll().await {
             return found;
         }
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");

@@ -1,4 +1,4 @@
-//! Real processes in tests: the binary itself, a LiveKit of one's own, the worker.
+//! Processes of tests: the binary itself, a dedicated LiveKit, the worker.
 
 use std::{
     fs::File,
@@ -28,7 +28,7 @@ pub fn free_port() -> u16 {
 }
 
 impl Process {
-    /// Starts `program` with its output in a log of this name.
+    /// Starts `program` with its output in a log with this name.
     pub fn start(
         name: &str,
         program: impl AsRef<Path>,
@@ -39,7 +39,7 @@ impl Process {
         Self::of(name, command)
     }
 
-    /// Starts this command with its output in a log of this name.
+    /// Starts this command with its output in a log with this name.
     pub fn of(name: &str, mut command: Command) -> Self {
         let log = PathBuf::from(environment("FOLDER")).join(format!("{name}-{}.log", free_port()));
         let out = File::create(&log).unwrap();
@@ -59,7 +59,7 @@ impl Process {
         })
     }
 
-    /// Its number.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -81,14 +81,14 @@ impl Process {
         }
     }
 
-    /// The lines of the log that name this.
+    /// The lines of the log that contain this.
     pub fn log_of(&self, name: &str) -> Vec<String> {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines = log.lines().filter(|line| line.contains(name));
         lines.map(ToOwned::to_owned).collect()
     }
 
-    /// Waits until somebody listens on the port.
+    /// Waits until the port is open.
     pub fn wait_for_port(&mut self, port: u16) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {

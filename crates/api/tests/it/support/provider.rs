@@ -1,5 +1,4 @@
-//! Somebody else's embeddings: a server that speaks OpenAI's `/embeddings`, with the real model behind it
-//! and the moods that providers have.
+//! A fake provider with OpenAI's `/embeddings`, with the real model behind it and the faults that providers have.
 
 use std::{
     collections::VecDeque,
@@ -11,30 +10,30 @@ use patchbay_vectors::{Embedder, Purpose};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What the provider does instead of answering.
+/// A fault of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
-    /// 429: ask again in a second.
-    Limited,
+pub enum ProviderFault {
+    /// 429 with a Retry-After of a second.
+    RateLimited,
     /// 500.
-    Failing,
-    /// 200, and no JSON.
-    Babbling,
-    /// The connection is closed half-way.
-    Cutting,
-    /// One embedding too few.
-    Short,
-    /// 401, with the key in its words.
-    Refusing,
-    /// Never.
-    Silent,
+    ServerError,
+    /// 200 with a body that is no JSON.
+    NotJson,
+    /// The connection is closed within the body.
+    ConnectionCut,
+    /// One embedding is missing.
+    OneMissing,
+    /// 401 with the key in its message.
+    Unauthorized,
+    /// No response.
+    NoResponse,
 }
 
-/// The provider. It has each of its moods once, and then answers.
+/// The provider. Each injected fault happens once; after them it answers.
 #[derive(Clone)]
 pub struct Provider {
     pub url: String,
-    moods: Arc<Mutex<VecDeque<Mood>>>,
+    faults: Arc<Mutex<VecDeque<ProviderFault>>>,
     requests: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -48,7 +47,7 @@ impl Provider {
     pub fn start(model: Arc<dyn Embedder>) -> Self {
         let mut provider = Self {
             url: String::new(),
-            moods: Arc::default(),
+            faults: Arc::default(),
             requests: Arc::default(),
         };
         let data = web::Data::new((provider.clone(), model));
@@ -67,12 +66,12 @@ impl Provider {
         provider
     }
 
-    /// What it does next.
-    pub fn feels(&self, moods: &[Mood]) {
-        self.moods.lock().unwrap().extend(moods);
+    /// Adds faults for the next requests.
+    pub fn inject(&self, faults: &[ProviderFault]) {
+        self.faults.lock().unwrap().extend(faults);
     }
 
-    /// What it was asked: key, model and number of texts.
+    /// The requests so far: key, model and number of texts.
     pub fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }
@@ -88,31 +87,33 @@ async fn answer(
     let key = key.map(|key| key.to_str().unwrap().to_owned());
     let asked = json!({ "key": key, "model": body.model, "texts": body.input.len() });
     provider.requests.lock().unwrap().push(asked);
-    let mood = provider.moods.lock().unwrap().pop_front();
-    let is_short = match mood {
-        Some(Mood::Limited) => {
+    let fault = provider.faults.lock().unwrap().pop_front();
+    let is_short = match fault {
+        Some(ProviderFault::RateLimited) => {
             return HttpResponse::TooManyRequests()
                 .insert_header(("retry-after", "1"))
                 .json(json!({ "error": { "message": "Rate limit reached" } }));
         }
-        Some(Mood::Failing) => return HttpResponse::InternalServerError().body("oops"),
-        Some(Mood::Babbling) => return HttpResponse::Ok().body("<html>Welcome</html>"),
-        Some(Mood::Cutting) => {
+        Some(ProviderFault::ServerError) => {
+            return HttpResponse::InternalServerError().body("oops");
+        }
+        Some(ProviderFault::NotJson) => return HttpResponse::Ok().body("<html>Welcome</html>"),
+        Some(ProviderFault::ConnectionCut) => {
             let half = async { Err::<web::Bytes, _>(std::io::Error::other("cut")) };
             return HttpResponse::Ok().streaming(futures_util::stream::once(Box::pin(half)));
         }
-        Some(Mood::Refusing) => {
+        Some(ProviderFault::Unauthorized) => {
             let message = format!("Incorrect API key provided: {}", key.unwrap_or_default());
             return HttpResponse::Unauthorized().json(json!({ "error": { "message": message } }));
         }
-        Some(Mood::Silent) => std::future::pending().await,
-        Some(Mood::Short) => true,
+        Some(ProviderFault::NoResponse) => std::future::pending().await,
+        Some(ProviderFault::OneMissing) => true,
         None => false,
     };
-    // On the thread that other tests' files do not use.
+    // Query priority: that thread is not used by the files of other tests.
     let embeddings = model.embed(body.input, Purpose::Query).await.unwrap();
     let items = embeddings.iter().enumerate().skip(usize::from(is_short));
-    // The order is the provider's; `index` is what counts.
+    // The order is arbitrary; `index` is what counts.
     let items: Vec<_> = items
         .map(|(index, embedding)| json!({ "object": "embedding", "index": index, "embedding": embedding.0 }))
         .rev()

@@ -1,4 +1,4 @@
-//! A real S3 server of one's own (moto), and a door in front of it that can be shut.
+//! A real S3 server (moto) for one test, and a proxy in front of it that injects faults.
 
 use std::{
     net::TcpListener,
@@ -14,26 +14,26 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode, we
 
 use super::{Process, environment, free_port};
 
-/// What happens to requests.
+/// A fault of the store.
 #[derive(Clone, Copy)]
-pub enum Weather {
-    /// They get through.
-    Fair,
-    /// They are answered 500.
-    Failing,
-    /// They are never answered.
-    Hanging,
-    /// What is answered to a GET breaks off in the middle.
-    Cutting,
+pub enum StoreFault {
+    /// Requests are forwarded.
+    None,
+    /// Requests fail with 500.
+    ServerError,
+    /// Requests get no response.
+    NoResponse,
+    /// Downloads break off in the middle.
+    CutDownload,
 }
 
 pub struct S3 {
     _moto: Process,
-    /// Where the app finds it.
+    /// URL of the proxy, for the app.
     pub url: String,
-    /// Where the server itself is.
+    /// URL of the server.
     direct: String,
-    weather: Arc<AtomicU8>,
+    fault: Arc<AtomicU8>,
 }
 
 impl S3 {
@@ -50,22 +50,22 @@ impl S3 {
         let client = reqwest::Client::new();
         let made = client.put(format!("{direct}/files")).send().await;
         assert!(made.unwrap().status().is_success());
-        let weather = Arc::new(AtomicU8::new(Weather::Fair as u8));
-        let url = door(direct.clone(), Arc::clone(&weather));
+        let fault = Arc::new(AtomicU8::new(StoreFault::None as u8));
+        let url = start_proxy(direct.clone(), Arc::clone(&fault));
         Self {
             _moto: moto,
             url,
             direct,
-            weather,
+            fault,
         }
     }
 
-    pub fn set(&self, weather: Weather) {
-        self.weather.store(weather as u8, Ordering::Relaxed);
+    pub fn set_fault(&self, fault: StoreFault) {
+        self.fault.store(fault as u8, Ordering::Relaxed);
     }
 
-    /// What the bucket is asked, by somebody who may look.
-    pub async fn ask(&self, query: &str) -> String {
+    /// Queries the bucket directly.
+    pub async fn query_bucket(&self, query: &str) -> String {
         let key = "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x";
         let client = reqwest::Client::new();
         let request = client.get(format!("{}/files?{query}", self.direct));
@@ -74,25 +74,25 @@ impl S3 {
     }
 }
 
-struct Door {
+struct Proxy {
     to: String,
     client: reqwest::Client,
-    weather: Arc<AtomicU8>,
+    fault: Arc<AtomicU8>,
 }
 
-fn door(to: String, weather: Arc<AtomicU8>) -> String {
+fn start_proxy(to: String, fault: Arc<AtomicU8>) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let door = web::Data::new(Door {
+    let proxy = web::Data::new(Proxy {
         to,
         client: reqwest::Client::new(),
-        weather,
+        fault,
     });
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(door.clone())
+            .app_data(proxy.clone())
             .app_data(web::PayloadConfig::new(64 << 20))
-            .default_service(web::to(pass))
+            .default_service(web::to(forward))
     });
     tokio::spawn(
         server
@@ -105,21 +105,25 @@ fn door(to: String, weather: Arc<AtomicU8>) -> String {
     format!("http://{address}")
 }
 
-async fn pass(request: HttpRequest, body: web::Bytes, door: web::Data<Door>) -> HttpResponse {
-    match door.weather.load(Ordering::Relaxed) {
-        w if w == Weather::Failing as u8 => return HttpResponse::InternalServerError().finish(),
-        w if w == Weather::Hanging as u8 => tokio::time::sleep(Duration::from_secs(60)).await,
+async fn forward(request: HttpRequest, body: web::Bytes, proxy: web::Data<Proxy>) -> HttpResponse {
+    match proxy.fault.load(Ordering::Relaxed) {
+        fault if fault == StoreFault::ServerError as u8 => {
+            return HttpResponse::InternalServerError().finish();
+        }
+        fault if fault == StoreFault::NoResponse as u8 => {
+            tokio::time::sleep(Duration::from_secs(60)).await
+        }
         _ => {}
     }
-    let url = format!("{}{}", door.to, request.uri());
+    let url = format!("{}{}", proxy.to, request.uri());
     let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes()).unwrap();
-    let mut forward = door.client.request(method, url).body(body);
+    let mut forwarded = proxy.client.request(method, url).body(body);
     for (name, value) in request.headers() {
         if !["host", "content-length", "connection"].contains(&name.as_str()) {
-            forward = forward.header(name.as_str(), value.as_bytes());
+            forwarded = forwarded.header(name.as_str(), value.as_bytes());
         }
     }
-    let answer = forward.send().await.unwrap();
+    let answer = forwarded.send().await.unwrap();
     let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
     let mut response = HttpResponse::build(status);
     for (name, value) in answer.headers() {
@@ -128,7 +132,7 @@ async fn pass(request: HttpRequest, body: web::Bytes, door: web::Data<Door>) -> 
         }
     }
     let body = answer.bytes().await.unwrap();
-    let cuts = door.weather.load(Ordering::Relaxed) == Weather::Cutting as u8;
+    let cuts = proxy.fault.load(Ordering::Relaxed) == StoreFault::CutDownload as u8;
     if cuts && request.method() == actix_web::http::Method::GET {
         let half = body.slice(..body.len() / 2);
         let broken = std::io::Error::other("the line is dead");

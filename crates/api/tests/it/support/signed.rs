@@ -1,10 +1,10 @@
-//! Webhooks as LiveKit would sign them.
+//! Signed webhooks.
 
 use livekit_api::access_token::AccessToken;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, TestApp, environment};
+use super::{Response, TestApp, environment};
 
 /// The `Authorization` header for a body.
 pub fn sign(body: &[u8]) -> String {
@@ -32,8 +32,8 @@ pub fn event(id: &str, name: &str, session: &Value, at: i64, participant: Option
     })
 }
 
-/// Sends an event as LiveKit would.
-pub async fn deliver(app: &TestApp, event: &Value) -> Answer {
+/// Delivers an event as LiveKit does.
+pub async fn deliver(app: &TestApp, event: &Value) -> Response {
     let body = event.to_string().into_bytes();
     let client = app.anonymous().with_header("authorization", &sign(&body));
     client

@@ -1,4 +1,4 @@
-//! Somebody else's HTTP server, which tools call: it tells what it was asked.
+//! An HTTP server for tools that records its requests.
 
 use std::{
     sync::{Arc, Mutex},
@@ -8,7 +8,7 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
-/// The server. It answers with what it was asked, and on some paths as their names say.
+/// The server. It responds with the request, except on paths whose names say otherwise.
 #[derive(Clone)]
 pub struct Upstream {
     pub url: String,
@@ -33,7 +33,7 @@ impl Upstream {
         Self { url, calls }
     }
 
-    /// What it was asked so far.
+    /// The requests so far.
     pub fn calls(&self) -> Vec<Value> {
         self.calls.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! What filters take and give.
+//! Input and output of filters.
 
 use std::borrow::Cow;
 
@@ -12,13 +12,13 @@ use crate::{
     },
 };
 
-/// What a filter makes of a value.
+/// The output of a filter.
 pub(super) type Applied<'a> = Result<Found<'a>, Invalid>;
-/// What a filter does.
+/// The function of a filter.
 pub(in crate::template) type Apply =
     for<'a> fn(Found<'a>, &[Cow<'a, Value>], &mut Budget) -> Applied<'a>;
 
-/// The value as text, which is paid for.
+/// The value as text, charged to the budget.
 pub(super) fn text<'a>(found: &'a Found<'_>, budget: &mut Budget) -> Result<Cow<'a, str>, Invalid> {
     match found.as_deref() {
         Some(value @ (Value::Array(_) | Value::Object(_))) => {
@@ -34,12 +34,12 @@ pub(super) fn text<'a>(found: &'a Found<'_>, budget: &mut Budget) -> Result<Cow<
     }
 }
 
-/// A value that a filter has made.
+/// The output of a filter that makes a new value.
 pub(super) fn some<'a>(value: impl Into<Value>) -> Applied<'a> {
     Ok(Some(Cow::Owned(value.into())))
 }
 
-/// A whole number where it is one.
+/// A number, as an integer if it is one.
 pub(super) fn some_number<'a>(number: f64) -> Applied<'a> {
     let whole = number.fract() == 0.0 && number.abs() < 9e15;
     let value = match whole {

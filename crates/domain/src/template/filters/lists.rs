@@ -1,4 +1,4 @@
-//! Filters for values of many parts, and for those that are missing.
+//! Filters for lists and objects, and for missing values.
 
 use std::borrow::Cow;
 

@@ -17,12 +17,12 @@ pub struct Filter {
     pub name: &'static str,
     /// What it does, in a few words.
     pub meaning: &'static str,
-    /// How many values it takes in brackets, at least and at most.
+    /// Minimum and maximum number of its arguments.
     pub arguments: (usize, usize),
     pub(super) apply: Apply,
 }
 
-/// All filters there are, by name.
+/// All filters, by name.
 pub const FILTERS: &[Filter] = &[
     filter("abs", "The number without its sign", (0, 0), abs),
     filter(
@@ -104,7 +104,7 @@ const fn filter(
     }
 }
 
-/// The filter of this name, or words that say which there are.
+/// The filter with this name, or a message that lists all filters.
 pub(super) fn find(name: &str) -> Result<&'static Filter, String> {
     FILTERS
         .iter()

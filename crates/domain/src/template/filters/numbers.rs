@@ -1,4 +1,4 @@
-//! Filters that make numbers.
+//! Filters with a numeric output.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ fn number(found: &Found<'_>) -> Result<f64, Invalid> {
     number.ok_or_else(|| failed("this filter needs a number"))
 }
 
-/// The number, where it is a whole one: its digits are kept, however many there are.
+/// Whether the number is an integer: its digits are kept, however many there are.
 fn is_whole(found: &Found<'_>) -> bool {
     matches!(found.as_deref(), Some(Value::Number(number)) if !number.is_f64())
 }

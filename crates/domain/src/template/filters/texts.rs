@@ -1,4 +1,4 @@
-//! Filters that make texts of texts.
+//! Filters for strings.
 
 use std::borrow::Cow;
 
@@ -48,7 +48,7 @@ pub(super) fn replace<'a>(
     if from.is_empty() {
         return Err(failed("the filter `replace` needs a text to look for"));
     }
-    // What it will make is paid for before it is made.
+    // The output is charged before it is created.
     budget.text(text.matches(&*from).count().saturating_mul(to.len()))?;
     some(text.replace(&*from, &to))
 }

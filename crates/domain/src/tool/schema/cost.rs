@@ -1,4 +1,4 @@
-//! What it costs to check a value.
+//! The cost of validating a value.
 
 use std::collections::HashMap;
 
@@ -10,33 +10,33 @@ use super::{
 };
 use crate::invalid::Invalid;
 
-/// Most subschemas once every reference is followed: what one value can cost.
+/// Maximum subschemas with every reference followed: the cost of one value.
 const MOST_STEPS: u64 = 5_000;
-/// Most levels of a schema once every reference is followed.
+/// Maximum depth of a schema with every reference followed.
 const MOST_LEVELS: usize = 64;
-/// A pattern that compiles to so many bytes costs one unit for each byte of text that it is applied to; a
-/// larger one costs [`LARGE`].
+/// A pattern of at most this compiled size costs one unit for each byte of text that it is applied to; a larger
+/// one costs [`LARGE`].
 const SMALL_PATTERN_BYTES: usize = 8_192;
-/// What a pattern costs that compiles to more than [`SMALL_PATTERN_BYTES`].
+/// Cost of a pattern whose compiled size is above [`SMALL_PATTERN_BYTES`].
 const LARGE: u64 = 8;
-/// Most units of all patterns where they are applied.
+/// Maximum units of all patterns together.
 const MOST_APPLIED: u64 = MOST_PATTERNS as u64 * LARGE;
 
-/// What a schema costs one value, with every reference followed: neither circles nor references that double at
-/// every level get through, nor a chain of them that is deeper than a stack.
+/// The cost of a schema with every reference followed: rejects circular references, references that double at
+/// every level, and chains that would overflow the stack.
 pub(super) struct Cost {
-    /// Subschemas that are looked at.
+    /// Subschemas that are visited.
     pub parts: u64,
-    /// Units of patterns that are applied to each byte of text.
+    /// Units of patterns for each byte of text.
     pub matching: u64,
 }
 
-/// A walk that counts.
+/// The traversal that counts.
 struct Walk<'a> {
     root: &'a Value,
-    /// What each pattern costs.
+    /// The cost of each pattern.
     patterns: HashMap<&'a str, u64>,
-    /// The references that lead to where it is.
+    /// The references on the path to the current subschema.
     path: Vec<&'a str>,
     cost: Cost,
 }
@@ -59,7 +59,7 @@ impl Cost {
             },
         };
         walk.through(schema, 0)?;
-        // Each application is compiled for itself.
+        // Each application is compiled separately.
         if walk.cost.matching > MOST_APPLIED {
             let message = "the patterns are too many or too large once references are followed";
             return Err(Invalid::new("too_complex", message));
@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
     fn field(&mut self, name: &str, value: &'a Value, level: usize) -> Result<(), Invalid> {
         match (name, value) {
             ("$ref", Value::String(to)) => return self.follow(to, level),
-            // What nothing refers to costs nothing. Further down, it may be the name of a property.
+            // An unreferenced `$defs` costs nothing. Deeper in the schema the word may be the name of a property.
             ("$defs", _) if level == 0 => return Ok(()),
             ("pattern", Value::String(pattern)) => self.apply(pattern),
             ("patternProperties", Value::Object(by_pattern)) => {

@@ -1,5 +1,5 @@
-//! The JSON Schema of a tool's parameters: checked when it is written, so that it can neither reach
-//! out of itself nor cost more than a fixed amount of work, whatever arguments it meets.
+//! The JSON Schema of a tool's parameters: validated on creation, so that it cannot load anything from elsewhere
+//! nor cost more than a fixed amount of work, whatever the arguments are.
 
 mod compile;
 mod cost;
@@ -15,17 +15,17 @@ use words::check_words;
 
 use crate::invalid::{Invalid, Place, Violation};
 
-/// Most bytes of a schema, and of arguments.
+/// Maximum bytes of a schema, and of arguments.
 const MOST_BYTES: usize = 65_536;
-/// Most parts of a schema times nodes of the arguments: what checking them costs.
+/// Maximum product of a schema's subschemas and the arguments' nodes: the cost of validation.
 const MOST_WORK: u64 = 500_000;
-/// The same where alternatives are told apart for the sake of an error, which takes memory for each.
+/// The same where an error lists all alternatives, which takes memory for each.
 const MOST_WORK_EXPLAINED: u64 = 20_000;
-/// Most units that matching patterns may cost.
+/// Maximum units of pattern matching.
 const MOST_MATCHING: u64 = 500_000;
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Adds what is wrong with the schema, with pointers from the spec.
+/// Validates the schema; violations have pointers into the spec.
 pub(super) fn check(parameters: &Map<String, Value>, found: &mut Vec<Violation>) {
     let schema = Value::Object(parameters.clone());
     let before = found.len();
@@ -58,7 +58,7 @@ pub(super) fn check(parameters: &Map<String, Value>, found: &mut Vec<Violation>)
     }
 }
 
-/// Checks arguments; the violation, the first one that is found, points into them.
+/// Validates arguments; only the first violation is returned, and it points into them.
 pub(super) fn check_arguments(
     parameters: &Map<String, Value>,
     arguments: &Value,
@@ -71,7 +71,7 @@ pub(super) fn check_arguments(
         );
     }
     let schema = Value::Object(parameters.clone());
-    // Versions that were written under other limits are bounded here as well.
+    // Versions that were created under other limits are bounded here as well.
     let mut found = Vec::new();
     check_words(&schema, &mut Place::default(), true, &mut found);
     check_patterns(&schema, &mut found);
@@ -99,7 +99,7 @@ pub(super) fn check_arguments(
     Err(error.into_iter().collect())
 }
 
-/// The nodes of a value and the bytes of its texts.
+/// The number of nodes of a value and the bytes of its strings.
 fn size(value: &Value) -> (u64, u64) {
     let sum = |sizes: &mut dyn Iterator<Item = (u64, u64)>| {
         sizes.fold((1, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
@@ -115,7 +115,7 @@ fn size(value: &Value) -> (u64, u64) {
     }
 }
 
-/// Whether an error would carry those of every alternative.
+/// Whether an error would contain those of every alternative.
 fn has_alternatives(schema: &Value) -> bool {
     match schema {
         Value::Object(fields) => fields

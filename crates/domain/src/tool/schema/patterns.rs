@@ -1,15 +1,15 @@
-//! The patterns of a schema, before any is compiled.
+//! The patterns of a schema, checked before any is compiled.
 
 use serde_json::Value;
 
 use crate::invalid::{Invalid, Violation};
 
-/// Most patterns of a schema.
+/// Maximum number of patterns of a schema.
 pub(super) const MOST_PATTERNS: usize = 50;
-/// Most characters of a pattern.
+/// Maximum characters of a pattern.
 const MOST_PATTERN: usize = 500;
 
-/// Bounds number and length of patterns before any is compiled.
+/// Limits number and length of patterns.
 pub(super) fn check_patterns(schema: &Value, found: &mut Vec<Violation>) {
     let mut patterns = Vec::new();
     collect_patterns(schema, &mut patterns);

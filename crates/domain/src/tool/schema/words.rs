@@ -1,11 +1,10 @@
-//! The words of a schema that could lead out of what is counted.
+//! Keywords of a schema that would escape the cost estimate.
 
 use serde_json::Value;
 
 use crate::invalid::{Invalid, MOST_VIOLATIONS, Place, Violation};
 
-/// Words that would lead a reference somewhere else than its text says, or that look at a value once more for
-/// each level of it.
+/// Keywords that change what a reference points to, or that visit a value once more for each of its levels.
 const NO_PLACE: [&str; 7] = [
     "$id",
     "$anchor",
@@ -16,7 +15,7 @@ const NO_PLACE: [&str; 7] = [
     "unevaluatedProperties",
 ];
 
-/// Refuses words that would have a schema mean something else than its text says.
+/// Refuses keywords that would change the meaning of the rest of the schema.
 pub(super) fn check_words(
     schema: &Value,
     at: &mut Place,
@@ -48,9 +47,9 @@ pub(super) fn check_words(
 
 fn check_word(name: &str, value: &Value, is_root: bool) -> Option<Invalid> {
     let text = value.as_str();
-    // A property may have such a name; a keyword has a text or a schema.
+    // A property may have such a name; as a keyword its value is a string or a schema.
     let is_keyword = text.is_some() || name.starts_with("unevaluated");
-    // Another dialect would bring its own words for places.
+    // Another dialect would have other keywords for references.
     let is_inner_dialect = name == "$schema" && text.is_some() && !is_root;
     if NO_PLACE.contains(&name) && is_keyword || is_inner_dialect {
         let message = format!("`{name}` has no place in a tool's parameters");
@@ -61,7 +60,7 @@ fn check_word(name: &str, value: &Value, is_root: bool) -> Option<Invalid> {
         let message = "references stay within the schema: `#/…`";
         return Some(Invalid::new("remote_reference", message));
     }
-    // It would be decoded, and lead where nobody has counted.
+    // It would be decoded, and point to a subschema that was not counted.
     to.contains('%').then(|| {
         let message = "a reference is not percent-encoded";
         Invalid::new("not_supported", message)
