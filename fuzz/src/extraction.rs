@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use patchbay_documents::{
     Chunk,
-    protocol::{Bounds, Distrust, Extracted, Heard, Listener, Message, Progress},
+    protocol::{Bounds, Extracted, InvalidOutput, Message, Output, OutputParser, Progress},
 };
 use patchbay_domain::knowledge::Stage;
 
@@ -26,31 +26,34 @@ fn raw(data: &[u8]) {
         return;
     };
     let cut = usize::from(cut % 40) + 1;
-    let whole = hear(output, output.len().max(1));
-    assert_eq!(hear(output, cut), whole, "in pieces of {cut}");
+    let whole = parse(output, output.len().max(1));
+    assert_eq!(parse(output, cut), whole, "in pieces of {cut}");
 }
 
 /// The result of all of it, in pieces of this size.
-fn hear(output: &[u8], cut: usize) -> std::result::Result<Option<(Heard, Progress)>, Distrust> {
-    let mut listener = Listener::new(BOUNDS);
+fn parse(
+    output: &[u8],
+    cut: usize,
+) -> std::result::Result<Option<(Output, Progress)>, InvalidOutput> {
+    let mut parser = OutputParser::new(BOUNDS);
     let mut left = output;
     while !left.is_empty() {
         let (piece, rest) = left.split_at(cut.min(left.len()));
         left = rest;
-        match listener.hear(piece)? {
-            Heard::More => {}
-            heard => {
-                is_within_bounds(&heard);
-                return Ok(Some((heard, listener.progress())));
+        match parser.push(piece)? {
+            Output::Incomplete => {}
+            output => {
+                is_within_bounds(&output);
+                return Ok(Some((output, parser.progress())));
             }
         }
     }
     Ok(None)
 }
 
-fn is_within_bounds(heard: &Heard) {
-    match heard {
-        Heard::All(Extracted { chunks, .. }) => {
+fn is_within_bounds(output: &Output) {
+    match output {
+        Output::Complete(Extracted { chunks, .. }) => {
             assert!(chunks.len() <= BOUNDS.chunks);
             for Chunk {
                 headings,
@@ -64,14 +67,14 @@ fn is_within_bounds(heard: &Heard) {
                 assert!(!text.contains('\0') && headings.iter().all(|text| !text.contains('\0')));
             }
         }
-        Heard::Failure(code, detail) => {
+        Output::Failure(code, detail) => {
             assert!(
                 code.bytes()
                     .all(|byte| byte == b'_' || byte.is_ascii_lowercase())
             );
             assert!(!detail.contains('\0') && detail.chars().count() <= 1000);
         }
-        Heard::More => {}
+        Output::Incomplete => {}
     }
 }
 
@@ -93,9 +96,9 @@ fn lines(u: &mut Unstructured<'_>) -> Result<()> {
     let lines: Vec<_> = lines.collect();
     let output = lines.concat();
     if lines.iter().all(|line| line.len() <= BOUNDS.line) && output.len() <= BOUNDS.output {
-        let all = Heard::All(Extracted { pages, chunks });
+        let all = Output::Complete(Extracted { pages, chunks });
         assert_eq!(
-            hear(output.as_bytes(), cut),
+            parse(output.as_bytes(), cut),
             Ok(Some((all, (Stage::Chunk, 0, 1)))),
             "{output} in pieces of {cut}"
         );

@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The address of a client.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use patchbay_domain::forwarded;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the client, behind trusted proxies too.
+/// Returns the address of the client; `X-Forwarded-For` counts only as far as trusted proxies wrote it.
 pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let lines: Vec<_> = headers
         .get_all(FORWARDED_FOR)
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_no_text_hides_what_stands_before_it() {
+    fn a_header_line_that_is_not_text_hides_the_addresses_before_it() {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let from = |lines: &[&[u8]]| {
             let mut headers = HeaderMap::new();

@@ -1,4 +1,4 @@
-//! What every request shares.
+//! State that all requests share.
 
 use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
@@ -21,21 +21,21 @@ pub struct App {
     pub rates: RateLimits,
     /// When the process started.
     pub started: Instant,
-    /// Set when the process is asked to end: readiness fails from then on.
+    /// Set when shutdown begins; readiness fails from then on.
     pub draining: AtomicBool,
-    /// What has ended that the service is nothing without; the process is about to end of it.
-    pub broken: OnceLock<String>,
+    /// Why an essential background task or the HTTP server has ended; the process is about to exit.
+    pub fatal_error: OnceLock<String>,
 }
 
 impl App {
-    /// The state for these settings. Connects to nothing yet, but loads a local model.
+    /// Creates the state for these settings. Opens no connection, but loads a local model.
     pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let service = &settings.service;
         let embedder = service.knowledge.embedder(service.panics_in_embedder())?;
         Self::with_embedder(settings, clock, embedder)
     }
 
-    /// The same with a model that is loaded already.
+    /// Creates the state with an embedding model that is already loaded.
     pub fn with_embedder(
         settings: Settings,
         clock: Clock,
@@ -54,7 +54,7 @@ impl App {
             settings,
             started: Instant::now(),
             draining: AtomicBool::new(false),
-            broken: OnceLock::new(),
+            fatal_error: OnceLock::new(),
         })
     }
 }

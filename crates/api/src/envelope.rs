@@ -1,5 +1,5 @@
-//! What surrounds every request: its id, its span and log line, security headers, and the last
-//! word on errors, so that a panic and the framework's own refusals look like all others.
+//! The outermost middleware: request id, tracing span, access log, time limit and security headers. It also
+//! converts panics and the framework's own errors to problems, so that all errors have the same form.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use actix_web::{
     web,
 };
 use patchbay_domain::tool::MAX_TIMEOUT_SECONDS;
-use patchbay_service::{Error as ServiceError, panics::caught, rates::RateState};
+use patchbay_service::{Error as ServiceError, panics::catch_panic, rates::RateState};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
@@ -59,24 +59,24 @@ pub async fn envelope<B: MessageBody + 'static>(
     let route = request.match_pattern().unwrap_or_default();
     span.record("route", &*route);
     span.record("otel.name", format!("{} {route}", request.method()));
-    let answered = |status: u16| {
+    let log_completion = |status: u16| {
         span.record("status", status);
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-        tracing::info!(parent: &span, duration_ms, "answered");
+        tracing::info!(parent: &span, duration_ms, "request completed");
     };
-    let limit = limit(&request);
-    let served = caught(next.call(request));
+    let limit = time_limit(&request);
+    let served = catch_panic(next.call(request));
     let outcome = timeout(limit, served.instrument(span.clone())).await;
-    let refused = |error: &dyn Fn() -> ApiError| {
+    let fail = |error: &dyn Fn() -> ApiError| {
         let error = span.in_scope(error);
-        answered(error.code().status());
-        Err(refuse(error, &meta))
+        log_completion(error.code().status());
+        Err(error_response(error, &meta))
     };
     let mut response = match outcome {
-        Ok(Ok(Ok(response))) => finish(response, &meta),
-        Ok(Ok(Err(error))) => return refused(&|| as_api_error(&error)),
-        Ok(Err(panicked)) => return refused(&|| ServiceError::internal(panicked).into()),
-        Err(_) => return refused(&|| ApiError::timed_out(limit)),
+        Ok(Ok(Ok(response))) => finalize(response, &meta),
+        Ok(Ok(Err(error))) => return fail(&|| as_api_error(&error)),
+        Ok(Err(panicked)) => return fail(&|| ServiceError::internal(panicked).into()),
+        Err(_) => return fail(&|| ApiError::timed_out(limit)),
     };
     let state = response.request().extensions().get::<RateState>().cloned();
     if let Some(state) = state {
@@ -84,35 +84,35 @@ pub async fn envelope<B: MessageBody + 'static>(
     }
     let is_page = response.request().path().starts_with("/docs");
     set_headers(response.headers_mut(), &meta, is_page);
-    answered(response.status().as_u16());
+    log_completion(response.status().as_u16());
     Ok(response)
 }
 
-/// How long the request may take: as its route says.
-fn limit(request: &ServiceRequest) -> Duration {
+/// The time limit of the request's route.
+fn time_limit(request: &ServiceRequest) -> Duration {
     let Some(app) = request.app_data::<web::Data<App>>() else {
         return Duration::MAX;
     };
     let settings = &app.settings;
-    let usual = settings.service.request_timeout;
+    let standard = settings.service.request_timeout;
     let pattern = request.match_pattern().unwrap_or_default();
     let limits = request.app_data::<web::Data<TimeLimits>>();
     let route = (request.method().clone(), pattern);
     match limits.and_then(|limits| limits.get(&route)) {
-        None | Some(TimeLimit::Usual) => usual,
-        Some(TimeLimit::Tool) => usual + Duration::from_secs(MAX_TIMEOUT_SECONDS.into()),
-        Some(TimeLimit::Upload) => usual + settings.service.knowledge.upload_timeout,
+        None | Some(TimeLimit::Standard) => standard,
+        Some(TimeLimit::Tool) => standard + Duration::from_secs(MAX_TIMEOUT_SECONDS.into()),
+        Some(TimeLimit::Upload) => standard + settings.service.knowledge.upload_timeout,
     }
 }
 
-/// The caller's id where it is well-formed: 1 to 128 of letters, digits and `-_.:`.
+/// The client's request id if it is well-formed (1 to 128 letters, digits and `-_.:`), otherwise a new one.
 fn request_id(request: &ServiceRequest) -> String {
-    let given = request
+    let header = request
         .headers()
         .get(&REQUEST_ID)
         .and_then(|value| value.to_str().ok());
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    match given {
+    match header {
         Some(id) if (1..=128).contains(&id.len()) && id.chars().all(plain) => id.to_owned(),
         _ => request
             .app_data::<web::Data<App>>()
@@ -124,15 +124,15 @@ fn as_api_error(error: &Error) -> ApiError {
     ApiError::of_status(error.as_response_error().status_code())
 }
 
-/// An answer where there is no request left to answer with.
-fn refuse(error: ApiError, meta: &RequestMeta) -> Error {
-    let mut answer = error.response(&meta.id);
-    set_headers(answer.headers_mut(), meta, false);
-    InternalError::from_response(error, answer).into()
+/// The error with a complete response; used where the request has been consumed.
+fn error_response(error: ApiError, meta: &RequestMeta) -> Error {
+    let mut response = error.response(&meta.id);
+    set_headers(response.headers_mut(), meta, false);
+    InternalError::from_response(error, response).into()
 }
 
-/// Puts the request id into errors, and turns the framework's own into problems.
-fn finish<B: MessageBody + 'static>(
+/// Adds the request id to errors, and converts the framework's own errors to problems.
+fn finalize<B: MessageBody + 'static>(
     response: ServiceResponse<B>,
     meta: &RequestMeta,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
@@ -140,22 +140,22 @@ fn finish<B: MessageBody + 'static>(
     if !status.is_client_error() && !status.is_server_error() {
         return response.map_into_left_body();
     }
-    let ours = response
+    let problem = response
         .response()
         .error()
         .and_then(|error| error.as_error::<ApiError>())
         .map(|error| error.response(&meta.id));
-    // A problem already, or an answer of ours that is told by its status, such as readiness.
-    let is_ours = response
+    // Already a problem, or a regular body with an error status, such as that of readiness.
+    let is_complete = response
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value == PROBLEM_JSON || value == "application/json");
-    let answer: HttpResponse = match ours {
-        Some(answer) => answer,
-        None if is_ours => return response.map_into_left_body(),
+    let replacement: HttpResponse = match problem {
+        Some(problem) => problem,
+        None if is_complete => return response.map_into_left_body(),
         None => ApiError::of_status(status).response(&meta.id),
     };
-    response.into_response(answer).map_into_right_body()
+    response.into_response(replacement).map_into_right_body()
 }
 
 fn set_headers(headers: &mut HeaderMap, meta: &RequestMeta, is_page: bool) {

@@ -1,4 +1,4 @@
-//! The only place where an error becomes a status and a problem.
+//! Conversion of errors to HTTP responses.
 
 use std::fmt;
 
@@ -19,13 +19,13 @@ use crate::code::{Code, HttpCode};
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// An error on its way to a client.
+/// An error that is returned to a client.
 #[derive(Debug)]
 pub struct ApiError {
     code: Code,
     detail: String,
     violations: Vec<Violation>,
-    /// One that belongs to the answer.
+    /// A header of the response.
     header: Option<(HeaderName, String)>,
 }
 
@@ -41,33 +41,33 @@ pub struct ApiError {
     "errors": [{"pointer": "/name", "code": "too_short", "message": "at least 1 characters are needed, and not blanks alone"}]
 }))]
 pub struct Problem {
-    /// Always `about:blank`: the code tells problems apart.
+    /// Always `about:blank`; `code` identifies the kind of problem.
     #[serde(rename = "type")]
     #[schema(max_length = 200)]
     pub kind: String,
-    /// The code in words; the same for every occurrence.
+    /// Description of the code; the same for every occurrence.
     #[schema(max_length = 200)]
     pub title: String,
-    /// The HTTP status again.
+    /// HTTP status code of the response.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
-    /// What is wrong this time, in words.
+    /// Human-readable explanation of this occurrence.
     #[schema(max_length = 4000)]
     pub detail: String,
-    /// Stable code to act on. New codes may appear.
+    /// Stable, machine-readable error code. New codes may be added.
     #[schema(max_length = 100)]
     pub code: String,
-    /// The id of this request, as in the `X-Request-Id` header and in the logs.
+    /// Id of the request, as in the `X-Request-Id` header and in the logs.
     #[schema(max_length = 128)]
     pub request_id: String,
-    /// With status 422: every value that is wrong.
+    /// Invalid values; present with status 422.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100)]
     pub errors: Vec<Violation>,
 }
 
 impl ApiError {
-    /// An error with this code and these words.
+    /// Creates an error with this code and detail.
     pub fn new(code: impl Into<Code>, detail: impl Into<String>) -> Self {
         Self {
             code: code.into(),
@@ -77,7 +77,7 @@ impl ApiError {
         }
     }
 
-    /// A method that the path does not have.
+    /// 405: the path does not support the method. `allow` lists the supported ones.
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path allows {allow}.");
         Self {
@@ -86,8 +86,8 @@ impl ApiError {
         }
     }
 
-    /// A range that lies outside of the file of `size` bytes.
-    pub fn not_in_range(size: u64) -> Self {
+    /// 416: the range is outside the file of `size` bytes.
+    pub fn range_not_satisfiable(size: u64) -> Self {
         let detail = format!("The file has {size} bytes.");
         Self {
             header: Some((header::CONTENT_RANGE, format!("bytes */{size}"))),
@@ -95,19 +95,19 @@ impl ApiError {
         }
     }
 
-    /// The code.
+    /// Returns the code.
     pub const fn code(&self) -> Code {
         self.code
     }
 
-    /// A request that took longer than it may.
+    /// 503: the request exceeded its time limit.
     pub fn timed_out(limit: std::time::Duration) -> Self {
-        tracing::error!(?limit, "a request took too long");
-        let detail = "It took too long. Whether a change took effect is not known: look before you repeat it.";
+        tracing::error!(?limit, "a request exceeded its time limit");
+        let detail = "The request timed out. It is unknown whether a change took effect: check before you repeat it.";
         Self::new(service::Code::Unavailable, detail)
     }
 
-    /// The error that stands for a bare status of the framework.
+    /// Converts a bare status of the framework to an error.
     pub fn of_status(status: StatusCode) -> Self {
         let code = match status.as_u16() {
             404 => return service::Error::not_found().into(),
@@ -122,7 +122,7 @@ impl ApiError {
         Self::new(code, code.title())
     }
 
-    /// The answer, with the id of the request in it.
+    /// Returns the response, with the id of the request in the body.
     pub fn response(&self, request_id: &str) -> HttpResponse {
         let status = self.code.status();
         let problem = Problem {
@@ -181,7 +181,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        // The envelope, which knows the request id, writes the final body.
+        // The envelope replaces the body by one with the request id.
         self.response("")
     }
 }

@@ -1,5 +1,5 @@
-//! An exporter of traces that survives its panics. Its thread would end of one, and nobody would see another
-//! trace before the service is started anew.
+//! A trace exporter that survives panics. A panic would otherwise end the exporter's thread, and no more traces
+//! would be exported until the service is restarted.
 
 use std::{
     fmt,
@@ -13,17 +13,17 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use patchbay_service::panics::caught;
+use patchbay_service::panics::catch_panic;
 
-/// Makes an exporter, and another one when it has panicked.
-pub struct Lasting<E, M> {
+/// Wraps an exporter and replaces it by a new one after a panic.
+pub struct ResilientExporter<E, M> {
     make: M,
     exporter: Mutex<Arc<E>>,
     resource: Option<Resource>,
 }
 
-impl<E: SpanExporter, M: Fn() -> anyhow::Result<E>> Lasting<E, M> {
-    /// The first one is made at once.
+impl<E: SpanExporter, M: Fn() -> anyhow::Result<E>> ResilientExporter<E, M> {
+    /// Creates the wrapper with its first exporter.
     pub fn new(make: M) -> anyhow::Result<Self> {
         let exporter = Mutex::new(Arc::new(make()?));
         Ok(Self {
@@ -38,7 +38,7 @@ impl<E: SpanExporter, M: Fn() -> anyhow::Result<E>> Lasting<E, M> {
         Arc::clone(&exporter.unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn renew(&self) -> anyhow::Result<()> {
+    fn replace(&self) -> anyhow::Result<()> {
         let mut exporter = (self.make)()?;
         if let Some(resource) = &self.resource {
             exporter.set_resource(resource);
@@ -48,25 +48,25 @@ impl<E: SpanExporter, M: Fn() -> anyhow::Result<E>> Lasting<E, M> {
     }
 }
 
-impl<E, M> fmt::Debug for Lasting<E, M> {
+impl<E, M> fmt::Debug for ResilientExporter<E, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lasting")
+        f.write_str("ResilientExporter")
     }
 }
 
-impl<E, M> SpanExporter for Lasting<E, M>
+impl<E, M> SpanExporter for ResilientExporter<E, M>
 where
     E: SpanExporter + 'static,
     M: Fn() -> anyhow::Result<E> + Send + Sync,
 {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let exporter = self.current();
-        let exported = caught(async { exporter.export(batch).await }).await;
+        let exported = catch_panic(async { exporter.export(batch).await }).await;
         exported.unwrap_or_else(|panicked| {
-            let renewed = self.renew();
-            let words =
-                renewed.map_or_else(|error| format!("{error:#}"), |()| panicked.to_string());
-            Err(OTelSdkError::InternalFailure(words))
+            let replaced = self.replace();
+            let message =
+                replaced.map_or_else(|error| format!("{error:#}"), |()| panicked.to_string());
+            Err(OTelSdkError::InternalFailure(message))
         })
     }
 
@@ -80,7 +80,7 @@ where
 
     fn set_resource(&mut self, resource: &Resource) {
         self.resource = Some(resource.clone());
-        // Nobody exports yet.
+        // No export has begun yet.
         let exporter = self.exporter.get_mut();
         let exporter = exporter.unwrap_or_else(PoisonError::into_inner);
         if let Some(exporter) = Arc::get_mut(exporter) {
@@ -95,13 +95,13 @@ mod tests {
 
     use super::*;
 
-    /// Panics where it is the first of its kind.
+    /// The first instance panics.
     #[derive(Debug)]
     struct Fragile(u32, Arc<Mutex<Vec<Resource>>>);
 
     impl SpanExporter for Fragile {
         async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
-            assert_ne!(self.0, 0, "a planted fault");
+            assert_ne!(self.0, 0, "a deliberate panic");
             Ok(())
         }
         fn set_resource(&mut self, resource: &Resource) {
@@ -116,7 +116,7 @@ mod tests {
             let number = made.fetch_add(1, Ordering::Relaxed);
             Ok(Fragile(number, Arc::clone(&resources)))
         };
-        let mut exporter = Lasting::new(make).unwrap();
+        let mut exporter = ResilientExporter::new(make).unwrap();
         let resource = Resource::builder().with_service_name("test").build();
         exporter.set_resource(&resource);
         assert!(exporter.export(Vec::new()).await.is_err());
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(
             *resources,
             [resource.clone(), resource],
-            "each knows whose traces they are"
+            "each exporter has the resource"
         );
     }
 }

@@ -1,10 +1,11 @@
 //! The HTTP API of Patchbay. The binary `patchbay-api` is a thin shell around it.
 
 #[cfg(fuzz_planted)]
-compile_error!("faults are planted for the fuzz targets to find: this must never serve");
+compile_error!(
+    "this build contains deliberate faults for the fuzz targets and must not serve requests"
+);
 
 pub mod address;
-pub mod answer;
 pub mod app;
 pub mod code;
 pub mod envelope;
@@ -14,6 +15,7 @@ pub mod extract;
 pub mod openapi;
 pub mod panics;
 pub mod rates;
+pub mod response;
 pub mod router;
 pub mod routes;
 pub mod server;

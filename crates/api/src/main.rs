@@ -38,63 +38,66 @@ struct Cli {
 enum Command {
     /// Serve the API.
     Serve(Box<Settings>),
-    /// Bring the database up to date, as its owner.
+    /// Run the database migrations as the owner of the database.
     Migrate(OwnerSettings),
-    /// Make and drop the search indexes of tenants with many chunks, as the database's owner.
+    /// Create and drop the search indexes of tenants with many chunks, as the owner of the database.
     Index(IndexCommand),
-    /// Check the settings and what they point at, and say what is wrong.
+    /// Check the settings and the services that they refer to.
     CheckConfig(Box<Settings>),
-    /// Seal all secrets anew with the first of PATCHBAY_SECRET_KEYS.
+    /// Re-encrypt all secrets with the first key of PATCHBAY_SECRET_KEYS.
     RotateSecrets(Box<Settings>),
-    /// Get the text out of a file: from standard input to standard output, within limits.
+    /// Extract the text of a file: standard input to standard output, within limits.
     #[command(hide = true)]
-    Extract(extractor::Task),
-    /// Confine this process as `extract` does, and try what it must not be able to do.
+    Extract(extractor::ExtractArgs),
+    /// Confine this process as `extract` does, and report which forbidden operations are still possible.
     #[command(hide = true)]
-    Confinement(confinement::Probe),
+    Confinement(confinement::ProbeArgs),
     /// Print the OpenAPI document.
     Openapi,
 }
 
-/// A setting is wrong.
-const WRONG_SETTING: u8 = 2;
+/// Exit code if a setting is invalid.
+const EXIT_INVALID_SETTING: u8 = 2;
 /// How long readiness fails before requests are refused.
-const GRACE: Duration = Duration::from_millis(500);
-/// How long the end may take, whatever hangs.
-const LONGEST_END: Duration = Duration::from_secs(30);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+/// Maximum duration of the shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    settle_threads();
-    // Keys and passwords are in this process's memory and environment from the first moment on.
+    limit_model_threads();
+    // Memory and environment contain keys and passwords from the start.
     if let Err(error) = confinement::hide_memory() {
-        return ended(Err(error));
+        return exit_code(Err(error));
     }
     let cli = Cli::parse();
-    // They have neither runtime nor network: what they do is done as those who read what strangers have made.
+    // These commands process untrusted files, so they run without async runtime and network.
     match cli.command {
-        Command::Extract(task) => return ended(extractor::work(task)),
-        Command::Confinement(probe) => return ended(confinement::run(&probe)),
+        Command::Extract(args) => return exit_code(extractor::run(args)),
+        Command::Confinement(probe) => return exit_code(confinement::run(&probe)),
         _ => {}
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let code = runtime.block_on(run(cli.command));
-            // What blocks a thread must not keep the process.
+            // A blocked thread must not delay the exit.
             runtime.shutdown_timeout(Duration::from_secs(1));
             code
         }
-        Err(error) => ended(Err(error.into())),
+        Err(error) => exit_code(Err(error.into())),
     }
 }
 
-/// Has the model computed by its own threads alone. By default its library shares each step out to a pool of
-/// the process and spins until all are done, so that a search would wait for threads that only run while
-/// nobody else wants the processor.
-fn settle_threads() {
+/// Restricts the model to its own threads. By default its library distributes each step over a thread pool of the
+/// process and spins until all are done, so a search would wait for threads that only get the processor when it
+/// is otherwise idle.
+fn limit_model_threads() {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
-        #[expect(unsafe_code, reason = "the library reads nothing but the environment")]
-        // SAFETY: `main` calls this before there is any other thread.
+        #[expect(
+            unsafe_code,
+            reason = "the library can only be configured by the environment"
+        )]
+        // SAFETY: `main` calls this before it starts any other thread.
         unsafe {
             std::env::set_var("CANDLE_NUM_THREADS", "1");
         }
@@ -105,26 +108,26 @@ async fn run(command: Command) -> ExitCode {
     let outcome = match command {
         Command::Serve(settings) => match settings.check() {
             Ok(()) => serve(*settings).await,
-            Err(fault) => return wrong_setting(&fault),
+            Err(fault) => return invalid_setting(&fault),
         },
         Command::CheckConfig(settings) => match settings.check() {
             Ok(()) => check_config(*settings).await,
-            Err(fault) => return wrong_setting(&fault),
+            Err(fault) => return invalid_setting(&fault),
         },
         Command::RotateSecrets(settings) => match settings.check() {
             Ok(()) => rotate_secrets(*settings).await,
-            Err(fault) => return wrong_setting(&fault),
+            Err(fault) => return invalid_setting(&fault),
         },
         Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
         Command::Index(command) => index(&command).await,
-        Command::Extract(task) => extractor::work(task),
+        Command::Extract(args) => extractor::run(args),
         Command::Confinement(probe) => confinement::run(&probe),
         Command::Openapi => print_document(),
     };
-    ended(outcome)
+    exit_code(outcome)
 }
 
-fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -134,9 +137,9 @@ fn ended(outcome: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-fn wrong_setting(fault: &str) -> ExitCode {
+fn invalid_setting(fault: &str) -> ExitCode {
     eprintln!("patchbay-api: {fault}");
-    ExitCode::from(WRONG_SETTING)
+    ExitCode::from(EXIT_INVALID_SETTING)
 }
 
 fn print_document() -> anyhow::Result<()> {
@@ -155,7 +158,7 @@ async fn migrate(url: &str) -> anyhow::Result<()> {
 }
 
 async fn index(command: &IndexCommand) -> anyhow::Result<()> {
-    let (url, most) = (
+    let (url, exact_chunks) = (
         &command.owner.database_owner_url,
         command.index.search_exact_chunks,
     );
@@ -164,21 +167,23 @@ async fn index(command: &IndexCommand) -> anyhow::Result<()> {
         steps += 1;
         match step {
             Step::Making(tenant, chunks) => {
-                println!("Making the index of tenant {tenant}: {chunks} chunks …")
+                println!("Creating the index of tenant {tenant} ({chunks} chunks) …")
             }
-            Step::Dropped(name) => println!("Dropped {name}: nobody needs it any more."),
+            Step::Dropped(name) => println!("Dropped the index {name}: it is no longer needed."),
             Step::Failed(tenant, why) => {
                 failed += 1;
-                eprintln!("The index of tenant {tenant} could not be made: {why}");
+                eprintln!("The index of tenant {tenant} could not be created: {why}");
             }
         }
     };
-    hnsw::maintain(url, most, report)
+    hnsw::maintain(url, exact_chunks, report)
         .await
         .context("DATABASE_OWNER_URL")?;
-    anyhow::ensure!(failed == 0, "{failed} indexes could not be made");
+    anyhow::ensure!(failed == 0, "{failed} indexes could not be created");
     match steps {
-        0 => println!("Nothing to do: no tenant has more than {most} chunks without an index."),
+        0 => println!(
+            "Nothing to do: no tenant has more than {exact_chunks} chunks without an index."
+        ),
         _ => println!("Done."),
     }
     Ok(())
@@ -187,13 +192,13 @@ async fn index(command: &IndexCommand) -> anyhow::Result<()> {
 async fn rotate_secrets(settings: Settings) -> anyhow::Result<()> {
     let app = App::new(settings, Clock::system())?;
     let count = secrets::rotate(&app.service).await?;
-    println!("Sealed {count} secrets anew; keys after the first can be taken out of the ring.");
+    println!("Re-encrypted {count} secrets. All keys but the first can now be removed.");
     Ok(())
 }
 
 async fn check_config(settings: Settings) -> anyhow::Result<()> {
     let app = App::new(settings, Clock::system())?;
-    for check in checks::all(&app.service).await {
+    for check in checks::run_all(&app.service).await {
         if let Some(fault) = check.fault {
             return Err(fault.cause);
         }
@@ -201,23 +206,23 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
     if let Some(role) = app.service.db.bypassing_role().await? {
         anyhow::bail!("DATABASE_URL: the role {role} bypasses row-level security");
     }
-    println!("The settings are good, and what they point at answers.");
+    println!("The settings are valid, and all services respond.");
     match confinement::run_probe(&app.settings.service.knowledge.program()).await {
-        Ok(found) => println!("On this machine {found}."),
-        Err(error) => println!("How extraction is confined could not be found out: {error:#}."),
+        Ok(found) => println!("On this machine, {found}."),
+        Err(error) => println!("The confinement of extraction could not be determined: {error:#}."),
     }
     Ok(())
 }
 
-/// Says how far from everything a process is that reads what strangers have made.
+/// Logs how processes that extract untrusted files are confined.
 async fn log_confinement(settings: &Settings) {
     match confinement::run_probe(&settings.service.knowledge.program()).await {
-        Ok(found) if found.possible().is_empty() && found.missing().is_empty() => {
+        Ok(found) if found.permitted().is_empty() && found.missing_layers().is_empty() => {
             tracing::info!(confinement = %found, "extraction is confined");
         }
-        Ok(found) => tracing::warn!(confinement = %found, "extraction is not wholly confined"),
+        Ok(found) => tracing::warn!(confinement = %found, "extraction is only partly confined"),
         Err(error) => {
-            tracing::warn!(error = %format!("{error:#}"), "how extraction is confined could not be found out");
+            tracing::warn!(error = %format!("{error:#}"), "the confinement of extraction could not be determined");
         }
     }
 }
@@ -225,40 +230,43 @@ async fn log_confinement(settings: &Settings) {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let traces = telemetry::init(&settings)?;
     let app = Arc::new(App::new(settings, Clock::system())?);
-    let is_role_known = refuse_bypass(&app).await?;
+    let is_role_checked = reject_bypassing_role(&app).await?;
     if app.settings.operator_key.is_empty() {
-        tracing::warn!("PATCHBAY_OPERATOR_KEY is not set: nobody can create tenants");
+        tracing::warn!("PATCHBAY_OPERATOR_KEY is not set, so tenants cannot be created");
     }
     log_confinement(&app.settings).await;
     let mut server = Server::start(Arc::clone(&app))?;
     tracing::info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let broken = tokio::select! {
+    let fatal = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
-        fault = server.broken() => Some(fault),
-        role = bypassing_later(&app), if !is_role_known => Some(bypasses(&role)),
+        fault = server.wait_for_failure() => Some(fault),
+        role = wait_for_bypassing_role(&app), if !is_role_checked => Some(bypass_message(&role)),
     };
-    if let Some(fault) = &broken {
-        tracing::error!(fault, "the service cannot go on");
+    if let Some(fault) = &fatal {
+        tracing::error!(fault, "the service cannot continue");
     }
-    tracing::info!("ending: requests in flight finish");
-    if timeout(LONGEST_END, server.stop(GRACE)).await.is_err() {
-        tracing::error!("not everything came to its end in time");
+    tracing::info!("shutting down: waiting for requests in flight");
+    if timeout(SHUTDOWN_TIMEOUT, server.stop(SHUTDOWN_GRACE))
+        .await
+        .is_err()
+    {
+        tracing::error!("the shutdown timed out");
     }
     if let Some(traces) = traces {
         let _ = tokio::task::spawn_blocking(move || traces.shutdown()).await;
     }
-    match broken {
+    match fatal {
         Some(fault) => anyhow::bail!(fault),
         None => Ok(()),
     }
 }
 
-/// A role that bypasses row-level security would take the second lock off every tenant's door. False where
-/// the database cannot be asked yet.
-async fn refuse_bypass(app: &App) -> anyhow::Result<bool> {
+/// Fails if the database role bypasses row-level security, which is the second barrier between tenants. Returns
+/// false if the database is not reachable yet.
+async fn reject_bypassing_role(app: &App) -> anyhow::Result<bool> {
     match app.service.db.bypassing_role().await {
         Ok(Some(role)) if app.settings.allow_rls_bypass => {
             tracing::warn!(
@@ -267,25 +275,25 @@ async fn refuse_bypass(app: &App) -> anyhow::Result<bool> {
             );
             Ok(true)
         }
-        Ok(Some(role)) => anyhow::bail!(bypasses(&role)),
+        Ok(Some(role)) => anyhow::bail!(bypass_message(&role)),
         Ok(None) => Ok(true),
-        // Readiness will tell; the service waits for its database rather than dying of it.
+        // Readiness reports it; the service waits for its database instead of exiting.
         Err(error) => {
-            tracing::warn!(%error, "the database cannot be asked yet");
+            tracing::warn!(%error, "the database is not reachable yet");
             Ok(false)
         }
     }
 }
 
-fn bypasses(role: &str) -> String {
+fn bypass_message(role: &str) -> String {
     format!(
         "DATABASE_URL: the role {role} bypasses row-level security; use a member of {}",
         migrations::APPLICATION_ROLE
     )
 }
 
-/// The same as soon as the database answers; resolves only with a role that is refused.
-async fn bypassing_later(app: &App) -> String {
+/// Repeats the check until the database is reachable. Resolves only if the role bypasses row-level security.
+async fn wait_for_bypassing_role(app: &App) -> String {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         match app.service.db.bypassing_role().await {

@@ -1,4 +1,4 @@
-//! Panics in the log, and work that is seen through.
+//! Logging of panics, and work that continues after the client disconnects.
 
 use std::{
     any::Any,
@@ -8,22 +8,22 @@ use std::{
 };
 
 use actix_web::rt;
-use patchbay_service::{Error, Result, panics::caught};
+use patchbay_service::{Error, Result, panics::catch_panic};
 
-/// Threads of libraries that nobody starts again and the service is nothing without.
+/// Names of library threads that are essential to the service and are not restarted after a panic.
 pub const VITAL: [&str; 1] = ["actix-server acceptor"];
 
-/// Does the work to its end, also where whoever asked for it does not wait any more.
-pub async fn seen_through<T: 'static>(
+/// Runs the work to completion, even if the request that started it is dropped.
+pub async fn run_to_completion<T: 'static>(
     work: impl Future<Output = Result<T>> + 'static,
 ) -> Result<T> {
-    let done = rt::spawn(caught(work)).await;
+    let done = rt::spawn(catch_panic(work)).await;
     done.map_err(Error::internal)?.map_err(Error::internal)?
 }
 
-/// From now on every panic is a line of the log. One of a thread without which the service would be half
-/// alive ends the process.
-pub fn log_all() {
+/// Installs a panic hook that logs every panic, and aborts the process after one in a [`VITAL`] thread, without
+/// which it would only work in part.
+pub fn log_panics() {
     set_hook(Box::new(|panic| {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
@@ -34,19 +34,19 @@ pub fn log_all() {
         tracing::error!(
             thread,
             at,
-            words = words(panic.payload()),
+            payload = static_message(panic.payload()),
             count,
             is_vital,
             "panicked"
         );
         if is_vital {
-            eprintln!("patchbay-api: {thread} panicked, and nothing works without it");
+            eprintln!("patchbay-api: the essential thread `{thread}` panicked");
             std::process::abort();
         }
     }));
 }
 
-/// Only those that stand in the program: what is put together may hold what a tenant sent.
-fn words(payload: &(dyn Any + Send)) -> Option<&'static str> {
+/// The message if it is a literal; a formatted message may contain data of a tenant.
+fn static_message(payload: &(dyn Any + Send)) -> Option<&'static str> {
     payload.downcast_ref::<&'static str>().copied()
 }

@@ -1,9 +1,8 @@
-//! One list that is both the route table and the document.
+//! The route table, from which the OpenAPI document is generated.
 //!
-//! A route is registered once, with its handler. What the handler takes and answers is in its
-//! type, and each of those types describes itself ([`Describe`]): the scope comes from `Caller`,
-//! the body from `Json`, the filters from `List`, the status from the answer. The document can
-//! therefore not say anything else than the code does.
+//! A route is registered once, with its handler. The handler's signature has the types of its arguments and of
+//! its response, and each of them describes itself ([`Describe`]): `Caller` the scope, `Json` the body, `List`
+//! the filters, the response its status. The document can therefore not deviate from the code.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,19 +17,19 @@ use actix_web::{
 use serde_json::Value;
 
 use crate::{
-    answer::Respond,
     error::ApiError,
     extract::InOrder,
     openapi::{Builder, Describe, Doc, Tag, TimeLimit},
     rates,
+    response::Respond,
 };
 
 type MakeRoute = Arc<dyn Fn() -> actix_web::Route + Send + Sync>;
 
-/// How long the requests of each route may take.
+/// The time limits of requests, by route.
 pub type TimeLimits = HashMap<(Method, String), TimeLimit>;
 
-/// All routes of the service.
+/// All routes of the API.
 #[derive(Default)]
 pub struct Api {
     resources: BTreeMap<String, Vec<(Method, MakeRoute)>>,
@@ -38,14 +37,14 @@ pub struct Api {
     time_limits: TimeLimits,
 }
 
-/// Adds routes of one group.
+/// Adds routes with the same tag.
 pub struct Group<'a> {
     api: &'a mut Api,
     tag: Tag,
 }
 
 impl Api {
-    /// Routes that are shown in this group.
+    /// Returns a group for routes with this tag.
     pub fn tag(&mut self, tag: Tag) -> Group<'_> {
         Group { api: self, tag }
     }
@@ -67,7 +66,7 @@ impl Api {
             let method = method.clone();
             move || {
                 let route = match method {
-                    // What can be read can be asked about.
+                    // HEAD is allowed wherever GET is.
                     Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
                     _ => web::method(method.clone()),
                 };
@@ -76,15 +75,15 @@ impl Api {
                     let handler = handler.clone();
                     async move {
                         if needs_key {
-                            rates::count(&request, class)
+                            rates::enforce(&request, class)
                                 .await
                                 .map_err(ApiError::from)?;
                         }
                         let mut payload = payload.into_inner();
                         let InOrder(args) =
                             InOrder::<Args>::from_request(&request, &mut payload).await?;
-                        let answered = handler.call(args).await.map_err(Into::<ApiError>::into)?;
-                        Ok::<_, actix_web::Error>(answered.respond(&request).await)
+                        let response = handler.call(args).await.map_err(Into::<ApiError>::into)?;
+                        Ok::<_, actix_web::Error>(response.respond(&request).await)
                     }
                 })
             }
@@ -124,12 +123,12 @@ impl Api {
         }
     }
 
-    /// How long the requests of each route may take.
+    /// Returns the time limits of requests, by route.
     pub fn time_limits(&self) -> TimeLimits {
         self.time_limits.clone()
     }
 
-    /// The OpenAPI document.
+    /// Returns the OpenAPI document.
     pub fn document(&self) -> Value {
         self.document.finish()
     }

@@ -1,4 +1,4 @@
-//! Puts the service together and runs it.
+//! The HTTP server and the background tasks.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -29,18 +29,18 @@ use crate::{
 
 /// A running server.
 pub struct Server {
-    /// Where it listens.
+    /// Address that it listens on.
     pub address: SocketAddr,
-    /// Its state.
+    /// Shared state.
     pub app: Arc<App>,
     handle: ServerHandle,
     requests: JoinHandle<std::io::Result<()>>,
     shutdown: watch::Sender<bool>,
-    loops: JoinSet<String>,
+    background_tasks: JoinSet<String>,
 }
 
 impl Server {
-    /// Listens and serves; returns at once.
+    /// Starts the server and the background tasks; returns as soon as it listens.
     pub fn start(app: Arc<App>) -> anyhow::Result<Self> {
         let settings = &app.settings;
         let listener = TcpListener::bind(settings.listen)
@@ -78,43 +78,43 @@ impl Server {
         let handle = server.handle();
         let requests = tokio::spawn(server);
         let (shutdown, signal) = watch::channel(false);
-        let mut loops = background::start(&app.service, &signal);
-        loops.spawn(forget_idle(Arc::clone(&app), signal));
+        let mut background_tasks = background::start(&app.service, &signal);
+        background_tasks.spawn(evict_idle_rate_limits(Arc::clone(&app), signal));
         Ok(Self {
             address,
             app,
             handle,
             requests,
             shutdown,
-            loops,
+            background_tasks,
         })
     }
 
-    /// Resolves when a loop beside the requests has ended, or what takes them, which none should: the process
-    /// is better started anew than left half alive. Readiness shows it meanwhile.
-    pub async fn broken(&mut self) -> String {
+    /// Resolves with a message when a background task or the HTTP server has ended unexpectedly. The process
+    /// should then be restarted rather than work in part; readiness reports the error until then.
+    pub async fn wait_for_failure(&mut self) -> String {
         let fault = tokio::select! {
-            Some(ended) = self.loops.join_next() => ended.unwrap_or_else(|error| error.to_string()),
+            Some(ended) = self.background_tasks.join_next() => ended.unwrap_or_else(|error| error.to_string()),
             ended = &mut self.requests => format!("the HTTP server has ended: {ended:?}"),
         };
-        let _ = self.app.broken.set(fault.clone());
+        let _ = self.app.fatal_error.set(fault.clone());
         fault
     }
 
-    /// Readiness fails first, requests in flight finish, then the loops end.
+    /// Shuts down: readiness fails for `grace`, requests in flight finish, then the background tasks stop.
     pub async fn stop(mut self, grace: Duration) {
         self.app.draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(grace).await;
         self.handle.stop(true).await;
         let _ = self.shutdown.send(true);
-        while self.loops.join_next().await.is_some() {}
+        while self.background_tasks.join_next().await.is_some() {}
     }
 }
 
-/// Forgets rate limits that nobody is near, every few seconds.
-async fn forget_idle(app: Arc<App>, mut shutdown: watch::Receiver<bool>) -> String {
+/// Evicts unused rate limits every few seconds.
+async fn evict_idle_rate_limits(app: Arc<App>, mut shutdown: watch::Receiver<bool>) -> String {
     while !*shutdown.borrow() {
-        app.rates.forget_idle();
+        app.rates.remove_idle();
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
             _ = shutdown.changed() => {}

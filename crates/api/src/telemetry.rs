@@ -1,4 +1,4 @@
-//! Logs and traces.
+//! Setup of logs and traces.
 
 use actix_web::http::header::HeaderMap;
 use opentelemetry::{
@@ -15,18 +15,18 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    exporter::Lasting,
+    exporter::ResilientExporter,
     panics,
     settings::{LogFormat, Settings},
 };
 
-/// Sets logs and traces up for the process. Keep the provider and shut it down at the end.
+/// Initialises logs and traces. Shut the returned provider down before the process exits.
 pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let provider = settings
         .otlp_endpoint
         .as_deref()
-        .map(exporter)
+        .map(trace_provider)
         .transpose()?;
     let traces = provider
         .as_ref()
@@ -45,29 +45,29 @@ pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
     };
     tracing_subscriber::registry()
         .with(filter)
-        .with(filter_fn(|metadata| may_speak(metadata.target())))
+        .with(filter_fn(|metadata| is_logged(metadata.target())))
         .with(logs)
         .with(traces)
         .try_init()?;
-    panics::log_all();
+    panics::log_panics();
     Ok(provider)
 }
 
-/// Whose messages are logged and traced: our own, which hold no personal data, and those of libraries
-/// that see none. Others log whole statements, headers or messages.
-fn may_speak(target: &str) -> bool {
+/// Whether messages of a target are logged and traced. Only our own, which contain no personal data, and those of
+/// libraries that process none; others log whole statements, headers or messages.
+fn is_logged(target: &str) -> bool {
     ["patchbay", "actix_server", "opentelemetry"]
         .iter()
-        .any(|known| target.starts_with(known))
+        .any(|prefix| target.starts_with(prefix))
 }
 
-fn exporter(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
+fn trace_provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
     let endpoint = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
     let make = move || {
         let exporter = opentelemetry_otlp::SpanExporter::builder();
         Ok(exporter.with_http().with_endpoint(&*endpoint).build()?)
     };
-    let exporter = Lasting::new(make)?;
+    let exporter = ResilientExporter::new(make)?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_resource(
@@ -89,7 +89,7 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// Makes the span a child of the caller's, where the request names one (W3C trace context).
+/// Makes the span a child of the caller's span if the request has a W3C trace context.
 pub fn continue_trace(span: &Span, headers: &HeaderMap) {
     if headers.contains_key("traceparent") {
         let context = TraceContextPropagator::new().extract(&Headers(headers));

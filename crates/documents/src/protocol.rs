@@ -47,22 +47,22 @@ pub struct Extracted {
 
 /// The state of the output so far.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Output {
     /// It is not complete.
-    More,
+    Incomplete,
     /// It is complete.
-    All(Extracted),
+    Complete(Extracted),
     /// No text could be extracted: code and message.
     Failure(String, String),
 }
 
 /// Why the output is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distrust {
+pub enum InvalidOutput {
     /// It exceeds the bounds.
-    TooMuch,
+    TooLarge,
     /// It is not valid.
-    Nonsense,
+    Malformed,
 }
 
 /// Limits of the output.
@@ -91,20 +91,20 @@ impl Default for Bounds {
 pub type Progress = (Stage, u32, u32);
 
 /// Parses the output incrementally.
-pub struct Listener {
+pub struct OutputParser {
     bounds: Bounds,
-    heard: usize,
+    received: usize,
     line: Vec<u8>,
     progress: Progress,
     chunks: Vec<Chunk>,
 }
 
-impl Listener {
+impl OutputParser {
     /// A parser without any input.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            heard: 0,
+            received: 0,
             line: Vec::new(),
             progress: (Stage::Extract, 0, 0),
             chunks: Vec::new(),
@@ -116,8 +116,8 @@ impl Listener {
         self.progress
     }
 
-    /// Parses the next bytes. After anything but [`Heard::More`] the output is over.
-    pub fn hear(&mut self, mut piece: &[u8]) -> Result<Heard, Distrust> {
+    /// Parses the next bytes. After anything but [`Output::Incomplete`] the output is over.
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<Output, InvalidOutput> {
         #[cfg(fuzz_planted)]
         if self.line.len() == 64 {
             piece = piece.strip_prefix(b"\n").unwrap_or(piece);
@@ -127,53 +127,53 @@ impl Listener {
             piece = &piece[end + 1..];
             let line = serde_json::from_slice(&self.line);
             self.line.clear();
-            match line.map_err(|_| Distrust::Nonsense)? {
+            match line.map_err(|_| InvalidOutput::Malformed)? {
                 Message::Progress(stage, done, all) => self.advance((stage, done, all))?,
                 Message::Chunk(chunk) => self.add(chunk)?,
                 Message::End(pages) => {
                     let chunks = std::mem::take(&mut self.chunks);
-                    return Ok(Heard::All(Extracted { pages, chunks }));
+                    return Ok(Output::Complete(Extracted { pages, chunks }));
                 }
                 Message::Failure(code, detail) => return Ok(failure(code, &detail)),
             }
         }
         self.append(piece, 0)?;
-        Ok(Heard::More)
+        Ok(Output::Incomplete)
     }
 
     /// Appends to the current line.
-    fn append(&mut self, part: &[u8], end: usize) -> Result<(), Distrust> {
-        self.heard = self.heard.saturating_add(part.len() + end);
-        if self.heard > self.bounds.output {
-            return Err(Distrust::TooMuch);
+    fn append(&mut self, part: &[u8], end: usize) -> Result<(), InvalidOutput> {
+        self.received = self.received.saturating_add(part.len() + end);
+        if self.received > self.bounds.output {
+            return Err(InvalidOutput::TooLarge);
         }
         if self.line.len() + part.len() > self.bounds.line {
-            return Err(Distrust::Nonsense);
+            return Err(InvalidOutput::Malformed);
         }
         self.line.extend_from_slice(part);
         Ok(())
     }
 
     /// Stages are in order; the later ones do not belong to this process.
-    fn advance(&mut self, progress: Progress) -> Result<(), Distrust> {
+    fn advance(&mut self, progress: Progress) -> Result<(), InvalidOutput> {
         let (stage, ..) = progress;
         if stage < self.progress.0 || stage > Stage::Chunk {
-            return Err(Distrust::Nonsense);
+            return Err(InvalidOutput::Malformed);
         }
         self.progress = progress;
         Ok(())
     }
 
-    fn add(&mut self, chunk: Chunk) -> Result<(), Distrust> {
+    fn add(&mut self, chunk: Chunk) -> Result<(), InvalidOutput> {
         if self.chunks.len() >= self.bounds.chunks {
-            return Err(Distrust::TooMuch);
+            return Err(InvalidOutput::TooLarge);
         }
         let texts = || chunk.headings.iter().chain([&chunk.text]);
         let sound = chunk.headings.len() <= MOST_HEADINGS
             && chunk.starts_at <= chunk.ends_at
             && texts().all(|text| !text.contains(is_unprintable));
         if !sound {
-            return Err(Distrust::Nonsense);
+            return Err(InvalidOutput::Malformed);
         }
         self.chunks.push(chunk);
         Ok(())
@@ -184,11 +184,11 @@ fn is_unprintable(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
 }
 
-fn failure(code: String, detail: &str) -> Heard {
+fn failure(code: String, detail: &str) -> Output {
     let known = CODES.contains(&&*code);
     let code = if known { code } else { "damaged".to_owned() };
     let printable = detail.chars().filter(|c| !is_unprintable(*c));
-    Heard::Failure(code, printable.take(MOST_DETAIL).collect())
+    Output::Failure(code, printable.take(MOST_DETAIL).collect())
 }
 
 #[cfg(test)]
@@ -211,38 +211,38 @@ mod tests {
         lines.iter().map(line).collect::<String>().into_bytes()
     }
 
-    fn hear(text: &[u8]) -> Result<Heard, Distrust> {
+    fn parse(text: &[u8]) -> Result<Output, InvalidOutput> {
         let small = Bounds {
             line: 300,
             output: 1000,
             chunks: 2,
         };
-        Listener::new(small).hear(text)
+        OutputParser::new(small).push(text)
     }
 
     #[test]
-    fn what_was_told_comes_out_however_it_is_cut() {
+    fn output_is_parsed_the_same_in_pieces_of_any_size() {
         let output = lines(&[
             Message::Progress(Stage::Extract, 1, 2),
             Message::Progress(Stage::Chunk, 1, 3),
             Message::Chunk(chunk("a\nb")),
             Message::End(2),
         ]);
-        let all = Heard::All(Extracted {
+        let all = Output::Complete(Extracted {
             pages: 2,
             chunks: vec![chunk("a\nb")],
         });
         for size in [1, 7, output.len()] {
-            let mut listener = Listener::new(Bounds::default());
-            let heard: Vec<_> = output.chunks(size).map(|p| listener.hear(p)).collect();
-            let (last, before) = heard.split_last().unwrap();
-            assert!(before.iter().all(|heard| *heard == Ok(Heard::More)));
-            assert_eq!(last.as_ref(), Ok(&all));
-            assert_eq!(
-                listener.progress(),
-                (Stage::Chunk, 1, 3),
-                "pieces of {size}"
+            let mut parser = OutputParser::new(Bounds::default());
+            let outputs: Vec<_> = output.chunks(size).map(|p| parser.push(p)).collect();
+            let (last, before) = outputs.split_last().unwrap();
+            assert!(
+                before
+                    .iter()
+                    .all(|output| *output == Ok(Output::Incomplete))
             );
+            assert_eq!(last.as_ref(), Ok(&all));
+            assert_eq!(parser.progress(), (Stage::Chunk, 1, 3), "pieces of {size}");
         }
     }
 
@@ -257,27 +257,33 @@ mod tests {
             Message::Progress(Stage::Extract, 0, 1),
         ];
         for (output, why) in [
-            (vec![b' '; 301], Distrust::Nonsense),
-            (b"\n".to_vec(), Distrust::Nonsense),
+            (vec![b' '; 301], InvalidOutput::Malformed),
+            (b"\n".to_vec(), InvalidOutput::Malformed),
             (
                 lines(&vec![Message::Progress(Stage::Extract, 0, 1); 50]),
-                Distrust::TooMuch,
+                InvalidOutput::TooLarge,
             ),
             (
                 lines(&vec![Message::Chunk(chunk("")); 3]),
-                Distrust::TooMuch,
+                InvalidOutput::TooLarge,
             ),
-            (lines(&[Message::Chunk(headed)]), Distrust::Nonsense),
-            (lines(&[Message::Chunk(backwards)]), Distrust::Nonsense),
-            (lines(&[Message::Chunk(chunk("\0"))]), Distrust::Nonsense),
-            (lines(&flip), Distrust::Nonsense),
+            (lines(&[Message::Chunk(headed)]), InvalidOutput::Malformed),
+            (
+                lines(&[Message::Chunk(backwards)]),
+                InvalidOutput::Malformed,
+            ),
+            (
+                lines(&[Message::Chunk(chunk("\0"))]),
+                InvalidOutput::Malformed,
+            ),
+            (lines(&flip), InvalidOutput::Malformed),
             (
                 lines(&[Message::Progress(Stage::Index, 0, 1)]),
-                Distrust::Nonsense,
+                InvalidOutput::Malformed,
             ),
         ] {
             assert_eq!(
-                hear(&output),
+                parse(&output),
                 Err(why),
                 "{}",
                 String::from_utf8_lossy(&output)
@@ -286,16 +292,16 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_failure_are_kept_within_bounds() {
+    fn the_message_of_a_failure_is_kept_within_bounds() {
         let output = lines(&[Message::Failure("<b>".into(), "a\0b".into())]);
         assert_eq!(
-            hear(&output),
-            Ok(Heard::Failure("damaged".into(), "ab".into()))
+            parse(&output),
+            Ok(Output::Failure("damaged".into(), "ab".into()))
         );
         let output = lines(&[Message::Failure("encrypted".into(), "c".into())]);
         assert_eq!(
-            hear(&output),
-            Ok(Heard::Failure("encrypted".into(), "c".into()))
+            parse(&output),
+            Ok(Output::Failure("encrypted".into(), "c".into()))
         );
     }
 }

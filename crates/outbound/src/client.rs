@@ -43,7 +43,7 @@ pub struct Request {
 
 /// A response of any status.
 #[derive(Clone, Debug)]
-pub struct HttpAnswer {
+pub struct HttpResponse {
     /// Status.
     pub status: StatusCode,
     /// Headers.
@@ -125,13 +125,13 @@ impl Client {
     }
 
     /// Sends the request.
-    pub async fn call(&self, request: Request) -> Result<HttpAnswer, Error> {
+    pub async fn call(&self, request: Request) -> Result<HttpResponse, Error> {
         let limit = request.timeout;
         let call = timeout(limit, self.follow(request));
         call.await.unwrap_or(Err(Error::Timeout(limit)))
     }
 
-    async fn follow(&self, mut request: Request) -> Result<HttpAnswer, Error> {
+    async fn follow(&self, mut request: Request) -> Result<HttpResponse, Error> {
         let mut url = self.policy.check_url(&request.url)?;
         for _ in 0..=REDIRECTS {
             let response = self.send(&url, &request).await?;
@@ -187,7 +187,7 @@ fn target(url: &Url, response: &http::Response<Incoming>) -> Option<String> {
     )
 }
 
-async fn read(response: http::Response<Incoming>, max_bytes: usize) -> Result<HttpAnswer, Error> {
+async fn read(response: http::Response<Incoming>, max_bytes: usize) -> Result<HttpResponse, Error> {
     let (parts, body) = response.into_parts();
     if let Some(encoding) = parts
         .headers
@@ -209,7 +209,7 @@ async fn read(response: http::Response<Incoming>, max_bytes: usize) -> Result<Ht
             false => Error::Failed(error.to_string()),
         },
     )?;
-    Ok(HttpAnswer {
+    Ok(HttpResponse {
         status: parts.status,
         headers: parts.headers,
         body: body.to_bytes(),

@@ -11,6 +11,6 @@ mod mcp;
 mod tests;
 
 pub use address::{Policy, Refused};
-pub use client::{Client, Error, HttpAnswer, Request};
+pub use client::{Client, Error, HttpResponse, Request};
 pub use connect::Network;
-pub use mcp::{McpAnswer, McpCall};
+pub use mcp::{McpCall, McpResponse};

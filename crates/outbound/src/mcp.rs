@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use sse_stream::{Error as SseError, Sse, SseStream};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Client, Error, HttpAnswer, Request};
+use crate::{Client, Error, HttpResponse, Request};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -46,7 +46,7 @@ pub struct McpCall {
 
 /// The result of the tool.
 #[derive(Clone, Debug)]
-pub struct McpAnswer {
+pub struct McpResponse {
     /// Its structured content; otherwise its text, if it has nothing else; otherwise its content blocks.
     pub result: Value,
     /// Whether the tool reports an error.
@@ -55,7 +55,7 @@ pub struct McpAnswer {
 
 impl Client {
     /// Opens a session, calls the tool once, and closes the session.
-    pub async fn call_mcp(&self, call: McpCall) -> Result<McpAnswer, Error> {
+    pub async fn call_mcp(&self, call: McpCall) -> Result<McpResponse, Error> {
         let limit = call.timeout;
         let (failed, failure) = watch::channel(None);
         let guarded = Guarded {
@@ -75,14 +75,14 @@ impl Client {
             // Closing may fail: the call is done.
             let _ = service.cancel().await;
             result
-                .map(answer)
+                .map(response)
                 .map_err(|error| Error::Mcp(error.to_string()))
         };
         let outcome = timeout(limit, talk).await;
         // The connection's error is more precise than the protocol's.
         let met = failure.borrow().clone();
         match (outcome, met) {
-            (Ok(Ok(answer)), _) => Ok(answer),
+            (Ok(Ok(response)), _) => Ok(response),
             (_, Some(error)) => Err(error),
             (Ok(Err(error)), None) => Err(error),
             (Err(_), None) => Err(Error::Timeout(limit)),
@@ -90,14 +90,14 @@ impl Client {
     }
 }
 
-fn answer(result: CallToolResult) -> McpAnswer {
+fn response(result: CallToolResult) -> McpResponse {
     let texts: Option<Vec<_>> = result.content.iter().map(|block| block.as_text()).collect();
     let text = texts.map(|texts| {
         let texts: Vec<_> = texts.iter().map(|text| &*text.text).collect();
         Value::from(texts.join("\n"))
     });
     let blocks = || serde_json::to_value(&result.content).unwrap_or_default();
-    McpAnswer {
+    McpResponse {
         result: result.structured_content.or(text).unwrap_or_else(blocks),
         is_error: result.is_error.unwrap_or_default(),
     }
@@ -124,7 +124,7 @@ impl Guarded {
         session: Option<Arc<str>>,
         more: HashMap<HeaderName, HeaderValue>,
         body: Bytes,
-    ) -> Outcome<HttpAnswer> {
+    ) -> Outcome<HttpResponse> {
         let mut headers = self.headers.clone();
         headers.extend(more);
         let accepted = HeaderValue::from_static("application/json, text/event-stream");
@@ -134,7 +134,7 @@ impl Guarded {
             let value = HeaderValue::from_str(&session);
             headers.insert(SESSION, value.map_err(|_| unexpected("a session id"))?);
         }
-        let answer = self.client.call(Request {
+        let response = self.client.call(Request {
             method,
             url: url.to_owned(),
             headers,
@@ -142,7 +142,7 @@ impl Guarded {
             timeout: self.timeout,
             max_bytes: self.max_bytes,
         });
-        answer.await.map_err(|error| self.met(error))
+        response.await.map_err(|error| self.met(error))
     }
 
     fn met(&self, error: Error) -> StreamableHttpError<Error> {
@@ -171,23 +171,23 @@ impl StreamableHttpClient for Guarded {
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Outcome<StreamableHttpPostResponse> {
         let body = serde_json::to_vec(&message)?.into();
-        let answer = self
+        let response = self
             .send(Method::POST, &uri, session, headers, body)
             .await?;
-        let status = answer.status.as_u16();
+        let status = response.status.as_u16();
         if matches!(status, 202 | 204) {
             return Ok(StreamableHttpPostResponse::Accepted);
         }
-        let header = |name: HeaderName| answer.headers.get(name)?.to_str().ok();
+        let header = |name: HeaderName| response.headers.get(name)?.to_str().ok();
         let kind = header(CONTENT_TYPE).unwrap_or_default().to_owned();
         let session = header(SESSION).map(ToOwned::to_owned);
-        if kind.starts_with("text/event-stream") && answer.status.is_success() {
-            let body = stream::once(async { Ok::<_, std::convert::Infallible>(answer.body) });
+        if kind.starts_with("text/event-stream") && response.status.is_success() {
+            let body = stream::once(async { Ok::<_, std::convert::Infallible>(response.body) });
             let events = SseStream::from_bytes_stream(body).boxed();
             return Ok(StreamableHttpPostResponse::Sse(events, session));
         }
         // A JSON-RPC error may come with any status.
-        match serde_json::from_slice(&answer.body) {
+        match serde_json::from_slice(&response.body) {
             Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
             Err(_) => Err(self.met(Error::Mcp(format!("it answered {status} with `{kind}`")))),
         }

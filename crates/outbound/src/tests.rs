@@ -18,7 +18,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{Client, Error, HttpAnswer, Network, Policy, Request};
+use crate::{Client, Error, HttpResponse, Network, Policy, Request};
 
 /// URLs that must be refused without resolution.
 const HOSTILE: [&str; 56] = [
@@ -165,7 +165,7 @@ fn request(url: &str) -> Request {
     }
 }
 
-async fn call(client: &Client, url: &str) -> Result<HttpAnswer, Error> {
+async fn call(client: &Client, url: &str) -> Result<HttpResponse, Error> {
     client.call(request(url)).await
 }
 

@@ -70,7 +70,7 @@ pub async fn lock(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
 }
 
 /// Finds an agent and locks it against deletion, in shared mode.
-pub async fn hold(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
+pub async fn lock_shared(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
     Ok(agents::table
         .find((tx.tenant(), id))
         .select(Agent::as_select())

@@ -206,7 +206,7 @@ pub async fn occupancy(
     now: DateTime<Utc>,
     since: DateTime<Utc>,
 ) -> Result<(i64, i64)> {
-    tenants::hold(tx).await?;
+    tenants::lock_no_key_update(tx).await?;
     // A call past its maximum duration is not counted, so that a lost call blocks no place.
     let longest = diesel::dsl::sql::<diesel::sql_types::Bool>(
         "coalesce(answered_at, dialing_at) + make_interval(secs => max_duration_seconds + ring_timeout_seconds) > ",

@@ -26,7 +26,7 @@ pub struct Claim {
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = table, check_for_backend(diesel::pg::Pg), treat_none_as_null = true)]
 #[expect(missing_docs, reason = "columns")]
-pub struct KeptAnswer {
+pub struct StoredResponse {
     pub status: Option<i16>,
     pub location: Option<String>,
     pub etag: Option<String>,
@@ -59,7 +59,7 @@ impl Claim {
     }
 
     /// The fingerprint and the response that are stored for this claim.
-    pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, KeptAnswer)>> {
+    pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, StoredResponse)>> {
         let hidden = sql::<Bool>("key = ")
             .bind::<Text, _>(HIDDEN)
             .sql(" || encode(sha256(convert_to(")
@@ -70,7 +70,7 @@ impl Claim {
             .filter(table::caller.eq(&self.caller))
             .filter(table::operation.eq(&self.operation))
             .filter(table::key.eq(&self.key).or(hidden))
-            .select((table::fingerprint, KeptAnswer::as_select()))
+            .select((table::fingerprint, StoredResponse::as_select()))
             .first(tx)
             .await
             .optional()?)
@@ -80,14 +80,14 @@ impl Claim {
     pub async fn store(
         &self,
         tx: &mut TenantTx,
-        answer: &KeptAnswer,
+        response: &StoredResponse,
         now: DateTime<Utc>,
     ) -> Result<()> {
         diesel::insert_into(table::table)
             .values((
                 table::tenant_id.eq(tx.tenant()),
                 self,
-                answer,
+                response,
                 table::created_at.eq(now),
             ))
             .execute(tx)
@@ -97,11 +97,11 @@ impl Claim {
 
     /// Replaces the first response by a later one, unless it has been erased meanwhile: erased data must not come
     /// back.
-    pub async fn complete(&self, tx: &mut TenantTx, answer: &KeptAnswer) -> Result<()> {
+    pub async fn complete(&self, tx: &mut TenantTx, response: &StoredResponse) -> Result<()> {
         let kept = table::table
             .find((tx.tenant(), &self.caller, &self.operation, &self.key))
             .filter(table::body.is_not_null());
-        diesel::update(kept).set(answer).execute(tx).await?;
+        diesel::update(kept).set(response).execute(tx).await?;
         Ok(())
     }
 }

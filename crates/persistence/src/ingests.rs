@@ -85,7 +85,11 @@ pub async fn update(tx: &mut TenantTx, ingest: &Ingest) -> Result<bool> {
 }
 
 /// A finished ingest of the same content with the same settings, whose chunks still exist.
-pub async fn alike(tx: &mut TenantTx, object: ObjectId, settings: &str) -> Result<Option<Ingest>> {
+pub async fn find_equivalent(
+    tx: &mut TenantTx,
+    object: ObjectId,
+    settings: &str,
+) -> Result<Option<Ingest>> {
     Ok(ingests::table
         .inner_join(
             files::table.on(files::tenant_id

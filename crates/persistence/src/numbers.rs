@@ -43,7 +43,7 @@ pub async fn is_assigned(tx: &mut TenantTx, number: &str) -> Result<bool> {
 }
 
 /// Whether a number is the tenant's. Its row is locked against release.
-pub async fn hold(tx: &mut TenantTx, number: &str) -> Result<bool> {
+pub async fn lock_shared(tx: &mut TenantTx, number: &str) -> Result<bool> {
     let found: Option<String> = numbers::table
         .find(number)
         .filter(numbers::tenant_id.eq(tx.tenant()))

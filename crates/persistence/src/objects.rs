@@ -128,7 +128,7 @@ pub async fn is_used(tx: &mut TenantTx, id: ObjectId) -> Result<bool> {
 }
 
 /// Those of these ids that are recorded.
-pub async fn known(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+pub async fn existing(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::id.eq_any(ids))
@@ -156,7 +156,7 @@ pub async fn stored_after(
 }
 
 /// Deletes the record of an object that is gone from the store.
-pub async fn forget(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
+pub async fn delete_record(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     diesel::delete(objects::table.find((tx.tenant(), id)))
         .execute(tx)
         .await?;

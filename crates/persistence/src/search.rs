@@ -61,7 +61,7 @@ pub struct Search {
     pub min_score: f64,
     /// Whether matched words are marked.
     pub highlight: bool,
-    /// Whether the tenant has an index, from [`look`].
+    /// Whether the tenant has an index, from [`load_context`].
     pub is_indexed: bool,
     /// Up to this number of chunks, the search is exact.
     pub exact_most: i64,
@@ -69,7 +69,7 @@ pub struct Search {
 
 /// What a search depends on.
 #[derive(Clone, Debug, QueryableByName)]
-pub struct Look {
+pub struct SearchContext {
     /// The tenant's settings.
     #[diesel(sql_type = Jsonb)]
     pub settings: Value,
@@ -133,8 +133,8 @@ pub struct Found {
 }
 
 /// Reads the tenant's settings and whether it has an index for this model.
-pub async fn look(tx: &mut TenantTx, model: &str) -> Result<Option<Look>> {
-    Ok(diesel::sql_query(statement::look())
+pub async fn load_context(tx: &mut TenantTx, model: &str) -> Result<Option<SearchContext>> {
+    Ok(diesel::sql_query(statement::context())
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Text, _>(model)
         .get_result(tx)

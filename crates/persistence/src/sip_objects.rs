@@ -105,7 +105,7 @@ pub async fn update(connection: &mut AsyncPgConnection, object: &SipObject) -> R
 }
 
 /// Deletes the sync state of a resource that is deleted here and in LiveKit.
-pub async fn forget(connection: &mut AsyncPgConnection, id: Uuid) -> Result<()> {
+pub async fn delete_record(connection: &mut AsyncPgConnection, id: Uuid) -> Result<()> {
     diesel::delete(sip_objects::table.find(id))
         .execute(connection)
         .await?;

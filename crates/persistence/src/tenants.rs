@@ -56,7 +56,7 @@ pub async fn lock(tx: &mut TenantTx) -> Result<Option<Tenant>> {
 
 /// Serialises counts of the tenant until this transaction ends, without blocking inserts that refer to it.
 /// Returns whether the tenant exists.
-pub async fn hold(tx: &mut TenantTx) -> Result<bool> {
+pub async fn lock_no_key_update(tx: &mut TenantTx) -> Result<bool> {
     let held = tenants::table
         .find(tx.tenant())
         .select(tenants::id)

@@ -71,7 +71,7 @@ pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
 }
 
 /// Finds a user and locks it against erasure.
-pub async fn hold(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
+pub async fn lock_shared(tx: &mut TenantTx, id: UserId) -> Result<Option<User>> {
     let query = users::table
         .find((tx.tenant(), id))
         .select(User::as_select());

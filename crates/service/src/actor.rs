@@ -1,4 +1,4 @@
-//! Who acts, and what is known of the request.
+//! The actor of a change, and the request from which it originates.
 
 use std::net::IpAddr;
 
@@ -6,21 +6,21 @@ use patchbay_domain::ApiKeyId;
 
 use crate::{Code, Error, Result};
 
-/// Who acts.
+/// The actor of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The operator of the installation.
     Operator,
-    /// A worker with the installation's worker key.
+    /// A worker that authenticates with the installation's worker key.
     Worker,
     /// A tenant's API key.
     Key(ApiKeyId),
-    /// The service itself, in the background.
+    /// The service itself: background work or a command.
     System,
 }
 
 impl Actor {
-    /// The kind in the audit trail.
+    /// Kind of actor in the audit trail.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Operator => "operator",
@@ -30,7 +30,7 @@ impl Actor {
         }
     }
 
-    /// The id in the audit trail: the key's, or the kind again.
+    /// Id of the actor in the audit trail: the API key's id, or else the kind.
     pub fn id(&self) -> String {
         match self {
             Self::Key(id) => id.to_string(),
@@ -39,21 +39,21 @@ impl Actor {
     }
 }
 
-/// Where a change comes from.
+/// Origin of a change.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Who acts.
+    /// The actor.
     pub actor: Actor,
-    /// Id of the request; empty in the background.
+    /// Id of the request; empty for background work.
     pub request_id: String,
-    /// Address of the client; none in the background.
+    /// Address of the client; none for background work.
     pub address: Option<IpAddr>,
-    /// Whether the tenant is suspended: its workers may finish live sessions, and nothing else.
+    /// Whether the tenant is suspended; its workers may then only finish live sessions.
     pub is_suspended: bool,
 }
 
 impl Origin {
-    /// The service itself: a job, a webhook or a command.
+    /// The origin of changes by the service itself: a job, a webhook or a command.
     pub const fn system() -> Self {
         Self {
             actor: Actor::System,
@@ -63,7 +63,7 @@ impl Origin {
         }
     }
 
-    /// Refuses what a suspended tenant's worker may not do: anything but finishing what is live.
+    /// Rejects a request of a suspended tenant's worker unless the session is live.
     pub fn require_live_if_suspended(&self, is_live: bool) -> Result<()> {
         if self.is_suspended && !is_live {
             let detail = "The operator has suspended this tenant.";

@@ -1,4 +1,4 @@
-//! API keys of a tenant: made at random, and never more than the key that makes them.
+//! API keys of a tenant. A key never has more scopes or a later expiry than the key that creates it.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use patchbay_domain::{Clock, Invalid, Scope, TenantId, api_key, scope::Preset};
@@ -10,18 +10,19 @@ use rand::TryRngCore as _;
 
 use crate::{Actor, Code, Error, Origin, Result, UnitOfWork};
 
-/// Good keys of a tenant beyond which keys make no more: revoking one, with all below it, stays quick.
-const MOST_LIVE: i64 = 1000;
+/// Valid keys of a tenant beyond which keys cannot create further ones, so that revoking a key with all its
+/// descendants stays fast.
+const MAX_VALID_KEYS: i64 = 1000;
 
-/// A key with the hash that is kept of it.
+/// A generated key with its hash.
 pub struct Generated {
-    /// The key itself.
+    /// The key in plain text, which is not stored.
     pub token: String,
-    /// What is stored.
+    /// Hash of the key, which is stored.
     pub hash: [u8; 32],
 }
 
-/// A new random key.
+/// Generates a random key.
 pub fn generate(
     clock: &Clock,
     tenant: TenantId,
@@ -32,7 +33,7 @@ pub fn generate(
     let mut secret = [0; 32];
     rand::rngs::OsRng
         .try_fill_bytes(&mut secret)
-        .expect("the operating system has no randomness");
+        .expect("the operating system's random number generator failed");
     let id = clock.new_id();
     let token = api_key::format(id, &secret);
     let row = ApiKey {
@@ -50,10 +51,11 @@ pub fn generate(
     (row, Generated { token, hash })
 }
 
-/// The new key as the child of the key that makes it; the operator's has no parent. The parent may have
-/// been revoked just now, and cannot be until the child is there to be revoked with it.
-pub async fn under_parent(unit: &mut UnitOfWork, mut row: ApiKey) -> Result<ApiKey> {
-    if !tenants::hold(unit).await? {
+/// Makes a new key the child of the key that creates it; a key created by the operator has no parent. Fails if
+/// the parent has been revoked in the meantime. The lock keeps the parent from being revoked until the child is
+/// stored, so that the child is revoked with it.
+pub async fn assign_parent(unit: &mut UnitOfWork, mut row: ApiKey) -> Result<ApiKey> {
+    if !tenants::lock_no_key_update(unit).await? {
         return Err(Error::not_found());
     }
     let Actor::Key(parent) = unit.origin().actor else {
@@ -66,38 +68,40 @@ pub async fn under_parent(unit: &mut UnitOfWork, mut row: ApiKey) -> Result<ApiK
         return Err(Error::new(Code::InvalidKey, detail));
     }
     if ancestry.generations >= api_keys::MOST_GENERATIONS {
-        let message = "there are too many generations of keys: let an earlier one make it";
+        let message =
+            "there are too many generations of keys; create it with a key of an earlier generation";
         return Err(Error::invalid_at("", Invalid::new("too_deep", message)));
     }
-    if api_keys::count_live(unit, now).await? >= MOST_LIVE {
-        let detail = format!("{MOST_LIVE} good keys are allowed. Revoke some first.");
+    if api_keys::count_live(unit, now).await? >= MAX_VALID_KEYS {
+        let detail = format!("At most {MAX_VALID_KEYS} valid keys are allowed. Revoke some first.");
         return Err(Error::new(Code::KeyLimitReached, detail));
     }
     row.parent_key_id = Some(parent);
-    row.expires_at = within(row.expires_at, ancestry.expires_at)?;
+    row.expires_at = child_expiry(row.expires_at, ancestry.expires_at)?;
     Ok(row)
 }
 
-/// When a child expires whose parent expires at `most`.
-fn within(
-    wanted: Option<DateTime<Utc>>,
-    most: Option<DateTime<Utc>>,
+/// Expiry of a child key: the requested one, or else the parent's. Fails if the requested one is later than the
+/// parent's.
+fn child_expiry(
+    requested: Option<DateTime<Utc>>,
+    parent: Option<DateTime<Utc>>,
 ) -> Result<Option<DateTime<Utc>>> {
-    match (wanted, most) {
-        (Some(wanted), Some(most)) if wanted > most => {
+    match (requested, parent) {
+        (Some(requested), Some(parent)) if requested > parent => {
             let message = format!(
-                "the key that makes it expires at {}",
-                most.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+                "the parent key expires at {}",
+                parent.to_rfc3339_opts(SecondsFormat::AutoSi, true)
             );
             let invalid = Invalid::new("later_than_parent", message);
             Err(Error::invalid_at("/expires_at", invalid))
         }
-        (wanted, most) => Ok(wanted.or(most)),
+        (requested, parent) => Ok(requested.or(parent)),
     }
 }
 
-/// The scopes of the new key, none of which the caller may lack.
-pub fn granted(
+/// Returns the scopes of a new key, sorted and without duplicates. Fails if the caller lacks one of them.
+pub fn granted_scopes(
     origin: &Origin,
     held: &[Scope],
     (scopes, preset): (&[Scope], Option<Preset>),
@@ -111,23 +115,26 @@ pub fn granted(
         return Err(Error::invalid_at("/scopes", invalid));
     }
     if scopes.contains(&Scope::Operator) {
-        let invalid = Invalid::new("unknown_scope", "`operator` is not a tenant's scope");
+        let invalid = Invalid::new(
+            "unknown_scope",
+            "`operator` cannot be granted to a tenant's key",
+        );
         return Err(Error::invalid_at("/scopes", invalid));
     }
     let lacking = scopes.iter().find(|scope| !held.contains(scope));
     match lacking {
         Some(scope) if origin.actor != Actor::Operator => {
-            let detail = format!("You do not hold `{scope}` and so cannot grant it.");
+            let detail = format!("The calling key lacks the scope `{scope}` and cannot grant it.");
             Err(Error::new(Code::MissingScope, detail))
         }
         _ => Ok(scopes),
     }
 }
 
-/// Refuses a key that would be expired at once.
+/// Rejects an expiry that is not in the future.
 pub fn check_expiry(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {
     if expires_at.is_some_and(|at| at <= now) {
-        let invalid = Invalid::new("in_the_past", "the key would be expired at once");
+        let invalid = Invalid::new("in_the_past", "the time must be in the future");
         return Err(Error::invalid_at("/expires_at", invalid));
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! What a change leaves in the audit trail. Personal fields are named as changed; their values are
-//! never stored there.
+//! Audit events of changes. Personal fields are listed as changed; their values are never stored in the
+//! audit trail.
 
 use patchbay_domain::{Clock, RawJson, call::KNOWN_REASONS};
 use patchbay_persistence::{TenantTx, audit};
@@ -8,39 +8,39 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Origin, Result};
 
-/// Fields whose values never enter the trail, whatever they are of.
-const PERSONAL: [&str; 7] = [
+/// Fields whose values are never stored in the audit trail, for any kind of resource.
+const PERSONAL_FIELDS: [&str; 7] = [
     "variables",
     "metadata",
     "email",
     "display_name",
     "transcript",
-    // LiveKit names the room of a call in after who calls.
+    // LiveKit puts the caller's number into the name of an inbound call's room.
     "room_name",
-    // One that a caller has chosen; what we make of a user's id is told as `participant`.
+    // May be chosen by the client. An identity derived from a user's id is recorded as `participant`.
     "identity",
 ];
 
-/// Fields that are personal in resources of one kind alone.
-const PERSONAL_OF: [(&str, &[&str]); 4] = [
+/// Fields that are personal in one kind of resource only.
+const PERSONAL_FIELDS_OF_KIND: [(&str, &[&str]); 4] = [
     ("user", &["role", "external_id"]),
-    // Words of a worker, and what LiveKit said.
+    // Free text from a worker, and error messages of LiveKit.
     ("session", &["error_detail", "last_error"]),
     ("call", &["from", "to", "detail", "sip_call_id"]),
-    // People name files after people, and what is wrong with one may be told in its words.
+    // File names often contain names of people, and ingest errors may quote the file.
     ("file", &["name", "ingest"]),
 ];
 
-/// The outcome of a change, and what the trail says of it.
+/// The outcome of a change, with its audit events.
 pub struct Change<T> {
-    /// What the caller gets.
+    /// The value that is returned to the caller.
     pub value: T,
-    /// What happened; nothing where the request found all as it wished.
+    /// Audit events; empty if the request changed nothing.
     pub events: Vec<Event>,
 }
 
 impl<T> Change<T> {
-    /// A change with one event.
+    /// A change with one audit event.
     pub fn one(value: T, event: Event) -> Self {
         Self {
             value,
@@ -48,7 +48,7 @@ impl<T> Change<T> {
         }
     }
 
-    /// The same change with another value.
+    /// Converts the value and keeps the events.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Change<U> {
         Change {
             value: map(self.value),
@@ -56,8 +56,8 @@ impl<T> Change<T> {
         }
     }
 
-    /// No change after all.
-    pub fn none(value: T) -> Self {
+    /// An outcome that adds no audit events.
+    pub fn without_events(value: T) -> Self {
         Self {
             value,
             events: Vec::new(),
@@ -65,7 +65,7 @@ impl<T> Change<T> {
     }
 }
 
-/// One thing that happened.
+/// One audit event.
 pub struct Event {
     action: String,
     resource_kind: &'static str,
@@ -75,28 +75,28 @@ pub struct Event {
 }
 
 impl Event {
-    /// `kind` was created.
+    /// A resource of this kind was created.
     pub fn created(kind: &'static str, id: impl ToString, after: &impl Serialize) -> Self {
-        Self::of("created", kind, id, None::<&()>, Some(after))
+        Self::new("created", kind, id, None::<&()>, Some(after))
     }
 
-    /// `kind` was changed.
+    /// A resource of this kind was updated.
     pub fn updated<T: Serialize>(
         kind: &'static str,
         id: impl ToString,
         before: &T,
         after: &T,
     ) -> Self {
-        Self::of("updated", kind, id, Some(before), Some(after))
+        Self::new("updated", kind, id, Some(before), Some(after))
     }
 
-    /// `kind` was deleted.
+    /// A resource of this kind was deleted.
     pub fn deleted(kind: &'static str, id: impl ToString, before: &impl Serialize) -> Self {
-        Self::of("deleted", kind, id, Some(before), None::<&()>)
+        Self::new("deleted", kind, id, Some(before), None::<&()>)
     }
 
-    /// Something of its own name happened to `kind`.
-    pub fn of(
+    /// An event with the action `kind.verb`.
+    pub fn new(
         verb: &str,
         kind: &'static str,
         id: impl ToString,
@@ -113,7 +113,7 @@ impl Event {
     }
 }
 
-/// Writes an event in the transaction of the change itself.
+/// Writes an event in the transaction of the change that it describes.
 pub(crate) async fn write(
     tx: &mut TenantTx,
     clock: &Clock,
@@ -139,8 +139,8 @@ pub(crate) async fn write(
         action,
         resource_kind: resource_kind.to_owned(),
         resource_id,
-        before: kept(before)?,
-        after: kept(after)?,
+        before: to_raw_json(before)?,
+        after: to_raw_json(after)?,
         changed,
         request_id: origin.request_id.clone(),
         address: origin.address.map(|address| address.to_string()),
@@ -148,7 +148,7 @@ pub(crate) async fn write(
     Ok(audit::insert(tx, &row).await?)
 }
 
-/// The top-level fields that differ.
+/// Names of the top-level fields that differ, sorted.
 fn changed_fields(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
     let empty = Map::new();
     let fields = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
@@ -164,7 +164,7 @@ fn changed_fields(before: Option<&Value>, after: Option<&Value>) -> Vec<String> 
     names
 }
 
-fn kept(value: Option<Value>) -> Result<Option<RawJson>> {
+fn to_raw_json(value: Option<Value>) -> Result<Option<RawJson>> {
     let text = value.map(|value| RawJson::of(&value)).transpose();
     text.map_err(Error::internal)
 }
@@ -173,14 +173,17 @@ fn redact(kind: &str, value: &mut Option<Value>) {
     let Some(Value::Object(fields)) = value else {
         return;
     };
-    let of_kind = PERSONAL_OF.iter().filter(|(of, _)| *of == kind);
-    let of_kind: Vec<_> = of_kind.flat_map(|(_, names)| *names).collect();
+    let of_kind: Vec<_> = PERSONAL_FIELDS_OF_KIND
+        .iter()
+        .filter(|(of, _)| *of == kind)
+        .flat_map(|(_, names)| *names)
+        .collect();
     fields.retain(|name, value| {
         let name = name.as_str();
-        // A stop may give a reason in anybody's words.
-        let own_words = matches!(name, "end_reason" | "reason")
+        // A stop request may give free text as its reason.
+        let is_free_text = matches!(name, "end_reason" | "reason")
             && value.as_str().is_some_and(|r| !KNOWN_REASONS.contains(&r));
-        !(own_words || PERSONAL.contains(&name) || of_kind.contains(&&name))
+        !(is_free_text || PERSONAL_FIELDS.contains(&name) || of_kind.contains(&&name))
     });
 }
 
@@ -191,31 +194,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn personal_fields_are_named_and_not_kept() {
+    fn personal_fields_are_listed_as_changed_and_redacted() {
         let before = json!({"name": "a", "metadata": {"phone": "1"}, "revision": 1});
         let after = json!({"name": "a", "metadata": {"phone": "2"}, "revision": 2});
         let changed = changed_fields(Some(&before), Some(&after));
         assert_eq!(changed, ["metadata", "revision"]);
-        let mut kept = Some(after);
-        redact("agent", &mut kept);
-        assert_eq!(kept, Some(json!({"name": "a", "revision": 2})));
+        let mut redacted = Some(after);
+        redact("agent", &mut redacted);
+        assert_eq!(redacted, Some(json!({"name": "a", "revision": 2})));
     }
 
     #[test]
-    fn what_is_personal_depends_on_the_kind() {
-        let kept = |kind: &str, value: Value| {
+    fn personal_fields_depend_on_the_kind_of_resource() {
+        let redacted = |kind: &str, value: Value| {
             let mut value = Some(value);
             redact(kind, &mut value);
             value.unwrap()
         };
         let named = json!({"name": "a", "role": "b", "identity": "c"});
-        assert_eq!(kept("user", named.clone()), json!({"name": "a"}));
-        assert_eq!(kept("file", named.clone()), json!({"role": "b"}));
-        assert_eq!(kept("session", named), json!({"name": "a", "role": "b"}));
+        assert_eq!(redacted("user", named.clone()), json!({"name": "a"}));
+        assert_eq!(redacted("file", named.clone()), json!({"role": "b"}));
+        assert_eq!(
+            redacted("session", named),
+            json!({"name": "a", "role": "b"})
+        );
         let ended = |reason: &str| json!({"state": "ended", "end_reason": reason});
-        let known = kept("session", ended("completed"));
-        assert_eq!(known, ended("completed"));
-        let own_words = kept("session", ended("Ada said goodbye"));
-        assert_eq!(own_words, json!({"state": "ended"}));
+        let standard_reason = redacted("session", ended("completed"));
+        assert_eq!(standard_reason, ended("completed"));
+        let free_text = redacted("session", ended("Ada said goodbye"));
+        assert_eq!(free_text, json!({"state": "ended"}));
     }
 }

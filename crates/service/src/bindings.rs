@@ -1,4 +1,4 @@
-//! Bindings: which versions go together.
+//! Bindings of agents: validation of the versions and knowledge settings that they combine.
 
 use std::collections::HashSet;
 
@@ -13,34 +13,34 @@ use patchbay_persistence::{
 
 use crate::{Error, Result};
 
-/// Most tools of one binding.
-const MOST_TOOLS: usize = 50;
+/// Maximum number of tools of one binding.
+const MAX_TOOLS: usize = 50;
 
-/// Most bytes of all specs that a binding pins.
-const MOST_BYTES: i32 = 2 << 20;
+/// Maximum total size in bytes of the specs that a binding pins.
+const MAX_SPEC_BYTES: i32 = 2 << 20;
 
-/// The function by which a model searches what its agent knows.
+/// Name of the function with which a model searches its agent's knowledge base.
 const SEARCH_TOOL: &str = "search_knowledge";
 
-/// The files that settings name, if the settings are possible.
-pub fn checked_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<FileId>> {
+/// Validates knowledge settings and returns the files that they list.
+pub fn validate_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<FileId>> {
     let Some(settings) = settings else {
         return Ok(Vec::new());
     };
     let checked = settings.check();
-    checked.map_err(|found| Error::invalid_within("/knowledge", found))?;
+    checked.map_err(|violations| Error::invalid_within("/knowledge", violations))?;
     Ok(settings.file_ids.clone().unwrap_or_default())
 }
 
-/// Every version that the binding names exists in this tenant, a model can tell the tools apart, and all
-/// of it together is not too much to be handed to a worker.
+/// Checks that every version of the binding exists in this tenant, that the tools' function names are distinct,
+/// and that the total size of the specs is acceptable for a worker.
 pub async fn require_versions(
     tx: &mut TenantTx,
     binding: &bindings::Binding,
     tools: &[ToolVersionId],
 ) -> Result<()> {
-    if tools.len() > MOST_TOOLS {
-        let message = format!("at most {MOST_TOOLS} tools are allowed");
+    if tools.len() > MAX_TOOLS {
+        let message = format!("at most {MAX_TOOLS} tools are allowed");
         return Err(Error::invalid_at(
             "/tool_version_ids",
             Invalid::new("too_many", message),
@@ -50,32 +50,33 @@ pub async fn require_versions(
     let config = VersionId::from(binding.runtime_config_version_id);
     let tools: Vec<_> = tools.iter().copied().map(VersionId::from).collect();
     let ids: Vec<_> = [prompt, config].iter().chain(&tools).copied().collect();
-    let known = artifacts::outlines(tx, &ids).await?;
+    let outlines = artifacts::outlines(tx, &ids).await?;
     let find = |id: VersionId, kind: ArtifactKind| {
-        let mut known = known.iter();
-        let found = known.find(|known| known.id == id && known.kind == kind);
+        let mut outlines = outlines.iter();
+        let found = outlines.find(|outline| outline.id == id && outline.kind == kind);
         found.ok_or_else(Error::not_found)
     };
     let prompt = find(prompt, ArtifactKind::Prompt)?;
     let config = find(config, ArtifactKind::RuntimeConfig)?;
     let tools = tools.iter().map(|id| find(*id, ArtifactKind::Tool));
     let tools = tools.collect::<Result<Vec<_>>>()?;
-    require_names(&tools, binding.knowledge.is_some())?;
+    require_distinct_names(&tools, binding.knowledge.is_some())?;
     let bytes: i32 = [prompt, config].iter().chain(&tools).map(|v| v.bytes).sum();
-    if bytes > MOST_BYTES {
-        let message = format!("the specs have {bytes} bytes together, at most {MOST_BYTES}");
+    if bytes > MAX_SPEC_BYTES {
+        let message =
+            format!("the specs have {bytes} bytes in total; at most {MAX_SPEC_BYTES} are allowed");
         return Err(Error::invalid_at("", Invalid::new("too_large", message)));
     }
     Ok(())
 }
 
-/// A model can tell the tools apart.
-fn require_names(tools: &[&Outline], knows: bool) -> Result<()> {
-    let mut names: HashSet<_> = knows.then_some(SEARCH_TOOL).into_iter().collect();
+/// Checks that no two functions offered to the model have the same name.
+fn require_distinct_names(tools: &[&Outline], has_knowledge: bool) -> Result<()> {
+    let mut names: HashSet<_> = has_knowledge.then_some(SEARCH_TOOL).into_iter().collect();
     for (index, tool) in tools.iter().enumerate() {
         let name = tool.function_name.as_deref().unwrap_or_default();
         if !names.insert(name) {
-            let message = format!("another tool is called `{name}` too");
+            let message = format!("another tool has the function name `{name}`");
             let invalid = Invalid::new("duplicate_function", message);
             return Err(Error::invalid_at(
                 &format!("/tool_version_ids/{index}"),

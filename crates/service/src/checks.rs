@@ -1,4 +1,4 @@
-//! Whether the service can do its work: what readiness and `check-config` look at.
+//! Checks of the service's dependencies, for readiness and `check-config`.
 
 use std::time::{Duration, Instant};
 
@@ -8,35 +8,35 @@ use patchbay_persistence::migrations;
 
 use crate::Service;
 
-/// One thing that the service depends on.
+/// Result of checking one dependency.
 pub struct Check {
-    /// What it is.
+    /// Name of the dependency.
     pub name: &'static str,
-    /// What is wrong with it.
+    /// The failure, if the check failed.
     pub fault: Option<Fault>,
-    /// How long looking took.
+    /// Duration of the check.
     pub latency: Duration,
 }
 
-/// What is wrong.
+/// A failed check.
 pub struct Fault {
-    /// The cause, for the operator.
+    /// The cause, for the operator only.
     pub cause: anyhow::Error,
-    /// What anyone may be shown.
-    pub shown: String,
+    /// Message without internal details, for unauthenticated clients.
+    pub public_message: String,
 }
 
 impl From<anyhow::Error> for Fault {
     fn from(cause: anyhow::Error) -> Self {
         Self {
             cause,
-            shown: "does not answer as it should; the cause is in the log".to_owned(),
+            public_message: "unreachable or failing; the cause is in the log".to_owned(),
         }
     }
 }
 
-/// Looks at PostgreSQL, the migrations, LiveKit and, where one is set, the object store.
-pub async fn all(service: &Service) -> Vec<Check> {
+/// Checks PostgreSQL, the migrations, LiveKit and, if configured, the object store.
+pub async fn run_all(service: &Service) -> Vec<Check> {
     let (postgresql, migrations, livekit, store) = join!(
         timed("postgresql", postgresql(service)),
         timed("migrations", migrations(service)),
@@ -48,9 +48,9 @@ pub async fn all(service: &Service) -> Vec<Check> {
     checks
 }
 
-async fn timed(name: &'static str, look: impl Future<Output = Result<(), Fault>>) -> Check {
+async fn timed(name: &'static str, check: impl Future<Output = Result<(), Fault>>) -> Check {
     let started = Instant::now();
-    let fault = look.await.err();
+    let fault = check.await.err();
     Check {
         name,
         fault,
@@ -73,7 +73,7 @@ async fn migrations(service: &Service) -> Result<(), Fault> {
         cause: anyhow!(
             "DATABASE_URL: migrations are pending ({names}); run `patchbay-api migrate`"
         ),
-        shown: format!("pending: {names}"),
+        public_message: format!("pending: {names}"),
     })
 }
 

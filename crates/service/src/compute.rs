@@ -1,6 +1,5 @@
-//! Work that keeps a processor busy for more than a moment: templates, schemas, large bodies and answers.
-//! It never runs on a thread that serves requests, there is no more of it at once than there are
-//! processors, and one tenant has half of them at most.
+//! CPU-bound work: templates, schemas, large request and response bodies. It never runs on a thread that serves
+//! requests. Concurrency is limited to the number of processors, of which one tenant may use at most half.
 
 use std::{
     collections::HashMap,
@@ -18,94 +17,94 @@ use tokio::{
 
 use crate::{Code, Error, Result};
 
-/// Bytes of a body or an answer that are read or written where they are.
-pub const SMALL: usize = 16_384;
-/// How long work may take that looks at the clock; what does not is bounded by the size of its input.
-const LONGEST: Duration = Duration::from_secs(2);
-/// How long work waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Largest body in bytes that is parsed or serialised on the thread that serves the request.
+pub const MAX_INLINE_BYTES: usize = 16_384;
+/// Deadline of work that checks the clock; other work is bounded by the size of its input.
+const MAX_DURATION: Duration = Duration::from_secs(2);
+/// Longest time that work waits for a permit.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where such work runs.
+/// Limits the concurrency of CPU-bound work, in total and per tenant.
 pub struct Compute {
-    turns: Arc<Semaphore>,
-    share: usize,
+    permits: Arc<Semaphore>,
+    permits_per_tenant: usize,
     tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
 }
 
 impl Compute {
-    /// As much at once as there are processors.
+    /// Creates one with as many permits as there are processors.
     pub fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            turns: Arc::new(Semaphore::new(processors)),
-            share: (processors / 2).max(1),
+            permits: Arc::new(Semaphore::new(processors)),
+            permits_per_tenant: (processors / 2).max(1),
             tenants: Mutex::default(),
         }
     }
 
-    /// Waits for a turn and does `work` in it.
+    /// Waits for a permit and runs `work` under it.
     pub async fn run<T: Send + 'static>(
         &self,
         tenant: Option<TenantId>,
         work: impl FnOnce(Instant) -> T + Send + 'static,
     ) -> Result<T> {
-        self.turn(tenant).await?.run(work).await
+        self.acquire(tenant).await?.run(work).await
     }
 
-    /// Waits for a turn; where too much is waiting, the answer is `unavailable`. What is worked out within a
-    /// transaction takes its turn before it: whoever waits for one holds no connection.
-    pub async fn turn(&self, tenant: Option<TenantId>) -> Result<Turn> {
-        let permits = timeout(PATIENCE, self.permits(tenant)).await;
+    /// Waits for a permit; fails with `unavailable` after ten seconds. For work within a transaction, acquire the
+    /// permit before the transaction begins, so that no database connection is held while waiting.
+    pub async fn acquire(&self, tenant: Option<TenantId>) -> Result<ComputePermit> {
+        let permits = timeout(ACQUIRE_TIMEOUT, self.acquire_permits(tenant)).await;
         let permits = permits.map_err(|_| {
             let detail = "Too much work is waiting; try again in a moment.";
             Error::new(Code::Unavailable, detail)
         })??;
-        Ok(Turn {
+        Ok(ComputePermit {
             _permits: Arc::new(permits),
         })
     }
 
-    /// One of the tenant's and one of the process's, in this order, so that a tenant that waits for itself
-    /// keeps nobody else waiting.
-    async fn permits(&self, tenant: Option<TenantId>) -> Result<Permits> {
-        let own = match tenant {
-            Some(tenant) => Some(acquire(self.of(tenant)).await?),
+    /// Acquires a permit of the tenant and then one of the process. The order ensures that a tenant that waits
+    /// for its own permits does not delay other tenants.
+    async fn acquire_permits(&self, tenant: Option<TenantId>) -> Result<Permits> {
+        let tenant_permit = match tenant {
+            Some(tenant) => Some(acquire(self.tenant_semaphore(tenant)).await?),
             None => None,
         };
-        Ok((own, acquire(Arc::clone(&self.turns)).await?))
+        Ok((tenant_permit, acquire(Arc::clone(&self.permits)).await?))
     }
 
-    fn of(&self, tenant: TenantId) -> Arc<Semaphore> {
+    fn tenant_semaphore(&self, tenant: TenantId) -> Arc<Semaphore> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        // A semaphore that nobody holds or waits for is as good as a new one.
+        // Semaphores without permits in use and without waiters are dropped, since a new one is equivalent.
         tenants.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
-        let new = || Arc::new(Semaphore::new(self.share));
+        let new = || Arc::new(Semaphore::new(self.permits_per_tenant));
         Arc::clone(tenants.entry(tenant).or_insert_with(new))
     }
 }
 
 type Permits = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
 
-/// Somebody's turn: it ends when it is dropped and nothing is done in it any more. Whoever has one asks for
-/// no other: where a tenant has but one at a time, it would wait for itself.
+/// A permit for CPU-bound work, released when all clones are dropped and the work under it has finished. Do not
+/// acquire a second one while holding it: for a tenant with a single permit, that would be a deadlock.
 #[derive(Clone)]
-pub struct Turn {
+pub struct ComputePermit {
     _permits: Arc<Permits>,
 }
 
-impl Turn {
-    /// Does `work`, which is told when it must be done. A panic is an error of this work alone.
+impl ComputePermit {
+    /// Runs `work`, which receives its deadline, on a blocking thread. A panic in it is returned as an error.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(Instant) -> T + Send + 'static,
     ) -> Result<T> {
-        let turn = self.clone();
-        let worked = spawn_blocking(move || {
-            let done = work(Instant::now() + LONGEST);
-            drop(turn);
-            done
+        let permit = self.clone();
+        let task = spawn_blocking(move || {
+            let output = work(Instant::now() + MAX_DURATION);
+            drop(permit);
+            output
         });
-        worked.await.map_err(Error::internal)
+        task.await.map_err(Error::internal)
     }
 }
 
@@ -128,11 +127,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn one_tenant_leaves_turns_to_others_and_a_panic_frees_its_own() {
+    async fn one_tenant_leaves_permits_to_others_and_a_panic_releases_its_own() {
         let clock = Clock::system();
         let compute = Arc::new(Compute {
-            turns: Arc::new(Semaphore::new(2)),
-            share: 1,
+            permits: Arc::new(Semaphore::new(2)),
+            permits_per_tenant: 1,
             tenants: Mutex::default(),
         });
         let (busy, other): (TenantId, TenantId) = (clock.new_id(), clock.new_id());

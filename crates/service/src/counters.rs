@@ -1,5 +1,5 @@
-//! What is counted in memory and written down every few seconds: the use of API keys, searches, and the
-//! seconds that the embedding model worked.
+//! Counters in memory that are stored every few seconds: the use of API keys, searches, and the seconds of work
+//! of the embedding model.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,48 +8,48 @@ use std::{
 
 use patchbay_domain::{ApiKeyId, TenantId};
 
-/// What was used since it was last written down.
+/// Usage since the counters were last stored.
 #[derive(Default)]
 pub struct Counters {
     used_keys: Mutex<HashSet<ApiKeyId>>,
     knowledge: Mutex<HashMap<TenantId, KnowledgeUse>>,
 }
 
-/// What a tenant has searched and embedded.
+/// A tenant's use of knowledge search.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KnowledgeUse {
-    /// Searches.
+    /// Number of searches.
     pub searches: i64,
-    /// Seconds that the model worked.
+    /// Seconds of work of the embedding model.
     pub embedding_seconds: f64,
 }
 
 impl Counters {
-    /// Notes that a key was used.
-    pub fn note_key(&self, id: ApiKeyId) {
-        locked(&self.used_keys).insert(id);
+    /// Records that an API key was used.
+    pub fn record_key_use(&self, id: ApiKeyId) {
+        lock(&self.used_keys).insert(id);
     }
 
-    /// Adds what a tenant has searched and embedded.
-    pub fn note_knowledge(&self, tenant: TenantId, used: KnowledgeUse) {
-        let mut all = locked(&self.knowledge);
+    /// Adds a tenant's use of knowledge search.
+    pub fn record_knowledge_use(&self, tenant: TenantId, used: KnowledgeUse) {
+        let mut all = lock(&self.knowledge);
         let sum = all.entry(tenant).or_default();
         sum.searches += used.searches;
         sum.embedding_seconds += used.embedding_seconds;
     }
 
-    /// The keys used since the last call.
+    /// Returns and resets the keys used since the last call.
     pub fn take_keys(&self) -> HashSet<ApiKeyId> {
-        std::mem::take(&mut *locked(&self.used_keys))
+        std::mem::take(&mut *lock(&self.used_keys))
     }
 
-    /// What was searched and embedded since the last call.
+    /// Returns and resets the use of knowledge search since the last call.
     pub fn take_knowledge(&self) -> HashMap<TenantId, KnowledgeUse> {
-        std::mem::take(&mut *locked(&self.knowledge))
+        std::mem::take(&mut *lock(&self.knowledge))
     }
 }
 
-/// What is counted is whole at every point, also where somebody has panicked.
-fn locked<T>(counted: &Mutex<T>) -> MutexGuard<'_, T> {
-    counted.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks a counter. Poisoning is ignored, since a counter is consistent at every point at which a panic can occur.
+fn lock<T>(counter: &Mutex<T>) -> MutexGuard<'_, T> {
+    counter.lock().unwrap_or_else(PoisonError::into_inner)
 }

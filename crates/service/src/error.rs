@@ -1,4 +1,4 @@
-//! What can go wrong, with a stable code and words for whoever asked.
+//! The service's error type: a stable code, and a detail for the client.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use patchbay_domain::{
 
 use crate::keyring::KeyRingError;
 
-/// A result of the service.
+/// Result type of the service.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Stable codes: what is wrong, whoever asks. New ones may appear.
+/// Stable error codes. New ones may be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
-    reason = "the names say it, the API's table has the words"
+    reason = "the names are self-explanatory, and the API's error table has the titles"
 )]
 pub enum Code {
     InvalidKey,
@@ -69,7 +69,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The name, as clients know it.
+    /// Returns the name that clients receive as `code`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidKey => "invalid_key",
@@ -123,8 +123,8 @@ impl Code {
         }
     }
 
-    /// Whether it is a fault of ours, or of what we depend on, rather than the caller's.
-    pub const fn is_ours(self) -> bool {
+    /// Whether the service or one of its dependencies failed, as opposed to a client error.
+    pub const fn is_server_fault(self) -> bool {
         matches!(
             self,
             Self::Internal | Self::StoredDataUnreadable | Self::Unavailable
@@ -132,21 +132,21 @@ impl Code {
     }
 }
 
-/// What went wrong.
+/// An error of the service.
 #[derive(Debug)]
 pub struct Error {
-    /// What kind of thing.
+    /// Stable code.
     pub code: Code,
-    /// What is wrong this time, in words for whoever asked.
+    /// Explanation of this occurrence, for the client.
     pub detail: String,
-    /// Every value that is wrong.
+    /// Invalid values; empty unless the code is `validation_failed`.
     pub violations: Vec<Violation>,
-    /// Seconds after which one more may come, where there were too many.
+    /// Seconds after which the client may retry, if a limit was reached.
     pub retry_after: Option<u64>,
 }
 
 impl Error {
-    /// An error with this code and these words.
+    /// Creates an error with this code and detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -156,12 +156,13 @@ impl Error {
         }
     }
 
-    /// What does not exist, or is not the caller's to see: the same answer.
+    /// `not_found`, both for a resource that does not exist and for one that the caller may not see, so that
+    /// the two cannot be told apart.
     pub fn not_found() -> Self {
         Self::new(Code::NotFound, "There is no such resource.")
     }
 
-    /// Wrong values.
+    /// `validation_failed` with these violations.
     pub fn invalid(mut violations: Vec<Violation>) -> Self {
         let detail = match violations.len() {
             1 => "1 value is not valid".to_owned(),
@@ -177,18 +178,22 @@ impl Error {
         }
     }
 
-    /// Wrong values in a part of the body.
+    /// `validation_failed` with violations whose pointers are relative to `pointer`.
     pub fn invalid_within(pointer: &str, violations: Vec<Violation>) -> Self {
         let violations = violations.into_iter();
-        Self::invalid(violations.map(|found| found.within(pointer)).collect())
+        Self::invalid(
+            violations
+                .map(|violation| violation.within(pointer))
+                .collect(),
+        )
     }
 
-    /// One wrong value at `pointer`.
+    /// `validation_failed` with one violation at `pointer`.
     pub fn invalid_at(pointer: &str, invalid: Invalid) -> Self {
         Self::invalid(vec![invalid.at(pointer)])
     }
 
-    /// A request, call or session too many, with its code; the next may come in this many seconds.
+    /// A limit was reached; the client may retry after `retry_after` seconds.
     pub fn too_many(code: Code, detail: String, retry_after: u64) -> Self {
         Self {
             retry_after: Some(retry_after),
@@ -196,7 +201,8 @@ impl Error {
         }
     }
 
-    /// A defect of ours: logged here, without the values that the cause may quote, and kept from the client.
+    /// `internal`: a defect of the service. Logs the cause without the values that it may quote, and hides it
+    /// from the client.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let cause = without_quotes(&cause.to_string());
         tracing::error!(cause, "internal error");
@@ -206,25 +212,25 @@ impl Error {
         )
     }
 
-    /// What is stored of a tenant, in this column, cannot be read. Nothing is done in its place: what is
-    /// lost may have been a limit.
+    /// `stored_data_unreadable`: the value of this column cannot be read for the tenant. There is no fallback
+    /// to a default, since the lost value may have been a limit.
     pub fn unreadable(tenant: TenantId, column: &str, cause: impl fmt::Display) -> Self {
         let cause = without_quotes(&cause.to_string());
-        tracing::error!(%tenant, column, cause, "what is stored cannot be read");
+        tracing::error!(%tenant, column, cause, "stored data cannot be read");
         let detail = format!(
-            "`{column}` of the tenant {tenant} cannot be read. The operator must set it anew."
+            "`{column}` of the tenant {tenant} cannot be read. The operator must set it again."
         );
         Self::new(Code::StoredDataUnreadable, detail)
     }
 
-    /// Whether this is its code.
+    /// Whether the error has this code.
     pub fn is(&self, code: Code) -> bool {
         self.code == code
     }
 
-    /// Whether it is a fault of ours, or of what we depend on, rather than the caller's.
-    pub const fn is_ours(&self) -> bool {
-        self.code.is_ours()
+    /// Whether the service or one of its dependencies failed, as opposed to a client error.
+    pub const fn is_server_fault(&self) -> bool {
+        self.code.is_server_fault()
     }
 }
 
@@ -244,17 +250,17 @@ impl From<patchbay_persistence::Error> for Error {
                 tracing::warn!(%cause, "database unavailable");
                 Self::new(Code::Unavailable, "The database is busy or unreachable.")
             }
-            Db::Unique(constraint) => of_unique(&constraint),
-            Db::ForeignKey(constraint) => of_foreign_key(&constraint),
+            Db::Unique(constraint) => unique_violation(&constraint),
+            Db::ForeignKey(constraint) => foreign_key_violation(&constraint),
             Db::Unfit(cause) => Self::internal(cause),
             Db::Unstorable(cause) => {
-                tracing::error!(%cause, "a value came as far as the database that cannot be stored");
+                tracing::error!(%cause, "a value that passed validation cannot be stored");
                 let invalid = Invalid::new("invalid_value", "a value cannot be stored");
                 Self::invalid_at("", invalid)
             }
             Db::Unreadable(cause) => {
-                tracing::error!(%cause, "what is stored cannot be read");
-                let detail = format!("{cause}. The operator must mend the row.");
+                tracing::error!(%cause, "stored data cannot be read");
+                let detail = format!("{cause}. The operator must repair the row.");
                 Self::new(Code::StoredDataUnreadable, detail)
             }
             Db::Other(cause) => Self::internal(cause),
@@ -262,15 +268,17 @@ impl From<patchbay_persistence::Error> for Error {
     }
 }
 
-fn of_unique(constraint: &str) -> Error {
+fn unique_violation(constraint: &str) -> Error {
     let (code, detail) = match constraint {
         "tenants_slug_key" => (Code::SlugTaken, "Another tenant has this slug."),
-        "agents_name_key" | "artifacts_name_key" | "sip_trunks_name_key" => {
-            (Code::NameTaken, "Another one in this tenant has this name.")
-        }
-        "inbound_mappings_number_key" => {
-            (Code::NumberMapped, "Change the number's mapping instead.")
-        }
+        "agents_name_key" | "artifacts_name_key" | "sip_trunks_name_key" => (
+            Code::NameTaken,
+            "Another resource of this tenant has this name.",
+        ),
+        "inbound_mappings_number_key" => (
+            Code::NumberMapped,
+            "The number already has an inbound mapping. Update that mapping instead.",
+        ),
         "users_email_key" => (Code::EmailTaken, "Another user has this email address."),
         "users_external_id_key" => (Code::ExternalIdTaken, "Another user has this external id."),
         other => return Error::internal(format!("unique constraint {other}")),
@@ -278,14 +286,14 @@ fn of_unique(constraint: &str) -> Error {
     Error::new(code, detail)
 }
 
-fn of_foreign_key(constraint: &str) -> Error {
+fn foreign_key_violation(constraint: &str) -> Error {
     match constraint {
         "bindings_prompt_version_fkey"
         | "bindings_runtime_config_version_fkey"
         | "binding_tools_version_fkey" => {
             Error::new(Code::VersionInUse, "A binding names this version.")
         }
-        // It was deleted just now.
+        // The file was deleted concurrently.
         "agent_files_file_fkey" => Error::not_found(),
         other => Error::internal(format!("foreign key {other}")),
     }
@@ -293,10 +301,10 @@ fn of_foreign_key(constraint: &str) -> Error {
 
 impl From<patchbay_storage::Error> for Error {
     fn from(error: patchbay_storage::Error) -> Self {
-        tracing::warn!(%error, "the object store failed");
+        tracing::warn!(%error, "object store request failed");
         Self::new(
             Code::Unavailable,
-            "The object store is unreachable or refuses.",
+            "The object store is unreachable or refused the request.",
         )
     }
 }
@@ -306,18 +314,21 @@ impl From<patchbay_vectors::Error> for Error {
         if let patchbay_vectors::Error::Panicked = error {
             return Self::internal(error);
         }
-        tracing::warn!(%error, "no embedding");
+        tracing::warn!(%error, "embedding request failed");
         Self::new(
             Code::Unavailable,
-            "The embedding model is busy, unreachable or refuses.",
+            "The embedding model is busy, unreachable or refused the request.",
         )
     }
 }
 
 impl From<patchbay_livekit::Error> for Error {
     fn from(error: patchbay_livekit::Error) -> Self {
-        tracing::warn!(%error, "LiveKit failed");
-        Self::new(Code::Unavailable, "LiveKit is unreachable or refused.")
+        tracing::warn!(%error, "LiveKit request failed");
+        Self::new(
+            Code::Unavailable,
+            "LiveKit is unreachable or refused the request.",
+        )
     }
 }
 

@@ -1,175 +1,189 @@
-//! Effects that happen once: the one mechanism behind idempotency keys.
+//! Idempotency keys.
 //!
-//! Inside the transaction of the effect, the request takes a lock on its key, looks for an earlier
-//! answer, and leaves its own. Effect and record are therefore durable together or not at all. A
-//! request that settles later (a start that waits for LiveKit) leaves a provisional answer first,
-//! good from `settles_at` on, and the final one when it has it. An effect on others that must not be
-//! repeated (a tool call) leaves a record without an answer first: `outcome_unknown` from then on,
-//! until the answer is there. What an answer looks like is the caller's business: here it is kept
-//! and given back.
+//! Within the transaction of its effect, a request locks its key, looks for a response of an earlier request,
+//! and stores its own. Effect and response are therefore committed together or not at all. A request that
+//! completes later (a start that waits for LiveKit) first stores a provisional response, which is replayed
+//! from `settles_at` on, and replaces it with the final one. An external effect that must not be repeated
+//! (a tool call) first stores a record without a response: retries receive `outcome_unknown` until the
+//! response is stored. The caller defines the format of responses; this module only stores and returns them.
 
 use std::time::Duration;
 
 use patchbay_domain::TenantId;
-use patchbay_persistence::idempotency::{Claim, KeptAnswer};
+use patchbay_persistence::idempotency::{Claim, StoredResponse};
 
 use crate::{Code, Error, Origin, Result, Service, UnitOfWork, audit::Change};
 
-/// What became of a request that happens once.
-pub enum Once<T> {
-    /// The effect happened just now.
+/// Result of a request that may carry an idempotency key.
+pub enum Idempotent<T> {
+    /// The request was executed now.
     Fresh(T),
-    /// It happened before; this is what was answered then.
-    Replayed(KeptAnswer),
+    /// An earlier request with the key was executed; this is its response.
+    Replayed(StoredResponse),
 }
 
-/// How an answer is kept.
-pub type Keep<'a, T> = &'a dyn Fn(&T) -> Result<KeptAnswer>;
+/// Converts a value into the response to be stored.
+pub type ToStored<'a, T> = &'a dyn Fn(&T) -> Result<StoredResponse>;
 
 /// A request that may carry an idempotency key.
-pub struct Repeatable<'a> {
+pub struct IdempotentRequest<'a> {
     /// The service.
     pub service: &'a Service,
-    /// Who asks.
+    /// Actor and request from which the change originates.
     pub origin: &'a Origin,
-    /// The tenant whose rows the record is among: the nil tenant where the request has none.
-    pub home: TenantId,
-    /// What the key stands for, if there is one.
+    /// Tenant that owns the stored response: the nil tenant for requests without one.
+    pub record_tenant: TenantId,
+    /// The idempotency key with the request's fingerprint, if a key was given.
     pub claim: Option<Claim>,
 }
 
-impl Repeatable<'_> {
-    /// Makes a change of `tenant` once. What is `provisional` is settled later with
-    /// [`Repeatable::complete`].
-    pub async fn once<T>(
+impl IdempotentRequest<'_> {
+    /// Executes a change of `tenant` at most once per key. If `provisional`, the response is finalised later
+    /// with [`IdempotentRequest::complete`].
+    pub async fn execute<T>(
         &self,
         tenant: TenantId,
         provisional: bool,
-        keep: Keep<'_, T>,
+        to_stored: ToStored<'_, T>,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<T>>,
-    ) -> Result<Once<T>> {
+    ) -> Result<Idempotent<T>> {
         let Some(claim) = &self.claim else {
             let value = self.service.change(tenant, self.origin, work).await?;
-            return Ok(Once::Fresh(value));
+            return Ok(Idempotent::Fresh(value));
         };
-        let mut unit = match self.open(claim).await? {
-            Once::Fresh(unit) => unit,
-            Once::Replayed(known) => return Ok(Once::Replayed(known)),
+        let mut unit = match self.begin_unit(claim).await? {
+            Idempotent::Fresh(unit) => unit,
+            Idempotent::Replayed(stored) => return Ok(Idempotent::Replayed(stored)),
         };
         unit.enter(tenant).await?;
         let value = match unit.apply(work).await {
             Ok(value) => value,
-            Err(error) => return Err(rolled_back(unit, error).await),
+            Err(error) => return Err(roll_back(unit, error).await),
         };
-        unit.enter(self.home).await?;
+        unit.enter(self.record_tenant).await?;
         let now = self.service.clock.now();
-        let mut kept = keep(&value)?;
-        kept.settles_at = provisional.then(|| now + self.patience());
-        claim.store(&mut unit, &kept, now).await?;
+        let mut response = to_stored(&value)?;
+        response.settles_at = provisional.then(|| now + self.request_timeout());
+        claim.store(&mut unit, &response, now).await?;
         unit.commit().await?;
-        Ok(Once::Fresh(value))
+        Ok(Idempotent::Fresh(value))
     }
 
-    /// Prepares an effect outside that must not be repeated: until [`Repeatable::complete`], and for ever
-    /// after a crash between, the outcome of the key is not known. `longest` is the effect's longest time.
+    /// Prepares an external effect that must not be repeated. Until [`IdempotentRequest::complete`], and
+    /// permanently if the process crashes in between, the outcome of the key is unknown. `max_duration` is the
+    /// longest that the effect may take.
     pub async fn prepare<T>(
         &self,
-        longest: impl FnOnce(&T) -> Duration,
+        max_duration: impl FnOnce(&T) -> Duration,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<T>>,
-    ) -> Result<Once<T>> {
+    ) -> Result<Idempotent<T>> {
         let Some(claim) = &self.claim else {
-            let value = self.service.change(self.home, self.origin, work).await?;
-            return Ok(Once::Fresh(value));
+            let value = self
+                .service
+                .change(self.record_tenant, self.origin, work)
+                .await?;
+            return Ok(Idempotent::Fresh(value));
         };
-        let mut unit = match self.open(claim).await? {
-            Once::Fresh(unit) => unit,
-            Once::Replayed(known) => return Ok(Once::Replayed(known)),
+        let mut unit = match self.begin_unit(claim).await? {
+            Idempotent::Fresh(unit) => unit,
+            Idempotent::Replayed(stored) => return Ok(Idempotent::Replayed(stored)),
         };
         let prepared = match unit.apply(work).await {
             Ok(prepared) => prepared,
-            Err(error) => return Err(rolled_back(unit, error).await),
+            Err(error) => return Err(roll_back(unit, error).await),
         };
         let now = self.service.clock.now();
-        let unknown = KeptAnswer {
+        let unknown = StoredResponse {
             status: None,
             location: None,
             etag: None,
             body: Some(String::new()),
-            settles_at: Some(now + longest(&prepared) + self.patience()),
+            settles_at: Some(now + max_duration(&prepared) + self.request_timeout()),
         };
         claim.store(&mut unit, &unknown, now).await?;
         unit.commit().await?;
-        Ok(Once::Fresh(prepared))
+        Ok(Idempotent::Fresh(prepared))
     }
 
-    /// Records how it went, and the final answer with it.
+    /// Records the outcome together with the final response.
     pub async fn complete<T>(
         &self,
-        keep: Keep<'_, T>,
+        to_stored: ToStored<'_, T>,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<T>>,
     ) -> Result<T> {
-        let mut unit = self.service.unit_of_work(self.home, self.origin).await?;
+        let mut unit = self
+            .service
+            .unit_of_work(self.record_tenant, self.origin)
+            .await?;
         let value = unit.apply(work).await?;
         if let Some(claim) = &self.claim {
-            claim.complete(&mut unit, &keep(&value)?).await?;
+            claim.complete(&mut unit, &to_stored(&value)?).await?;
         }
         unit.commit().await?;
         Ok(value)
     }
 
-    /// A unit of work that holds the claim, or what this request was answered before.
-    async fn open(&self, claim: &Claim) -> Result<Once<UnitOfWork>> {
-        let mut unit = self.service.unit_of_work(self.home, self.origin).await?;
-        match self.known(&mut unit, claim).await {
-            Ok(None) => Ok(Once::Fresh(unit)),
-            Ok(Some(known)) => {
+    /// Begins a unit of work that holds the lock on the key, or returns the response of an earlier request.
+    async fn begin_unit(&self, claim: &Claim) -> Result<Idempotent<UnitOfWork>> {
+        let mut unit = self
+            .service
+            .unit_of_work(self.record_tenant, self.origin)
+            .await?;
+        match self.find_response(&mut unit, claim).await {
+            Ok(None) => Ok(Idempotent::Fresh(unit)),
+            Ok(Some(stored)) => {
                 unit.roll_back().await;
-                Ok(Once::Replayed(known))
+                Ok(Idempotent::Replayed(stored))
             }
-            Err(error) => Err(rolled_back(unit, error).await),
+            Err(error) => Err(roll_back(unit, error).await),
         }
     }
 
-    /// What this request was answered before, if it was.
-    async fn known(&self, unit: &mut UnitOfWork, claim: &Claim) -> Result<Option<KeptAnswer>> {
+    /// Locks the key and returns the response of an earlier request with it, if there was one.
+    async fn find_response(
+        &self,
+        unit: &mut UnitOfWork,
+        claim: &Claim,
+    ) -> Result<Option<StoredResponse>> {
         if !claim.lock(unit).await? {
             return Err(in_flight());
         }
-        let Some((fingerprint, answer)) = claim.find(unit).await? else {
+        let Some((fingerprint, response)) = claim.find(unit).await? else {
             return Ok(None);
         };
         if fingerprint != claim.fingerprint {
             let detail = "The key was used for another path or body.";
             return Err(Error::new(Code::IdempotencyKeyReused, detail));
         }
-        if answer.body.is_none() {
-            let detail = "What was answered then has been erased since.";
+        if response.body.is_none() {
+            let detail = "The stored response has been erased.";
             return Err(Error::new(Code::Erased, detail));
         }
         let now = self.service.clock.now();
-        if answer.settles_at.is_some_and(|at| at > now) {
+        if response.settles_at.is_some_and(|at| at > now) {
             return Err(in_flight());
         }
-        if answer.status.is_none() {
+        if response.status.is_none() {
             let detail = "The request was interrupted, and it is not known whether it took effect.";
             return Err(Error::new(Code::OutcomeUnknown, detail));
         }
-        Ok(Some(answer))
+        Ok(Some(response))
     }
 
-    /// Longer than a request may take: whoever was to complete it is then gone.
-    fn patience(&self) -> Duration {
+    /// The longest that a request may take: after it, no request can still be completing the key.
+    fn request_timeout(&self) -> Duration {
         self.service.settings.request_timeout
     }
 }
 
 fn in_flight() -> Error {
-    let detail = "The first request with this key is still being worked on.";
+    let detail = "The first request with this key is still being processed.";
     Error::new(Code::IdempotencyInFlight, detail)
 }
 
-/// Gives the claim back before the error is answered: the next try must not find it taken.
-async fn rolled_back(unit: UnitOfWork, error: Error) -> Error {
+/// Releases the lock on the key before the error is returned, so that an immediate retry does not receive
+/// `idempotency_in_flight`.
+async fn roll_back(unit: UnitOfWork, error: Error) -> Error {
     unit.roll_back().await;
     error
 }

@@ -1,9 +1,9 @@
-//! What Patchbay does, by subject: sessions, telephony, knowledge and tools. It knows neither HTTP nor the
-//! OpenAPI document; whoever calls it (a request, a job, a webhook, a command) says who acts in an
-//! [`Origin`] and changes things in a [`UnitOfWork`].
+//! Patchbay's business logic by area: sessions, telephony, knowledge and tools. It is independent of HTTP and the
+//! OpenAPI document. Its callers (requests, jobs, webhooks and commands) give the actor in an [`Origin`] and make
+//! changes in a [`UnitOfWork`].
 
 #[cfg(fuzz_planted)]
-compile_error!("faults are planted for the fuzz targets to find: this must never serve");
+compile_error!("a build with faults injected for the fuzz targets must never serve requests");
 
 mod actor;
 pub mod api_keys;

@@ -1,4 +1,4 @@
-//! Secrets that a tenant keeps by name, for its tools.
+//! Named secrets of a tenant, which its tools use.
 
 use patchbay_domain::{
     Clock, Invalid, TenantId,
@@ -8,13 +8,13 @@ use patchbay_persistence::secrets;
 
 use crate::{Error, Result, keyring::Sealed};
 
-/// Most hosts of one secret.
-const MOST_HOSTS: usize = 20;
+/// Maximum number of hosts of one secret.
+const MAX_HOSTS: usize = 20;
 
-/// Hosts, as requests are compared with them.
-pub fn checked_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
-    if !(1..=MOST_HOSTS).contains(&hosts.len()) {
-        let message = format!("1 to {MOST_HOSTS} hosts are allowed");
+/// Validates hosts and returns them in the normalised form that is compared with the hosts of requests.
+pub fn validate_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
+    if !(1..=MAX_HOSTS).contains(&hosts.len()) {
+        let message = format!("1 to {MAX_HOSTS} hosts are allowed");
         return Err(Error::invalid_at(
             "/hosts",
             Invalid::new("out_of_range", message),
@@ -23,25 +23,29 @@ pub fn checked_hosts(hosts: Vec<Text<1, 253>>) -> Result<Vec<String>> {
     let check = |(index, host): (usize, Text<1, 253>)| match url::Host::parse(&host) {
         Ok(parsed) if !host.contains('*') => Ok(parsed.to_string()),
         _ => {
-            let invalid = Invalid::new("invalid_host", "a bare host name is needed");
+            let invalid = Invalid::new(
+                "invalid_host",
+                "a host name without scheme, port and wildcards is required",
+            );
             Err(Error::invalid_at(&format!("/hosts/{index}"), invalid))
         }
     };
     hosts.into_iter().enumerate().map(check).collect()
 }
 
-/// Refuses a name that no template could use.
+/// Rejects a name that a template cannot refer to.
 pub fn check_name(name: &str) -> Result<()> {
     if is_identifier(name) {
         return Ok(());
     }
-    let message = "letters, digits and `_`, at most 64, not beginning with a digit";
+    let message =
+        "at most 64 letters, digits and `_` are allowed, and the first must not be a digit";
     let invalid = Invalid::new("invalid_name", message);
     Err(Error::invalid_at("", invalid))
 }
 
-/// The row as it will be, in the place of the one before.
-pub fn replaced(
+/// Builds the row that creates a secret or replaces the previous one.
+pub fn build_secret_row(
     clock: &Clock,
     before: Option<&secrets::Secret>,
     (tenant_id, name, hosts): (TenantId, String, Vec<String>),

@@ -1,4 +1,4 @@
-//! Secrets of resources, and sealing anew, so that an old key can be thrown away.
+//! Secrets that belong to resources, and the rotation of sealing keys.
 
 use patchbay_domain::TenantId;
 use patchbay_persistence::{TenantTx, secrets, tenants};
@@ -6,16 +6,16 @@ use uuid::Uuid;
 
 use crate::{Result, Service, keyring::Sealed};
 
-/// Secrets that are sealed anew in one transaction.
+/// Secrets that are re-sealed in one transaction.
 const BATCH: i64 = 100;
 
-/// Under this name a resource's secret is kept: no identifier, so no template can name it.
+/// Name under which a resource's secret is stored. It is not an identifier, so no template can refer to it.
 fn owned_name(owner: Uuid) -> String {
     format!("of/{owner}")
 }
 
-/// Keeps a secret that belongs to a resource.
-pub async fn keep_owned(
+/// Stores a secret that belongs to a resource.
+pub async fn store_owned(
     service: &Service,
     tx: &mut TenantTx,
     owner: Uuid,
@@ -40,8 +40,12 @@ pub async fn keep_owned(
     Ok(secrets::save(tx, &row).await?)
 }
 
-/// The secret that belongs to a resource, if it has one.
-pub async fn owned(service: &Service, tx: &mut TenantTx, owner: Uuid) -> Result<Option<String>> {
+/// Returns the secret that belongs to a resource in plain text, if there is one.
+pub async fn find_owned(
+    service: &Service,
+    tx: &mut TenantTx,
+    owner: Uuid,
+) -> Result<Option<String>> {
     let Some(row) = secrets::find_owned(tx, owner).await? else {
         return Ok(None);
     };
@@ -57,8 +61,8 @@ pub async fn owned(service: &Service, tx: &mut TenantTx, owner: Uuid) -> Result<
     )?))
 }
 
-/// Seals everything with the first key of the ring; answers how much that was. May be interrupted
-/// and run again: what is done is done.
+/// Re-seals all secrets with the first key of the ring, so that older keys can be removed from it; returns the
+/// number of secrets re-sealed. It may be interrupted and run again, and then continues where it stopped.
 pub async fn rotate(service: &Service) -> Result<usize> {
     let key = service.keyring.sealing_key()?;
     let first = TenantId::new(Uuid::nil());
@@ -76,7 +80,7 @@ async fn rotate_tenant(service: &Service, tenant: TenantId, key: &str) -> Result
     let mut count = 0;
     loop {
         let mut tx = service.db.begin(tenant).await?;
-        let done = rotate_some(service, &mut tx, key).await?;
+        let done = rotate_batch(service, &mut tx, key).await?;
         tx.commit().await?;
         if done == 0 {
             return Ok(count);
@@ -85,7 +89,7 @@ async fn rotate_tenant(service: &Service, tenant: TenantId, key: &str) -> Result
     }
 }
 
-async fn rotate_some(service: &Service, tx: &mut TenantTx, key: &str) -> Result<usize> {
+async fn rotate_batch(service: &Service, tx: &mut TenantTx, key: &str) -> Result<usize> {
     let rows = secrets::sealed_otherwise(tx, key, BATCH).await?;
     let count = rows.len();
     for mut row in rows {

@@ -1,4 +1,4 @@
-//! What every subject shares.
+//! The service: its settings, clients and shared state.
 
 use std::sync::Arc;
 
@@ -18,31 +18,31 @@ use crate::{
     settings::{DatabaseSettings, LiveKitSettings},
 };
 
-/// The service: what it knows and whom it talks to. Shared behind an `Arc`.
+/// The settings, clients and shared state of the service. Shared in an `Arc`.
 pub struct Service {
     /// The settings it was started with.
     pub settings: Settings,
     /// Deadlines of sessions and calls.
     pub timings: Timings,
-    /// PostgreSQL.
+    /// PostgreSQL connection pool.
     pub db: Db,
-    /// LiveKit.
+    /// LiveKit client.
     pub livekit: LiveKit,
-    /// Time and ids.
+    /// Source of times and ids.
     pub clock: Clock,
-    /// What secrets are sealed with.
+    /// Keys that encrypt secrets.
     pub keyring: KeyRing,
-    /// Where tools may call.
+    /// Addresses to which tools may connect.
     pub policy: Policy,
-    /// Calls of tools.
+    /// HTTP client of tools.
     pub outbound: Client,
-    /// Where files are kept, if anywhere.
+    /// Object store of files, if configured.
     pub store: Option<Store>,
-    /// What embeds texts, if anything.
+    /// Embedding model, if configured.
     pub embedder: Option<Arc<dyn Embedder>>,
-    /// Work that keeps a processor busy.
+    /// Concurrency limits of CPU-bound work.
     pub compute: Compute,
-    /// What is counted in memory.
+    /// Counters that are stored periodically.
     pub counters: Counters,
     /// Notified when a job may be due.
     pub job_due: Notify,
@@ -53,7 +53,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service for these settings. Connects to nothing yet. `spans` says whether statements are traced.
+    /// Creates the service without connecting to anything yet. `spans` enables traces of SQL statements.
     pub fn new(
         settings: Settings,
         clock: Clock,

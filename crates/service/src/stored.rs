@@ -1,5 +1,5 @@
-//! Reading what is stored. What cannot be read is an error, never a default: a limit that is lost, or
-//! opening hours that are, would allow more than was meant.
+//! Reads stored values. A value that cannot be read is an error and never replaced by a default: without its limit
+//! or its opening hours, a tenant would be allowed more than intended.
 
 use patchbay_domain::{Invalid, RawJson, TenantId, limits::TenantLimits};
 use serde::de::DeserializeOwned;
@@ -7,25 +7,25 @@ use serde_json::Value;
 
 use crate::{Error, Result};
 
-/// The limits of a tenant.
+/// Reads the limits of a tenant.
 pub fn limits(tenant: TenantId, stored: Value) -> Result<TenantLimits> {
     let read = TenantLimits::from_stored(stored);
     read.map_err(|invalid| Error::unreadable(tenant, "tenants.limits", invalid.message))
 }
 
-/// A JSON value of a tenant, out of the column of this name.
+/// Reads a parsed JSON value of a tenant; `column` names it in the error.
 pub fn json<T: DeserializeOwned>(tenant: TenantId, column: &str, stored: Value) -> Result<T> {
     serde_json::from_value(stored).map_err(|error| Error::unreadable(tenant, column, error))
 }
 
-/// The same of JSON that was not parsed yet.
+/// Reads an unparsed JSON value of a tenant; `column` names it in the error.
 pub fn raw<T: DeserializeOwned>(tenant: TenantId, column: &str, stored: &RawJson) -> Result<T> {
     let read = stored.read();
     read.map_err(|error| Error::unreadable(tenant, column, error))
 }
 
-/// A word of a tenant, out of the column of this name.
-pub fn word<T>(tenant: TenantId, column: &str, stored: String) -> Result<T>
+/// Reads a text value of a tenant; `column` names it in the error.
+pub fn text<T>(tenant: TenantId, column: &str, stored: String) -> Result<T>
 where
     T: TryFrom<String, Error = Invalid>,
 {

@@ -1,4 +1,4 @@
-//! Events that are about to be written onto a session's timeline.
+//! Events to be appended to a session's timeline.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{Clock, SessionId, timeline::Facts};
@@ -6,29 +6,29 @@ use patchbay_persistence::{TenantTx, timeline};
 
 use crate::{Error, Result};
 
-/// Events of one session.
+/// Timeline events of one session that have not been stored yet.
 pub struct Timeline {
     session: SessionId,
     events: Vec<(DateTime<Utc>, String, Facts)>,
 }
 
 impl Timeline {
-    /// An empty one of a session.
-    pub const fn of(session: SessionId) -> Self {
+    /// Creates an empty timeline.
+    pub const fn new(session: SessionId) -> Self {
         Self {
             session,
             events: Vec::new(),
         }
     }
 
-    /// One event.
+    /// Creates a timeline with one event.
     pub fn one(
         session: SessionId,
         at: DateTime<Utc>,
         kind: impl Into<String>,
         facts: Facts,
     ) -> Self {
-        let mut timeline = Self::of(session);
+        let mut timeline = Self::new(session);
         timeline.add(at, kind, facts);
         timeline
     }
@@ -38,7 +38,7 @@ impl Timeline {
         self.events.push((at, kind.into(), facts));
     }
 
-    /// Writes them, in their order.
+    /// Appends the events in their order.
     pub(crate) async fn write(self, tx: &mut TenantTx, clock: &Clock) -> Result<()> {
         let mut rows = Vec::with_capacity(self.events.len());
         for (at, kind, facts) in self.events {

@@ -1,5 +1,5 @@
-//! The one way in which anything is changed: a tenant's transaction that knows who acts, so that what
-//! happens in it is written into the audit trail and onto timelines with it.
+//! The unit of work, through which all changes are made: a tenant's transaction that knows the origin of the
+//! change, so that audit and timeline events are written with it.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,8 +12,8 @@ use crate::{
     timeline::Timeline,
 };
 
-/// A transaction of one tenant, with its audit events and timeline. Persistence functions take it as the
-/// [`TenantTx`] that it is. Dropped without [`UnitOfWork::commit`], it rolls back.
+/// A transaction of one tenant that also writes audit and timeline events. It dereferences to the [`TenantTx`]
+/// that persistence functions take. It rolls back if it is dropped without [`UnitOfWork::commit`].
 pub struct UnitOfWork {
     tx: TenantTx,
     clock: Clock,
@@ -21,7 +21,7 @@ pub struct UnitOfWork {
 }
 
 impl Service {
-    /// Begins a unit of work that comes from `origin`.
+    /// Begins a unit of work on behalf of `origin`.
     pub async fn unit_of_work(&self, tenant: TenantId, origin: &Origin) -> Result<UnitOfWork> {
         Ok(UnitOfWork {
             tx: self.db.begin(tenant).await?,
@@ -30,12 +30,12 @@ impl Service {
         })
     }
 
-    /// The same for the service itself.
+    /// Begins a unit of work on behalf of the service itself.
     pub async fn system_work(&self, tenant: TenantId) -> Result<UnitOfWork> {
         self.unit_of_work(tenant, &Origin::system()).await
     }
 
-    /// Makes a change: `work` and its audit events in one transaction.
+    /// Runs `work` and writes its audit events, in one transaction.
     pub async fn change<T>(
         &self,
         tenant: TenantId,
@@ -50,7 +50,7 @@ impl Service {
 }
 
 impl UnitOfWork {
-    /// Does `work`, and writes down what it did.
+    /// Runs `work` and writes its audit events.
     pub async fn apply<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut Self) -> Result<Change<T>>,
@@ -62,37 +62,37 @@ impl UnitOfWork {
         Ok(value)
     }
 
-    /// Time and ids.
+    /// Source of times and ids.
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Where it comes from.
+    /// Origin of the changes.
     pub const fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Writes an event into the audit trail.
+    /// Writes an audit event.
     pub async fn audit(&mut self, event: Event) -> Result<()> {
         audit::write(&mut self.tx, &self.clock, &self.origin, event).await
     }
 
-    /// Writes a session's events onto its timeline.
+    /// Appends events to a session's timeline.
     pub async fn append(&mut self, timeline: Timeline) -> Result<()> {
         timeline.write(&mut self.tx, &self.clock).await
     }
 
-    /// Makes all of it durable.
+    /// Commits the transaction.
     pub async fn commit(self) -> Result<()> {
         Ok(self.tx.commit().await?)
     }
 
-    /// Keeps nothing, and returns when the locks are free for whoever asks next.
+    /// Rolls the transaction back, and returns once its locks are released.
     pub async fn roll_back(self) {
         self.tx.roll_back().await;
     }
 
-    /// Ends one that only read, without waiting.
+    /// Ends a read-only transaction without waiting for the database.
     pub fn finish(self) {
         self.tx.finish();
     }

@@ -1,4 +1,4 @@
-//! Who calls, and that they may: decided before the body is read.
+//! Authentication and authorisation, before the body is read.
 
 use std::{marker::PhantomData, sync::Arc, time::Instant};
 
@@ -7,13 +7,13 @@ use futures_util::future::LocalBoxFuture;
 use patchbay_domain::{Scope, TenantId};
 use patchbay_persistence::TenantTx;
 use patchbay_service::{
-    Actor, Code, Error, Origin, Result, Service, UnitOfWork, audit::Change, compute::Turn,
+    Actor, Code, Error, Origin, Result, Service, UnitOfWork, audit::Change, compute::ComputePermit,
 };
 use serde_json::json;
 
 use super::{
     identity::Identity,
-    request::{RequestMeta, app_of, path_tenant},
+    request::{RequestMeta, app_state, path_tenant},
     scopes::Permission,
 };
 use crate::{
@@ -22,20 +22,21 @@ use crate::{
     openapi::{Describe, Operation},
 };
 
-/// A caller who is known, may see the path's tenant and holds one of the scopes of `P`.
+/// An authenticated caller with access to the path's tenant and one of the scopes of `P`.
 ///
-/// It comes first in every handler: permission is visible in the type, and the order of the
-/// answers is fixed: 401, another tenant's path 404, suspended 403, scope 403, then the body.
+/// It is the first argument of every handler, so the required permission is part of the signature and the order
+/// of errors is fixed: 401, 404 for another tenant's path, 403 if suspended, 403 without the scope, then errors
+/// of the body.
 pub struct Caller<P> {
     /// The server's state.
     pub app: Arc<App>,
     /// The service.
     pub service: Arc<Service>,
-    /// Who it is, and what is known of the request.
+    /// The actor and the request.
     pub origin: Origin,
     /// The scopes of the key.
     pub scopes: Vec<Scope>,
-    /// The key's tenant; none for the installation's own keys.
+    /// The key's tenant; none for the operator's and the workers' key.
     pub key_tenant: Option<TenantId>,
     path_tenant: Option<TenantId>,
     permission: PhantomData<P>,
@@ -49,12 +50,12 @@ impl<P: Permission> FromRequest for Caller<P> {
         let request = request.clone();
         Box::pin(async move {
             let identity = Identity::of(&request).await?;
-            Ok(admit::<P>(&request, &identity)?)
+            Ok(authorize::<P>(&request, &identity)?)
         })
     }
 }
 
-fn admit<P: Permission>(request: &HttpRequest, identity: &Identity) -> Result<Caller<P>> {
+fn authorize<P: Permission>(request: &HttpRequest, identity: &Identity) -> Result<Caller<P>> {
     let path_tenant = path_tenant(request)?;
     if let (Some(path), Some(key)) = (path_tenant, identity.tenant)
         && path != key
@@ -65,21 +66,21 @@ fn admit<P: Permission>(request: &HttpRequest, identity: &Identity) -> Result<Ca
         tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
     }
     let scopes = &identity.scopes;
-    let admitted: Vec<_> = P::ANY_OF
+    let granted: Vec<_> = P::ANY_OF
         .iter()
         .filter(|scope| scopes.contains(scope))
         .collect();
-    let as_worker = admitted.contains(&&Scope::Worker);
+    let as_worker = granted.contains(&&Scope::Worker);
     if identity.is_suspended && !as_worker {
         let detail = "The operator has suspended this tenant.";
         return Err(Error::new(Code::TenantSuspended, detail));
     }
-    if admitted.is_empty() {
+    if granted.is_empty() {
         let names: Vec<_> = P::ANY_OF.iter().map(|scope| format!("`{scope}`")).collect();
-        let detail = format!("This needs the scope {}.", names.join(" or "));
+        let detail = format!("The scope {} is required.", names.join(" or "));
         return Err(Error::new(Code::MissingScope, detail));
     }
-    let app = Arc::clone(app_of(request)?);
+    let app = Arc::clone(app_state(request)?);
     let RequestMeta { id, address } = RequestMeta::of(request);
     Ok(Caller {
         service: Arc::clone(&app.service),
@@ -98,14 +99,14 @@ fn admit<P: Permission>(request: &HttpRequest, identity: &Identity) -> Result<Ca
 }
 
 impl<P> Caller<P> {
-    /// The tenant of the path. A handler without one has no business asking.
+    /// Returns the tenant of the path, or else of the key; an internal error if there is neither.
     pub fn tenant(&self) -> Result<TenantId> {
         self.path_tenant
             .or(self.key_tenant)
             .ok_or_else(|| Error::internal("the route has no tenant"))
     }
 
-    /// The tenant in the path, if there is one.
+    /// Returns the tenant of the path, if it has one.
     pub const fn path_tenant(&self) -> Option<TenantId> {
         self.path_tenant
     }
@@ -115,21 +116,21 @@ impl<P> Caller<P> {
         self.origin.actor == Actor::Operator
     }
 
-    /// Refuses a caller without this scope.
+    /// Fails with 403 if the caller does not have this scope.
     pub fn require_scope(&self, scope: Scope) -> Result<()> {
         if self.scopes.contains(&scope) {
             return Ok(());
         }
-        let detail = format!("This needs the scope `{scope}` too.");
+        let detail = format!("The scope `{scope}` is also required.");
         Err(Error::new(Code::MissingScope, detail))
     }
 
-    /// A transaction to read in; [`TenantTx::finish`] it.
+    /// Opens a transaction for reading. Call [`TenantTx::finish`] at the end.
     pub async fn read(&self) -> Result<TenantTx> {
         Ok(self.service.db.begin(self.tenant()?).await?)
     }
 
-    /// Makes a change: `work` and its audit events in one transaction of the path's tenant.
+    /// Runs `work` and writes its audit events in one transaction of the path's tenant.
     pub async fn change<T>(
         &self,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<T>>,
@@ -139,12 +140,12 @@ impl<P> Caller<P> {
             .await
     }
 
-    /// A turn to compute in, of the path's tenant.
-    pub async fn turn(&self) -> Result<Turn> {
-        self.service.compute.turn(self.path_tenant()).await
+    /// Waits for a compute permit of the path's tenant.
+    pub async fn compute_permit(&self) -> Result<ComputePermit> {
+        self.service.compute.acquire(self.path_tenant()).await
     }
 
-    /// Computes something that may fail, in a turn of the path's tenant.
+    /// Runs a fallible computation with a compute permit of the path's tenant.
     pub async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(Instant) -> Result<T> + Send + 'static,

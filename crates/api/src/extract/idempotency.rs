@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what makes a request safe to repeat.
+//! `Idempotency-Key`: makes a request safe to repeat.
 
 use std::future::{Ready, ready};
 
@@ -18,24 +18,24 @@ use crate::{
     openapi::{Describe, Operation},
 };
 
-/// The header.
+/// Name of the header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_LENGTH: usize = 255;
-/// What is encoded in a path: all but the characters that URLs leave as they are.
+/// Characters that are percent-encoded in a path: all but the unreserved ones.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// SHA-256 of the body, left in the request by whoever read it.
+/// SHA-256 of the body, which the body's extractor adds to the request's extensions.
 pub struct BodyDigest(pub [u8; 32]);
 
-/// The key of a request, if it has one. It is the last argument of a handler, after the body, whose
-/// digest goes into the fingerprint.
-pub struct IdempotencyKey(Option<Keyed>);
+/// The idempotency key of a request, if it has one. It is the last argument of a handler, because the digest of
+/// the body is part of the fingerprint.
+pub struct IdempotencyKey(Option<KeyedRequest>);
 
-struct Keyed {
+struct KeyedRequest {
     key: String,
     operation: String,
     path: String,
@@ -43,8 +43,8 @@ struct Keyed {
 }
 
 impl IdempotencyKey {
-    /// The same for a body that is known by its digest only after it was streamed.
-    pub fn over(mut self, digest: &[u8; 32]) -> Self {
+    /// Sets the fingerprint for a body whose digest is available only after streaming.
+    pub fn with_body_digest(mut self, digest: &[u8; 32]) -> Self {
         if let Some(keyed) = &mut self.0 {
             let fingerprint = Sha256::new_with_prefix(&keyed.path).chain_update(digest);
             keyed.fingerprint = fingerprint.finalize().to_vec();
@@ -52,7 +52,7 @@ impl IdempotencyKey {
         self
     }
 
-    /// What the key stands for when this actor sends it.
+    /// Returns the claim of the key for this actor.
     pub fn claim(&self, actor: &Actor) -> Option<Claim> {
         self.0.as_ref().map(|keyed| Claim {
             caller: actor.id(),
@@ -73,24 +73,24 @@ impl FromRequest for IdempotencyKey {
     }
 }
 
-fn read(request: &HttpRequest) -> Result<Option<Keyed>, ApiError> {
-    let mut given = request.headers().get_all(IDEMPOTENCY_KEY);
-    let Some(key) = given.next() else {
+fn read(request: &HttpRequest) -> Result<Option<KeyedRequest>, ApiError> {
+    let mut headers = request.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(key) = headers.next() else {
         return Ok(None);
     };
     let key = key.to_str().unwrap_or_default();
     let visible = key.chars().all(|c| c.is_ascii_graphic());
-    if given.next().is_some() || !(1..=MAX_LENGTH).contains(&key.len()) || !visible {
+    if headers.next().is_some() || !(1..=MAX_LENGTH).contains(&key.len()) || !visible {
         let detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters.";
         return Err(ApiError::new(HttpCode::InvalidIdempotencyKey, detail));
     }
     let pattern = request.match_pattern().unwrap_or_default();
-    let path = canonical(&pattern, request.match_info());
+    let path = canonical_path(&pattern, request.match_info());
     let mut fingerprint = Sha256::new_with_prefix(&path);
     if let Some(BodyDigest(digest)) = request.extensions().get() {
         fingerprint.update(digest);
     }
-    Ok(Some(Keyed {
+    Ok(Some(KeyedRequest {
         key: key.to_owned(),
         operation: format!("{} {pattern}", request.method()),
         path,
@@ -98,10 +98,10 @@ fn read(request: &HttpRequest) -> Result<Option<Keyed>, ApiError> {
     }))
 }
 
-/// The path as this service writes it: the pattern with the parsed ids in it. However a caller spells an
-/// id (in capitals, without dashes, percent-encoded), it is the same request, and is erased with what
-/// it speaks of.
-fn canonical(pattern: &str, values: &actix_web::dev::Path<actix_web::dev::Url>) -> String {
+/// The route pattern with the parsed ids. All spellings of an id (in capitals, without dashes, percent-encoded)
+/// result in the same path, so they count as the same request, and its stored response is erased with the
+/// resource.
+fn canonical_path(pattern: &str, values: &actix_web::dev::Path<actix_web::dev::Url>) -> String {
     let segment = |segment: &str| {
         let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
         let Some(name) = name else {
@@ -123,7 +123,7 @@ impl Describe for IdempotencyKey {
             "name": "Idempotency-Key",
             "in": "header",
             "required": false,
-            "description": "Makes the request safe to repeat for 24 hours: the effect happens once, and a repetition is given the first answer again (without a secret that was in it). Unique for your key and this operation; a UUID will do.",
+            "description": "Makes the request safe to repeat for 24 hours: it takes effect once, and a repetition returns the first response again, without any secret in it. Must be unique for the API key and the operation, such as a UUID.",
             "schema": { "type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[!-~]+$" },
             "example": "6f0c1a52-5a0e-4ad6-9d0c-6c8f4c1f7f10",
         }));

@@ -1,4 +1,4 @@
-//! Who calls, from the key alone.
+//! Identification of the caller by the API key.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use patchbay_persistence::api_keys;
 use patchbay_service::{Actor, Code, Error, Result, settings::Secret, stored};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::request::{RequestMeta, app_of};
+use super::request::{RequestMeta, app_state};
 use crate::app::App;
 
-/// The holder of a key that is right.
+/// The holder of a valid key.
 #[derive(Debug)]
 pub struct Identity {
-    /// Who it is.
+    /// The actor.
     pub actor: Actor,
-    /// What the key allows.
+    /// Scopes of the key.
     pub scopes: Vec<Scope>,
-    /// The key's tenant; none for the installation's own keys.
+    /// The key's tenant; none for the operator's and the workers' key.
     pub tenant: Option<TenantId>,
     /// Whether the operator has suspended the tenant.
     pub is_suspended: bool,
@@ -30,8 +30,8 @@ pub struct Identity {
     pub secret_hash: [u8; 32],
 }
 
-/// The key in the request.
-pub fn token_of(request: &HttpRequest) -> Result<&str> {
+/// Returns the key in the request.
+pub fn bearer_token(request: &HttpRequest) -> Result<&str> {
     let token = request
         .headers()
         .get(AUTHORIZATION)
@@ -46,49 +46,51 @@ pub fn token_of(request: &HttpRequest) -> Result<&str> {
     token.ok_or_else(|| Error::new(Code::InvalidKey, detail))
 }
 
-fn unknown() -> Error {
+fn invalid_key() -> Error {
     let detail = "The key is unknown, revoked or expired.";
     Error::new(Code::InvalidKey, detail)
 }
 
 impl Identity {
-    /// The holder of the request's key; looked up once in a request.
+    /// Returns the holder of the request's key, which is looked up once per request.
     pub async fn of(request: &HttpRequest) -> Result<Arc<Self>> {
-        if let Some(known) = request.extensions().get::<Arc<Self>>() {
-            return Ok(Arc::clone(known));
+        if let Some(identity) = request.extensions().get::<Arc<Self>>() {
+            return Ok(Arc::clone(identity));
         }
-        let identity = Arc::new(identify(app_of(request)?, request).await?);
+        let identity = Arc::new(identify(app_state(request)?, request).await?);
         request.extensions_mut().insert(Arc::clone(&identity));
         Ok(identity)
     }
 }
 
 async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
-    let token = token_of(request)?;
+    let token = bearer_token(request)?;
     let hash = api_key::hash(token);
-    if let Some(identity) = of_installation(app, hash) {
+    if let Some(identity) = installation_identity(app, hash) {
         return Ok(identity);
     }
-    let id = api_key::parse(token).ok_or_else(unknown)?;
-    let credential = look_up(app, request, (id, &hash)).await?;
-    let credential = credential.ok_or_else(unknown)?;
+    let id = api_key::parse(token).ok_or_else(invalid_key)?;
+    let credential = fetch_credential(app, request, (id, &hash)).await?;
+    let credential = credential.ok_or_else(invalid_key)?;
     let matches: bool = credential.secret_hash.ct_eq(&hash).into();
     if !matches || !credential.is_valid {
-        return Err(unknown());
+        return Err(invalid_key());
     }
-    app.service.counters.note_key(id);
-    app.rates.note_right(id, hash);
-    of_tenant(id, hash, credential)
+    app.service.counters.record_key_use(id);
+    app.rates.record_verified(id, hash);
+    tenant_identity(id, hash, credential)
 }
 
-/// The installation's own keys, of which there may be two each.
-fn of_installation(app: &App, hash: [u8; 32]) -> Option<Identity> {
+/// Returns the operator or worker if it is one of their keys.
+fn installation_identity(app: &App, hash: [u8; 32]) -> Option<Identity> {
     let settings = &app.settings;
-    let own = [
+    let holders = [
         (&settings.operator_key, Actor::Operator, Scope::Operator),
         (&settings.worker_key, Actor::Worker, Scope::Worker),
     ];
-    let (_, actor, scope) = own.into_iter().find(|(keys, ..)| is_one_of(keys, &hash))?;
+    let (_, actor, scope) = holders
+        .into_iter()
+        .find(|(keys, ..)| is_one_of(keys, &hash))?;
     Some(Identity {
         actor,
         scopes: vec![scope],
@@ -99,7 +101,7 @@ fn of_installation(app: &App, hash: [u8; 32]) -> Option<Identity> {
     })
 }
 
-/// Compares with every key, in the same time whichever matches.
+/// Compares with every key in constant time.
 fn is_one_of(keys: &[Secret], hash: &[u8; 32]) -> bool {
     let matches = keys
         .iter()
@@ -107,14 +109,16 @@ fn is_one_of(keys: &[Secret], hash: &[u8; 32]) -> bool {
     matches.fold(Choice::from(0), |any, one| any | one).into()
 }
 
-/// What is known of a key. It is looked up whatever its address did before.
-async fn look_up(
+/// Fetches a key. A valid key is accepted even from an address with many failures, after waiting its turn.
+async fn fetch_credential(
     app: &App,
     request: &HttpRequest,
     (id, hash): (ApiKeyId, &[u8; 32]),
 ) -> Result<Option<api_keys::Credential>> {
-    let _turn = match RequestMeta::of(request).address {
-        Some(address) if !app.rates.was_right(id, hash) => app.rates.turn(address).await,
+    let _permit = match RequestMeta::of(request).address {
+        Some(address) if !app.rates.was_recently_verified(id, hash) => {
+            app.rates.lookup_permit(address).await
+        }
         _ => None,
     };
     let mut connection = app.service.db.connection().await?;
@@ -122,8 +126,8 @@ async fn look_up(
     Ok(api_keys::credential(&mut connection, id, now).await?)
 }
 
-/// The holder of a tenant's key that is right.
-fn of_tenant(
+/// The holder of a valid key of a tenant.
+fn tenant_identity(
     id: ApiKeyId,
     secret_hash: [u8; 32],
     credential: api_keys::Credential,
@@ -132,7 +136,7 @@ fn of_tenant(
     let scopes = credential.scopes.iter();
     Ok(Identity {
         actor: Actor::Key(id),
-        // A scope of another version grants nothing here.
+        // Scopes that this version does not have grant nothing.
         scopes: scopes.filter_map(|scope| scope.parse().ok()).collect(),
         tenant: Some(tenant),
         is_suspended: credential.tenant_status != TenantStatus::Active,

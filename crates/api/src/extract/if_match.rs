@@ -1,4 +1,4 @@
-//! `If-Match`: change only what was seen.
+//! `If-Match`: conditional changes.
 
 use std::future::{Ready, ready};
 
@@ -11,27 +11,31 @@ use crate::{
     openapi::{Describe, Operation},
 };
 
-/// The revisions that the caller would change; without the header, any.
+/// The revisions that the change applies to; without the header, any.
 pub struct IfMatch(Option<Vec<String>>);
 
 impl IfMatch {
-    /// Fails with 412 where the caller would change something, and there is nothing yet.
+    /// Fails with 412 if the request has the header; for resources that do not exist yet.
     pub fn check_absent(&self) -> Result<()> {
         match &self.0 {
             Some(_) => Err(Error::new(
                 Code::PreconditionFailed,
-                "There is no revision yet. Leave the header out to create it.",
+                "The resource does not exist. Omit the If-Match header to create it.",
             )),
             None => Ok(()),
         }
     }
 
-    /// Fails with 412 unless `revision` is among them.
+    /// Fails with 412 unless `revision` is one of them.
     pub fn check(&self, revision: i64) -> Result<()> {
         let tag = etag(revision);
         match &self.0 {
-            Some(tags) if !tags.iter().any(|given| *given == tag || given == "*") => {
-                let detail = format!("The revision is {revision} now. Read it again.");
+            Some(tags)
+                if !tags
+                    .iter()
+                    .any(|expected| *expected == tag || expected == "*") =>
+            {
+                let detail = format!("The current revision is {revision}. Get the resource again.");
                 Err(Error::new(Code::PreconditionFailed, detail))
             }
             _ => Ok(()),
@@ -39,7 +43,7 @@ impl IfMatch {
     }
 }
 
-/// The entity tag of a revision.
+/// Returns the entity tag of a revision.
 pub fn etag(revision: i64) -> String {
     format!("\"{revision}\"")
 }
@@ -67,7 +71,7 @@ impl Describe for IfMatch {
             "name": "If-Match",
             "in": "header",
             "required": false,
-            "description": "ETag of the revision that the change is meant for, or `*` for any; without it, the last write wins.",
+            "description": "ETag of the revision to change, or `*` for any; without it, the last write wins.",
             "schema": { "type": "string", "maxLength": 200 },
             "example": "\"1\"",
         }));

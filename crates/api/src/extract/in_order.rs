@@ -1,8 +1,8 @@
-//! Extraction strictly from left to right.
+//! Sequential extraction.
 //!
-//! actix polls all extractors of a handler at once, so a malformed body could be answered before
-//! the key has been looked at. Here each waits for the one before it: who may not call is told so,
-//! whatever else is wrong, and their body is not read.
+//! actix polls all extractors of a handler concurrently, so an error of the body could be returned before the key
+//! is checked. Here each extractor waits for the previous one: an unauthorised caller always gets that error,
+//! and the body is not read.
 
 use actix_web::{Error, FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;

@@ -1,4 +1,4 @@
-//! JSON bodies: objects only, bounded in size, depth and time, without unknown fields or NUL.
+//! JSON bodies: objects with limits of size, depth and time, without unknown fields or NUL.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use patchbay_domain::{
     Invalid,
     invalid::{Place, escape},
 };
-use patchbay_service::{Code, Error, Result, compute::SMALL};
+use patchbay_service::{Code, Error, Result, compute::MAX_INLINE_BYTES};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -25,7 +25,7 @@ use utoipa::{
 
 use super::{
     idempotency::{BodyDigest, IDEMPOTENCY_KEY},
-    request::{app_of, path_tenant},
+    request::{app_state, path_tenant},
 };
 use crate::{
     app::App,
@@ -38,24 +38,24 @@ const MAX_DEPTH: usize = 32;
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// A JSON object as body.
+/// A JSON object in the body.
 pub struct Json<T>(pub T);
 
-/// A JSON object as body that may be left out.
+/// A JSON object in an optional body.
 pub struct OptionalJson<T>(pub T);
 
-/// A field of a merge patch: absent, or a new value. `Patch<Option<T>>` may be cleared by null.
+/// A field of a merge patch: absent, or a new value. Null clears a `Patch<Option<T>>`.
 #[derive(Clone, Debug, Default)]
 pub enum Patch<T> {
     /// Unchanged.
     #[default]
     Absent,
-    /// Changed to this.
+    /// The new value.
     To(T),
 }
 
 impl<T> Patch<T> {
-    /// Writes the new value, if there is one, to `target`.
+    /// Assigns the new value, if there is one, to `target`.
     pub fn apply<U>(self, target: &mut U, convert: impl FnOnce(T) -> U) {
         if let Self::To(value) = self {
             *target = convert(value);
@@ -94,7 +94,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             let body = read(&request, payload).await?;
-            accept(&request, body).await.map(Self)
+            decode(&request, body).await.map(Self)
         })
     }
 }
@@ -109,40 +109,40 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest for OptionalJso
         Box::pin(async move {
             let body = read(&request, payload).await?;
             if body.is_empty() {
-                note_digest(&request, wants_digest(&request).then(|| digest(&body)));
+                store_digest(&request, needs_digest(&request).then(|| digest(&body)));
                 return Ok(Self(T::default()));
             }
-            accept(&request, body).await.map(Self)
+            decode(&request, body).await.map(Self)
         })
     }
 }
 
-/// Reads a body, a large one away from the threads that serve requests, and leaves its digest.
-async fn accept<T: DeserializeOwned + Send + 'static>(
+/// Parses a body and stores its digest. A large body is parsed outside the threads that serve requests.
+async fn decode<T: DeserializeOwned + Send + 'static>(
     request: &HttpRequest,
     body: BytesMut,
 ) -> std::result::Result<T, ApiError> {
-    check_media(request)?;
-    if body.len() <= SMALL {
-        note_digest(request, wants_digest(request).then(|| digest(&body)));
+    check_content_type(request)?;
+    if body.len() <= MAX_INLINE_BYTES {
+        store_digest(request, needs_digest(request).then(|| digest(&body)));
         return parse(&body);
     }
     let tenant = path_tenant(request).unwrap_or_default();
-    let wants_digest = wants_digest(request);
-    let (parsed, digest) = app_of(request)?
+    let needs_digest = needs_digest(request);
+    let (parsed, digest) = app_state(request)?
         .service
         .compute
         .run(tenant, move |_| {
-            let digest = wants_digest.then(|| digest(&body));
+            let digest = needs_digest.then(|| digest(&body));
             (parse(&body), digest)
         })
         .await?;
-    note_digest(request, digest);
+    store_digest(request, digest);
     parsed
 }
 
-/// Whether [`super::IdempotencyKey`] will ask for the body's digest.
-fn wants_digest(request: &HttpRequest) -> bool {
+/// Whether [`super::IdempotencyKey`] will need the digest of the body.
+fn needs_digest(request: &HttpRequest) -> bool {
     request.headers().contains_key(IDEMPOTENCY_KEY)
 }
 
@@ -150,14 +150,14 @@ fn digest(body: &[u8]) -> BodyDigest {
     BodyDigest(Sha256::digest(body).into())
 }
 
-/// Leaves the digest for [`super::IdempotencyKey`].
-fn note_digest(request: &HttpRequest, digest: Option<BodyDigest>) {
+/// Stores the digest for [`super::IdempotencyKey`].
+fn store_digest(request: &HttpRequest, digest: Option<BodyDigest>) {
     if let Some(digest) = digest {
         request.extensions_mut().insert(digest);
     }
 }
 
-/// The whole body, within the limits of size and time.
+/// Reads the whole body, within the limits of size and time.
 pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
     let (limit, timeout) = request
         .app_data::<web::Data<App>>()
@@ -175,7 +175,10 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| {
-                Error::new(Code::BadRequest, format!("The body broke off: {error}."))
+                Error::new(
+                    Code::BadRequest,
+                    format!("The body could not be read: {error}."),
+                )
             })?;
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
@@ -192,7 +195,7 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
         })
 }
 
-fn check_media(request: &HttpRequest) -> std::result::Result<(), ApiError> {
+fn check_content_type(request: &HttpRequest) -> std::result::Result<(), ApiError> {
     let media = request
         .headers()
         .get(CONTENT_TYPE)
@@ -220,22 +223,22 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> std::result::Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer(error.path());
         let message = error.into_inner().to_string();
-        refusal(&pointer, &message).into()
+        violation(&pointer, &message).into()
     })
 }
 
-/// The violation in serde's message.
-fn refusal(pointer: &str, message: &str) -> Error {
+/// Converts a message of serde to a violation.
+fn violation(pointer: &str, message: &str) -> Error {
     let quoted = || message.split('`').nth(1).unwrap_or_default().to_owned();
     if message.starts_with("unknown field") {
         let invalid = Invalid::new("unknown_field", message);
-        // The field is the caller's, and may have quotes in it; what follows it is ours.
+        // The name is the client's and may contain quotes, so search for the text that follows it.
         let end = ["`, expected", "`, there are"]
             .into_iter()
             .find_map(|end| message.rfind(end));
         let field = message.get("unknown field `".len()..end.unwrap_or_default());
         let field = escape(field.unwrap_or_default());
-        // serde names the field in its path for some formats, and not for others.
+        // Depending on the format, the path may already include the field.
         let at = if pointer.ends_with(&format!("/{field}")) {
             pointer.to_owned()
         } else {
@@ -261,7 +264,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         .collect()
 }
 
-/// Refuses NUL, which PostgreSQL cannot store, and nesting without end.
+/// Refuses NUL, which PostgreSQL cannot store, and nesting deeper than the limit.
 fn check_value(value: &Value, at: &mut Place, depth: usize) -> Result<()> {
     let refuse = |at: &Place, code: &str, message: &str| {
         Err(Error::invalid_at(at.as_ref(), Invalid::new(code, message)))
@@ -298,7 +301,7 @@ fn describe_errors(operation: &mut Operation) {
 
 impl<T: ToSchema> Describe for Json<T> {
     fn describe(operation: &mut Operation) {
-        // A patch is told from its name: every PATCH body is a merge patch.
+        // Bodies of PATCH are recognised by their type's name; all are merge patches.
         let media: &[&str] = if T::name().starts_with("Patch") {
             &[JSON, MERGE_PATCH]
         } else {

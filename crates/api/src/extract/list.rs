@@ -1,4 +1,4 @@
-//! The query of a list: window and filters. Unknown parameters are refused.
+//! Query parameters of lists: page and filters. Unknown parameters are refused.
 
 use std::future::{Ready, ready};
 
@@ -19,11 +19,11 @@ use crate::{
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
 
-/// Window and filters of a list.
+/// Page and filters of a list.
 pub struct List<F> {
-    /// Which part is wanted.
+    /// The requested page.
     pub window: Window,
-    /// Which things are wanted.
+    /// The filters.
     pub filter: F,
 }
 
@@ -41,7 +41,7 @@ impl<F: DeserializeOwned> FromRequest for List<F> {
     }
 }
 
-/// Query parameters without a window.
+/// Query parameters other than those of a page.
 pub struct Query<F>(pub F);
 
 impl<F: DeserializeOwned> FromRequest for Query<F> {
@@ -68,37 +68,45 @@ fn parse_query<F: DeserializeOwned>(query: &str) -> Result<F> {
     let mut rest = Map::new();
     let mut violations = Vec::new();
     for (name, value) in parameters(query)? {
-        keep(&mut rest, &mut violations, &name, value);
+        insert(&mut rest, &mut violations, &name, value);
     }
-    filter(rest, violations)
+    parse_filter(rest, violations)
 }
 
-/// The parameters, decoded. What is not text is refused rather than replaced.
+/// Decodes the parameters. Invalid UTF-8 is refused rather than replaced.
 fn parameters(query: &str) -> Result<Vec<(String, String)>> {
     if percent_decode_str(query).decode_utf8().is_err() {
-        let message = "what is percent-encoded in the query must be UTF-8";
+        let message = "the percent-encoded query must be UTF-8";
         return Err(Error::invalid_at("", Invalid::new("not_utf8", message)));
     }
     let parameters = url::form_urlencoded::parse(query.as_bytes());
     Ok(parameters.into_owned().collect())
 }
 
-/// Keeps a parameter, once. NUL is in nothing that could be found.
-fn keep(rest: &mut Map<String, Value>, found: &mut Vec<Violation>, name: &str, value: String) {
+/// Adds a parameter. Duplicates are refused, and NUL, which no stored value contains.
+fn insert(
+    rest: &mut Map<String, Value>,
+    violations: &mut Vec<Violation>,
+    name: &str,
+    value: String,
+) {
     let pointer = format!("/{}", escape(name));
     if rest.contains_key(name) {
-        found.push(wrong(&pointer, "given twice"));
+        violations.push(invalid_value(&pointer, "the parameter is repeated"));
     } else if name.contains('\0') || value.contains('\0') {
         let invalid = Invalid::new("control_character", "NUL is not allowed");
-        found.push(invalid.at(pointer));
+        violations.push(invalid.at(pointer));
     } else {
         rest.insert(name.to_owned(), Value::String(value));
     }
 }
 
-fn filter<F: DeserializeOwned>(rest: Map<String, Value>, found: Vec<Violation>) -> Result<F> {
-    if !found.is_empty() {
-        return Err(Error::invalid(found));
+fn parse_filter<F: DeserializeOwned>(
+    rest: Map<String, Value>,
+    violations: Vec<Violation>,
+) -> Result<F> {
+    if !violations.is_empty() {
+        return Err(Error::invalid(violations));
     }
     serde_path_to_error::deserialize(Value::Object(rest)).map_err(|error| {
         let at = format!("/{}", escape(&error.path().to_string()));
@@ -123,20 +131,20 @@ fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
         match &*name {
             "limit" => match value.parse() {
                 Ok(limit @ 1..=MAX_LIMIT) => window.limit = limit,
-                _ => violations.push(wrong("/limit", "1 to 100 is allowed")),
+                _ => violations.push(invalid_value("/limit", "1 to 100 is allowed")),
             },
             "cursor" => match value.parse::<Cursor>() {
                 Ok(cursor) => window.before = Some(cursor.id()),
                 Err(invalid) => violations.push(invalid.at("/cursor")),
             },
-            _ => keep(&mut rest, &mut violations, &name, value),
+            _ => insert(&mut rest, &mut violations, &name, value),
         }
     }
-    let filter = filter(rest, violations)?;
+    let filter = parse_filter(rest, violations)?;
     Ok(List { window, filter })
 }
 
-fn wrong(pointer: &str, message: &str) -> Violation {
+fn invalid_value(pointer: &str, message: &str) -> Violation {
     Invalid::new("invalid_value", message).at(pointer)
 }
 
@@ -144,13 +152,13 @@ impl<F: ToSchema> Describe for List<F> {
     fn describe(operation: &mut Operation) {
         operation.parameter(json!({
             "name": "limit", "in": "query", "required": false,
-            "description": "Most items of the page.",
+            "description": "Maximum number of items on the page.",
             "schema": { "type": "integer", "format": "int32", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT },
             "example": 20,
         }));
         operation.parameter(json!({
             "name": "cursor", "in": "query", "required": false,
-            "description": "`next_cursor` of the page before.",
+            "description": "`next_cursor` of the previous page.",
             "schema": { "type": "string", "maxLength": 64 },
             "example": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
         }));

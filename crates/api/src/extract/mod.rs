@@ -1,4 +1,4 @@
-//! What handlers take: each type checks one thing and describes itself in the document.
+//! Arguments of handlers: each type checks one part of a request and describes itself in the OpenAPI document.
 
 mod caller;
 mod idempotency;

@@ -1,4 +1,4 @@
-//! Requests that happen once: what an `Idempotency-Key` is good for, in HTTP's terms.
+//! Requests with an `Idempotency-Key`, which take effect once.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use patchbay_domain::TenantId;
 use patchbay_service::{
     Result, UnitOfWork,
     audit::Change,
-    idempotency::{Once, Repeatable},
+    idempotency::{Idempotent, IdempotentRequest},
 };
 use uuid::Uuid;
 
 use super::{Caller, IdempotencyKey};
 use crate::{
-    answer::{Parts, Reply, Respond, respond},
     error::ApiError,
     openapi::{Describe, Operation},
+    response::{Reply, Respond, ResponseParts, respond},
 };
 
-impl<R: Reply> Respond for Once<R> {
+impl<R: Reply> Respond for Idempotent<R> {
     async fn respond(self, _: &HttpRequest) -> HttpResponse {
         match self {
             Self::Fresh(reply) => respond(&reply),
-            Self::Replayed(kept) => {
-                let mut response = match Parts::try_from(kept) {
+            Self::Replayed(stored) => {
+                let mut response = match ResponseParts::try_from(stored) {
                     Ok(parts) => parts.respond(),
                     Err(error) => return HttpResponse::from_error(ApiError::from(error)),
                 };
@@ -39,85 +39,92 @@ impl<R: Reply> Respond for Once<R> {
     }
 }
 
-impl<R: Reply> Describe for Once<R> {
+impl<R: Reply> Describe for Idempotent<R> {
     fn describe(operation: &mut Operation) {
         R::describe(operation);
-        operation.header_of_answers("Idempotency-Replayed");
+        operation.response_header("Idempotency-Replayed");
     }
 }
 
 impl<P> Caller<P> {
-    fn repeatable(&self, key: &IdempotencyKey) -> Repeatable<'_> {
-        Repeatable {
+    fn idempotent_request(&self, key: &IdempotencyKey) -> IdempotentRequest<'_> {
+        IdempotentRequest {
             service: &self.service,
             origin: &self.origin,
-            home: self.path_tenant().unwrap_or(TenantId::new(Uuid::nil())),
+            record_tenant: self.path_tenant().unwrap_or(TenantId::new(Uuid::nil())),
             claim: key.claim(&self.origin.actor),
         }
     }
 
-    /// Makes a change once: [`Caller::change`] for operations that take an `Idempotency-Key`.
+    /// Applies a change once: [`Caller::change`] for operations with an `Idempotency-Key`.
     pub async fn once<R: Reply>(
         &self,
         key: &IdempotencyKey,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<R>>,
-    ) -> Result<Once<R>> {
+    ) -> Result<Idempotent<R>> {
         self.once_in(self.tenant()?, key, work).await
     }
 
-    /// The same in a tenant that is not the caller's: the one that is being made.
+    /// Applies a change once in a tenant other than the caller's: one that is being created.
     pub async fn once_in<R: Reply>(
         &self,
         tenant: TenantId,
         key: &IdempotencyKey,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<R>>,
-    ) -> Result<Once<R>> {
-        let request = self.repeatable(key);
-        request.once(tenant, false, &Parts::kept, work).await
+    ) -> Result<Idempotent<R>> {
+        let request = self.idempotent_request(key);
+        request
+            .execute(tenant, false, &ResponseParts::to_stored, work)
+            .await
     }
 
-    /// Makes a change once, commits it, and then completes the answer outside the transaction.
+    /// Applies a change once, commits it, and then completes the response outside the transaction.
     pub async fn once_then<R: Reply>(
         &self,
         key: &IdempotencyKey,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<R>>,
         then: impl AsyncFnOnce(R) -> Result<R>,
-    ) -> Result<Once<R>> {
-        let request = self.repeatable(key);
-        let begun = request.once(self.tenant()?, true, &Parts::kept, work);
-        let provisional = match begun.await? {
-            Once::Fresh(provisional) => provisional,
+    ) -> Result<Idempotent<R>> {
+        let request = self.idempotent_request(key);
+        let first = request.execute(self.tenant()?, true, &ResponseParts::to_stored, work);
+        let provisional = match first.await? {
+            Idempotent::Fresh(provisional) => provisional,
             replayed => return Ok(replayed),
         };
         let reply = then(provisional).await?;
         match request.claim {
             Some(_) => {
-                let settled = async |_: &mut UnitOfWork| Ok(Change::none(reply));
-                let reply = request.complete(&Parts::kept, settled).await?;
-                Ok(Once::Fresh(reply))
+                let finish = async |_: &mut UnitOfWork| Ok(Change::without_events(reply));
+                let reply = request.complete(&ResponseParts::to_stored, finish).await?;
+                Ok(Idempotent::Fresh(reply))
             }
-            None => Ok(Once::Fresh(reply)),
+            None => Ok(Idempotent::Fresh(reply)),
         }
     }
 
-    /// Prepares an effect outside that must not be repeated: until [`Caller::complete`], and for ever
-    /// after a crash between, the outcome of the key is not known. `longest` is the effect's longest time.
+    /// Prepares an external effect that must not be repeated. The outcome of the key is unknown until
+    /// [`Caller::complete`], and stays so if the process crashes before. `max_duration` is that of the effect.
     pub async fn prepare<T>(
         &self,
         key: &IdempotencyKey,
-        longest: impl FnOnce(&T) -> Duration,
+        max_duration: impl FnOnce(&T) -> Duration,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<T>>,
-    ) -> Result<Once<T>> {
-        self.repeatable(key).prepare(longest, work).await
+    ) -> Result<Idempotent<T>> {
+        self.idempotent_request(key)
+            .prepare(max_duration, work)
+            .await
     }
 
-    /// Records how it went, and the final answer with it.
+    /// Records the outcome together with the final response.
     pub async fn complete<R: Reply>(
         &self,
         key: &IdempotencyKey,
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<R>>,
-    ) -> Result<Once<R>> {
-        let reply = self.repeatable(key).complete(&Parts::kept, work).await?;
-        Ok(Once::Fresh(reply))
+    ) -> Result<Idempotent<R>> {
+        let reply = self
+            .idempotent_request(key)
+            .complete(&ResponseParts::to_stored, work)
+            .await?;
+        Ok(Idempotent::Fresh(reply))
     }
 }

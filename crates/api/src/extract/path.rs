@@ -1,4 +1,4 @@
-//! Ids and names in the path: a malformed one is the same 404 as one that never existed.
+//! Ids and names in the path. A malformed one results in the same 404 as one that does not exist.
 
 use std::future::{Ready, ready};
 
@@ -14,7 +14,7 @@ use crate::{
     openapi::{Describe, Operation, PathParameter},
 };
 
-/// The parameters of the path, in its order.
+/// The parameters of the path, in order.
 pub struct Path<T>(pub T);
 
 impl<K> PathParameter for Id<K> {
@@ -26,7 +26,7 @@ impl<K> PathParameter for Id<K> {
     }
 }
 
-/// The name of a secret, as it was sent.
+/// The name of a secret, not validated.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct SecretName(pub String);
@@ -41,7 +41,7 @@ impl PathParameter for SecretName {
     }
 }
 
-/// The name by which a model calls a tool, as it was sent.
+/// The function name of a tool, not validated.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct FunctionName(pub String);
@@ -49,14 +49,14 @@ pub struct FunctionName(pub String);
 impl PathParameter for FunctionName {
     fn describe() -> Value {
         json!({
-            "description": "Function name of the tool, as the run's configuration pins it.",
+            "description": "Function name of the tool in the configuration of the agent run.",
             "schema": { "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 64 },
             "example": "find_order",
         })
     }
 }
 
-/// The digest of a configuration, as it was sent.
+/// The digest of a configuration, not validated.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct Digest(pub String);
@@ -71,7 +71,7 @@ impl PathParameter for Digest {
     }
 }
 
-/// A telephone number, as it was sent.
+/// A phone number, not validated.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct Number(pub String);
@@ -99,7 +99,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Path<T> {
     }
 }
 
-/// Whether what is percent-encoded is UTF-8 without NUL: nothing has a name of anything else.
+/// Whether the decoded path is UTF-8 without NUL; no name contains anything else.
 fn is_text(path: &str) -> bool {
     let decoded = percent_decode_str(path).decode_utf8();
     decoded.is_ok_and(|decoded| !decoded.contains('\0'))

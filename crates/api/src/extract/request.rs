@@ -1,4 +1,4 @@
-//! What is known of a request before anybody looks at it.
+//! Metadata of a request.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use patchbay_service::{Error, Result};
 
 use crate::app::App;
 
-/// Id and origin of a request; put there by the envelope.
+/// Id and client address of a request; set by the envelope.
 #[derive(Clone, Debug)]
 pub struct RequestMeta {
     /// Id of the request.
@@ -18,7 +18,7 @@ pub struct RequestMeta {
 }
 
 impl RequestMeta {
-    /// The meta of this request.
+    /// Returns the metadata of this request.
     pub fn of(request: &HttpRequest) -> Self {
         request.extensions().get().cloned().unwrap_or(Self {
             id: String::new(),
@@ -27,13 +27,13 @@ impl RequestMeta {
     }
 }
 
-/// The server's state.
-pub fn app_of(request: &HttpRequest) -> Result<&web::Data<App>> {
+/// Returns the server's state.
+pub fn app_state(request: &HttpRequest) -> Result<&web::Data<App>> {
     let app = request.app_data::<web::Data<App>>();
     app.ok_or_else(|| Error::internal("no state"))
 }
 
-/// The tenant in the path, if there is one; the same 404 where it is malformed as where it is unknown.
+/// Returns the tenant of the path, if it has one; 404 if the id is malformed, as for an unknown tenant.
 pub fn path_tenant(request: &HttpRequest) -> Result<Option<TenantId>> {
     match request.match_info().get("tenant_id") {
         Some(text) => text.parse().map(Some).map_err(|_| Error::not_found()),

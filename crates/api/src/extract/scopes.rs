@@ -1,8 +1,8 @@
-//! Permissions as types, so that a handler's signature says who may call it.
+//! Permissions as types, so that a handler's signature shows the required scopes.
 
 use patchbay_domain::Scope;
 
-/// Any one of these scopes admits a caller.
+/// A set of scopes, any one of which suffices.
 pub trait Permission: 'static {
     /// The scopes.
     const ANY_OF: &'static [Scope];
@@ -19,7 +19,7 @@ macro_rules! permission {
 }
 
 permission! {
-    /// The operator alone.
+    /// Operations of the operator.
     Operator = Operator;
     /// Read the tenant.
     TenantRead = TenantRead | Operator;
@@ -49,7 +49,7 @@ permission! {
     SessionsRead = SessionsRead;
     /// Change sessions.
     SessionsWrite = SessionsWrite;
-    /// Read what an agent run needs.
+    /// Read the configuration of an agent run.
     RunConfigRead = SessionsRead | Worker;
     /// Stop a session.
     SessionsStop = SessionsWrite | Worker;
@@ -57,13 +57,13 @@ permission! {
     UsersRead = UsersRead;
     /// Change users.
     UsersWrite = UsersWrite;
-    /// Report what a run did.
+    /// Operations of workers: report on and act for agent runs.
     Worker = Worker;
     /// List and get secrets, without their values.
     SecretsRead = SecretsRead;
     /// Create, replace and delete secrets.
     SecretsWrite = SecretsWrite;
-    /// Mint join tokens.
+    /// Create join tokens.
     TokensWrite = TokensWrite;
     /// Read the tenant's numbers.
     NumbersRead = NumbersRead | Operator;
@@ -71,7 +71,7 @@ permission! {
     CallsRead = CallsRead;
     /// Make, stop and transfer calls.
     CallsWrite = CallsWrite;
-    /// What a worker may do to a call.
+    /// Control a call; also allowed for workers.
     CallsAct = CallsWrite | Worker;
     /// Read SIP trunks.
     SipTrunksRead = SipTrunksRead;
@@ -85,7 +85,7 @@ permission! {
     FilesRead = FilesRead;
     /// Upload, change and delete files.
     FilesWrite = FilesWrite;
-    /// Search in files.
+    /// Search files.
     SearchRead = SearchRead;
     /// Read metrics.
     MetricsRead = MetricsRead;

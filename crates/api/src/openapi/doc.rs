@@ -1,4 +1,4 @@
-//! What a route says of itself beyond its types.
+//! Documentation of a route beyond its types.
 
 use std::borrow::Cow;
 
@@ -8,35 +8,35 @@ use patchbay_service::Code;
 
 use super::tag::Tag;
 
-/// How long a request may take.
+/// The time limit of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeLimit {
-    /// As long as any request.
-    Usual,
-    /// A tool's, or a telephone's, longest time on top.
+    /// The configured request timeout.
+    Standard,
+    /// Plus the maximum duration of a tool call, which also covers call actions.
     Tool,
-    /// An upload's longest time on top.
+    /// Plus the upload timeout.
     Upload,
 }
 
-/// What a route says of itself.
+/// Documentation of a route.
 #[derive(Clone, Debug)]
 pub struct Doc {
-    /// The method.
+    /// HTTP method.
     pub method: Method,
     /// Operation id: unique, in camelCase.
     pub id: Cow<'static, str>,
-    /// The group it is shown in.
+    /// Tag of the operation.
     pub tag: Tag,
-    /// One line.
+    /// Summary, on one line.
     pub summary: Cow<'static, str>,
-    /// What a caller must know.
+    /// Description.
     pub description: Cow<'static, str>,
-    /// The conflicts that can occur, besides what follows from the types.
+    /// Errors that can occur, besides those of the types.
     pub errors: &'static [Code],
-    /// Which rate limit it counts against.
+    /// The rate limit that requests count against.
     pub class: Class,
-    /// How long it may take.
+    /// Time limit of requests.
     pub time: TimeLimit,
 }
 
@@ -55,36 +55,36 @@ impl Doc {
             description: "".into(),
             errors: &[],
             class,
-            time: TimeLimit::Usual,
+            time: TimeLimit::Standard,
         }
     }
 
-    /// A GET with this operation id and summary.
+    /// Creates a GET with this operation id and summary.
     pub fn get(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::GET, Class::Reads, id, summary)
     }
 
-    /// A POST with this operation id and summary.
+    /// Creates a POST with this operation id and summary.
     pub fn post(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::POST, Class::Writes, id, summary)
     }
 
-    /// A PUT with this operation id and summary.
+    /// Creates a PUT with this operation id and summary.
     pub fn put(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::PUT, Class::Writes, id, summary)
     }
 
-    /// A PATCH with this operation id and summary.
+    /// Creates a PATCH with this operation id and summary.
     pub fn patch(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::PATCH, Class::Writes, id, summary)
     }
 
-    /// A DELETE with this operation id and summary.
+    /// Creates a DELETE with this operation id and summary.
     pub fn delete(id: impl Into<Cow<'static, str>>, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Method::DELETE, Class::Writes, id, summary)
     }
 
-    /// What a caller must know.
+    /// Sets the description.
     pub fn about(self, description: impl Into<Cow<'static, str>>) -> Self {
         Self {
             description: description.into(),
@@ -92,12 +92,12 @@ impl Doc {
         }
     }
 
-    /// The conflicts that can occur.
+    /// Sets the errors that can occur.
     pub fn errors(self, errors: &'static [Code]) -> Self {
         Self { errors, ..self }
     }
 
-    /// It counts as a start: it makes something happen outside.
+    /// Counts requests against the limit of starts: they have an external effect.
     pub fn starts(self) -> Self {
         Self {
             class: Class::Starts,
@@ -105,7 +105,7 @@ impl Doc {
         }
     }
 
-    /// How long it may take.
+    /// Sets the time limit.
     pub fn time(self, time: TimeLimit) -> Self {
         Self { time, ..self }
     }

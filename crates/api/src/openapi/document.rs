@@ -16,7 +16,7 @@ use super::{
     tidy,
 };
 
-/// The document while routes are being added.
+/// Builds the document, route by route.
 #[derive(Default)]
 pub struct Builder {
     paths: BTreeMap<String, Map<String, Value>>,
@@ -25,11 +25,11 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds an operation; answers whether it needs a key.
+    /// Adds an operation; returns whether it requires an API key.
     pub fn add<Args: Describe, R: Describe>(&mut self, path: &str, doc: &Doc) -> bool {
-        let mut operation = Operation::of_path(path);
+        let mut operation = Operation::new(path);
         Args::describe(&mut operation);
-        // A handler that leaves the path to `Caller` takes nothing from it but the tenant.
+        // A handler without a `Path` argument gets the tenant from `Caller`, and the path has no other parameter.
         if operation.has_path_names() {
             operation.path(&[TenantId::describe]);
         }
@@ -48,18 +48,18 @@ impl Builder {
         needs_key
     }
 
-    /// The document.
+    /// Returns the document.
     pub fn finish(&self) -> Value {
         let tags: Vec<_> = self
             .tags
             .iter()
-            .map(|tag| tag.row())
+            .map(|tag| tag.name_and_description())
             .map(|(name, description)| json!({ "name": name, "description": description }))
             .collect();
         let mut paths = json!(self.paths);
         tidy::add_examples(&mut paths, &self.schemas);
         tidy::inline(&mut paths, &self.schemas);
-        tidy::bound(&mut paths);
+        tidy::add_bounds(&mut paths);
         json!({
             "openapi": "3.1.0",
             "info": {
@@ -70,7 +70,7 @@ impl Builder {
                 "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
                 "contact": { "name": "The operator of this installation" },
             },
-            "servers": [{ "url": "/", "description": "The production server that this document came from.", "x-internal": false }],
+            "servers": [{ "url": "/", "description": "The server that provides this document.", "x-internal": false }],
             "tags": tags,
             "paths": paths,
             "components": {
@@ -81,13 +81,13 @@ impl Builder {
                         "type": "http",
                         "scheme": "bearer",
                         "bearerFormat": "pb_<key id>_<secret><checksum>",
-                        "description": "An API key of a tenant, or the operator's or workers' key of this installation.",
+                        "description": "API key of a tenant, or the key of the operator or of the workers of this installation.",
                     },
                     "livekit": {
                         "type": "apiKey",
                         "in": "header",
                         "name": "Authorization",
-                        "description": "LiveKit's own: a bare JWT over the hash of the body.",
+                        "description": "Signature of LiveKit's webhooks: a JWT, without a scheme, that contains the hash of the body.",
                     },
                 },
             },
@@ -103,18 +103,18 @@ fn headers() -> Value {
         header
     };
     json!({
-        "RateLimit": optional("What remains (`r`) of each limit that the request counted against, and the seconds (`t`) until it is whole again. Absent where nothing is limited.", "\"key-reads\";r=2999;t=1, \"tenant-reads\";r=5999;t=1"),
-        "RateLimit-Policy": optional("The limits that the request counted against: requests (`q`) in a window of seconds (`w`).", "\"key-reads\";q=3000;w=60, \"tenant-reads\";q=6000;w=60"),
-        "Access-Control-Allow-Origin": optional("The origin of a browser that the operator has allowed; absent for others.", "https://app.example.org"),
-        "Idempotency-Replayed": optional("`true` where the answer is that of an earlier request with the same Idempotency-Key.", "true"),
-        "X-Request-Id": header("Id of the request: the caller's, if well-formed, or a new one.", "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"),
-        "ETag": header("The revision in quotes; send it as If-Match to change only what you saw.", "\"1\""),
-        "Location": header("Path of what was created.", "/api/tenants/0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10"),
-        "Accept-Ranges": header("That ranges of bytes can be asked for.", "bytes"),
-        "Content-Disposition": header("That it is to be saved, and under which name.", "attachment; filename*=UTF-8''prices%2Epdf"),
-        "Content-Range": header("Which bytes of how many these are.", "bytes 0-1023/48213"),
-        "WWW-Authenticate": header("The scheme to authenticate with.", "Bearer realm=\"patchbay\""),
-        "Retry-After": header("Seconds to wait before the next try.", "1"),
+        "RateLimit": optional("Remaining requests (`r`) of each limit that the request counted against, and seconds (`t`) until the limit is fully restored. Absent if no limit applies.", "\"key-reads\";r=2999;t=1, \"tenant-reads\";r=5999;t=1"),
+        "RateLimit-Policy": optional("Limits that the request counted against: number of requests (`q`) per window in seconds (`w`).", "\"key-reads\";q=3000;w=60, \"tenant-reads\";q=6000;w=60"),
+        "Access-Control-Allow-Origin": optional("Origin of the request if the operator allows it; otherwise absent.", "https://app.example.org"),
+        "Idempotency-Replayed": optional("`true` if the response is that of an earlier request with the same Idempotency-Key.", "true"),
+        "X-Request-Id": header("Id of the request: the client's, if well-formed, or a new one.", "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"),
+        "ETag": header("Revision in quotes. Send it as If-Match to change only this revision.", "\"1\""),
+        "Location": header("Path of the created resource.", "/api/tenants/0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10"),
+        "Accept-Ranges": header("Unit of ranges that can be requested: always `bytes`.", "bytes"),
+        "Content-Disposition": header("Always `attachment`, with the name of the file.", "attachment; filename*=UTF-8''prices%2Epdf"),
+        "Content-Range": header("Range of bytes in the response, and size of the file in bytes.", "bytes 0-1023/48213"),
+        "WWW-Authenticate": header("Authentication scheme.", "Bearer realm=\"patchbay\""),
+        "Retry-After": header("Time to wait before a retry, in seconds.", "1"),
     })
 }
 
@@ -138,7 +138,7 @@ describe_tuple!(A, B, C, D);
 
 describe_tuple!(A, B, C, D, E);
 
-/// What the whole document is about, with the list of filters as the template language has them.
+/// The description of the API, with the table of template filters.
 fn description() -> String {
     let rows = FILTERS.iter().map(|filter| {
         let Filter { name, meaning, .. } = filter;
@@ -146,7 +146,7 @@ fn description() -> String {
     });
     let filters: String = rows.collect();
     format!(
-        "{}\n| Filter | What it gives |\n|---|---|\n{filters}",
+        "{}\n| Filter | Result |\n|---|---|\n{filters}",
         include_str!("description.md").trim_end()
     )
 }

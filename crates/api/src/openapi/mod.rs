@@ -1,4 +1,4 @@
-//! The OpenAPI document, from what the types of handlers say of themselves.
+//! The OpenAPI document, generated from the types of handlers.
 
 mod doc;
 mod document;

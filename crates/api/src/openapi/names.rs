@@ -1,10 +1,10 @@
-//! Names of components. utoipa names a generic type by its outer name alone, so that two instances would
-//! overwrite each other's schema; only the compiler's name of the type tells them apart.
+//! Names of components. utoipa names a generic type by its outer name only, so two instances would overwrite each
+//! other's schema; the compiler's type name distinguishes them.
 
 use utoipa::ToSchema;
 
-/// The name of a type's component: its own, and for a generic one both put into words, so that
-/// `Version<PromptSpec>` is a `PromptVersion`.
+/// Returns the name of a type's component. That of a generic type is made of both names: `Version<PromptSpec>`
+/// becomes `PromptVersion`.
 pub fn component_name<T: ToSchema>() -> String {
     let last = |path: &str| path.rsplit("::").next().unwrap_or_default().to_owned();
     let Some((outer, inner)) = std::any::type_name::<T>().split_once('<') else {

@@ -1,4 +1,4 @@
-//! One operation of the document, put together from what types say of themselves.
+//! One operation of the document, described by its types.
 
 use std::collections::BTreeMap;
 
@@ -12,37 +12,37 @@ use crate::{
     error::{PROBLEM_JSON, Problem},
 };
 
-/// What an extractor or an answer adds to the operation it appears in.
+/// A type that describes itself in the operations that use it: an argument or a response of a handler.
 pub trait Describe {
-    /// Adds it.
+    /// Adds the description to an operation.
     fn describe(operation: &mut Operation);
 }
 
-/// One operation while it is being described.
+/// Builds one operation.
 #[derive(Default)]
 pub struct Operation {
     pub(super) value: Map<String, Value>,
     pub(super) schemas: BTreeMap<String, Value>,
     errors: BTreeMap<u16, Vec<&'static str>>,
-    taken: Vec<u16>,
+    overridden: Vec<u16>,
     pub(super) path_names: Vec<String>,
 }
 
 impl Operation {
-    /// One of this path, with its parameters.
-    pub(super) fn of_path(path: &str) -> Self {
+    /// Creates an operation of this path.
+    pub(super) fn new(path: &str) -> Self {
         Self {
             path_names: path_parameters(path).map(str::to_owned).collect(),
             ..Self::default()
         }
     }
 
-    /// Whether parameters of the path have not been described yet.
+    /// Whether parameters of the path are not described yet.
     pub(super) const fn has_path_names(&self) -> bool {
         !self.path_names.is_empty()
     }
 
-    /// A reference to the schema of `T`, which becomes a component with all it refers to.
+    /// Returns a reference to the schema of `T`. The schema and all that it refers to become components.
     pub fn schema<T: ToSchema>(&mut self) -> Value {
         let mut referenced = Vec::new();
         T::schemas(&mut referenced);
@@ -54,13 +54,13 @@ impl Operation {
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
-    /// Adds a component by hand.
+    /// Adds a component with this schema; returns a reference to it.
     pub fn component(&mut self, name: &str, schema: Value) -> Value {
         self.schemas.insert(name.to_owned(), schema);
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
-    /// Says that an error can occur.
+    /// Adds an error that can occur.
     pub fn error(&mut self, code: impl Into<Code>) {
         let code = code.into();
         let (name, status) = (code.name(), code.status());
@@ -75,7 +75,7 @@ impl Operation {
         self.value.insert(name.to_owned(), value);
     }
 
-    /// Says that the body may be left out.
+    /// Marks the body as optional.
     pub fn optional_body(&mut self) {
         if let Some(body) = self.value.get_mut("requestBody") {
             body["required"] = false.into();
@@ -113,15 +113,19 @@ impl Operation {
         }
     }
 
-    /// Adds the parameters of the path, in its order: each with what its type says of it.
+    /// Adds the parameters of the path, in order; `types` describe them.
     pub fn path(&mut self, types: &[fn() -> Value]) {
         let names = std::mem::take(&mut self.path_names);
-        assert_eq!(names.len(), types.len(), "each has its type: {names:?}");
+        assert_eq!(
+            names.len(),
+            types.len(),
+            "number of path parameters: {names:?}"
+        );
         for (name, describe) in names.into_iter().zip(types) {
             let mut parameter = describe();
             if parameter["description"].is_null() {
-                let what = name.trim_end_matches("_id").replace('_', " ");
-                parameter["description"] = format!("Id of the {what}.").into();
+                let resource = name.trim_end_matches("_id").replace('_', " ");
+                parameter["description"] = format!("Id of the {resource}.").into();
             }
             parameter["name"] = name.into();
             parameter["in"] = "path".into();
@@ -131,7 +135,7 @@ impl Operation {
         }
     }
 
-    /// Puts the parameters of the path first.
+    /// Moves the parameters of the path to the front.
     pub(super) fn sort_parameters(&mut self) {
         let parameters = self.value.get_mut("parameters");
         if let Some(parameters) = parameters.and_then(Value::as_array_mut) {
@@ -160,8 +164,8 @@ impl Operation {
         );
     }
 
-    /// Adds an answer. `content` is its schema.
-    pub fn answer(
+    /// Adds a response. `content` is its schema.
+    pub fn response(
         &mut self,
         status: u16,
         description: &str,
@@ -180,8 +184,8 @@ impl Operation {
         responses[status.to_string()] = response;
     }
 
-    /// Says that the answers so far may carry a header.
-    pub fn header_of_answers(&mut self, name: &str) {
+    /// Adds a header to all responses added so far.
+    pub fn response_header(&mut self, name: &str) {
         let responses = self.value.get_mut("responses");
         for response in responses
             .and_then(Value::as_object_mut)
@@ -192,19 +196,20 @@ impl Operation {
         }
     }
 
-    /// Says that an answer is bytes.
+    /// Sets the content of a response to bytes.
     pub fn binary(&mut self, status: u16) {
-        let schema = json!({ "type": "string", "format": "binary", "description": "Bytes." });
+        let schema =
+            json!({ "type": "string", "format": "binary", "description": "Content of the file." });
         let content = json!({ "application/octet-stream": { "schema": schema } });
         if let Some(responses) = self.value.get_mut("responses") {
             responses[status.to_string()]["content"] = content;
         }
     }
 
-    /// An answer that stands although an error has the same status.
-    pub fn answer_last(&mut self, status: u16, description: &str, content: Option<Value>) {
-        self.taken.push(status);
-        self.answer(status, description, &[], content);
+    /// Adds a response that takes precedence over errors with the same status.
+    pub fn override_response(&mut self, status: u16, description: &str, content: Option<Value>) {
+        self.overridden.push(status);
+        self.response(status, description, &[], content);
     }
 
     pub(super) fn finish(mut self, doc: &Doc) -> (Value, BTreeMap<String, Value>) {
@@ -218,7 +223,7 @@ impl Operation {
         self.error(ServiceCode::Unavailable);
         let problem = self.schema::<Problem>();
         for (status, codes) in std::mem::take(&mut self.errors) {
-            if self.taken.contains(&status) {
+            if self.overridden.contains(&status) {
                 continue;
             }
             let codes: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
@@ -236,15 +241,15 @@ impl Operation {
             let responses = self.value.entry("responses").or_insert_with(|| json!({}));
             responses[status.to_string()] = response;
         }
-        self.header_of_answers("Access-Control-Allow-Origin");
+        self.response_header("Access-Control-Allow-Origin");
         if self.value.contains_key("x-scopes") {
-            self.header_of_answers("RateLimit");
-            self.header_of_answers("RateLimit-Policy");
+            self.response_header("RateLimit");
+            self.response_header("RateLimit-Policy");
         }
         self.value
             .insert("operationId".to_owned(), (&*doc.id).into());
         self.value
-            .insert("tags".to_owned(), json!([doc.tag.row().0]));
+            .insert("tags".to_owned(), json!([doc.tag.name_and_description().0]));
         self.value
             .insert("summary".to_owned(), (&*doc.summary).into());
         let scopes = self.value.get("x-scopes");
@@ -271,9 +276,9 @@ fn problem_example(status: u16, codes: &[String]) -> Value {
         .unwrap_or_default();
     let mut example = json!({
         "type": "about:blank",
-        "title": "What the code means",
+        "title": "Description of the code",
         "status": status,
-        "detail": "What is wrong this time.",
+        "detail": "Explanation of this occurrence.",
         "code": code,
         "request_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11",
     });

@@ -1,9 +1,9 @@
-//! Parameters of paths.
+//! Path parameters.
 
 use serde_json::Value;
 
-/// A parameter of a path.
+/// A type of path parameters.
 pub trait PathParameter {
-    /// Its schema and example, and a description where it is not an id.
+    /// Returns schema and example, and a description unless it is an id.
     fn describe() -> Value;
 }

@@ -1,8 +1,8 @@
-//! The groups in which the document shows operations.
+//! Tags of operations.
 
-/// A group of operations.
+/// The tag of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it all")]
+#[expect(missing_docs, reason = "described by `name_and_description`")]
 pub enum Tag {
     Agents,
     ApiKeys,
@@ -27,74 +27,68 @@ pub enum Tag {
 }
 
 impl Tag {
-    /// The name, and what the group is about.
-    pub const fn row(self) -> (&'static str, &'static str) {
+    /// Returns the name and the description.
+    pub const fn name_and_description(self) -> (&'static str, &'static str) {
         match self {
             Self::Agents => (
                 "Agents",
-                "Agents: a name, the worker that runs them, and the binding that is active.",
+                "Agents, with a name, a worker and an active binding.",
             ),
             Self::ApiKeys => (
                 "API keys",
-                "Keys of a tenant, their scopes, expiry and revocation.",
+                "API keys of a tenant, with scopes, expiry and revocation.",
             ),
             Self::AuditEvents => (
                 "Audit events",
-                "Every change of a tenant's resources, and who made it.",
+                "Audit trail of all changes to a tenant's resources.",
             ),
             Self::Bindings => (
                 "Bindings",
-                "Which exact versions an agent runs, and which binding was active when.",
+                "Bindings of an agent to exact versions of a prompt, tools and a runtime config.",
             ),
-            Self::Calls => (
-                "Calls",
-                "Telephone calls, outbound and inbound, over a SIP trunk.",
-            ),
-            Self::Files => (
-                "Files",
-                "Documents, and their ingest into the knowledge base.",
-            ),
+            Self::Calls => ("Calls", "Outbound and inbound phone calls over SIP trunks."),
+            Self::Files => ("Files", "Files and their ingest into the knowledge base."),
             Self::InboundMappings => (
                 "Inbound mappings",
-                "Which agent answers calls to a phone number, and when.",
+                "Assignment of phone numbers to agents, with opening hours.",
             ),
             Self::Knowledge => (
                 "Knowledge",
-                "Searching files, and attaching them to agents.",
+                "Search in files, and attachment of files to agents.",
             ),
             Self::Metrics => (
                 "Metrics",
-                "Sessions, calls, tools and usage, counted over time.",
+                "Metrics of sessions, calls, tools and usage over time.",
             ),
             Self::PhoneNumbers => (
                 "Phone numbers",
                 "Phone numbers that the operator assigns to tenants.",
             ),
-            Self::Prompts => ("Prompts", "What an agent is told, in immutable versions."),
+            Self::Prompts => ("Prompts", "Prompts of agents, in immutable versions."),
             Self::RuntimeConfigs => (
                 "Runtime configs",
-                "How an agent hears, thinks and speaks, in immutable versions.",
+                "Models and settings for speech recognition, language and speech synthesis, in immutable versions.",
             ),
             Self::Secrets => (
                 "Secrets",
-                "Values that tools may send to named hosts. They are never answered.",
+                "Values that tools may send to specified hosts. They are never returned.",
             ),
-            Self::Service => ("Service", "Health of the service, and LiveKit's webhooks."),
-            Self::Sessions => (
-                "Sessions",
-                "LiveKit rooms with an agent dispatched into them.",
+            Self::Service => (
+                "Service",
+                "Health of the service, and the endpoint for LiveKit's webhooks.",
             ),
+            Self::Sessions => ("Sessions", "LiveKit rooms with dispatched agents."),
             Self::SipTrunks => ("SIP trunks", "Connections to carriers and PBXs."),
             Self::Tenants => (
                 "Tenants",
-                "The tenants of the installation, their status and limits.",
+                "Tenants of the installation, with status and limits.",
             ),
-            Self::Tokens => (
-                "Tokens",
-                "Tokens with which participants join a session's room.",
+            Self::Tokens => ("Tokens", "Join tokens for the room of a session."),
+            Self::Tools => (
+                "Tools",
+                "Tools that an agent can call, in immutable versions.",
             ),
-            Self::Tools => ("Tools", "What an agent may call, in immutable versions."),
-            Self::Users => ("Users", "The people of a tenant."),
+            Self::Users => ("Users", "Users of a tenant."),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Makes utoipa's schemas pleasant for clients: simple types are written where they are used,
-//! `null` becomes part of a type, and what an answer always carries is required.
+//! Post-processing of utoipa's schemas: simple types are inlined, `null` becomes part of a type, and fields that a
+//! response always has are required.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 const REF: &str = "#/components/schemas/";
 
-/// The components, tidied; those that are written out elsewhere are gone.
+/// Returns the processed components, without those that are inlined.
 pub(super) fn components(raw: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     raw.iter()
         .filter(|(_, schema)| !is_simple(schema))
@@ -15,18 +15,18 @@ pub(super) fn components(raw: &BTreeMap<String, Value>) -> BTreeMap<String, Valu
             let mut schema = schema.clone();
             inline(&mut schema, raw);
             require_nullable(&mut schema);
-            bound(&mut schema);
+            add_bounds(&mut schema);
             (name.clone(), schema)
         })
         .collect()
 }
 
-/// Whether a component is no more than a string, a free object or a union with null.
+/// Whether a component is only a string, a free-form object or a union with null.
 fn is_simple(schema: &Value) -> bool {
     schema.get("properties").is_none() && schema.get("enum").is_none()
 }
 
-/// Writes simple components out, everywhere in `value`.
+/// Inlines simple components everywhere in `value`.
 pub(super) fn inline(value: &mut Value, raw: &BTreeMap<String, Value>) {
     if let Value::Object(fields) = value {
         let target = fields
@@ -50,7 +50,7 @@ pub(super) fn inline(value: &mut Value, raw: &BTreeMap<String, Value>) {
     merge_null(value);
 }
 
-/// `oneOf [T, null]` with a plain `T` is `type [T, null]`; a description belongs outside.
+/// Converts `oneOf [T, null]` with a simple `T` to `type [T, null]`, and moves a description outwards.
 fn merge_null(value: &mut Value) {
     let Value::Object(fields) = value else {
         return;
@@ -83,11 +83,11 @@ fn merge_null(value: &mut Value) {
     }
 }
 
-/// The largest integer that every JSON reader reads exactly.
+/// The largest integer that every JSON parser represents exactly.
 const MAX_SAFE: i64 = 9_007_199_254_740_991;
 
-/// Says how large what is large by its format can be.
-pub(super) fn bound(value: &mut Value) {
+/// Adds the bounds that follow from formats.
+pub(super) fn add_bounds(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             let is = |fields: &Map<String, Value>, kind: &str| match &fields.get("type") {
@@ -111,9 +111,9 @@ pub(super) fn bound(value: &mut Value) {
                 fields.entry("maximum").or_insert(json!(largest));
                 fields.entry("minimum").or_insert(json!(0));
             }
-            fields.values_mut().for_each(bound);
+            fields.values_mut().for_each(add_bounds);
         }
-        Value::Array(items) => items.iter_mut().for_each(bound),
+        Value::Array(items) => items.iter_mut().for_each(add_bounds),
         _ => {}
     }
 }
@@ -125,7 +125,8 @@ fn is_nullable(schema: &Value) -> bool {
     in_type || schema["oneOf"].is_array()
 }
 
-/// Answers carry every field, null or not. Requests, which refuse unknown fields, need not.
+/// Marks nullable fields of responses as required, since they are always present. Schemas of requests, which
+/// refuse unknown fields, are left unchanged.
 fn require_nullable(schema: &mut Value) {
     if schema.get("additionalProperties") == Some(&json!(false)) {
         return;
@@ -145,7 +146,7 @@ fn require_nullable(schema: &mut Value) {
     schema["required"] = required.into_iter().chain(nullable).collect();
 }
 
-/// Takes null out of a query parameter's schema: one that is absent is not null.
+/// Removes null from the schema of a query parameter, which can only be absent.
 pub(super) fn without_null(schema: &mut Value) {
     if let Some(types) = schema["type"].as_array() {
         let rest = types.iter().find(|kind| **kind != json!("null")).cloned();
@@ -162,7 +163,7 @@ pub(super) fn without_null(schema: &mut Value) {
     }
 }
 
-/// Gives every body that has none an example.
+/// Adds an example to every body without one.
 pub(super) fn add_examples(value: &mut Value, raw: &BTreeMap<String, Value>) {
     match value {
         Value::Object(fields) => {
@@ -184,7 +185,7 @@ pub(super) fn add_examples(value: &mut Value, raw: &BTreeMap<String, Value>) {
     }
 }
 
-/// The example of a schema, or one put together from its parts.
+/// Returns the example of a schema, or one generated from its properties.
 fn example(schema: &Value, raw: &BTreeMap<String, Value>) -> Value {
     if let Some(example) = schema.get("example") {
         return example.clone();

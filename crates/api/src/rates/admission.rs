@@ -1,4 +1,4 @@
-//! Counting a request before anything else is done for it.
+//! Rate limiting, before any other work for a request.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use patchbay_domain::{api_key, limits::Class};
 use patchbay_service::{Actor, Code, Error, Result, rates::RateLimits};
 
 use crate::extract::{
-    identity::{Identity, token_of},
-    request::{RequestMeta, app_of},
+    identity::{Identity, bearer_token},
+    request::{RequestMeta, app_state},
 };
 
-/// How long a key waits for its refusal when it has just been refused.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
+/// Delay of the response to a key that has just exceeded its limit.
+const REPEATED_REFUSAL_DELAY: Duration = Duration::from_millis(100);
 
-/// Counts a request of this class for its key and tenant, or a failed authentication for its address. The
-/// installation's own keys are not limited.
-pub async fn count(request: &HttpRequest, class: Class) -> Result<()> {
-    let rates = &app_of(request)?.rates;
-    refuse_flood(rates, request, class).await?;
+/// Counts a request of this class against the limits of its key and tenant, or a failed authentication against the
+/// limit of its address. The keys of the installation are not limited.
+pub async fn enforce(request: &HttpRequest, class: Class) -> Result<()> {
+    let rates = &app_state(request)?.rates;
+    refuse_early(rates, request, class).await?;
     let identity = match Identity::of(request).await {
         Err(error) if error.is(Code::InvalidKey) => {
             return Err(count_failure(rates, request, error));
@@ -29,33 +29,33 @@ pub async fn count(request: &HttpRequest, class: Class) -> Result<()> {
         return Ok(());
     };
     let (state, outcome) = rates.admit(*key, tenant, &identity.limits, class);
-    rates.note_refusal(*key, identity.secret_hash, class, &state);
+    rates.cache_refusal(*key, identity.secret_hash, class, &state);
     request.extensions_mut().insert(state);
     outcome
 }
 
-/// Refuses a key that came too soon again, without asking the database.
-async fn refuse_flood(rates: &RateLimits, request: &HttpRequest, class: Class) -> Result<()> {
-    let token = token_of(request).ok();
+/// Refuses a key whose limit is still exceeded, without a database query.
+async fn refuse_early(rates: &RateLimits, request: &HttpRequest, class: Class) -> Result<()> {
+    let token = bearer_token(request).ok();
     let Some((token, id)) = token.and_then(|token| Some((token, api_key::parse(token)?))) else {
         return Ok(());
     };
     let hash = api_key::hash(token);
-    let Some((state, error)) = rates.still_refused(id, &hash, class) else {
+    let Some((state, error)) = rates.cached_refusal(id, &hash, class) else {
         return Ok(());
     };
     request.extensions_mut().insert(state);
-    // Whoever does not wait is made to: a flood over few connections slows down by itself.
-    actix_web::rt::time::sleep(REFUSAL_PAUSE).await;
+    // The delay slows down a client that sends many requests over few connections and ignores Retry-After.
+    actix_web::rt::time::sleep(REPEATED_REFUSAL_DELAY).await;
     Err(error)
 }
 
-/// The error of a failed authentication, or 429 where its address has failed too often.
+/// Returns the error of a failed authentication, or 429 if the address has failed too often.
 fn count_failure(rates: &RateLimits, request: &HttpRequest, error: Error) -> Error {
     let Some(address) = RequestMeta::of(request).address else {
         return error;
     };
-    let (state, outcome) = rates.fail(address);
+    let (state, outcome) = rates.count_failure(address);
     request.extensions_mut().insert(state);
     outcome.err().unwrap_or(error)
 }

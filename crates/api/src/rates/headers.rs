@@ -1,9 +1,9 @@
-//! How limits stand, in headers.
+//! Response headers with the state of the limits.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use patchbay_service::rates::{LimitStatus, RateState, WINDOW, whole_seconds};
 
-/// Puts the headers of draft-ietf-httpapi-ratelimit-headers into an answer.
+/// Adds the headers of draft-ietf-httpapi-ratelimit-headers to a response.
 pub fn write(state: &RateState, headers: &mut HeaderMap) {
     let list = |item: fn(&LimitStatus) -> String| {
         let items: Vec<_> = state.0.iter().map(item).collect();

@@ -3,5 +3,5 @@
 mod admission;
 mod headers;
 
-pub use admission::count;
+pub use admission::enforce;
 pub use headers::write;

@@ -1,4 +1,4 @@
-//! Agents: the definition of what answers.
+//! Routes of agents.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -9,23 +9,23 @@ use patchbay_persistence::{agents, idempotency, inbound_mappings};
 use patchbay_service::{
     Code, Error, Result,
     audit::{Change, Event},
-    idempotency::Once,
+    idempotency::Idempotent,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Created, Deleted, Entity, Page, Resource},
     app::App,
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
     openapi::{Doc, Tag},
+    response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
 };
 
-/// An agent.
+/// A voice AI agent.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20",
@@ -39,27 +39,27 @@ use crate::{
     "updated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct Agent {
-    /// Id.
+    /// Id of the agent.
     id: AgentId,
-    /// Name, unique in the tenant.
+    /// Name, unique within the tenant.
     #[schema(max_length = 200)]
     name: String,
-    /// What it is for.
+    /// Description of the agent.
     #[schema(max_length = 2000)]
     description: String,
-    /// LiveKit agent name that its jobs are dispatched to.
+    /// LiveKit agent name of the workers to which the agent is dispatched.
     #[schema(max_length = 200)]
     worker_name: String,
-    /// Data of your own.
+    /// Custom metadata, a JSON object of at most 16 KiB.
     metadata: Metadata,
-    /// The binding that new sessions run; null before the first activation.
+    /// Id of the binding that new sessions run; null before the first activation.
     active_binding_id: Option<BindingId>,
-    /// Counts changes.
+    /// Revision number, incremented with every change.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the agent was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time at which the agent was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -99,38 +99,38 @@ impl From<agents::Agent> for Agent {
     }
 }
 
-/// An agent to be created.
+/// Request to create an agent.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "reception", "description": "Answers the main number."}))]
 pub struct CreateAgent {
-    /// Name, unique in the tenant.
+    /// Name, unique within the tenant.
     name: Name,
-    /// What it is for.
+    /// Description of the agent.
     #[serde(default)]
     description: Description,
-    /// LiveKit agent name; one of the installation's worker names, the first of them by default.
+    /// LiveKit agent name of the workers: one of the installation's worker names, the first one by default.
     worker_name: Option<Name>,
-    /// Data of your own.
+    /// Custom metadata, a JSON object of at most 16 KiB.
     #[serde(default)]
     metadata: Metadata,
 }
 
-/// A change of an agent.
+/// Request to update an agent.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"description": "Answers the main number at night."}))]
 pub struct PatchAgent {
-    /// Name, unique in the tenant.
+    /// Name, unique within the tenant.
     #[serde(default)]
     name: Patch<Name>,
-    /// What it is for; null clears it.
+    /// Description of the agent; null clears it.
     #[serde(default)]
     description: Patch<Option<Description>>,
-    /// LiveKit agent name; one of the installation's worker names.
+    /// LiveKit agent name of the workers: one of the installation's worker names.
     #[serde(default)]
     worker_name: Patch<Name>,
-    /// Merged into the data of your own; null clears it all.
+    /// Metadata to merge into the stored metadata; null clears it.
     #[serde(default)]
     metadata: Patch<Option<Metadata>>,
 }
@@ -150,14 +150,14 @@ impl PatchAgent {
     }
 }
 
-/// Which agents are wanted.
+/// Filters for listing agents.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentFilter {
-    /// Only the agent of this name.
+    /// Only the agent with this name.
     #[schema(max_length = 200)]
     name: Option<String>,
-    /// Only agents of this worker.
+    /// Only agents with this worker name.
     #[schema(max_length = 200)]
     worker_name: Option<String>,
 }
@@ -172,24 +172,29 @@ pub(super) fn routes(api: &mut Api) {
         all,
         create,
         Doc::post("createAgent", "Create an agent")
-            .about("An agent can run once a binding of it is active.")
+            .about("Creates an agent. It can run once one of its bindings is active.")
             .errors(&[Code::NameTaken]),
     );
     api.add(
         all,
         list,
-        Doc::get("listAgents", "List agents").about("The tenant's agents, newest first."),
+        Doc::get("listAgents", "List agents")
+            .about("Returns the agents of the tenant, newest first."),
     );
     api.add(
         one,
         get,
-        Doc::get("getAgent", "Get an agent").about("The agent with the id of its active binding."),
+        Doc::get("getAgent", "Get an agent")
+            .about("Returns the agent with the id of its active binding."),
     );
     api.add(
         one,
         patch,
         Doc::patch("updateAgent", "Update an agent")
-            .about("Sessions that exist keep the configuration they were created with.")
+            .about(
+                "Changes the given fields. Existing sessions keep the configuration with which \
+                 they were created.",
+            )
             .errors(&[Code::NameTaken, Code::AgentInUse]),
     );
     api.add(
@@ -197,21 +202,27 @@ pub(super) fn routes(api: &mut Api) {
         delete,
         Doc::delete("deleteAgent", "Delete an agent")
             .about(
-                "Deletes the agent with its bindings; its name is free again, and past \
-                 sessions still show its id. Refused while a session of it is not over.",
+                "Deletes the agent with its bindings. Its name can be reused, and past sessions \
+                 keep its id. Fails while the agent has a session that has not ended, or an \
+                 inbound mapping refers to it.",
             )
             .errors(&[Code::AgentInUse]),
     );
 }
 
-/// The worker name, if the installation has it.
+/// Returns the worker name, or the installation's first one by default. Fails if the installation has no such worker.
 fn check_worker_name(app: &App, name: Option<Name>) -> Result<String> {
-    let known = &app.settings.worker_names;
+    let worker_names = &app.settings.worker_names;
     match name {
-        None => Ok(known.first().cloned().unwrap_or_default()),
-        Some(name) if known.iter().any(|known| *known == *name) => Ok(name.into_inner()),
+        None => Ok(worker_names.first().cloned().unwrap_or_default()),
+        Some(name) if worker_names.iter().any(|worker_name| *worker_name == *name) => {
+            Ok(name.into_inner())
+        }
         Some(_) => {
-            let message = format!("the installation's workers are: {}", known.join(", "));
+            let message = format!(
+                "must be one of the worker names of the installation: {}",
+                worker_names.join(", ")
+            );
             let invalid = Invalid::new("unknown_worker", message);
             Err(Error::invalid_at("/worker_name", invalid))
         }
@@ -222,7 +233,7 @@ async fn create(
     caller: Caller<AgentsWrite>,
     Json(body): Json<CreateAgent>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Agent>>> {
+) -> Result<Idempotent<Created<Agent>>> {
     let tenant = caller.tenant()?;
     let now = caller.service.clock.now();
     let row = agents::Agent {
@@ -288,7 +299,7 @@ async fn patch(
             let worker = row.worker_name.clone();
             body.apply(&caller.app, &mut row)?;
             if worker != row.worker_name && inbound_mappings::any_names(tx, id).await? {
-                let detail = "An inbound mapping sends calls to its worker name.";
+                let detail = "An inbound mapping uses the agent with its current worker name.";
                 return Err(Error::new(Code::AgentInUse, detail));
             }
             row.revision += 1;
@@ -313,11 +324,11 @@ async fn delete(
             let row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             if agents::has_live_session(tx, id).await? {
-                let detail = "Stop the agent's sessions first, or wait until they are over.";
+                let detail = "The agent has active sessions. Stop them first, or wait until they have ended.";
                 return Err(Error::new(Code::AgentInUse, detail));
             }
             if inbound_mappings::any_names(tx, id).await? {
-                let detail = "Take the agent out of the inbound mappings first.";
+                let detail = "Inbound mappings use the agent. Change or delete them first.";
                 return Err(Error::new(Code::AgentInUse, detail));
             }
             agents::delete(tx, id).await?;

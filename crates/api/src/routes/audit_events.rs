@@ -1,4 +1,4 @@
-//! The audit trail.
+//! Routes of the audit trail.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{AuditEventId, RawJson, clock};
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::Page,
     extract::{Caller, List, scopes::AuditRead},
     openapi::{Doc, Tag},
+    response::Page,
     router::Api,
 };
 
-/// One change.
+/// A change of a resource.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f50",
@@ -31,17 +31,17 @@ use crate::{
     "address": "127.0.0.1"
 }))]
 pub struct AuditEvent {
-    /// Id.
+    /// Id of the audit event.
     id: AuditEventId,
-    /// When.
+    /// Time of the change.
     at: DateTime<Utc>,
-    /// `api_key`, `operator`, `worker` or `system`.
+    /// Kind of the actor: `api_key`, `operator`, `worker` or `system`.
     #[schema(max_length = 20)]
     actor_kind: String,
-    /// Id of the key, or the kind again.
+    /// Id of the API key, or the same value as `actor_kind` for other actors.
     #[schema(max_length = 64)]
     actor_id: String,
-    /// What happened, as `<resource kind>.<verb>`. New ones may appear.
+    /// Action, as `<resource kind>.<verb>`. New values may be added.
     #[schema(max_length = 100)]
     action: String,
     /// Kind of the resource.
@@ -50,19 +50,19 @@ pub struct AuditEvent {
     /// Id of the resource.
     #[schema(max_length = 200)]
     resource_id: String,
-    /// The resource before, without secrets and personal fields; null where it was created.
+    /// Resource before the change, without secrets and personal fields; null if it was created.
     #[schema(value_type = Object, nullable)]
     before: Option<RawJson>,
-    /// The resource after, without secrets and personal fields; null where it was deleted.
+    /// Resource after the change, without secrets and personal fields; null if it was deleted.
     #[schema(value_type = Object, nullable)]
     after: Option<RawJson>,
-    /// Names of the fields that changed, personal ones included.
+    /// Names of the changed fields, including personal ones.
     #[schema(max_items = 200, value_type = Vec<patchbay_domain::text::Word>)]
     changed: Vec<String>,
-    /// Id of the request; empty for the service's own doing.
+    /// Id of the request; empty for changes made by the service itself.
     #[schema(max_length = 128)]
     request_id: String,
-    /// Address of the caller; null for the service's own doing.
+    /// IP address of the client; null for changes made by the service itself.
     #[schema(max_length = 64)]
     address: Option<String>,
 }
@@ -101,7 +101,7 @@ impl From<audit::AuditEvent> for AuditEvent {
     }
 }
 
-/// Which changes are wanted.
+/// Filters for listing audit events.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditFilter {
@@ -111,7 +111,7 @@ pub struct AuditFilter {
     /// Only this action, such as `agent.updated`.
     #[schema(max_length = 100)]
     action: Option<String>,
-    /// Only changes of this kind of resource.
+    /// Only changes of resources of this kind.
     #[schema(max_length = 50)]
     resource_kind: Option<String>,
     /// Only changes of this resource.
@@ -131,9 +131,9 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/audit-events",
         list,
         Doc::get("listAuditEvents", "List audit events").about(
-            "Every change of the tenant's resources, newest first, written together with \
-                 the change itself. Secrets are not in it, and of personal fields only that \
-                 they changed.",
+            "Returns the changes of all resources of the tenant, newest first. Each event is \
+             written in the same transaction as the change. Secrets are never included, and \
+             personal fields only by name.",
         ),
     );
 }

@@ -1,4 +1,4 @@
-//! Bindings: which exact versions an agent runs, and since when.
+//! Bindings, which pin the versions that an agent runs, and their activations.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -9,23 +9,24 @@ use patchbay_persistence::{TenantTx, agents, bindings};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
-    bindings::{checked_knowledge, require_versions},
-    idempotency::Once,
+    bindings::{require_versions, validate_knowledge},
+    idempotency::Idempotent,
     knowledge::files::require_files,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Created, Deleted, Entity, Page, Resource},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
     openapi::{Doc, Tag},
+    response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
 };
-/// An immutable binding.
+
+/// An immutable set of versions that an agent can run.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f40",
@@ -41,31 +42,31 @@ use crate::{
     "created_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct Binding {
-    /// Id.
+    /// Id of the binding.
     id: BindingId,
-    /// Agent.
+    /// Id of the agent.
     agent_id: AgentId,
-    /// Counts from 1 for each agent and is never reused.
+    /// Number of the binding, counted from 1 for each agent and never reused.
     #[schema(minimum = 1)]
     number: i32,
-    /// Version of a prompt.
+    /// Id of the prompt version.
     prompt_version_id: PromptVersionId,
-    /// Version of a runtime config.
+    /// Id of the runtime config version.
     runtime_config_version_id: RuntimeConfigVersionId,
-    /// Versions of tools.
+    /// Ids of the tool versions.
     #[schema(max_items = 50)]
     tool_version_ids: Vec<ToolVersionId>,
-    /// How the agent's files are searched; null where they are not.
+    /// Search settings for the agent's files; null if the agent cannot search them.
     knowledge: Option<KnowledgeSettings>,
-    /// Whether new sessions run it.
+    /// Whether this is the active binding, which new sessions run.
     active: bool,
-    /// Why it was made.
+    /// Note on why the binding was created.
     #[schema(max_length = 1000)]
     note: String,
-    /// Who made it: `operator` or the id of an API key.
+    /// Creator of the binding: `operator` or the id of an API key.
     #[schema(max_length = 64)]
     author: String,
-    /// When it was made.
+    /// Time at which the binding was created.
     created_at: DateTime<Utc>,
 }
 
@@ -106,7 +107,7 @@ impl Binding {
     }
 }
 
-/// A binding to be made.
+/// Request to create a binding.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -116,22 +117,22 @@ impl Binding {
     "note": "first release"
 }))]
 pub struct CreateBinding {
-    /// Version of a prompt of this tenant.
+    /// Id of a prompt version of this tenant.
     prompt_version_id: PromptVersionId,
-    /// Version of a runtime config of this tenant.
+    /// Id of a runtime config version of this tenant.
     runtime_config_version_id: RuntimeConfigVersionId,
-    /// Versions of tools of this tenant; no two of one function name.
+    /// Ids of tool versions of this tenant. Their function names must be unique.
     #[serde(default)]
     #[schema(max_items = 50)]
     tool_version_ids: Vec<ToolVersionId>,
-    /// Lets the model search the files that are attached to the agent, with a tool `search_knowledge`.
+    /// Search settings for the files attached to the agent. If given, the model gets a tool `search_knowledge`.
     knowledge: Option<KnowledgeSettings>,
-    /// Why it is made.
+    /// Note on why the binding is created.
     #[serde(default)]
     note: Note,
 }
 
-/// From when on a binding was the active one.
+/// An activation of a binding.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f41",
@@ -141,17 +142,17 @@ pub struct CreateBinding {
     "activated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct Activation {
-    /// Id.
+    /// Id of the activation.
     id: ActivationId,
-    /// The binding; it may have been deleted since.
+    /// Id of the binding, which may have been deleted since.
     binding_id: BindingId,
-    /// Its number.
+    /// Number of the binding.
     #[schema(minimum = 1)]
     binding_number: i32,
-    /// Who activated it: `operator` or the id of an API key.
+    /// Who activated the binding: `operator` or the id of an API key.
     #[schema(max_length = 64)]
     author: String,
-    /// When it became the active one; it was until the next activation.
+    /// Time of the activation. The binding stayed active until the next activation.
     activated_at: DateTime<Utc>,
 }
 
@@ -184,51 +185,56 @@ pub(super) fn routes(api: &mut Api) {
         all,
         create,
         Doc::post("createBinding", "Create a binding").about(
-            "Pins exact versions of a prompt, a runtime config and any tools, whose specs \
-                 have at most 2 MiB together. Changes nothing that runs until it is \
-                 activated.",
+            "Pins a prompt version, a runtime config version and any number of tool versions. \
+             Their specs may have at most 2 MiB in total. Sessions are not affected until the \
+             binding is activated.",
         ),
     );
     api.add(
         all,
         list,
-        Doc::get("listBindings", "List bindings").about("The agent's bindings, newest first."),
+        Doc::get("listBindings", "List bindings")
+            .about("Returns the bindings of the agent, newest first."),
     );
     api.add(
         one,
         get,
         Doc::get("getBinding", "Get a binding")
-            .about("The binding, and whether it is the active one."),
+            .about("Returns the binding and whether it is active."),
     );
     api.add(
         one,
         delete,
         Doc::delete("deleteBinding", "Delete a binding")
-            .about("Refused for the active one. What past sessions ran stays known.")
+            .about(
+                "Deletes the binding. The active binding cannot be deleted. Past sessions keep the \
+                 configuration they ran.",
+            )
             .errors(&[Code::BindingActive]),
     );
     api.add(
         "/api/tenants/{tenant_id}/agents/{agent_id}/bindings/{binding_id}/activate",
         activate,
         Doc::post("activateBinding", "Activate a binding").about(
-            "New sessions run it from now on; exactly one binding is active. Activating \
-                 an older one is the rollback. `If-Match` takes the agent's ETag.",
+            "Makes the binding the active one, which new sessions run. An agent has at most one \
+             active binding. To roll back, activate an older binding. `If-Match` takes the ETag of \
+             the agent.",
         ),
     );
     api.add(
         "/api/tenants/{tenant_id}/agents/{agent_id}/activations",
-        activations,
+        list_activations,
         Doc::get("listActivations", "List activations")
-            .about("The history of activations of the agent, newest first."),
+            .about("Returns the activation history of the agent, newest first."),
     );
 }
 
-async fn agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
+async fn find_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
     let found = agents::find(tx, id).await?;
     found.ok_or_else(Error::not_found)
 }
 
-async fn locked_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
+async fn lock_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
     let found = agents::lock(tx, id).await?;
     found.ok_or_else(Error::not_found)
 }
@@ -238,12 +244,12 @@ async fn create(
     Path((tenant, agent_id)): Path<(TenantId, AgentId)>,
     Json(body): Json<CreateBinding>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Binding>>> {
-    let files = checked_knowledge(body.knowledge.as_ref())?;
-    let (mut row, mut tools) = rows(&caller, (tenant, agent_id), body)?;
+) -> Result<Idempotent<Created<Binding>>> {
+    let files = validate_knowledge(body.knowledge.as_ref())?;
+    let (mut row, mut tools) = new_rows(&caller, (tenant, agent_id), body)?;
     let path = format!("/api/tenants/{tenant}/agents/{agent_id}/bindings");
-    let bind = async |tx: &mut UnitOfWork| {
-        let mut agent = locked_agent(tx, agent_id).await?;
+    let insert = async |tx: &mut UnitOfWork| {
+        let mut agent = lock_agent(tx, agent_id).await?;
         require_versions(tx, &row, &tools).await?;
         require_files(tx, &files).await?;
         agent.last_binding += 1;
@@ -256,11 +262,11 @@ async fn create(
         let location = format!("{path}/{}", value.id);
         Ok(Change::one(Created { location, value }, event))
     };
-    caller.once(&key, bind).await
+    caller.once(&key, insert).await
 }
 
-/// The binding, without its number yet, and its tools.
-fn rows(
+/// Builds the row of a new binding and its tool versions. The number is assigned in the transaction.
+fn new_rows(
     caller: &Caller<AgentsWrite>,
     (tenant_id, agent_id): (TenantId, AgentId),
     body: CreateBinding,
@@ -287,7 +293,7 @@ async fn list(
     list: List<NoFilter>,
 ) -> Result<Page<Binding>> {
     let mut tx = caller.read().await?;
-    let active = agent(&mut tx, agent_id).await?.active_binding_id;
+    let active = find_agent(&mut tx, agent_id).await?.active_binding_id;
     let rows = bindings::list(&mut tx, agent_id, list.window).await?;
     let ids: Vec<_> = rows.rows.iter().map(|row| row.id).collect();
     let tools = bindings::tools(&mut tx, &ids).await?;
@@ -299,8 +305,7 @@ async fn list(
     Page::try_new(rows, |row| row.id.uuid(), map)
 }
 
-/// One binding as it is told.
-async fn with_tools(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result<Binding> {
+async fn find_binding(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result<Binding> {
     let found = bindings::find(tx, agent.id, id).await?;
     let row = found.ok_or_else(Error::not_found)?;
     let tools = bindings::tools(tx, &[id]).await?.remove(&id);
@@ -313,8 +318,8 @@ async fn get(
     Path((_, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
 ) -> Result<Entity<Binding>> {
     let mut tx = caller.read().await?;
-    let agent = agent(&mut tx, agent_id).await?;
-    let binding = with_tools(&mut tx, &agent, id).await?;
+    let agent = find_agent(&mut tx, agent_id).await?;
+    let binding = find_binding(&mut tx, &agent, id).await?;
     tx.finish();
     Ok(Entity(binding))
 }
@@ -325,8 +330,8 @@ async fn delete(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let agent = locked_agent(tx, agent_id).await?;
-            let binding = with_tools(tx, &agent, id).await?;
+            let agent = lock_agent(tx, agent_id).await?;
+            let binding = find_binding(tx, &agent, id).await?;
             if binding.active {
                 let detail = "Activate another binding of the agent first.";
                 return Err(Error::new(Code::BindingActive, detail));
@@ -345,28 +350,28 @@ async fn activate(
 ) -> Result<Entity<Binding>> {
     let binding = caller
         .change(async |tx| {
-            let mut agent = locked_agent(tx, agent_id).await?;
-            let mut binding = with_tools(tx, &agent, id).await?;
+            let mut agent = lock_agent(tx, agent_id).await?;
+            let mut binding = find_binding(tx, &agent, id).await?;
             if_match.check(agent.revision)?;
             if binding.active {
-                return Ok(Change::none(binding));
+                return Ok(Change::without_events(binding));
             }
             let before = agent.active_binding_id.replace(id);
             agent.revision += 1;
             agent.updated_at = caller.service.clock.now();
             agents::update(tx, &agent).await?;
-            bindings::record_activation(tx, &activation(&caller, &agent, &binding)).await?;
+            bindings::record_activation(tx, &new_activation(&caller, &agent, &binding)).await?;
             binding.active = true;
             let state = |id| serde_json::json!({ "active_binding_id": id });
             let (before, after) = (state(before), state(Some(id)));
-            let event = Event::of("activated", "agent", agent_id, Some(&before), Some(&after));
+            let event = Event::new("activated", "agent", agent_id, Some(&before), Some(&after));
             Ok(Change::one(binding, event))
         })
         .await?;
     Ok(Entity(binding))
 }
 
-fn activation(
+fn new_activation(
     caller: &Caller<AgentsWrite>,
     agent: &agents::Agent,
     binding: &Binding,
@@ -382,13 +387,13 @@ fn activation(
     }
 }
 
-async fn activations(
+async fn list_activations(
     caller: Caller<AgentsRead>,
     Path((_, agent_id)): Path<(TenantId, AgentId)>,
     list: List<NoFilter>,
 ) -> Result<Page<Activation>> {
     let mut tx = caller.read().await?;
-    agent(&mut tx, agent_id).await?;
+    find_agent(&mut tx, agent_id).await?;
     let rows = bindings::list_activations(&mut tx, agent_id, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), Activation::from))

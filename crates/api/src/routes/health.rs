@@ -1,4 +1,4 @@
-//! Liveness and readiness. Neither needs a key.
+//! Liveness and readiness checks, without authentication.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -11,14 +11,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Entity, Resource, Respond},
     app::App,
     error::ApiError,
     openapi::{Describe, Doc, Operation, Tag},
+    response::{Entity, Resource, Respond},
     router::Api,
 };
 
-/// The service's state for handlers that need no caller.
+/// Application state for handlers without authentication.
 pub struct State(pub Arc<App>);
 
 impl FromRequest for State {
@@ -39,14 +39,14 @@ impl Describe for State {
     }
 }
 
-/// That the process lives.
+/// Result of the liveness check.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok", "version": "0.1.0", "uptime_seconds": 42}))]
 pub struct Health {
     /// Always `ok`.
     #[schema(max_length = 20)]
     status: String,
-    /// Version of the binary.
+    /// Version of the service.
     #[schema(max_length = 50)]
     version: String,
     /// Seconds since the process started.
@@ -56,35 +56,35 @@ pub struct Health {
 
 impl Resource for Health {}
 
-/// Whether the service can do its work.
+/// Result of the readiness check.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok",
     "checks": [{"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}]
 }))]
 pub struct Readiness {
-    /// `ok`, or `down` when a check is down or the process is ending.
+    /// `ok`, or `down` if a check has failed or the process is shutting down.
     #[schema(max_length = 20)]
     status: String,
-    /// One entry for each of `postgresql`, `migrations`, `livekit`, where one is set `object_store`, and
-    /// `background`: what works beside the requests.
+    /// One entry for each of `postgresql`, `migrations`, `livekit`, `object_store` if one is configured, and
+    /// `background`, the background tasks.
     #[schema(max_items = 10)]
     checks: Vec<Check>,
 }
 
-/// One dependency.
+/// Result of one check.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}))]
 pub struct Check {
-    /// What was checked.
+    /// Name of the check.
     #[schema(max_length = 50)]
     name: String,
     /// `ok` or `down`.
     #[schema(max_length = 20)]
     status: String,
-    /// How long the check took, in milliseconds.
+    /// Duration of the check in milliseconds.
     latency_ms: f64,
-    /// What is wrong; null when nothing is.
+    /// Error message; null if the check has passed.
     #[schema(max_length = 1000)]
     detail: Option<String>,
 }
@@ -103,8 +103,8 @@ impl Respond for Readiness {
 impl Describe for Readiness {
     fn describe(operation: &mut Operation) {
         let content = Some(operation.schema::<Self>());
-        operation.answer(200, "Ready.", &[], content.clone());
-        operation.answer_last(503, "Something is down.", content);
+        operation.response(200, "Ready.", &[], content.clone());
+        operation.override_response(503, "Not ready.", content);
     }
 }
 
@@ -112,21 +112,23 @@ pub(super) fn routes(api: &mut Api) {
     let mut api = api.tag(Tag::Service);
     api.add(
         "/health",
-        live,
-        Doc::get("getHealth", "Check liveness")
-            .about("Answers as long as the process runs. Needs neither key nor database."),
+        get_health,
+        Doc::get("getHealth", "Check liveness").about(
+            "Returns 200 while the process is running. Requires neither an API key nor the \
+             database.",
+        ),
     );
     api.add(
         "/health/ready",
-        ready,
+        get_readiness,
         Doc::get("getReadiness", "Check readiness").about(
-            "Checks PostgreSQL, migrations, LiveKit, the object store and what works \
-                 beside the requests. Fails as soon as the process is asked to end.",
+            "Checks PostgreSQL, migrations, LiveKit, the object store and the background tasks. \
+             Returns 503 if a check fails, and as soon as the process begins to shut down.",
         ),
     );
 }
 
-async fn live(State(app): State) -> Result<Entity<Health>> {
+async fn get_health(State(app): State) -> Result<Entity<Health>> {
     Ok(Entity(Health {
         status: "ok".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -134,16 +136,19 @@ async fn live(State(app): State) -> Result<Entity<Health>> {
     }))
 }
 
-async fn ready(State(app): State) -> Result<Readiness> {
-    let mut found = checks::all(&app.service).await;
-    let broken = app.broken.get().map(|fault| anyhow::anyhow!("{fault}"));
-    let broken = broken.map(checks::Fault::from);
-    found.push(checks::Check {
+async fn get_readiness(State(app): State) -> Result<Readiness> {
+    let mut results = checks::run_all(&app.service).await;
+    let fatal = app
+        .fatal_error
+        .get()
+        .map(|fault| anyhow::anyhow!("{fault}"));
+    let fatal = fatal.map(checks::Fault::from);
+    results.push(checks::Check {
         name: "background",
-        fault: broken,
+        fault: fatal,
         latency: Duration::ZERO,
     });
-    let checks: Vec<_> = found.into_iter().map(Check::from).collect();
+    let checks: Vec<_> = results.into_iter().map(Check::from).collect();
     let draining = app.draining.load(Ordering::Relaxed);
     let ok = !draining && checks.iter().all(|check| check.status == "ok");
     Ok(Readiness {
@@ -154,10 +159,10 @@ async fn ready(State(app): State) -> Result<Readiness> {
 
 impl From<checks::Check> for Check {
     fn from(check: checks::Check) -> Self {
-        // Anyone may ask, so the cause goes to the log alone.
+        // The endpoint is public, so the cause is only logged.
         let detail = check.fault.map(|fault| {
-            tracing::warn!(cause = %format!("{:#}", fault.cause), "not ready");
-            fault.shown
+            tracing::warn!(cause = %format!("{:#}", fault.cause), "readiness check failed");
+            fault.public_message
         });
         Self {
             name: check.name.to_owned(),

@@ -1,24 +1,24 @@
-//! API keys of a tenant.
+//! Routes of API keys.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{ApiKeyId, Scope, TenantId, clock, scope::Preset, text::Name};
 use patchbay_persistence::{api_keys, tenants};
 use patchbay_service::{
     Code, Error, Result,
-    api_keys::{check_expiry, generate, granted, under_parent},
+    api_keys::{assign_parent, check_expiry, generate, granted_scopes},
     audit::{Change, Event},
-    idempotency::Once,
+    idempotency::Idempotent,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Created, Deleted, Page, Resource},
     extract::{
         Caller, IdempotencyKey, Json, List, NoFilter, Path,
         scopes::{KeysRead, KeysWrite},
     },
     openapi::{Doc, Tag},
+    response::{Created, Deleted, Page, Resource},
     router::Api,
 };
 
@@ -35,28 +35,29 @@ use crate::{
     "parent_key_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11"
 }))]
 pub struct ApiKey {
-    /// Id; the second part of the key itself.
+    /// Id of the key, which is also the second part of its secret.
     id: ApiKeyId,
-    /// What it is for.
+    /// Name of the key.
     #[schema(max_length = 200)]
     name: String,
-    /// What it may do.
+    /// Scopes of the key.
     #[schema(max_items = 100)]
     scopes: Vec<Scope>,
-    /// When it was created.
+    /// Time at which the key was created.
     created_at: DateTime<Utc>,
-    /// From when on it is refused; null for never.
+    /// Expiry time; null if the key does not expire.
     expires_at: Option<DateTime<Utc>>,
-    /// When it was revoked; null while it is not.
+    /// Time at which the key was revoked; null if it is not revoked.
     revoked_at: Option<DateTime<Utc>>,
-    /// When it was last used, a few seconds late; null while it was not.
+    /// Time at which the key was last used, updated with a delay of a few seconds; null if it was never used.
     last_used_at: Option<DateTime<Utc>>,
-    /// The key that made it, which it does not outlive; null where the operator made it.
+    /// Id of the key that created this key; null if the operator created it. A key expires no later than its parent
+    /// and is revoked with it.
     parent_key_id: Option<ApiKeyId>,
 }
 
 impl ApiKey {
-    /// Its id.
+    /// Returns the id of the key.
     pub(super) const fn id(&self) -> ApiKeyId {
         self.id
     }
@@ -91,7 +92,7 @@ impl From<api_keys::ApiKey> for ApiKey {
     }
 }
 
-/// A new key.
+/// A new API key with its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "key": {
@@ -101,9 +102,9 @@ impl From<api_keys::ApiKey> for ApiKey {
     "secret": "pb_0199a2f07c117a549d4e3b1f8f0f2f12_…"
 }))]
 pub struct NewApiKey {
-    /// The key.
+    /// API key.
     key: ApiKey,
-    /// The key itself. Shown this once; null in a replayed answer.
+    /// Secret of the key, to be sent as bearer token. Returned only once; null in a replayed response.
     #[schema(max_length = 200)]
     secret: Option<String>,
 }
@@ -112,20 +113,20 @@ impl Resource for NewApiKey {
     const SECRET: Option<&'static str> = Some("secret");
 }
 
-/// A key to be created: a preset, or scopes one by one.
+/// Request to create an API key with a preset, individual scopes, or both.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "dashboard", "scopes": ["agents:read", "sessions:write"]}))]
 pub struct CreateApiKey {
-    /// What it is for.
+    /// Name of the key, such as its purpose.
     name: Name,
-    /// What it may do. Nobody but the operator grants more than they hold.
+    /// Scopes of the key. An API key can only grant scopes that it has itself.
     #[serde(default)]
     #[schema(max_items = 100)]
     scopes: Vec<Scope>,
-    /// A named set of scopes, added to `scopes`.
+    /// Named set of scopes, added to `scopes`.
     preset: Option<Preset>,
-    /// From when on it is refused; by default when the key that makes it is, and never later.
+    /// Expiry time; by default that of the creating key, which is also the latest allowed.
     #[serde(default, deserialize_with = "clock::read_optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
@@ -137,11 +138,12 @@ pub(super) fn routes(api: &mut Api) {
         create,
         Doc::post("createApiKey", "Create an API key")
             .about(
-                "The answer carries the key itself, this once; only a hash of it is kept. A \
-                 key that a key has made is its child: it expires with it at the latest, and \
-                 is revoked with it. Keys that are to last are made by the operator, or by a \
-                 key that lasts. There are at most 8 generations, and keys make no more where \
-                 a tenant has 1,000 that are good.",
+                "Creates an API key and returns its secret, which is only shown once; only a hash \
+                 of it is stored. A key that is created with another key is its child: it expires \
+                 no later than its parent and is revoked with it. Create long-lived keys as the \
+                 operator, or with a key that does not expire. Keys can be nested up to 8 \
+                 generations. API keys cannot create further keys once the tenant has 1,000 valid \
+                 keys.",
             )
             .errors(&[Code::KeyLimitReached]),
     );
@@ -149,15 +151,15 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/keys",
         list,
         Doc::get("listApiKeys", "List API keys")
-            .about("All keys of the tenant, revoked ones included, newest first."),
+            .about("Returns the API keys of the tenant, including revoked ones, newest first."),
     );
     api.add(
         "/api/tenants/{tenant_id}/keys/{key_id}",
         revoke,
         Doc::delete("revokeApiKey", "Revoke an API key").about(
-            "The key is refused from the next request on, and so are the keys that it has \
-                 made, and those that they have made. They stay in the list, with the time of \
-                 their revocation.",
+            "Revokes the key and all keys created with it, directly or indirectly. They are \
+             rejected from the next request on. Revoked keys stay in the list with the time of \
+             revocation.",
         ),
     );
 }
@@ -166,16 +168,16 @@ async fn create(
     caller: Caller<KeysWrite>,
     Json(body): Json<CreateApiKey>,
     key: IdempotencyKey,
-) -> Result<Once<Created<NewApiKey>>> {
-    let wanted = (&*body.scopes, body.preset);
-    let scopes = granted(&caller.origin, &caller.scopes, wanted)?;
+) -> Result<Idempotent<Created<NewApiKey>>> {
+    let requested = (&*body.scopes, body.preset);
+    let scopes = granted_scopes(&caller.origin, &caller.scopes, requested)?;
     check_expiry(body.expires_at, caller.service.clock.now())?;
     let tenant = caller.tenant()?;
     let clock = &caller.service.clock;
     let (row, secret) = generate(clock, tenant, &body.name, scopes, body.expires_at);
     caller
         .once(&key, async |tx| {
-            let row = under_parent(tx, row).await?;
+            let row = assign_parent(tx, row).await?;
             api_keys::insert(tx, &row, &secret.hash).await?;
             let key = ApiKey::from(row);
             let event = Event::created("api_key", key.id, &key);
@@ -189,8 +191,8 @@ async fn create(
 
 async fn list(caller: Caller<KeysRead>, list: List<NoFilter>) -> Result<Page<ApiKey>> {
     let mut tx = caller.read().await?;
-    let known = tenants::find(&mut tx).await?;
-    known.ok_or_else(Error::not_found)?;
+    let found = tenants::find(&mut tx).await?;
+    found.ok_or_else(Error::not_found)?;
     let rows = api_keys::list(&mut tx, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), ApiKey::from))
@@ -202,8 +204,8 @@ async fn revoke(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            // Nobody makes a child meanwhile.
-            tenants::hold(tx).await?;
+            // The lock keeps concurrent requests from creating child keys during the revocation.
+            tenants::lock_no_key_update(tx).await?;
             let found = api_keys::lock(tx, id).await?;
             found.ok_or_else(Error::not_found)?;
             let revoked = api_keys::revoke(tx, id, caller.service.clock.now()).await?;

@@ -1,4 +1,4 @@
-//! What happened in a tenant, in figures.
+//! Metrics of a tenant.
 
 use std::collections::BTreeMap;
 
@@ -14,124 +14,125 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Entity, Resource},
     extract::{Caller, Query, scopes::MetricsRead},
     openapi::{Doc, Tag},
+    response::{Entity, Resource},
     router::Api,
 };
 
-/// By what calls are told apart.
+/// What calls are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupBy {
-    /// The agent that spoke.
+    /// Id of the agent.
     Agent,
-    /// Who called whom.
+    /// Direction: inbound or outbound.
     Direction,
-    /// How it came out.
+    /// Outcome: answered, failed, canceled or open.
     Outcome,
-    /// Why it was over.
+    /// End reason.
     Reason,
 }
 
-/// Which figures are wanted.
+/// Query of metrics.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MetricsQuery {
-    /// From this time on; 30 days before `to` by default, or a day where the buckets are hours.
+    /// Start of the time range, inclusive. By default 30 days before `to`, or one day for buckets of an hour.
     #[serde(default, deserialize_with = "clock::read_optional_time")]
     from: Option<DateTime<Utc>>,
-    /// Before this time; now by default.
+    /// End of the time range, exclusive; now by default.
     #[serde(default, deserialize_with = "clock::read_optional_time")]
     to: Option<DateTime<Utc>>,
-    /// How long a bucket is; a day by default.
+    /// Length of a bucket; `day` by default.
     #[schema(inline)]
     bucket: Option<Bucket>,
-    /// By what the calls of a bucket are told apart besides.
+    /// Groups the calls of each bucket, in addition to the totals.
     #[schema(inline)]
     group_by: Option<GroupBy>,
-    /// Time zone of the IANA database that days and hours are those of; `UTC` by default.
+    /// Name of the IANA time zone in which hours and days are counted; `UTC` by default.
     #[schema(max_length = 64)]
     time_zone: Option<String>,
 }
 
-/// A spread of times, in seconds.
+/// Sum and percentiles of durations, in seconds.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(example = json!({"sum": 61.5, "p50": 12.0, "p95": 40.1}))]
-pub struct Spread {
-    /// All of them together.
+pub struct DurationStats {
+    /// Sum in seconds.
     sum: f64,
-    /// Half of them were at most this long; null where there were none.
+    /// 50th percentile (median) in seconds; null if there is no data.
     p50: Option<f64>,
-    /// 95 of 100 were at most this long; null where there were none.
+    /// 95th percentile in seconds; null if there is no data.
     p95: Option<f64>,
 }
 
-impl Spread {
+impl DurationStats {
     fn of(sum: f64, percentiles: Option<Vec<f64>>) -> Self {
-        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
         let at = |index: usize| percentiles.as_ref().and_then(|p| p.get(index).copied());
         Self {
-            sum: rounded(sum),
-            p50: at(0).map(rounded),
-            p95: at(1).map(rounded),
+            sum: round(sum),
+            p50: at(0).map(round),
+            p95: at(1).map(round),
         }
     }
 }
 
-/// Calls, counted.
+/// Metrics of calls.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(example = json!({
     "calls": 4, "answered": 3, "answer_rate": 0.75, "ring_seconds": {"sum": 16.0, "p50": 4.0, "p95": 6.0},
     "setup_seconds": {"sum": 18.0, "p50": 6.0, "p95": 7.5}, "talk_seconds": {"sum": 190.0, "p50": 61.0, "p95": 80.0}
 }))]
-pub struct CallFigures {
-    /// Calls that were created.
+pub struct CallMetrics {
+    /// Number of calls created.
     #[schema(minimum = 0)]
     calls: i64,
-    /// Those of them that were answered.
+    /// Number of these calls that were answered.
     #[schema(minimum = 0)]
     answered: i64,
-    /// Answered ones of all; null where there were none.
+    /// Answered calls divided by all calls; null if there are no calls.
     #[schema(minimum = 0, maximum = 1)]
     answer_rate: Option<f64>,
-    /// From the first ring to the answer, or the end.
-    ring_seconds: Spread,
-    /// From the start to the answer.
-    setup_seconds: Spread,
-    /// From the answer to the end.
-    talk_seconds: Spread,
+    /// Ringing time until the call was answered or ended.
+    ring_seconds: DurationStats,
+    /// Time from the start of the call to the answer.
+    setup_seconds: DurationStats,
+    /// Time from the answer to the end of the call.
+    talk_seconds: DurationStats,
 }
 
-impl From<metrics::Calls> for CallFigures {
+impl From<metrics::Calls> for CallMetrics {
     fn from(row: metrics::Calls) -> Self {
         let rate = row.answered as f64 / row.calls as f64;
         Self {
             calls: row.calls,
             answered: row.answered,
             answer_rate: (row.calls > 0).then(|| (rate * 10_000.0).round() / 10_000.0),
-            ring_seconds: Spread::of(row.ring_sum, row.ring),
-            setup_seconds: Spread::of(row.setup_sum, row.setup),
-            talk_seconds: Spread::of(row.talk_sum, row.talk),
+            ring_seconds: DurationStats::of(row.ring_sum, row.ring),
+            setup_seconds: DurationStats::of(row.setup_sum, row.setup),
+            talk_seconds: DurationStats::of(row.talk_sum, row.talk),
         }
     }
 }
 
-/// Calls of one group.
+/// Metrics of one group of calls.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({"key": "outbound", "figures": {
     "calls": 1, "answered": 0, "answer_rate": 0.0, "ring_seconds": {"sum": 0.0, "p50": null, "p95": null},
     "setup_seconds": {"sum": 0.0, "p50": null, "p95": null}, "talk_seconds": {"sum": 0.0, "p50": null, "p95": null}
 }}))]
-pub struct Group {
-    /// Id of the agent, or name of the direction, outcome or reason; empty for calls that are not over.
+pub struct CallGroup {
+    /// Value of the group: agent id, direction, outcome or end reason. The end reason is empty for calls that have
+    /// not ended.
     #[schema(max_length = 64)]
     key: String,
-    /// Its figures.
-    figures: CallFigures,
+    /// Metrics of the group.
+    figures: CallMetrics,
 }
 
-/// What happened in one span.
+/// Metrics of one time bucket.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(example = json!({
     "start": "2026-11-23T00:00:00Z", "sessions": 5, "agent_join_seconds": {"sum": 3.2, "p50": 0.6, "p95": 0.9},
@@ -144,80 +145,81 @@ pub struct Group {
     "tool_calls": 2, "tool_failures": 0, "files": 1, "file_bytes": 48213, "chunks": 120, "searches": 7, "embedding_seconds": 9.5
 }))]
 pub struct MetricsBucket {
-    /// When it begins.
+    /// Start of the bucket.
     start: DateTime<Utc>,
-    /// Sessions that were created, and are not erased.
+    /// Number of sessions created, without erased sessions.
     #[schema(minimum = 0)]
     sessions: i64,
-    /// How long the agents of these sessions took to join.
-    agent_join_seconds: Spread,
-    /// Telephone calls that were created.
-    calls: CallFigures,
-    /// Calls by direction.
+    /// Time that agents took to join these sessions.
+    agent_join_seconds: DurationStats,
+    /// Phone calls created.
+    calls: CallMetrics,
+    /// Number of calls by direction.
     by_direction: BTreeMap<String, i64>,
-    /// Calls by outcome: `answered`, `failed`, `canceled`, or `open` where it is not known yet.
+    /// Number of calls by outcome: `answered`, `failed`, `canceled`, or `open` while it is not known.
     by_outcome: BTreeMap<String, i64>,
-    /// Calls that are over by reason.
+    /// Number of ended calls by end reason.
     by_reason: BTreeMap<String, i64>,
-    /// The same figures for each group, where `group_by` was given; in the order of their keys.
+    /// Metrics of calls by group, sorted by key; empty unless `group_by` is given.
     #[schema(max_items = 1000)]
-    groups: Vec<Group>,
-    /// The most calls at a time, of those that were created between `from` and `to`; where none began, 0.
+    groups: Vec<CallGroup>,
+    /// Peak number of concurrent calls, among calls created between `from` and `to`; 0 if no call started in the
+    /// bucket.
     #[schema(minimum = 0)]
     concurrent_peak: i64,
-    /// Tokens that went into models, as reported by workers.
+    /// Input tokens of models, as reported by workers.
     #[schema(minimum = 0)]
     input_tokens: i64,
-    /// Tokens that came out of models.
+    /// Output tokens of models, as reported by workers.
     #[schema(minimum = 0)]
     output_tokens: i64,
-    /// Seconds of audio that models heard or spoke.
+    /// Audio processed or generated by models, in seconds.
     #[schema(minimum = 0)]
     audio_seconds: f64,
-    /// Characters that were spoken.
+    /// Number of characters converted to speech.
     #[schema(minimum = 0)]
     characters: i64,
-    /// Tool calls that have ended.
+    /// Number of completed tool calls.
     #[schema(minimum = 0)]
     tool_calls: i64,
-    /// Those of them that failed.
+    /// Number of these tool calls that failed.
     #[schema(minimum = 0)]
     tool_failures: i64,
-    /// Files that were uploaded, and are not deleted.
+    /// Number of files uploaded, without deleted files.
     #[schema(minimum = 0)]
     files: i64,
-    /// Their bytes.
+    /// Size of these files in bytes.
     #[schema(minimum = 0)]
     file_bytes: i64,
-    /// Chunks that were made searchable.
+    /// Number of chunks that became searchable.
     #[schema(minimum = 0)]
     chunks: i64,
-    /// Searches, by keys and by agents; counted within seconds.
+    /// Number of searches by API keys and agents, updated with a delay of a few seconds.
     #[schema(minimum = 0)]
     searches: i64,
-    /// Seconds that the embedding model worked for searches and ingests.
+    /// Time spent computing embeddings for searches and ingests, in seconds.
     #[schema(minimum = 0)]
     embedding_seconds: f64,
 }
 
-/// What happened, bucket by bucket.
+/// Metrics by time bucket.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "from": "2026-11-23T00:00:00Z", "to": "2026-11-24T00:00:00Z", "bucket": "day", "time_zone": "UTC", "group_by": null, "buckets": []
 }))]
 pub struct Metrics {
-    /// From this time on.
+    /// Start of the time range, inclusive.
     from: DateTime<Utc>,
-    /// Before this time.
+    /// End of the time range, exclusive.
     to: DateTime<Utc>,
-    /// How long a bucket is.
+    /// Length of a bucket.
     bucket: Bucket,
-    /// The time zone that days and hours are those of.
+    /// IANA time zone of the buckets.
     #[schema(max_length = 64)]
     time_zone: String,
-    /// By what calls are told apart.
+    /// What calls are grouped by; null if they are not.
     group_by: Option<GroupBy>,
-    /// Every bucket, also where nothing happened, oldest first.
+    /// All buckets of the time range, including empty ones, oldest first.
     #[schema(max_items = 1000)]
     buckets: Vec<MetricsBucket>,
 }
@@ -230,8 +232,9 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/metrics",
         get,
         Doc::get("getMetrics", "Get metrics").about(
-            "Sessions, calls, usage, tool calls, files and searches, counted in hours or \
-                 days of a time zone by when they began. At most 1,000 buckets.",
+            "Returns metrics of sessions, calls, usage, tool calls, files and searches in buckets \
+             of an hour or a day. Items are counted in the bucket in which they began. A response \
+             has at most 1,000 buckets.",
         ),
     );
 }
@@ -241,13 +244,13 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
     let zone = query.time_zone.unwrap_or_else(|| "UTC".to_owned());
     let to = query.to.unwrap_or_else(|| caller.service.clock.now());
     let bucket = query.bucket.unwrap_or_default();
-    let usual = match bucket {
+    let default_span = match bucket {
         Bucket::Hour => TimeDelta::days(1),
         Bucket::Day => TimeDelta::days(30),
     };
-    let from = query.from.unwrap_or(to - usual);
+    let from = query.from.unwrap_or(to - default_span);
     let span = span((from, to), bucket, &zone)?;
-    let buckets = count(
+    let buckets = query_buckets(
         &caller.service,
         caller.tenant()?,
         &span,
@@ -266,7 +269,7 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
 
 fn span((from, to): (DateTime<Utc>, DateTime<Utc>), bucket: Bucket, zone: &str) -> Result<Span> {
     let zone = zone.parse().map_err(|_| {
-        let message = "no time zone of the IANA database, such as `Europe/Berlin`";
+        let message = "must be the name of an IANA time zone, such as `Europe/Berlin`";
         Error::invalid_at("/time_zone", Invalid::new("unknown_time_zone", message))
     })?;
     if from >= to {
@@ -274,7 +277,8 @@ fn span((from, to): (DateTime<Utc>, DateTime<Utc>), bucket: Bucket, zone: &str) 
         return Err(Error::invalid_at("/from", invalid));
     }
     let starts = buckets::starts((from, to), bucket, zone).ok_or_else(|| {
-        let message = format!("more than {MOST} buckets: ask for a shorter span or longer buckets");
+        let message =
+            format!("more than {MOST} buckets: choose a shorter time range or longer buckets");
         Error::invalid_at("/from", Invalid::new("too_many_buckets", message))
     })?;
     Ok(Span { from, to, starts })
@@ -290,8 +294,8 @@ fn key(group_by: Option<GroupBy>) -> Key {
     }
 }
 
-/// Counts, kind by kind; two connections share the work.
-async fn count(
+/// Queries the metrics of all buckets, on two connections in parallel.
+async fn query_buckets(
     service: &Service,
     tenant: TenantId,
     span: &Span,
@@ -334,7 +338,7 @@ impl Buckets {
         Self(span.starts.iter().map(empty).collect())
     }
 
-    /// The bucket with this number, counted from 1 as PostgreSQL does.
+    /// Returns the bucket with this number, counted from 1 as by PostgreSQL's `width_bucket`.
     fn at(&mut self, number: i32) -> Option<&mut MetricsBucket> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
         self.0.get_mut(index)
@@ -348,7 +352,7 @@ impl Buckets {
             let is_whole = key == Key::None || row.is_whole == 1;
             match (is_whole, row.key.take()) {
                 (true, _) => bucket.calls = row.into(),
-                (false, key) => bucket.groups.push(Group {
+                (false, key) => bucket.groups.push(CallGroup {
                     key: key.unwrap_or_default(),
                     figures: row.into(),
                 }),
@@ -384,7 +388,7 @@ impl Buckets {
         for row in rows {
             if let Some(bucket) = self.at(row.bucket) {
                 bucket.sessions = row.sessions;
-                bucket.agent_join_seconds = Spread::of(row.join_sum, row.join);
+                bucket.agent_join_seconds = DurationStats::of(row.join_sum, row.join);
             }
         }
     }

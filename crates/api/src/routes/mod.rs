@@ -1,4 +1,4 @@
-//! The routes, one module a resource. A handler extracts, calls and maps.
+//! HTTP routes, one module per resource. Handlers extract the request, call the service and map the result.
 
 mod agents;
 mod artifacts;
@@ -27,7 +27,7 @@ mod whoami;
 
 use crate::router::Api;
 
-/// Every route of the service, and with them the document.
+/// Registers all routes, from which the OpenAPI document is generated too.
 pub fn api() -> Api {
     let mut api = Api::default();
     for add in [

@@ -1,4 +1,4 @@
-//! Telephone numbers: whose they are.
+//! Phone numbers and the tenants they are assigned to.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{PhoneNumber, TenantId};
@@ -12,23 +12,23 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Deleted, Entity, Page, Resource},
     extract::{
         Caller, List, NoFilter, Path, path,
         scopes::{NumbersRead, Operator},
     },
     openapi::{Doc, Tag},
+    response::{Deleted, Entity, Page, Resource},
     router::Api,
 };
 
-/// A telephone number of a tenant.
+/// A phone number that is assigned to a tenant.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"number": "+4930123456", "assigned_at": "2026-11-23T20:00:00Z"}))]
 pub struct Number {
-    /// In E.164.
+    /// Phone number in E.164 format.
     #[schema(max_length = 16)]
     number: String,
-    /// Since when it is the tenant's.
+    /// Time at which the number was assigned to the tenant.
     assigned_at: DateTime<Utc>,
 }
 
@@ -57,22 +57,24 @@ pub(super) fn routes(api: &mut Api) {
         assign,
         Doc::put("assignNumber", "Assign a phone number")
             .about(
-                "For the operator: calls to this number are the tenant's from now on. A \
-                 number has one owner; take it back from the other one first.",
+                "Operator only. Assigns a phone number to the tenant, which can then create an \
+                 inbound mapping for it. A number belongs to one tenant at a time; release it from \
+                 its current tenant first.",
             )
             .errors(&[Code::NumberTaken, Code::ValidationFailed]),
     );
     api.add(
         "/api/tenants/{tenant_id}/numbers",
         list,
-        Doc::get("listNumbers", "List phone numbers").about("The tenant's numbers, newest first."),
+        Doc::get("listNumbers", "List phone numbers")
+            .about("Returns the phone numbers of the tenant, newest first."),
     );
     api.add(
         one,
         release,
         Doc::delete("releaseNumber", "Release a phone number").about(
-            "For the operator: the number is unassigned from now on, and its inbound \
-                 mapping is gone.",
+            "Operator only. Removes the phone number from the tenant and deletes its inbound \
+             mapping.",
         ),
     );
 }
@@ -90,26 +92,25 @@ async fn assign(
     let number = parse(&number)?;
     caller
         .change(async |tx| {
-            let known = tenants::find(tx).await?;
-            known.ok_or_else(Error::not_found)?;
+            tenants::find(tx).await?.ok_or_else(Error::not_found)?;
             let row = numbers::Number {
                 number: number.to_string(),
                 id: caller.service.clock.new_id(),
                 tenant_id: tenant,
                 assigned_at: caller.service.clock.now(),
             };
-            let owned = numbers::assign(tx, &row).await?;
-            if owned.tenant_id != tenant {
-                let detail = "Another tenant has this number.";
+            let assigned = numbers::assign(tx, &row).await?;
+            if assigned.tenant_id != tenant {
+                let detail = "The number is assigned to another tenant.";
                 return Err(Error::new(Code::NumberTaken, detail));
             }
-            let is_new = owned.id == row.id;
-            let value = Number::from(owned);
+            let is_new = assigned.id == row.id;
+            let value = Number::from(assigned);
             let event = Event::created("number", &value.number, &value);
-            let answer = Entity(value);
+            let response = Entity(value);
             Ok(match is_new {
-                true => Change::one(answer, event),
-                false => Change::none(answer),
+                true => Change::one(response, event),
+                false => Change::without_events(response),
             })
         })
         .await
@@ -117,8 +118,8 @@ async fn assign(
 
 async fn list(caller: Caller<NumbersRead>, list: List<NoFilter>) -> Result<Page<Number>> {
     let mut tx = caller.read().await?;
-    let known = tenants::find(&mut tx).await?;
-    known.ok_or_else(Error::not_found)?;
+    let found = tenants::find(&mut tx).await?;
+    found.ok_or_else(Error::not_found)?;
     let rows = numbers::list(&mut tx, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), Number::from))
@@ -128,7 +129,7 @@ async fn release(
     caller: Caller<Operator>,
     Path((_, path::Number(number))): Path<(TenantId, path::Number)>,
 ) -> Result<Deleted> {
-    // What is no number was never assigned.
+    // An invalid number cannot have been assigned.
     let number = number
         .parse::<PhoneNumber>()
         .map_err(|_| Error::not_found())?;
@@ -136,7 +137,7 @@ async fn release(
         .change(async |tx| {
             let released = numbers::release(tx, &number).await?;
             let row = released.ok_or_else(Error::not_found)?;
-            // Whoever has the number next must not find an answer of this tenant's.
+            // The mapping must not answer calls of the number's next tenant.
             if let Some(mapping) = inbound_mappings::of_number(tx, &number).await? {
                 mappings::delete(&caller.service, tx, mapping.id).await?;
             }

@@ -1,4 +1,4 @@
-//! Prompts: what an agent is told.
+//! Routes of prompts.
 
 use patchbay_domain::{
     ArtifactId, TenantId, VersionId,
@@ -13,16 +13,16 @@ use utoipa::ToSchema;
 
 use super::artifacts::{self, Naming};
 use crate::{
-    answer::{Entity, Resource},
     extract::{
         Caller, Json, Path,
         scopes::{PromptsRead as Read, PromptsWrite as Write},
     },
     openapi::{Doc, Tag},
+    response::{Entity, Resource},
     router::Api,
 };
 
-/// Values to try a prompt with.
+/// Request to render a prompt version.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"variables": {"company": "Acme"}}))]
@@ -33,14 +33,14 @@ pub struct RenderPrompt {
     variables: Variables,
 }
 
-/// A prompt with its variables filled in.
+/// A rendered prompt version.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"prompt": "You help callers of Acme.", "greeting": "Welcome to Acme!"}))]
 pub struct RenderedPrompt {
-    /// The prompt.
+    /// Rendered prompt.
     #[schema(max_length = 262144)]
     prompt: String,
-    /// The greeting; null where the version has none.
+    /// Rendered greeting; null if the version has none.
     #[schema(max_length = 262144)]
     greeting: Option<String>,
 }
@@ -83,14 +83,16 @@ pub(super) fn routes(api: &mut Api) {
         &NAMING.versions(),
         artifacts::create_version::<Spec, Write>,
         Doc::post("createPromptVersion", "Create a prompt version").about(
-            "The template is compiled and may use declared variables only. Versions are \
-             immutable and numbered from 1.",
+            "Adds an immutable version, numbered from 1. The template is compiled and may only use \
+             declared variables.",
         ),
     );
     api.add(
         &format!("{}/render", NAMING.version()),
         render,
-        Doc::post("renderPrompt", "Render a prompt version")
-            .about("Fills the variables in, as a session would, and keeps nothing."),
+        Doc::post("renderPrompt", "Render a prompt version").about(
+            "Renders the prompt and its greeting with the given variables, as a session would. \
+             Nothing is stored.",
+        ),
     );
 }

@@ -1,45 +1,45 @@
-//! Runtime configs: how an agent hears, thinks and speaks.
+//! Routes of runtime configs.
 
 use patchbay_domain::{ArtifactId, Invalid, TenantId, runtime::RuntimeSpec as Spec};
 
 use super::artifacts::{self, CreateVersion, Naming, Version};
 use crate::{
-    answer::Created,
     extract::{
         Caller, IdempotencyKey, Json, Path,
         scopes::{RuntimeConfigsRead as Read, RuntimeConfigsWrite as Write},
     },
     openapi::{Doc, Tag},
+    response::Created,
     router::Api,
 };
-use patchbay_service::{Error, Result, idempotency::Once};
+use patchbay_service::{Error, Result, idempotency::Idempotent};
 
 async fn create_version(
     caller: Caller<Write>,
     path: Path<(TenantId, ArtifactId)>,
     body: Json<CreateVersion<Spec>>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Version<Spec>>>> {
+) -> Result<Idempotent<Created<Version<Spec>>>> {
     let app = caller.app.clone();
     let admit = async |_: &mut _, spec: &Spec| {
         let allowed = |url: &str| {
-            let plain = |url: &str| url.trim_end_matches('/').to_owned();
+            let without_slash = |url: &str| url.trim_end_matches('/').to_owned();
             app.settings
                 .provider_urls
                 .iter()
-                .any(|known| plain(known) == plain(url))
+                .any(|allowed| without_slash(allowed) == without_slash(url))
         };
-        let refused = spec
+        let rejected = spec
             .base_urls()
             .into_iter()
             .filter(|(_, url)| !allowed(url));
-        let words = "the operator allows other base URLs (PATCHBAY_PROVIDER_URLS)";
-        let found: Vec<_> = refused
-            .map(|(pointer, _)| Invalid::new("base_url_not_allowed", words).at(pointer))
+        let message = "the operator does not allow this base URL (PATCHBAY_PROVIDER_URLS)";
+        let violations: Vec<_> = rejected
+            .map(|(pointer, _)| Invalid::new("base_url_not_allowed", message).at(pointer))
             .collect();
-        match found.is_empty() {
+        match violations.is_empty() {
             true => Ok(()),
-            false => Err(Error::invalid_within("/spec", found)),
+            false => Err(Error::invalid_within("/spec", violations)),
         }
     };
     artifacts::create_version_if(caller, path, body, key, admit).await
@@ -63,9 +63,9 @@ pub(super) fn routes(api: &mut Api) {
             "Create a runtime config version",
         )
         .about(
-            "A kind that no worker executes yet is refused with `not_supported`, and a \
-             `base_url` that the operator does not allow with `base_url_not_allowed`. \
-             Versions are immutable and numbered from 1.",
+            "Adds an immutable version, numbered from 1. A `kind` that no worker supports is \
+             rejected with `not_supported`, and a `base_url` that the operator does not allow with \
+             `base_url_not_allowed`.",
         ),
     );
 }

@@ -5,29 +5,30 @@ use patchbay_persistence::search::{Found, Row};
 use patchbay_service::{
     Code, Result,
     knowledge::highlights::highlights,
-    knowledge::search::{self as knowledge, Question, SearchOutcome, chunk_id},
+    knowledge::search::{self as knowledge, SearchOutcome, SearchRequest, chunk_id},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Entity, Resource},
     extract::{Caller, Json, scopes::SearchRead},
     openapi::{Doc, Tag},
+    response::{Entity, Resource},
     router::Api,
 };
 
-/// What is looked for.
+/// Request to search files.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"query": "What does shipping cost?", "mode": "hybrid", "limit": 5, "highlight": true}))]
 pub struct SearchFiles {
-    /// A question, or words. In modes with words, `"…"` is a phrase and `-` excludes; otherwise any of the words will do.
+    /// Question or keywords. In the modes `hybrid` and `keyword`, `"…"` matches a phrase, `-` excludes a word, and
+    /// otherwise any of the words may match.
     query: Text<1, 2000>,
-    /// How it is compared.
+    /// Search mode.
     #[serde(default)]
     mode: SearchMode,
-    /// Most hits; 10 by default.
+    /// Maximum number of hits; 10 by default.
     #[schema(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// Only files that are attached to this agent.
@@ -35,17 +36,17 @@ pub struct SearchFiles {
     /// Only these files.
     #[schema(max_items = 1000)]
     file_ids: Option<Vec<FileId>>,
-    /// Only files whose metadata have all of this.
+    /// Only files whose metadata contain all of these entries.
     metadata: Option<Metadata>,
-    /// Lowest score.
+    /// Minimum score of a hit.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f64>,
-    /// Say where the words stand in each text.
+    /// Whether to return the positions of matched words in `highlights`.
     #[serde(default)]
     highlight: bool,
 }
 
-/// A passage that was found.
+/// A chunk that matches the search.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "chunk_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0:1:4", "file_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0",
@@ -53,85 +54,85 @@ pub struct SearchFiles {
     "score": 1.0, "scores": {"semantic": 0.71, "keyword": 0.12, "fused": 1.0}, "highlights": [{"starts_at": 0, "ends_at": 7}]
 }))]
 pub struct Hit {
-    /// File, generation and place, as in the list of the file's chunks.
+    /// Id of the chunk: file id, generation and ordinal, joined with `:`.
     #[schema(max_length = 64)]
     chunk_id: String,
-    /// The file.
+    /// Id of the file.
     file_id: FileId,
-    /// Its name.
+    /// Name of the file.
     #[schema(max_length = 200)]
     file_name: String,
-    /// Page, slide or sheet, from 1.
+    /// Number of the page, slide or sheet, counted from 1; null if the file has none.
     #[schema(minimum = 1)]
     page: Option<i32>,
-    /// The headings above it.
+    /// Headings above the chunk, outermost first.
     #[schema(max_items = 10)]
     headings: Vec<String>,
-    /// Where it begins in the text of the file, in characters.
+    /// Start of the chunk in the text of the file, as a character offset.
     #[schema(minimum = 0)]
     starts_at: i32,
-    /// Where it ends.
+    /// End of the chunk in the text of the file, as an exclusive character offset.
     #[schema(minimum = 0)]
     ends_at: i32,
-    /// The text.
+    /// Text of the chunk.
     #[schema(max_length = 100_000)]
     text: String,
-    /// What it is ranked by, between 0 and 1.
+    /// Score by which hits are ranked, between 0 and 1.
     score: f64,
-    /// What the score is made of.
+    /// Components of the score.
     scores: Scores,
-    /// Where words of the query stand in the text, if that was asked for.
+    /// Positions of words of the query in `text`; empty unless `highlight` is set.
     #[schema(max_items = 10_000)]
     highlights: Vec<Highlight>,
 }
 
-/// The parts of a score.
+/// Components of a score.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"semantic": 0.71, "keyword": 0.12, "fused": 1.0}))]
 pub struct Scores {
-    /// Cosine similarity of the embeddings; null where it was not among the nearest.
+    /// Cosine similarity of the embeddings; null if the chunk is not among the nearest neighbours.
     semantic: Option<f64>,
-    /// How well the words fit; null where none of them did.
+    /// Keyword relevance; null if no word matches.
     keyword: Option<f64>,
-    /// Both by their ranks: 1 for what is first in both; null in other modes than `hybrid`.
+    /// Fusion of both rankings, 1 for a chunk that is first in both; null unless the mode is `hybrid`.
     fused: Option<f64>,
 }
 
-/// A place in a text, in characters.
+/// A range of a text, in characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"starts_at": 0, "ends_at": 7}))]
 pub struct Highlight {
-    /// Where it begins.
+    /// Start offset.
     starts_at: usize,
-    /// Where it ends.
+    /// Exclusive end offset.
     ends_at: usize,
 }
 
-/// What was found.
+/// Result of a search.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "data": [], "total_candidates": 1200, "took_ms": {"embed": 8.1, "search": 2.4, "total": 10.5}
 }))]
 pub struct SearchResult {
-    /// The passages, best first; the same data and query give the same order.
+    /// Matching chunks, best first. The order is deterministic for the same data and query.
     #[schema(max_items = 100)]
     data: Vec<Hit>,
-    /// Chunks that were looked through.
+    /// Number of chunks that were searched.
     #[schema(minimum = 0)]
     total_candidates: i64,
-    /// How long it took.
-    took_ms: Took,
+    /// Duration of the search.
+    took_ms: SearchTimings,
 }
 
-/// Milliseconds.
+/// Durations of the steps of a search, in milliseconds.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"embed": 8.1, "search": 2.4, "total": 10.5}))]
-pub struct Took {
-    /// For the embedding of the question.
+pub struct SearchTimings {
+    /// Computing the embedding of the query.
     embed: f64,
-    /// For the search in the database.
+    /// Searching the database.
     search: f64,
-    /// In all.
+    /// Total duration.
     total: f64,
 }
 
@@ -139,8 +140,8 @@ impl Resource for SearchResult {}
 
 impl Hit {
     fn new(mode: SearchMode, row: Row) -> Option<Self> {
-        let rounded = |score: f64| (score * 1e6).round() / 1e6;
-        let score = row.score.map(rounded)?;
+        let round = |score: f64| (score * 1e6).round() / 1e6;
+        let score = row.score.map(round)?;
         let Found {
             file_id,
             file_name,
@@ -163,8 +164,8 @@ impl Hit {
             text,
             score,
             scores: Scores {
-                semantic: row.semantic.map(rounded),
-                keyword: row.keyword.map(rounded),
+                semantic: row.semantic.map(round),
+                keyword: row.keyword.map(round),
                 fused: (mode == SearchMode::Hybrid).then_some(score),
             },
             highlights: row
@@ -180,18 +181,18 @@ impl Hit {
 }
 
 impl SearchResult {
-    /// The result, as it goes over the wire.
+    /// Converts the outcome of a search to the response.
     pub fn new(mode: SearchMode, outcome: SearchOutcome) -> Self {
-        let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
+        let round = |ms: f64| (ms * 1000.0).round() / 1000.0;
         let total_candidates = outcome.rows.first().map_or(0, |row| row.total);
         let hits = outcome.rows.into_iter();
         Self {
             data: hits.filter_map(|row| Hit::new(mode, row)).collect(),
             total_candidates,
-            took_ms: Took {
-                embed: rounded(outcome.embed_ms),
-                search: rounded(outcome.search_ms),
-                total: rounded(outcome.embed_ms + outcome.search_ms),
+            took_ms: SearchTimings {
+                embed: round(outcome.embed_ms),
+                search: round(outcome.search_ms),
+                total: round(outcome.embed_ms + outcome.search_ms),
             },
         }
     }
@@ -204,9 +205,9 @@ pub(super) fn routes(api: &mut Api) {
         search,
         Doc::post("searchFiles", "Search files")
             .about(
-                "Finds passages by their words, by their meaning, or by both: of an agent's \
-                 files, of some files, or of all that the tenant has. Only files that have \
-                 been ingested are seen.",
+                "Searches chunks by keywords, by the similarity of embeddings, or by both: in the \
+                 files attached to an agent, in given files, or in all files of the tenant. Only \
+                 ingested files are searched.",
             )
             .errors(&[Code::EmbeddingsNotConfigured]),
     );
@@ -217,7 +218,7 @@ async fn search(
     Json(body): Json<SearchFiles>,
 ) -> Result<Entity<SearchResult>> {
     let (service, tenant) = (&caller.service, caller.tenant()?);
-    let question = Question {
+    let request = SearchRequest {
         query: body.query.into_inner(),
         mode: body.mode,
         limit: body.limit.unwrap_or(10),
@@ -227,7 +228,7 @@ async fn search(
         min_score: body.min_score,
         highlight: body.highlight,
     };
-    knowledge::check(service, tenant, &question).await?;
-    let outcome = knowledge::search(service, tenant, question).await?;
+    knowledge::check(service, tenant, &request).await?;
+    let outcome = knowledge::search(service, tenant, request).await?;
     Ok(Entity(SearchResult::new(body.mode, outcome)))
 }

@@ -1,4 +1,4 @@
-//! Secrets: values that tools may send to named hosts, and that nobody reads back.
+//! Routes of secrets, which tools may send to named hosts and which cannot be read back.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{TenantId, text::Text};
@@ -6,18 +6,18 @@ use patchbay_persistence::secrets;
 use patchbay_service::{
     Code, Error, Result,
     audit::{Change, Event},
-    named_secrets::{check_name, checked_hosts, replaced},
+    named_secrets::{build_secret_row, check_name, validate_hosts},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Created, Deleted, Entity, Page, Put, Resource},
     extract::{
         Caller, IfMatch, Json, List, NoFilter, Path, SecretName,
         scopes::{SecretsRead, SecretsWrite},
     },
     openapi::{Doc, Tag},
+    response::{Created, Deleted, Entity, Page, Put, Resource},
     router::Api,
 };
 
@@ -31,18 +31,18 @@ use crate::{
     "updated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct Secret {
-    /// Name in templates: `{{ secrets.NAME }}`.
+    /// Name of the secret, used in templates as `{{ secrets.NAME }}`.
     #[schema(max_length = 64)]
     name: String,
-    /// The hosts that the value may be sent to.
+    /// Hosts to which the value may be sent.
     #[schema(max_items = 20, value_type = Vec<Text<1, 253>>)]
     hosts: Vec<String>,
-    /// Counts changes.
+    /// Revision number, incremented with every change.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the secret was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time at which the secret was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -78,15 +78,15 @@ impl From<secrets::Secret> for Secret {
     }
 }
 
-/// A secret to be kept.
+/// Request to create or replace a secret.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"value": "tok_4711", "hosts": ["crm.example.org"]}))]
 pub struct PutSecret {
-    /// The value. It is sealed, and never answered, logged or audited.
+    /// Value of the secret. It is stored encrypted and never returned, logged or written to the audit trail.
     #[schema(write_only)]
     value: Text<1, 8192>,
-    /// The hosts that the value may be sent to, such as `crm.example.org`; no wildcards.
+    /// Hosts to which the value may be sent, such as `crm.example.org`. Wildcards are not supported.
     #[schema(min_items = 1, max_items = 20)]
     hosts: Vec<Text<1, 253>>,
 }
@@ -99,8 +99,8 @@ pub(super) fn routes(api: &mut Api) {
         put,
         Doc::put("putSecret", "Create or replace a secret")
             .about(
-                "Creates the secret or replaces it, value and hosts. Names are letters, \
-                 digits and `_`, not beginning with a digit. The value is sealed with a key \
+                "Creates the secret, or replaces its value and hosts. Names consist of letters, \
+                 digits and `_`, and do not begin with a digit. The value is encrypted with a key \
                  of the installation and cannot be read back.",
             )
             .errors(&[Code::SecretsNotConfigured]),
@@ -108,20 +108,22 @@ pub(super) fn routes(api: &mut Api) {
     api.add(
         "/api/tenants/{tenant_id}/secrets",
         list,
-        Doc::get("listSecrets", "List secrets")
-            .about("Names and hosts of the tenant's secrets, newest first. Never their values."),
+        Doc::get("listSecrets", "List secrets").about(
+            "Returns the names and hosts of the secrets of the tenant, newest first. Values are \
+             never returned.",
+        ),
     );
     api.add(
         one,
         get,
         Doc::get("getSecret", "Get a secret")
-            .about("Hosts and times of the secret. Never its value."),
+            .about("Returns the hosts and timestamps of the secret. The value is never returned."),
     );
     api.add(
         one,
         delete,
         Doc::delete("deleteSecret", "Delete a secret")
-            .about("Tool calls that need it fail from then on."),
+            .about("Deletes the secret. Calls of tools that use it fail from then on."),
     );
 }
 
@@ -132,7 +134,7 @@ async fn put(
     Json(body): Json<PutSecret>,
 ) -> Result<Put<Secret>> {
     check_name(&name)?;
-    let hosts = checked_hosts(body.hosts)?;
+    let hosts = validate_hosts(body.hosts)?;
     let sealed = caller.service.keyring.seal(tenant, &name, &body.value)?;
     caller
         .change(async |tx| {
@@ -141,29 +143,29 @@ async fn put(
                 Some(row) => if_match.check(row.revision)?,
                 None => if_match.check_absent()?,
             }
-            let row = replaced(
-                &caller.service.clock,
-                before.as_ref(),
-                (tenant, name, hosts),
-                sealed,
-            );
+            let clock = &caller.service.clock;
+            let row = build_secret_row(clock, before.as_ref(), (tenant, name, hosts), sealed);
             secrets::save(tx, &row).await?;
-            let after = Secret::from(row);
-            let name = &after.name;
-            let location = format!("/api/tenants/{tenant}/secrets/{name}");
-            Ok(match before {
-                Some(before) => {
-                    let event = Event::updated("secret", name, &Secret::from(before), &after);
-                    Change::one(Put::Replaced(after), event)
-                }
-                None => {
-                    let event = Event::created("secret", name, &after);
-                    let value = after;
-                    Change::one(Put::Created(Created { location, value }), event)
-                }
-            })
+            let before = before.map(Secret::from);
+            Ok(put_change(tenant, before.as_ref(), Secret::from(row)))
         })
         .await
+}
+
+/// The response and the audit event of a secret that was created or replaced.
+fn put_change(tenant: TenantId, before: Option<&Secret>, after: Secret) -> Change<Put<Secret>> {
+    let name = &after.name;
+    if let Some(before) = before {
+        let event = Event::updated("secret", name, before, &after);
+        return Change::one(Put::Replaced(after), event);
+    }
+    let event = Event::created("secret", name, &after);
+    let location = format!("/api/tenants/{tenant}/secrets/{name}");
+    let created = Created {
+        location,
+        value: after,
+    };
+    Change::one(Put::Created(created), event)
 }
 
 async fn list(caller: Caller<SecretsRead>, list: List<NoFilter>) -> Result<Page<Secret>> {

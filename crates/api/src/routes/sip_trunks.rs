@@ -1,4 +1,4 @@
-//! SIP trunks: a tenant's accounts with carriers.
+//! Routes of SIP trunks, a tenant's accounts with carriers.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -11,38 +11,38 @@ use patchbay_persistence::{TenantTx, calls, secrets, sip_objects, sip_trunks};
 use patchbay_service::{
     Code, Error, Result, Service,
     audit::{Change, Event},
-    idempotency::Once,
-    secrets::keep_owned,
+    idempotency::Idempotent,
+    secrets::store_owned,
     telephony::trunks::{check_address, checked_numbers},
-    telephony::{credentials as of_service, sip_object::request_sync},
+    telephony::{credentials as service_credentials, sip_object::request_sync},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Created, Deleted, Entity, Page, Resource},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Patch, Path,
         scopes::{SipTrunksRead, SipTrunksWrite},
     },
     openapi::{Doc, Tag},
+    response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
     routes::credentials,
 };
 
-/// What LiveKit has of it.
+/// Sync status of a SIP object with LiveKit.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"state": "synced", "error": null, "attempts": 1, "synced_at": "2026-11-23T20:00:01Z"}))]
 pub struct Sync {
-    /// How far it has come.
+    /// State of the sync.
     state: SyncState,
-    /// What kept LiveKit from it.
+    /// Error of the last failed attempt; null if there is none.
     #[schema(max_length = 1000)]
     error: Option<String>,
-    /// How often it was tried since the last change.
+    /// Number of sync attempts since the last change.
     #[schema(minimum = 0)]
     attempts: i32,
-    /// When LiveKit last had it as it was here.
+    /// Time at which LiveKit was last in sync; null if it never was.
     synced_at: Option<DateTime<Utc>>,
 }
 
@@ -57,7 +57,7 @@ impl From<sip_objects::SipObject> for Sync {
     }
 }
 
-/// A SIP trunk.
+/// A SIP trunk for outbound calls.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fa0",
@@ -72,31 +72,31 @@ impl From<sip_objects::SipObject> for Sync {
     "updated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct SipTrunk {
-    /// Id.
+    /// Id of the trunk.
     id: TrunkId,
-    /// Name for people, unique in the tenant.
+    /// Display name, unique within the tenant.
     #[schema(max_length = 200)]
     name: String,
-    /// Host of the carrier, and perhaps a port.
+    /// Host name or IP address of the carrier, with an optional port.
     #[schema(max_length = 255)]
     address: String,
-    /// How the carrier is spoken to.
+    /// SIP transport to the carrier.
     #[schema(value_type = Transport)]
     transport: String,
-    /// Numbers that calls may show as their origin; the first by default.
+    /// Phone numbers that calls can use as caller ID; the first one is the default.
     #[schema(min_items = 1, max_items = 500, value_type = Vec<PhoneNumber>)]
     numbers: Vec<String>,
-    /// User name with the carrier; null where it knows the address.
+    /// SIP user name for the carrier; null if the carrier authenticates by address.
     #[schema(max_length = 200)]
     username: Option<String>,
-    /// What LiveKit has of it.
+    /// Sync status of the trunk with LiveKit.
     sync: Sync,
-    /// Counts changes.
+    /// Revision number, incremented with every change.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the trunk was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time at which the trunk was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -136,7 +136,7 @@ impl From<(sip_trunks::SipTrunk, sip_objects::SipObject)> for SipTrunk {
     }
 }
 
-/// A trunk to be created.
+/// Request to create a SIP trunk.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -144,45 +144,46 @@ impl From<(sip_trunks::SipTrunk, sip_objects::SipObject)> for SipTrunk {
     "username": "acme", "password": "s3cret"
 }))]
 pub struct CreateSipTrunk {
-    /// Name for people, unique in the tenant.
+    /// Display name, unique within the tenant.
     name: Name,
-    /// Host of the carrier, and perhaps a port. It must be on the internet, or in a network that the operator allows.
+    /// Host name or IP address of the carrier, with an optional port. It must be a public address or within a network
+    /// that the operator allows.
     address: SipAddress,
-    /// How the carrier is spoken to.
+    /// SIP transport to the carrier.
     #[serde(default)]
     transport: Transport,
-    /// Numbers that calls may show as their origin; the first by default.
+    /// Phone numbers that calls can use as caller ID; the first one is the default.
     #[schema(min_items = 1, max_items = 500)]
     numbers: Vec<PhoneNumber>,
-    /// User name with the carrier; it needs a password.
+    /// SIP user name for the carrier. Requires `password`.
     username: Option<OneLine<1, 200>>,
-    /// Password with the carrier. It is sealed, and never answered, logged or audited.
+    /// SIP password for the carrier. It is stored encrypted and never returned, logged or written to the audit trail.
     #[schema(write_only)]
     password: Option<OneLine<1, 200>>,
 }
 
-/// A change of a trunk.
+/// Request to update a SIP trunk.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"numbers": ["+4930123456", "+4930123457"]}))]
 pub struct PatchSipTrunk {
-    /// Name for people, unique in the tenant.
+    /// Display name, unique within the tenant.
     #[serde(default)]
     name: Patch<Name>,
-    /// Host of the carrier, and perhaps a port.
+    /// Host name or IP address of the carrier, with an optional port.
     #[serde(default)]
     address: Patch<SipAddress>,
-    /// How the carrier is spoken to.
+    /// SIP transport to the carrier.
     #[serde(default)]
     transport: Patch<Transport>,
-    /// Numbers that calls may show as their origin; the first by default.
+    /// Phone numbers that calls can use as caller ID; the first one is the default.
     #[serde(default)]
     #[schema(min_items = 1, max_items = 500)]
     numbers: Patch<Vec<PhoneNumber>>,
-    /// User name with the carrier; null takes it and the password away.
+    /// SIP user name for the carrier; null removes it and the password.
     #[serde(default)]
     username: Patch<Option<OneLine<1, 200>>>,
-    /// Password with the carrier.
+    /// SIP password for the carrier.
     #[serde(default)]
     #[schema(write_only)]
     password: Patch<OneLine<1, 200>>,
@@ -197,8 +198,8 @@ pub(super) fn routes(api: &mut Api) {
         create,
         Doc::post("createSipTrunk", "Create a SIP trunk")
             .about(
-                "An account with a carrier, through which calls go out. LiveKit is told in \
-                 the background: look at `sync`.",
+                "Creates an account with a carrier, through which outbound calls are made. The \
+                 trunk is synced to LiveKit in the background; `sync` shows the status.",
             )
             .errors(&[Code::NameTaken, Code::SecretsNotConfigured]),
     );
@@ -206,34 +207,44 @@ pub(super) fn routes(api: &mut Api) {
         all,
         list,
         Doc::get("listSipTrunks", "List SIP trunks")
-            .about("The tenant's trunks, newest first. Never their passwords."),
+            .about("Returns the trunks of the tenant, newest first. Passwords are never returned."),
     );
     api.add(
         one,
         get,
         Doc::get("getSipTrunk", "Get a SIP trunk")
-            .about("The trunk and what LiveKit has of it. Never its password."),
+            .about("Returns the trunk with its sync status. The password is never returned."),
     );
     api.add(
         one,
         patch,
         Doc::patch("updateSipTrunk", "Update a SIP trunk")
-            .about("LiveKit is told in the background; calls under way go on.")
+            .about(
+                "Changes the given fields. The trunk is synced to LiveKit in the background; \
+                 active calls are not affected.",
+            )
             .errors(&[Code::NameTaken, Code::SecretsNotConfigured]),
     );
     api.add(
         one,
         delete,
         Doc::delete("deleteSipTrunk", "Delete a SIP trunk")
-            .about("Refused while a call goes through it. LiveKit forgets it in the background.")
+            .about(
+                "Deletes the trunk. Fails while a call uses it. The trunk is removed from LiveKit \
+                 in the background.",
+            )
             .errors(&[Code::TrunkInUse]),
     );
 }
 
-/// The row, if it makes sense.
-fn row(service: &Service, tenant: TenantId, body: CreateSipTrunk) -> Result<sip_trunks::SipTrunk> {
+/// Validates the request and builds the row of a new trunk.
+fn new_row(
+    service: &Service,
+    tenant: TenantId,
+    body: CreateSipTrunk,
+) -> Result<sip_trunks::SipTrunk> {
     check_address(service, &body.address)?;
-    of_service::require_both(body.username.is_some(), body.password.is_some())?;
+    service_credentials::require_both(body.username.is_some(), body.password.is_some())?;
     let now = service.clock.now();
     Ok(sip_trunks::SipTrunk {
         tenant_id: tenant,
@@ -253,17 +264,17 @@ async fn create(
     caller: Caller<SipTrunksWrite>,
     Json(body): Json<CreateSipTrunk>,
     key: IdempotencyKey,
-) -> Result<Once<Created<SipTrunk>>> {
+) -> Result<Idempotent<Created<SipTrunk>>> {
     let tenant = caller.tenant()?;
     let password = body.password.clone();
-    let row = row(&caller.service, tenant, body)?;
+    let row = new_row(&caller.service, tenant, body)?;
     let created = caller
         .once(&key, async |tx| {
             sip_trunks::insert(tx, &row).await?;
             if let Some(password) = &password {
-                keep_owned(&caller.service, tx, row.id.uuid(), password).await?;
+                store_owned(&caller.service, tx, row.id.uuid(), password).await?;
             }
-            let value = synchronised(&caller.service, tx, row).await?;
+            let value = request_trunk_sync(&caller.service, tx, row).await?;
             let event = Event::created("sip_trunk", value.id, &value);
             let location = format!("/api/tenants/{tenant}/sip-trunks/{}", value.id);
             Ok(Change::one(Created { location, value }, event))
@@ -273,8 +284,8 @@ async fn create(
     Ok(created)
 }
 
-/// The trunk, which is about to be synchronised into LiveKit.
-async fn synchronised(
+/// Requests a sync of the trunk to LiveKit and returns the trunk with its sync status.
+async fn request_trunk_sync(
     service: &Service,
     tx: &mut TenantTx,
     row: sip_trunks::SipTrunk,
@@ -301,7 +312,7 @@ async fn get(
 }
 
 impl PatchSipTrunk {
-    /// Changes the row; answers the new password, if there is one.
+    /// Applies the change to the row and returns the new password, if one is given.
     fn apply(
         self,
         service: &Service,
@@ -338,8 +349,8 @@ async fn patch(
             row.updated_at = caller.service.clock.now();
             sip_trunks::update(tx, &row).await?;
             let username = row.username.as_deref();
-            of_service::store(&caller.service, tx, id.uuid(), username, password).await?;
-            let after = synchronised(&caller.service, tx, row).await?;
+            service_credentials::store(&caller.service, tx, id.uuid(), username, password).await?;
+            let after = request_trunk_sync(&caller.service, tx, row).await?;
             let event = Event::updated("sip_trunk", id, &before, &after);
             Ok(Change::one(after, event))
         })
@@ -359,7 +370,7 @@ async fn delete(
             let (row, object) = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             if calls::any_live_through(tx, id).await? {
-                let detail = "Stop the calls that go through it first.";
+                let detail = "Calls are using the trunk. Stop them first.";
                 return Err(Error::new(Code::TrunkInUse, detail));
             }
             secrets::delete_owned(tx, id.uuid()).await?;

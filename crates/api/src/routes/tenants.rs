@@ -1,4 +1,4 @@
-//! Tenants: made by the operator, renamed by themselves.
+//! Routes of tenants.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -14,7 +14,7 @@ use patchbay_service::{
     Code, Error, Result,
     api_keys::generate,
     audit::{Change, Event},
-    idempotency::Once,
+    idempotency::Idempotent,
     stored,
 };
 use serde::{Deserialize, Serialize};
@@ -23,12 +23,12 @@ use utoipa::ToSchema;
 
 use super::keys::ApiKey;
 use crate::{
-    answer::{Created, Entity, Page, Resource},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Patch,
         scopes::{Operator, TenantRead, TenantWrite},
     },
     openapi::{Doc, Tag},
+    response::{Created, Entity, Page, Resource},
     router::Api,
 };
 
@@ -50,24 +50,25 @@ use crate::{
     "updated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct Tenant {
-    /// Id.
+    /// Id of the tenant.
     id: TenantId,
-    /// Short name, unique in the installation; never changes.
+    /// Short name, unique within the installation. It cannot be changed.
     slug: Slug,
-    /// Name for people.
+    /// Display name.
     name: Name,
-    /// Whether it may work.
+    /// Status of the tenant.
     status: TenantStatus,
-    /// Settings of its own.
+    /// Settings of the tenant, a JSON object. `search_language` sets the language of keyword searches; other entries
+    /// are custom.
     settings: Metadata,
-    /// Limits that the operator sets.
+    /// Limits set by the operator.
     limits: TenantLimits,
-    /// Counts changes.
+    /// Revision number, incremented with every change.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the tenant was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time at which the tenant was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -106,24 +107,25 @@ impl TryFrom<tenants::Tenant> for Tenant {
     }
 }
 
-/// A tenant to be created.
+/// Request to create a tenant.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"slug": "acme", "name": "Acme Inc."}))]
 pub struct CreateTenant {
-    /// Short name, unique in the installation; never changes.
+    /// Short name, unique within the installation. It cannot be changed.
     slug: Slug,
-    /// Name for people.
+    /// Display name.
     name: Name,
-    /// Settings of its own.
+    /// Settings of the tenant, a JSON object. `search_language` sets the language of keyword searches; other entries
+    /// are custom.
     #[serde(default)]
     settings: Metadata,
-    /// Limits that the operator sets.
+    /// Limits set by the operator.
     #[serde(default)]
     limits: PatchLimits,
 }
 
-/// A new tenant with its first key.
+/// A new tenant with its first API key.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "tenant": {
@@ -145,11 +147,11 @@ pub struct CreateTenant {
     "admin_secret": "pb_0199a2f07c117a549d4e3b1f8f0f2f12_…"
 }))]
 pub struct NewTenant {
-    /// The tenant.
+    /// Tenant.
     tenant: Tenant,
-    /// Its first key, with the preset `admin`.
+    /// First API key of the tenant, with the scopes of the preset `admin`.
     admin_key: ApiKey,
-    /// The key itself. Shown this once; null in a replayed answer.
+    /// Secret of the key, to be sent as bearer token. Returned only once; null in a replayed response.
     #[schema(max_length = 200)]
     admin_secret: Option<String>,
 }
@@ -162,77 +164,79 @@ impl Resource for NewTenant {
     }
 }
 
-/// A change of a tenant. `status` and `limits` are the operator's.
+/// Request to update a tenant. Only the operator may change `status` and `limits`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Acme Ltd."}))]
 pub struct PatchTenant {
-    /// Name for people.
+    /// Display name.
     #[serde(default)]
     name: Patch<Name>,
-    /// Whether it may work. Operator only.
+    /// Status of the tenant. Operator only.
     #[serde(default)]
     status: Patch<TenantStatus>,
-    /// Settings of its own; null clears them.
+    /// Settings to merge into the stored settings; null clears them.
     #[serde(default)]
     settings: Patch<Option<Metadata>>,
-    /// Limits. Operator only; null clears them all.
+    /// Limits to change; null resets all to the values of the installation. Operator only.
     #[serde(default)]
     limits: Patch<Option<PatchLimits>>,
 }
 
-/// A change of limits. Null follows the installation.
+/// Limits to set. Null resets a limit to the installation's value; absent limits are unchanged.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reads_per_minute": 12000}))]
 pub struct PatchLimits {
-    /// Reads per minute.
+    /// Read requests per minute, of all API keys of the tenant together.
     #[serde(default)]
     #[schema(minimum = 1)]
     reads_per_minute: Patch<Option<u32>>,
-    /// Changes per minute.
+    /// Write requests per minute, of all API keys of the tenant together.
     #[serde(default)]
     #[schema(minimum = 1)]
     writes_per_minute: Patch<Option<u32>>,
-    /// Starts and tool calls per minute.
+    /// Starts and tool calls per minute, of all API keys of the tenant together.
     #[serde(default)]
     #[schema(minimum = 1)]
     starts_per_minute: Patch<Option<u32>>,
-    /// Sessions that are live at a time, those of telephone calls included.
+    /// Concurrent sessions, including those of phone calls.
     #[serde(default)]
     #[schema(minimum = 1)]
     concurrent_sessions: Patch<Option<u32>>,
-    /// Telephone calls at a time, in both directions.
+    /// Concurrent phone calls, in both directions.
     #[serde(default)]
     #[schema(minimum = 1)]
     concurrent_calls: Patch<Option<u32>>,
-    /// Telephone calls that begin in a minute.
+    /// New phone calls per minute.
     #[serde(default)]
     #[schema(minimum = 1)]
     calls_per_minute: Patch<Option<u32>>,
-    /// Longest telephone call, in seconds from the answer on.
+    /// Maximum duration of a phone call in seconds, counted from the answer.
     #[serde(default)]
     #[schema(minimum = 1)]
     max_call_seconds: Patch<Option<u32>>,
-    /// Megabytes, of 1,000,000 bytes, of all files together.
+    /// Total size of all files, in megabytes of 1,000,000 bytes.
     #[serde(default)]
     #[schema(minimum = 1)]
     file_megabytes: Patch<Option<u32>>,
-    /// Only numbers that begin with one of these, such as `+49`, may be called. `0049` and `+49 (0)900` are read as numbers are.
+    /// Allowed prefixes of called numbers, such as `+49`. Prefixes are normalised like phone numbers, so `0049` and
+    /// `+49 (0)900` are accepted.
     #[serde(default)]
     #[schema(max_items = 200, value_type = Option<Vec<Text<2, 40>>>)]
     allowed_prefixes: Patch<Option<Vec<String>>>,
-    /// Numbers that begin with one of these may not be called, whatever is allowed.
+    /// Denied prefixes of called numbers. They take precedence over `allowed_prefixes`.
     #[serde(default)]
     #[schema(max_items = 200, value_type = Option<Vec<Text<2, 40>>>)]
     denied_prefixes: Patch<Option<Vec<String>>>,
-    /// Whether emergency numbers, such as 112 and 911, may be called; they may not by default.
+    /// Whether emergency numbers, such as 112 and 911, may be called; false by default.
     #[serde(default)]
     emergency_calls: Patch<Option<bool>>,
 }
 
-/// Beginnings of numbers as numbers are compared with them; those that are none stay as they are.
-fn normalised(prefixes: Patch<Option<Vec<String>>>) -> Patch<Option<Vec<String>>> {
+/// Normalises number prefixes to the form of stored numbers. Invalid prefixes stay unchanged, and fail validation
+/// later.
+fn normalise_prefixes(prefixes: Patch<Option<Vec<String>>>) -> Patch<Option<Vec<String>>> {
     let one = |prefix: String| normalise_prefix(&prefix).unwrap_or(prefix);
     match prefixes {
         Patch::To(Some(list)) => Patch::To(Some(list.into_iter().map(one).collect())),
@@ -258,7 +262,7 @@ impl PatchLimits {
             (self.allowed_prefixes, &mut limits.allowed_prefixes),
             (self.denied_prefixes, &mut limits.denied_prefixes),
         ] {
-            normalised(patch).apply(target, |prefixes| prefixes);
+            normalise_prefixes(patch).apply(target, |prefixes| prefixes);
         }
         self.emergency_calls
             .apply(&mut limits.emergency_calls, |allowed| allowed);
@@ -269,8 +273,8 @@ impl PatchLimits {
     }
 }
 
-/// Settings that something here reads must be right; the others are the tenant's own.
-fn checked_settings(settings: Metadata) -> Result<Value> {
+/// Validates the settings that the service itself reads. Other entries are custom and not restricted.
+fn check_settings(settings: Metadata) -> Result<Value> {
     let settings = settings.value()?;
     let language = knowledge::language(&settings);
     language.map_err(|invalid| Error::invalid_at("/settings/search_language", invalid))?;
@@ -283,7 +287,7 @@ impl PatchTenant {
         self.status.apply(&mut row.status, |status| status);
         if let Patch::To(patch) = self.settings {
             let current = Metadata::try_from(std::mem::take(&mut row.settings))?;
-            row.settings = checked_settings(current.merged(patch)?)?;
+            row.settings = check_settings(current.merged(patch)?)?;
         }
         if let Patch::To(patch) = self.limits {
             row.limits = match patch {
@@ -295,11 +299,11 @@ impl PatchTenant {
     }
 }
 
-/// Which tenants are wanted.
+/// Filters for listing tenants.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantFilter {
-    /// Only tenants of this status.
+    /// Only tenants with this status.
     status: Option<TenantStatus>,
     /// Only the tenant with this slug.
     #[schema(max_length = 63)]
@@ -312,29 +316,33 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants",
         create,
         Doc::post("createTenant", "Create a tenant")
-            .about("The answer carries the tenant's first admin key, this once.")
+            .about(
+                "Operator only. Creates a tenant and its first admin API key. The secret of the \
+                 key is only returned in this response.",
+            )
             .errors(&[Code::SlugTaken]),
     );
     api.add(
         "/api/tenants",
         list,
         Doc::get("listTenants", "List tenants")
-            .about("All tenants of the installation, newest first."),
+            .about("Operator only. Returns all tenants of the installation, newest first."),
     );
     api.add(
         "/api/tenants/{tenant_id}",
         get,
         Doc::get("getTenant", "Get a tenant")
-            .about("The tenant with its status, settings and limits."),
+            .about("Returns the tenant with its status, settings and limits."),
     );
     api.add(
         "/api/tenants/{tenant_id}",
         patch,
         Doc::patch("updateTenant", "Update a tenant")
             .about(
-                "A tenant changes its name and settings; status and limits are the \
-                 operator's. Suspending a tenant refuses its keys from the next request on, \
-                 while its live sessions finish.",
+                "Changes the given fields. Tenants can change their name and settings; only the \
+                 operator can change status and limits. The keys of a suspended tenant are \
+                 rejected from the next request on, while its running sessions continue to their \
+                 end.",
             )
             .errors(&[Code::OperatorOnly]),
     );
@@ -344,7 +352,7 @@ async fn create(
     caller: Caller<Operator>,
     Json(body): Json<CreateTenant>,
     key: IdempotencyKey,
-) -> Result<Once<Created<NewTenant>>> {
+) -> Result<Idempotent<Created<NewTenant>>> {
     let clock = &caller.service.clock;
     let now = clock.now();
     let row = tenants::Tenant {
@@ -352,7 +360,7 @@ async fn create(
         slug: body.slug.to_string(),
         name: body.name.into_inner(),
         status: TenantStatus::Active,
-        settings: checked_settings(body.settings)?,
+        settings: check_settings(body.settings)?,
         limits: body.limits.apply(TenantLimits::default())?,
         revision: 1,
         created_at: now,
@@ -367,13 +375,15 @@ async fn create(
                 Event::created("api_key", first.id(), first),
             ];
             let location = format!("/api/tenants/{}", tenant.id);
-            let value = Created { location, value };
-            Ok(Change { value, events })
+            Ok(Change {
+                value: Created { location, value },
+                events,
+            })
         })
         .await
 }
 
-/// The tenant with its first key.
+/// Inserts the tenant with its first API key.
 async fn insert(
     caller: &Caller<Operator>,
     tx: &mut TenantTx,
@@ -412,7 +422,7 @@ async fn patch(
 ) -> Result<Entity<Tenant>> {
     let restricted = matches!(body.status, Patch::To(_)) || matches!(body.limits, Patch::To(_));
     if restricted && !caller.is_operator() {
-        let detail = "`status` and `limits` are the operator's.";
+        let detail = "Only the operator can change `status` and `limits`.";
         return Err(Error::new(Code::OperatorOnly, detail));
     }
     let tenant = caller
@@ -420,28 +430,29 @@ async fn patch(
             let found = tenants::lock(tx).await?;
             let mut row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
-            let before = before(&row, &body)?;
+            let before = snapshot_before(&row, &body)?;
             body.apply(&mut row)?;
             row.revision += 1;
             row.updated_at = caller.service.clock.now();
             tenants::update(tx, &row).await?;
             let after = Tenant::try_from(row)?;
-            let event = Event::of("updated", "tenant", after.id, Some(&before), Some(&after));
+            let event = Event::new("updated", "tenant", after.id, Some(&before), Some(&after));
             Ok(Change::one(after, event))
         })
         .await?;
     Ok(Entity(tenant))
 }
 
-/// The tenant before a change. Limits that cannot be read stop it, unless it is what clears them.
-fn before(row: &tenants::Tenant, change: &PatchTenant) -> Result<Value> {
+/// Returns the tenant before the change, for the audit event. Unreadable limits are an error, unless the change
+/// clears them.
+fn snapshot_before(row: &tenants::Tenant, change: &PatchTenant) -> Result<Value> {
     let clears = matches!(change.limits, Patch::To(None));
     let is_readable = TenantLimits::from_stored(row.limits.clone()).is_ok();
-    let mut known = row.clone();
+    let mut readable = row.clone();
     if clears && !is_readable {
-        known.limits = json!({});
+        readable.limits = json!({});
     }
-    let mut before = serde_json::to_value(Tenant::try_from(known)?).map_err(Error::internal)?;
+    let mut before = serde_json::to_value(Tenant::try_from(readable)?).map_err(Error::internal)?;
     if clears && !is_readable {
         before["limits"] = row.limits.clone();
     }

@@ -1,4 +1,4 @@
-//! Tools: what an agent may call.
+//! Routes of tools.
 
 use patchbay_domain::{
     ArtifactId, Invalid, TenantId, VersionId,
@@ -10,10 +10,10 @@ use patchbay_persistence::{TenantTx, artifacts as rows};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
-    compute::Turn,
-    idempotency::Once,
+    compute::ComputePermit,
+    idempotency::Idempotent,
     tools::{
-        call::Prepared,
+        call::PreparedCall,
         check::{check_arguments, check_destination},
         outcome::Outcome,
     },
@@ -24,70 +24,71 @@ use utoipa::ToSchema;
 
 use super::artifacts::{self, CreateVersion, Naming, Version};
 use crate::{
-    answer::{Created, Entity, Resource},
     extract::{
         Caller, IdempotencyKey, Json, Path,
         scopes::{ToolsRead as Read, ToolsWrite as Write},
     },
     openapi::{Doc, Tag, TimeLimit},
-    panics::seen_through,
+    panics::run_to_completion,
+    response::{Created, Entity, Resource},
     router::Api,
 };
 
-/// Most bytes of an answer that a test shows.
-const SHOWN: usize = 65_536;
+/// Maximum bytes of a response body that a test returns.
+const MAX_BODY_RETURNED: usize = 65_536;
 
-/// Arguments for a tool.
+/// Request to test a tool version.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"arguments": {"number": "A-17"}}))]
 pub struct ToolArguments {
-    /// Arguments, as the version's parameters have them.
+    /// Arguments that match the JSON schema of the version's parameters.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub arguments: Map<String, Value>,
 }
 
-/// Why a call failed.
+/// Error of a failed tool call.
 #[derive(Clone, Serialize, ToSchema)]
-#[schema(example = json!({"code": "timeout", "message": "no answer within 10s"}))]
+#[schema(example = json!({"code": "timeout", "message": "no response within 10s"}))]
 pub struct ToolFailure {
-    /// Stable code: `address_refused`, `unreachable`, `timeout`, `http_status`, `answer_too_large`, `answer_encoded`,
-    /// `redirect_refused`, `not_json`, `result_missing`, `mcp_error`, `tool_error`, `unknown_secret`, `secret_not_for_host`,
-    /// `path_climbs`, `invalid_header`, `invalid_url`, `render_failed`. New ones may appear.
+    /// Stable error code: `address_refused`, `unreachable`, `timeout`, `http_status`, `answer_too_large`,
+    /// `answer_encoded`, `redirect_refused`, `not_json`, `result_missing`, `mcp_error`, `tool_error`,
+    /// `unknown_secret`, `secret_not_for_host`, `path_climbs`, `invalid_header`, `invalid_url`, `render_failed`. New
+    /// codes may be added.
     #[schema(max_length = 64)]
     pub code: String,
-    /// What went wrong, in words.
+    /// Human-readable error message.
     #[schema(max_length = 2000)]
     pub message: String,
 }
 
-/// How a call that was tried went.
+/// Result of a test call.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "succeeded", "result": {"state": "sent"}, "error": null, "http_status": 200,
     "duration_ms": 84, "size_bytes": 27, "answer": "{\"order\":{\"state\":\"sent\"}}", "answer_cut": false
 }))]
 pub struct ToolTest {
-    /// How it ended.
+    /// Status of the call.
     status: CallStatus,
-    /// What the model would be told.
+    /// Result that the model would receive.
     result: Value,
-    /// Why it failed.
+    /// Error of a failed call; null if the call succeeded.
     error: Option<ToolFailure>,
-    /// Status of the HTTP answer; null where there was none.
+    /// HTTP status of the response; null if there was no response.
     #[schema(minimum = 100, maximum = 999)]
     http_status: Option<u16>,
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     #[schema(minimum = 0, maximum = 600_000)]
     duration_ms: u32,
-    /// Bytes of the answer.
+    /// Size of the response body in bytes.
     #[schema(minimum = 0)]
     size_bytes: u32,
-    /// The answer as it came, its first 64 KiB.
+    /// Response body as received, truncated to 64 KiB.
     #[schema(max_length = 65536)]
     answer: String,
-    /// Whether there was more of it.
+    /// Whether `answer` is truncated.
     answer_cut: bool,
 }
 
@@ -99,9 +100,11 @@ impl From<Outcome> for ToolTest {
             status: outcome.status(),
             duration_ms: outcome.duration_ms(),
             size_bytes: outcome.size_bytes(),
-            answer: String::from_utf8_lossy(&outcome.answer[..outcome.answer.len().min(SHOWN)])
-                .into_owned(),
-            answer_cut: outcome.answer.len() > SHOWN,
+            answer: String::from_utf8_lossy(
+                &outcome.body[..outcome.body.len().min(MAX_BODY_RETURNED)],
+            )
+            .into_owned(),
+            answer_cut: outcome.body.len() > MAX_BODY_RETURNED,
             result: outcome.result,
             error: outcome.error.map(ToolFailure::from),
             http_status: outcome.http_status,
@@ -127,7 +130,7 @@ async fn create_version(
     path: Path<(TenantId, ArtifactId)>,
     body: Json<CreateVersion<Spec>>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Version<Spec>>>> {
+) -> Result<Idempotent<Created<Version<Spec>>>> {
     let service = caller.service.clone();
     let (body, destination) = caller
         .compute(move |_| {
@@ -136,9 +139,9 @@ async fn create_version(
         })
         .await?;
     let admit = async |tx: &mut TenantTx, _: &Spec| {
-        let admitted = check_destination(&service, tx, destination.as_ref()).await?;
-        let admitted = admitted.map_err(|found| Error::invalid_within("/spec", vec![found]));
-        admitted.map(drop)
+        let checked = check_destination(&service, tx, destination.as_ref()).await?;
+        let checked = checked.map_err(|invalid| Error::invalid_within("/spec", vec![invalid]));
+        checked.map(drop)
     };
     artifacts::create_version_if(caller, path, body, key, admit).await
 }
@@ -148,19 +151,19 @@ async fn test(
     Path((_, id, version)): Path<(TenantId, ArtifactId, VersionId)>,
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
-) -> Result<Once<Entity<ToolTest>>> {
-    let turn = caller.turn().await?;
+) -> Result<Idempotent<Entity<ToolTest>>> {
+    let permit = caller.compute_permit().await?;
     let prepare =
-        async |unit: &mut UnitOfWork| prepare(&caller, (unit, turn), (id, version), body).await;
-    let prepared = match caller.prepare(&key, Prepared::timeout, prepare).await? {
-        Once::Fresh(prepared) => prepared,
-        Once::Replayed(parts) => return Ok(Once::Replayed(parts)),
+        async |unit: &mut UnitOfWork| prepare(&caller, (unit, permit), (id, version), body).await;
+    let prepared = match caller.prepare(&key, PreparedCall::timeout, prepare).await? {
+        Idempotent::Fresh(prepared) => prepared,
+        Idempotent::Replayed(parts) => return Ok(Idempotent::Replayed(parts)),
     };
-    // Whoever asked may hang up; what was begun is seen through and recorded.
-    seen_through(async move {
-        let answer = Entity(ToolTest::from(prepared.carry_out(&caller.service).await));
+    // The call is completed and recorded even if the client disconnects.
+    run_to_completion(async move {
+        let response = Entity(ToolTest::from(prepared.execute(&caller.service).await));
         caller
-            .complete(&key, async |_| Ok(Change::none(answer)))
+            .complete(&key, async |_| Ok(Change::without_events(response)))
             .await
     })
     .await
@@ -168,26 +171,25 @@ async fn test(
 
 async fn prepare(
     caller: &Caller<Write>,
-    (unit, turn): (&mut UnitOfWork, Turn),
+    (unit, permit): (&mut UnitOfWork, ComputePermit),
     (id, version): (ArtifactId, VersionId),
     body: ToolArguments,
-) -> Result<Change<Prepared>> {
+) -> Result<Change<PreparedCall>> {
     let found = rows::find_version(unit, ArtifactKind::Tool, Some(id), version).await?;
     let spec = found.ok_or_else(Error::not_found)?.spec;
-    let spec = turn.run(move |_| spec.read::<Spec>()).await?;
+    let spec = permit.run(move |_| spec.read::<Spec>()).await?;
     let spec = spec.map_err(Error::internal)?;
-    let checked = check_arguments(&turn, spec, body.arguments).await?;
+    let checked = check_arguments(&permit, spec, body.arguments).await?;
     let ids = CallIds {
         id: caller.service.clock.new_uuid().to_string(),
         session_id: None,
         agent_run_id: None,
     };
-    let prepared = Prepared::new(&caller.service, unit, checked, ids).await?;
-    let event = Event::of("tested", "tool_version", version, None::<&()>, None::<&()>);
+    let prepared = PreparedCall::new(&caller.service, unit, checked, ids).await?;
+    let event = Event::new("tested", "tool_version", version, None::<&()>, None::<&()>);
     Ok(Change::one(prepared, event))
 }
 
-/// The tool and the arguments, if it is one that Patchbay calls and its schema allows them.
 const NAMING: Naming = Naming {
     path: "tools",
     parameter: "tool_id",
@@ -202,9 +204,9 @@ pub(super) fn routes(api: &mut Api) {
         &NAMING.versions(),
         create_version,
         Doc::post("createToolVersion", "Create a tool version").about(
-            "Versions are immutable and numbered from 1. The schema is compiled, templates may \
-             use declared arguments only, the address must be one that may be called, and every \
-             secret named must be allowed to go there.",
+            "Adds an immutable version, numbered from 1. The parameter schema is compiled. \
+             Templates may only use declared arguments. The address must be one that tools may \
+             call, and each named secret must be allowed for its host.",
         ),
     );
     api.add(
@@ -212,8 +214,9 @@ pub(super) fn routes(api: &mut Api) {
         test,
         Doc::post("testToolVersion", "Test a tool version")
             .about(
-                "Calls it once, for real, with these arguments and the tenant's secrets, and \
-                 answers what came back. A call that fails is an answer too: look at `status`.",
+                "Calls the tool once, for real, with the given arguments and the tenant's secrets, \
+                 and returns the response. A failed call is also returned with status 200; \
+                 `status` shows whether it succeeded.",
             )
             .errors(&[
                 Code::ToolNotCallable,

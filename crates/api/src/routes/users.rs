@@ -1,4 +1,4 @@
-//! Users: the people of a tenant.
+//! Routes of users, the people of a tenant.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -10,22 +10,22 @@ use patchbay_persistence::{idempotency, users};
 use patchbay_service::{
     Code, Error, Result,
     audit::{Change, Event},
-    idempotency::Once,
+    idempotency::Idempotent,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Created, Deleted, Entity, Page, Resource},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Patch, Path,
         scopes::{UsersRead, UsersWrite},
     },
     openapi::{Doc, Tag},
+    response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
 };
 
-/// A person of a tenant.
+/// A user: a person who can join sessions of the tenant.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90",
@@ -39,27 +39,27 @@ use crate::{
     "updated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct User {
-    /// Id; the user's identity in rooms is `usr_` and this.
+    /// Id of the user. The user's participant identity in rooms is `usr_` followed by this id.
     id: UserId,
-    /// Email address, unique in the tenant regardless of case.
+    /// Email address, unique within the tenant, ignoring case.
     email: Email,
-    /// Name for people, shown in rooms.
+    /// Display name, used as the participant name in rooms.
     #[schema(max_length = 200)]
     display_name: String,
-    /// A label of your own; it grants nothing here.
+    /// Custom role label. It grants no permissions.
     #[schema(max_length = 64)]
     role: Option<String>,
-    /// Id in a system of your own, unique in the tenant.
+    /// Id of the user in an external system, unique within the tenant.
     #[schema(max_length = 200)]
     external_id: Option<String>,
-    /// Data of your own.
+    /// Custom metadata, a JSON object of at most 16 KiB.
     metadata: Metadata,
-    /// Counts changes.
+    /// Revision number, incremented with every change.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the user was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time at which the user was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -100,42 +100,42 @@ impl TryFrom<users::User> for User {
     }
 }
 
-/// A user to be created.
+/// Request to create a user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.org", "display_name": "Ada Lovelace", "external_id": "crm-4711"}))]
 pub struct CreateUser {
-    /// Email address, unique in the tenant regardless of case.
+    /// Email address, unique within the tenant, ignoring case.
     email: Email,
-    /// Name for people, shown in rooms.
+    /// Display name, used as the participant name in rooms.
     display_name: OneLine<1, 200>,
-    /// A label of your own; it grants nothing here.
+    /// Custom role label. It grants no permissions.
     role: Option<Word>,
-    /// Id in a system of your own, unique in the tenant.
+    /// Id of the user in an external system, unique within the tenant.
     external_id: Option<Text<1, 200>>,
-    /// Data of your own.
+    /// Custom metadata, a JSON object of at most 16 KiB.
     #[serde(default)]
     metadata: Metadata,
 }
 
-/// A change of a user.
+/// Request to update a user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"display_name": "Ada King", "role": null}))]
 pub struct PatchUser {
-    /// Email address, unique in the tenant regardless of case.
+    /// Email address, unique within the tenant, ignoring case.
     #[serde(default)]
     email: Patch<Email>,
-    /// Name for people, shown in rooms.
+    /// Display name, used as the participant name in rooms.
     #[serde(default)]
     display_name: Patch<OneLine<1, 200>>,
-    /// A label of your own; null takes it away.
+    /// Custom role label; null removes it.
     #[serde(default)]
     role: Patch<Option<Word>>,
-    /// Id in a system of your own; null takes it away.
+    /// Id of the user in an external system, unique within the tenant; null removes it.
     #[serde(default)]
     external_id: Patch<Option<Text<1, 200>>>,
-    /// Merged into the data of your own; null clears it all.
+    /// Metadata to merge into the stored metadata; null clears it.
     #[serde(default)]
     metadata: Patch<Option<Metadata>>,
 }
@@ -159,17 +159,17 @@ impl PatchUser {
     }
 }
 
-/// Which users are wanted.
+/// Filters for listing users.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserFilter {
-    /// Only the user with this email address, in any case.
+    /// Only the user with this email address, ignoring case.
     #[schema(max_length = 254)]
     email: Option<String>,
-    /// Only users of this role.
+    /// Only users with this role label.
     #[schema(max_length = 64)]
     role: Option<String>,
-    /// Only the user with this id of your own.
+    /// Only the user with this external id.
     #[schema(max_length = 200)]
     external_id: Option<String>,
 }
@@ -183,34 +183,37 @@ pub(super) fn routes(api: &mut Api) {
         create,
         Doc::post("createUser", "Create a user")
             .about(
-                "A person who can be given join tokens by id. Users have no keys and no \
-                 rights here.",
+                "Creates a user, for whom join tokens can be created by user id. Users have no API \
+                 keys and no permissions in this API.",
             )
             .errors(&[Code::EmailTaken, Code::ExternalIdTaken]),
     );
     api.add(
         all,
         list,
-        Doc::get("listUsers", "List users").about("The tenant's users, newest first."),
+        Doc::get("listUsers", "List users").about("Returns the users of the tenant, newest first."),
     );
     api.add(
         one,
         get,
-        Doc::get("getUser", "Get a user").about("The user with all that is kept of them."),
+        Doc::get("getUser", "Get a user").about("Returns the user with all stored data."),
     );
     api.add(
         one,
         patch,
         Doc::patch("updateUser", "Update a user")
-            .about("Join tokens that exist keep the name they were minted with.")
+            .about(
+                "Changes the given fields. Existing join tokens keep the name with which they were \
+                 created.",
+            )
             .errors(&[Code::EmailTaken, Code::ExternalIdTaken]),
     );
     api.add(
         one,
         delete,
         Doc::delete("deleteUser", "Delete a user").about(
-            "Erases what is kept of the person, the names they bore in rooms included. \
-                 Sessions they took part in keep the id in their identity.",
+            "Erases all personal data of the user, including their names in past sessions. Past \
+             sessions keep the user id in the participant identity.",
         ),
     );
 }
@@ -219,7 +222,7 @@ async fn create(
     caller: Caller<UsersWrite>,
     Json(body): Json<CreateUser>,
     key: IdempotencyKey,
-) -> Result<Once<Created<User>>> {
+) -> Result<Idempotent<Created<User>>> {
     let tenant = caller.tenant()?;
     let now = caller.service.clock.now();
     let row = users::User {

@@ -1,4 +1,4 @@
-//! LiveKit's webhooks: verified, stored, answered. What they mean is worked out afterwards.
+//! Receiver of LiveKit's webhooks. Events are verified and stored in the request, and processed afterwards.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header::AUTHORIZATION,
 };
 use futures_util::future::LocalBoxFuture;
-use patchbay_livekit::Rejected;
+use patchbay_livekit::{Event, Rejected};
 use patchbay_persistence::webhook_events;
-use patchbay_service::{Code, Error, Service, compute::SMALL};
+use patchbay_service::{Code, Error, Service, compute::MAX_INLINE_BYTES};
 use serde_json::json;
 
 use super::health::State;
 use crate::{
-    answer::Respond,
     code::HttpCode,
     error::ApiError,
     extract,
     openapi::{Describe, Doc, Operation, Tag},
+    response::Respond,
     router::Api,
 };
 
-/// The body to the byte, with LiveKit's signature.
-struct Signed {
+/// The raw request body and LiveKit's signature.
+struct SignedWebhook {
     authorization: String,
     body: actix_web::web::BytesMut,
 }
 
-impl FromRequest for Signed {
+impl FromRequest for SignedWebhook {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
@@ -49,7 +49,7 @@ impl FromRequest for Signed {
     }
 }
 
-impl Describe for Signed {
+impl Describe for SignedWebhook {
     fn describe(operation: &mut Operation) {
         operation.set("security", json!([{ "livekit": [] }]));
         operation.set(
@@ -57,7 +57,7 @@ impl Describe for Signed {
             json!({
                 "required": true,
                 "content": { "application/webhook+json": {
-                    "schema": { "type": "object", "description": "An event as LiveKit sends it." },
+                    "schema": { "type": "object", "description": "A LiveKit webhook event." },
                     "example": { "event": "room_started", "id": "EV_1", "createdAt": "1800000000" },
                 } },
             }),
@@ -69,18 +69,18 @@ impl Describe for Signed {
     }
 }
 
-/// 200 without a body.
-struct Taken;
+/// Response 200 without a body.
+struct EventStored;
 
-impl Respond for Taken {
+impl Respond for EventStored {
     async fn respond(self, _: &HttpRequest) -> HttpResponse {
         HttpResponse::Ok().finish()
     }
 }
 
-impl Describe for Taken {
+impl Describe for EventStored {
     fn describe(operation: &mut Operation) {
-        operation.answer(200, "Stored.", &[], None);
+        operation.response(200, "The event is stored.", &[], None);
     }
 }
 
@@ -90,33 +90,15 @@ pub(super) fn routes(api: &mut Api) {
         "/api/livekit/webhooks",
         receive,
         Doc::post("receiveLivekitWebhook", "Receive a LiveKit webhook").about(
-            "For LiveKit alone: the bare JWT in `Authorization` signs the hash of the \
-                 body. The event is stored by its id, answered at once and applied \
-                 afterwards.",
+            "Called by LiveKit only. The `Authorization` header carries a JWT, without the \
+             `Bearer` prefix, that contains the hash of the body. The event is stored under its id \
+             and processed in the background.",
         ),
     );
 }
 
-async fn receive(State(app): State, signed: Signed) -> Result<Taken, ApiError> {
-    let is_small = signed.body.len() <= SMALL;
-    let read =
-        move |service: &Service| service.livekit.receive(&signed.authorization, &signed.body);
-    let event = if is_small {
-        read(&app.service)
-    } else {
-        let service = Arc::clone(&app.service);
-        app.service
-            .compute
-            .run(None, move |_| read(&service))
-            .await?
-    };
-    let event = event.map_err(|rejected| match rejected {
-        Rejected::Signature => ApiError::new(
-            HttpCode::InvalidSignature,
-            "The event is not signed by our LiveKit.",
-        ),
-        Rejected::Unreadable(detail) => ApiError::new(HttpCode::InvalidJson, detail),
-    })?;
+async fn receive(State(app): State, webhook: SignedWebhook) -> Result<EventStored, ApiError> {
+    let event = verify(&app.service, webhook).await?;
     let payload = serde_json::to_value(&event).map_err(Error::internal)?;
     let mut connection = app.service.db.connection().await.map_err(Error::from)?;
     webhook_events::insert(
@@ -128,5 +110,28 @@ async fn receive(State(app): State, signed: Signed) -> Result<Taken, ApiError> {
     .await
     .map_err(Error::from)?;
     app.service.event_stored.notify_one();
-    Ok(Taken)
+    Ok(EventStored)
+}
+
+/// Verifies and reads an event; a large one on a compute thread.
+async fn verify(service: &Arc<Service>, webhook: SignedWebhook) -> Result<Event, ApiError> {
+    let is_small = webhook.body.len() <= MAX_INLINE_BYTES;
+    let receive = move |service: &Service| {
+        let livekit = &service.livekit;
+        livekit.receive(&webhook.authorization, &webhook.body)
+    };
+    let event = if is_small {
+        receive(service)
+    } else {
+        let shared = Arc::clone(service);
+        let read = service.compute.run(None, move |_| receive(&shared));
+        read.await?
+    };
+    event.map_err(|rejected| match rejected {
+        Rejected::Signature => ApiError::new(
+            HttpCode::InvalidSignature,
+            "The signature is missing or invalid.",
+        ),
+        Rejected::Unreadable(detail) => ApiError::new(HttpCode::InvalidJson, detail),
+    })
 }

@@ -1,4 +1,4 @@
-//! Who a key is.
+//! The identity of the API key of a request.
 
 use patchbay_domain::{ApiKeyId, Scope, TenantId};
 use patchbay_service::{Actor, Result};
@@ -6,19 +6,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Entity, Resource},
     extract::{Caller, scopes::Permission},
     openapi::{Doc, Tag},
+    response::{Entity, Resource},
     router::Api,
 };
 
-/// Every key there is.
-enum Anybody {}
-impl Permission for Anybody {
+/// Permission that every key has.
+enum AnyKey {}
+impl Permission for AnyKey {
     const ANY_OF: &'static [Scope] = &Scope::ALL;
 }
 
-/// The holder of the key.
+/// Identity of an API key.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "kind": "api_key",
@@ -27,14 +27,14 @@ impl Permission for Anybody {
     "scopes": ["agents:read", "sessions:write"]
 }))]
 pub struct Whoami {
-    /// `api_key`, `operator` or `worker`.
+    /// Kind of the key: `api_key`, `operator` or `worker`.
     #[schema(max_length = 20)]
     kind: String,
-    /// The key's tenant; null for the installation's own keys.
+    /// Id of the tenant; null for the operator and worker keys of the installation.
     tenant_id: Option<TenantId>,
-    /// Id of the key; null for the installation's own keys.
+    /// Id of the key; null for the operator and worker keys of the installation.
     key_id: Option<ApiKeyId>,
-    /// What the key may do.
+    /// Scopes of the key.
     #[schema(max_items = 100)]
     scopes: Vec<Scope>,
 }
@@ -46,12 +46,13 @@ pub(super) fn routes(api: &mut Api) {
     api.add(
         "/api/whoami",
         whoami,
-        Doc::get("getWhoami", "Get the identity of the key")
-            .about("Kind, tenant and scopes of the key in the request."),
+        Doc::get("getWhoami", "Get the identity of the key").about(
+            "Returns the kind, tenant and scopes of the API key that is used for the request.",
+        ),
     );
 }
 
-async fn whoami(caller: Caller<Anybody>) -> Result<Entity<Whoami>> {
+async fn whoami(caller: Caller<AnyKey>) -> Result<Entity<Whoami>> {
     let key_id = match caller.origin.actor {
         Actor::Key(id) => Some(id),
         _ => None,

@@ -1,18 +1,18 @@
-//! The installation's own keys. Each may be two, so that it can be changed without an outage: the new
-//! one is put beside the old one, whoever uses it is given the new one, and the old one is taken away.
+//! The operator's and the workers' key. Each may have two values, so that it can be rotated without an outage:
+//! add the new value, switch its users over, and remove the old value.
 
 use patchbay_service::settings::Secret;
 
-/// Fewer characters could be guessed.
-const LEAST: usize = 32;
+/// Minimum length: shorter keys could be guessed.
+const MIN_LENGTH: usize = 32;
 
-/// Checks both. Faults are told without the key in them.
+/// Checks both settings. Messages do not contain the keys.
 pub(super) fn check(operator: &[Secret], worker: &[Secret]) -> Result<(), String> {
     for (name, keys) in [
         ("PATCHBAY_OPERATOR_KEY", operator),
         ("PATCHBAY_WORKER_KEY", worker),
     ] {
-        let fault = fault(keys);
+        let fault = find_fault(keys);
         fault.map_or(Ok(()), |fault| Err(format!("{name}: {fault}")))?;
     }
     let is_shared = |key: &Secret| worker.iter().any(|other| other.reveal() == key.reveal());
@@ -23,18 +23,16 @@ pub(super) fn check(operator: &[Secret], worker: &[Secret]) -> Result<(), String
     Ok(())
 }
 
-fn fault(keys: &[Secret]) -> Option<&'static str> {
+fn find_fault(keys: &[Secret]) -> Option<&'static str> {
     let keys: Vec<_> = keys.iter().map(Secret::reveal).collect();
-    // What a header cannot carry would never match.
+    // Characters that a header cannot contain would never match.
     let is_plain = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
     match keys[..] {
-        _ if keys.len() > 2 => Some("one key is needed, or two, comma-separated"),
+        _ if keys.len() > 2 => Some("one or two comma-separated keys are required"),
         [one, other] if one == other => Some("the two keys are the same"),
-        _ if !keys.iter().all(is_plain) => {
-            Some("letters, digits and signs of ASCII are allowed, without blanks")
-        }
-        _ if keys.iter().any(|key| key.len() < LEAST) => {
-            Some("at least 32 characters are needed, of each key")
+        _ if !keys.iter().all(is_plain) => Some("only visible ASCII characters are allowed"),
+        _ if keys.iter().any(|key| key.len() < MIN_LENGTH) => {
+            Some("each key needs at least 32 characters")
         }
         _ => None,
     }
@@ -49,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn one_or_two_good_keys_are_taken() {
+    fn one_or_two_valid_keys_are_accepted() {
         let (a, b, c) = ("a".repeat(32), "b".repeat(32), "c".repeat(40));
         let good = [keys(&a), keys(&format!("{a},{b}")), Vec::new()];
         for operator in good {
@@ -74,7 +72,7 @@ mod tests {
                 let fault = check(&operator, &worker).unwrap_err();
                 assert!(fault.starts_with(named), "{wrong}: {fault}");
                 for key in [&a, &b, &c] {
-                    assert!(!fault.contains(&**key), "a key is told");
+                    assert!(!fault.contains(&**key), "the message contains a key");
                 }
             }
         }

@@ -1,6 +1,8 @@
-//! Settings: every one is a flag and an environment variable with a documented default.
+//! Settings. Each is a flag and an environment variable with a documented default.
 
 mod keys;
+#[cfg(test)]
+mod tests;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,16 +13,16 @@ use patchbay_service::settings::{
     self as service, IndexSettings, Secret, check_url, duration, named_numbers,
 };
 
-/// How logs look.
+/// Format of logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For a person at a terminal.
+    /// Human-readable text.
     Pretty,
 }
 
-/// What `migrate` needs.
+/// Settings of `migrate`.
 #[derive(Args, Clone)]
 pub struct OwnerSettings {
     /// PostgreSQL URL of the owner role, which runs the migrations.
@@ -28,24 +30,24 @@ pub struct OwnerSettings {
     pub database_owner_url: String,
 }
 
-/// What `index` needs.
+/// Settings of `index`.
 #[derive(Args)]
 pub struct IndexCommand {
     /// The owner role.
     #[command(flatten)]
     pub owner: OwnerSettings,
-    /// Which tenants want an index.
+    /// Which tenants need an index.
     #[command(flatten)]
     pub index: IndexSettings,
 }
 
-/// What `serve` and `check-config` need.
+/// Settings of `serve` and `check-config`.
 #[derive(Args, Clone)]
 pub struct Settings {
-    /// The service's own.
+    /// Settings of the service.
     #[command(flatten)]
     pub service: service::Settings,
-    /// Serve although the database role bypasses row-level security. Development only.
+    /// Allow a database role that bypasses row-level security. Development only.
     #[arg(long, env = "PATCHBAY_ALLOW_RLS_BYPASS", default_value_t = false)]
     pub allow_rls_bypass: bool,
     /// Address and port to listen on.
@@ -54,8 +56,8 @@ pub struct Settings {
     /// Request threads; 0 for one per core.
     #[arg(long, env = "PATCHBAY_WORKERS", default_value = "0")]
     pub workers: usize,
-    /// Key of the operator; at least 32 characters. Two, comma-separated, while one takes the other's
-    /// place. Without it nobody can create tenants.
+    /// Key of the operator, at least 32 characters; two, comma-separated, during a rotation. Without it,
+    /// tenants cannot be created.
     #[arg(
         long,
         env = "PATCHBAY_OPERATOR_KEY",
@@ -63,8 +65,8 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub operator_key: Vec<Secret>,
-    /// Key of the workers that serve all tenants; at least 32 characters. Two, comma-separated, while
-    /// one takes the other's place.
+    /// Key of the workers that serve all tenants, at least 32 characters; two, comma-separated, during a
+    /// rotation.
     #[arg(
         long,
         env = "PATCHBAY_WORKER_KEY",
@@ -83,13 +85,13 @@ pub struct Settings {
     /// Origins that browsers may call from, comma-separated; `*` for any.
     #[arg(long, env = "PATCHBAY_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
-    /// Most bytes of a JSON body.
+    /// Maximum size of a JSON body in bytes.
     #[arg(long, env = "PATCHBAY_BODY_LIMIT", default_value = "262144")]
     pub body_limit: usize,
-    /// How long a body may take to arrive.
+    /// Timeout for receiving a body.
     #[arg(long, env = "PATCHBAY_BODY_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub body_timeout: Duration,
-    /// Requests per minute of one key: `reads=…,writes=…,starts=…`, 0 for any number.
+    /// Requests per minute of one key: `reads=…,writes=…,starts=…`; 0 for no limit.
     #[arg(
         long,
         env = "PATCHBAY_KEY_LIMITS",
@@ -97,7 +99,7 @@ pub struct Settings {
         value_parser = rates
     )]
     pub key_limits: Rates,
-    /// Requests per minute of one tenant, unless the operator gave it limits of its own.
+    /// Requests per minute of one tenant, unless the operator has set limits for it.
     #[arg(
         long,
         env = "PATCHBAY_TENANT_LIMITS",
@@ -105,22 +107,22 @@ pub struct Settings {
         value_parser = rates
     )]
     pub tenant_limits: Rates,
-    /// Failed authentications per minute of one address; 0 for any number.
+    /// Failed authentications per minute of one address; 0 for no limit.
     #[arg(long, env = "PATCHBAY_ADDRESS_LIMIT", default_value = "120")]
     pub address_limit: u32,
-    /// Processes that serve this installation: each allows its share of the limits.
+    /// Number of processes that serve this installation; each allows its share of the limits.
     #[arg(long, env = "PATCHBAY_PROCESSES", default_value = "1")]
     pub processes: u32,
-    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8.
+    /// Networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8.
     #[arg(long, env = "PATCHBAY_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<IpNet>,
-    /// Base URLs that runtime configs may name instead of the provider's own, comma-separated.
+    /// Base URLs that runtime configs may use instead of the provider's own, comma-separated.
     #[arg(long, env = "PATCHBAY_PROVIDER_URLS", value_delimiter = ',')]
     pub provider_urls: Vec<String>,
     /// Log filter, such as `info` or `patchbay_api=debug,info`.
     #[arg(long, env = "PATCHBAY_LOG", default_value = "info")]
     pub log: String,
-    /// How logs look.
+    /// Format of logs.
     #[arg(long, env = "PATCHBAY_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
     /// OTLP/HTTP endpoint for traces, such as http://127.0.0.1:4318; none by default.
@@ -138,7 +140,7 @@ fn rates(text: &str) -> Result<Rates, String> {
 }
 
 impl Settings {
-    /// Checks what clap cannot: one line per fault, naming the setting.
+    /// Performs the checks that clap cannot. The error is one line that names the setting.
     pub fn check(&self) -> Result<(), String> {
         self.service.check()?;
         if let Some(endpoint) = &self.otlp_endpoint {

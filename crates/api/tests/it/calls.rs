@@ -550,7 +550,7 @@ async fn keys_are_pressed_by_the_agent() {
     let keys = json!({ "digits": "1" });
     let refused = fixture.admin.post(&path, &keys).await.expect(200);
     let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("another telephone"), "{refused}");
+    assert!(detail.contains("another call"), "{refused}");
     let stop = fixture.at(&format!(
         "calls/{}/stop",
         attached["call"]["id"].as_str().unwrap()

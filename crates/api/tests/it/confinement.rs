@@ -156,7 +156,7 @@ async fn what_holds_is_said_at_start_and_by_check_config() {
         let checked = check_config(&settings);
         let printed = String::from_utf8_lossy(&checked.stdout);
         let expected = match name {
-            "silent" => "could not be found out",
+            "silent" => "could not be determined",
             _ => "it can still: list a folder",
         };
         assert!(

@@ -94,7 +94,7 @@ async fn a_loop_that_panics_ends_the_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_shows_what_is_broken() {
     let app = TestApp::start().await;
-    let _ = app.server.app.broken.set("loop_of_jobs".to_owned());
+    let _ = app.server.app.fatal_error.set("loop_of_jobs".to_owned());
     let readiness = app.anonymous().get("/health/ready").await.expect(503);
     let checks = readiness["checks"].as_array().unwrap();
     let down = checks.iter().filter(|check| check["status"] == "down");
@@ -273,7 +273,7 @@ async fn an_upload_whose_extractor_panics_is_a_500() {
         let refused = client.upload(&path, b"a").await;
         assert_eq!(refused.expect_error(500, "internal")["request_id"], *id);
         let log = api.log_of(&id);
-        for what in ["panicked", "internal error", "answered"] {
+        for what in ["panicked", "internal error", "request completed"] {
             let mut lines = log.iter();
             assert!(
                 lines.any(|line| line.contains(what)),
@@ -382,7 +382,7 @@ async fn threads_that_the_service_is_nothing_without_have_the_names_they_are_kno
 #[test]
 #[ignore = "ends the process"]
 fn a_vital_thread_panics_here() {
-    patchbay_api::panics::log_all();
+    patchbay_api::panics::log_panics();
     let thread = std::thread::Builder::new().name(VITAL[0].to_owned());
     let panicked = thread.spawn(|| panic!("a planted fault")).unwrap().join();
     assert!(panicked.is_err());
@@ -401,5 +401,5 @@ fn a_panic_of_a_vital_thread_ends_the_process() {
         .unwrap();
     assert_eq!(ended.status.signal(), Some(libc::SIGABRT), "{ended:?}");
     let words = String::from_utf8_lossy(&ended.stderr);
-    assert!(words.contains("nothing works without it"), "{words}");
+    assert!(words.contains("essential thread"), "{words}");
 }

@@ -161,7 +161,10 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
     let tenant: TenantId = fixture.tenant.parse().unwrap();
     let mut tx = app.server.app.service.db.begin(tenant).await.unwrap();
     let model = embedder.model().name.clone();
-    let look = search::look(&mut tx, &model).await.unwrap().unwrap();
+    let context = search::load_context(&mut tx, &model)
+        .await
+        .unwrap()
+        .unwrap();
     let search = Search {
         mode,
         query: "zebra".to_owned(),
@@ -174,7 +177,7 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
         limit: 5,
         min_score: 0.0,
         highlight: false,
-        is_indexed: look.is_indexed,
+        is_indexed: context.is_indexed,
         exact_most: app
             .server
             .app

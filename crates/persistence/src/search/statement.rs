@@ -47,7 +47,7 @@ fn total(mode: SearchMode) -> String {
 }
 
 /// The tenant's settings, and whether its index exists. $2 is the model.
-pub fn look() -> String {
+pub fn context() -> String {
     let is_there = hnsw::is_there("$1", "$2");
     format!("SELECT t.settings, {is_there} AS is_indexed FROM tenants t WHERE t.id = $1")
 }

@@ -1,5 +1,5 @@
-//! Loops beside the requests. Each survives its own failures and ends when the process is asked to; one
-//! that ends otherwise ends the process, which is better started anew than left half alive.
+//! Background loops. Each continues after failures and ends at shutdown. A loop that ends otherwise ends the
+//! process, since a restart is better than a process without one of its loops.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::task::JoinSet;
 
 use super::{Shutdown, runner, schedule, usage, webhooks};
-use crate::{Service, faults::crash_here, panics::caught};
+use crate::{Service, faults::crash_here, panics::catch_panic};
 
-/// Starts all loops. Each answers, when it ends, which it was and how.
+/// Starts all loops. Each task returns the name of its loop and why it ended.
 pub fn start(service: &Arc<Service>, shutdown: &Shutdown) -> JoinSet<String> {
     let mut loops = JoinSet::new();
     let handles = || (Arc::clone(service), shutdown.clone());
@@ -20,7 +20,7 @@ pub fn start(service: &Arc<Service>, shutdown: &Shutdown) -> JoinSet<String> {
                 crash_here(&service, name);
                 work.await;
             };
-            match caught(work).await {
+            match catch_panic(work).await {
                 Ok(()) => format!("{name} has ended"),
                 Err(panicked) => format!("{name}: {panicked}"),
             }

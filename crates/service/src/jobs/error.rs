@@ -1,19 +1,19 @@
-//! Why a job did not come to its end; it is tried again.
+//! Errors of jobs, which are retried.
 
 use chrono::{DateTime, Utc};
 
 use crate::Error;
 
-/// Why a job did not come to its end.
+/// The error of a job that is to be retried.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The database or another dependency, or a defect.
+    /// The database or another dependency failed, or the service has a defect.
     #[error("{0}")]
     Service(#[from] Error),
-    /// LiveKit.
+    /// LiveKit failed.
     #[error("{0}")]
     LiveKit(#[from] patchbay_livekit::Error),
-    /// What it needs is not there yet.
+    /// A prerequisite does not exist yet.
     #[error("{0}")]
     NotYet(&'static str),
 }
@@ -30,5 +30,5 @@ impl From<patchbay_storage::Error> for JobError {
     }
 }
 
-/// When a job is due again, if ever, or why it failed.
-pub(super) type Ended = Result<Option<DateTime<Utc>>, String>;
+/// Result of a job: when it is due again, if ever, or its error message.
+pub(super) type JobResult = Result<Option<DateTime<Utc>>, String>;

@@ -1,4 +1,4 @@
-//! What the jobs of each kind do.
+//! Runs a job according to its kind.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use patchbay_domain::{FileId, ObjectId, SessionId, states::JobKind};
 use patchbay_persistence::jobs::Job;
 
 use super::{
-    error::{Ended, JobError},
+    error::{JobError, JobResult},
     purge, retry,
 };
 use crate::{
@@ -17,34 +17,34 @@ use crate::{
     telephony::{sip_sweep, sip_sync},
 };
 
-/// Does a job's work.
-pub(super) async fn work(service: &Arc<Service>, job: &Job) -> Ended {
+/// Runs a job.
+pub(super) async fn run(service: &Arc<Service>, job: &Job) -> JobResult {
     let due = match (job.kind, job.tenant_id) {
         (JobKind::Session, Some(tenant)) => {
             reconcile::reconcile(service, tenant, SessionId::new(job.subject_id)).await
         }
         (JobKind::SipObject, Some(tenant)) => {
-            once(sip_sync::sync(service, tenant, job.subject_id).await)
+            run_once(sip_sync::sync(service, tenant, job.subject_id).await)
         }
         (JobKind::Ingest, Some(tenant)) => {
-            let done = ingest::run(service, tenant, FileId::new(job.subject_id)).await;
-            return done.map(|()| None).map_err(|error| error.to_string());
+            let result = ingest::run(service, tenant, FileId::new(job.subject_id)).await;
+            return result.map(|()| None).map_err(|error| error.to_string());
         }
         (JobKind::Object, Some(tenant)) => {
             objects::process(service, tenant, ObjectId::new(job.subject_id)).await
         }
-        (kind, _) => sweep(service, kind).await,
+        (kind, _) => run_periodic(service, kind).await,
     };
     due.map_err(|error| error.to_string())
 }
 
-/// The installation's own jobs, which come again.
-async fn sweep(service: &Service, kind: JobKind) -> Result<Option<DateTime<Utc>>, JobError> {
+/// Runs one of the installation's own jobs, which repeat at an interval.
+async fn run_periodic(service: &Service, kind: JobKind) -> Result<Option<DateTime<Utc>>, JobError> {
     let settings = &service.settings;
     let reconcile = service.timings.reconcile;
     let purge_interval = TimeDelta::from_std(settings.retention.purge_interval);
     let purge_interval = purge_interval.unwrap_or(TimeDelta::MAX);
-    let pause = match kind {
+    let interval = match kind {
         JobKind::RoomSweep => room_sweep::sweep(service).await.map(|()| reconcile)?,
         JobKind::SipSweep => sip_sweep::sweep(service).await.map(|()| reconcile)?,
         JobKind::ObjectSweep => object_sweep::sweep(service)
@@ -52,7 +52,7 @@ async fn sweep(service: &Service, kind: JobKind) -> Result<Option<DateTime<Utc>>
             .map(|()| purge_interval)?,
         JobKind::Purge => {
             purge::purge(service).await?;
-            retry::revive(service).await?;
+            retry::retry_dead(service).await?;
             purge_interval
         }
         JobKind::Session | JobKind::SipObject | JobKind::Ingest | JobKind::Object => {
@@ -60,9 +60,10 @@ async fn sweep(service: &Service, kind: JobKind) -> Result<Option<DateTime<Utc>>
             return Err(Error::internal(error).into());
         }
     };
-    Ok(Some(service.clock.now() + pause))
+    Ok(Some(service.clock.now() + interval))
 }
 
-fn once(done: Result<(), JobError>) -> Result<Option<DateTime<Utc>>, JobError> {
-    done.map(|()| None)
+/// Result of a job that is not due again once it has succeeded.
+fn run_once(result: Result<(), JobError>) -> Result<Option<DateTime<Utc>>, JobError> {
+    result.map(|()| None)
 }

@@ -1,4 +1,4 @@
-//! Work beside the requests: jobs, webhook events, and what is counted.
+//! Background work: jobs, webhook events, and the storing of counters.
 
 pub mod background;
 pub mod error;
@@ -11,5 +11,5 @@ mod schedule;
 mod usage;
 mod webhooks;
 
-/// Becomes true when the process is to end.
+/// Becomes true when the process is to shut down.
 pub type Shutdown = tokio::sync::watch::Receiver<bool>;

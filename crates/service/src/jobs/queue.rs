@@ -1,4 +1,4 @@
-//! Asking for jobs, within the transaction of what gives cause to them.
+//! Enqueues jobs within the transaction of the change that requires them.
 
 use patchbay_domain::{FileId, ObjectId, SessionId, states::JobKind};
 use patchbay_persistence::{TenantTx, jobs};
@@ -6,27 +6,27 @@ use uuid::Uuid;
 
 use crate::{Result, Service};
 
-/// Has the session's job look at it.
-pub async fn session(service: &Service, tx: &mut TenantTx, id: SessionId) -> Result<()> {
-    now(service, tx, JobKind::Session, id.uuid()).await
+/// Enqueues the job that reconciles a session with LiveKit.
+pub async fn enqueue_session(service: &Service, tx: &mut TenantTx, id: SessionId) -> Result<()> {
+    enqueue(service, tx, JobKind::Session, id.uuid()).await
 }
 
-/// Has a trunk or mapping synchronised into LiveKit.
-pub async fn sip_object(service: &Service, tx: &mut TenantTx, id: Uuid) -> Result<()> {
-    now(service, tx, JobKind::SipObject, id).await
+/// Enqueues the job that synchronises a trunk or inbound mapping into LiveKit.
+pub async fn enqueue_sip_object(service: &Service, tx: &mut TenantTx, id: Uuid) -> Result<()> {
+    enqueue(service, tx, JobKind::SipObject, id).await
 }
 
-/// Has a file made searchable.
-pub async fn ingest(service: &Service, tx: &mut TenantTx, id: FileId) -> Result<()> {
-    now(service, tx, JobKind::Ingest, id.uuid()).await
+/// Enqueues the ingest of a file.
+pub async fn enqueue_ingest(service: &Service, tx: &mut TenantTx, id: FileId) -> Result<()> {
+    enqueue(service, tx, JobKind::Ingest, id.uuid()).await
 }
 
-/// Has the store made what is recorded of an object.
-pub async fn object(service: &Service, tx: &mut TenantTx, id: ObjectId) -> Result<()> {
-    now(service, tx, JobKind::Object, id.uuid()).await
+/// Enqueues the job that brings the object store in line with the recorded state of an object.
+pub async fn enqueue_object(service: &Service, tx: &mut TenantTx, id: ObjectId) -> Result<()> {
+    enqueue(service, tx, JobKind::Object, id.uuid()).await
 }
 
-async fn now(service: &Service, tx: &mut TenantTx, kind: JobKind, subject: Uuid) -> Result<()> {
+async fn enqueue(service: &Service, tx: &mut TenantTx, kind: JobKind, subject: Uuid) -> Result<()> {
     let tenant = tx.tenant();
     Ok(jobs::enqueue(tx, kind, subject, Some(tenant), service.clock.now()).await?)
 }

@@ -8,42 +8,42 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     Shutdown,
-    error::Ended,
+    error::JobResult,
     kinds,
     retry::{log_outcome, outcome_of},
     schedule,
 };
 use crate::{
     Service,
-    panics::{Panicked, caught},
+    panics::{Panicked, catch_panic},
 };
 
-/// Jobs that run at a time.
-const PARALLEL: usize = 32;
+/// Most jobs other than ingests that one process runs at a time.
+const MAX_CONCURRENT_JOBS: usize = 32;
 
-/// Which jobs a loop runs.
+/// The jobs that one loop runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lane {
-    /// Ingests, which take long and must not keep others waiting.
+    /// Ingests, which take long and must not delay other jobs.
     Ingests,
-    /// All others.
+    /// All other kinds.
     Others,
 }
 
-/// The loop of all jobs but ingests.
+/// Runs jobs of all kinds except ingests until shutdown.
 pub async fn run(service: Arc<Service>, shutdown: Shutdown) {
-    run_lane(service, shutdown, Lane::Others, PARALLEL).await;
+    run_lane(service, shutdown, Lane::Others, MAX_CONCURRENT_JOBS).await;
 }
 
-/// The loop of ingests.
+/// Runs ingests until shutdown.
 pub async fn run_ingests(service: Arc<Service>, shutdown: Shutdown) {
-    let parallel = service.settings.knowledge.ingest_parallel.max(1);
-    run_lane(service, shutdown, Lane::Ingests, parallel).await;
+    let concurrency = service.settings.knowledge.ingest_parallel.max(1);
+    run_lane(service, shutdown, Lane::Ingests, concurrency).await;
 }
 
-/// Claims what is due, runs it, waits for a notification or the poll.
-async fn run_lane(service: Arc<Service>, mut shutdown: Shutdown, lane: Lane, parallel: usize) {
-    let slots = Arc::new(Semaphore::new(parallel));
+/// Claims and runs due jobs, then waits for a notification or the poll interval, until shutdown.
+async fn run_lane(service: Arc<Service>, mut shutdown: Shutdown, lane: Lane, concurrency: usize) {
+    let slots = Arc::new(Semaphore::new(concurrency));
     let notified = Arc::clone(&service);
     let due = match lane {
         Lane::Ingests => &notified.ingest_due,
@@ -67,12 +67,12 @@ async fn run_lane(service: Arc<Service>, mut shutdown: Shutdown, lane: Lane, par
                 continue;
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "no jobs can be claimed"),
+            Err(error) => tracing::warn!(%error, "jobs could not be claimed"),
         }
-        // With every slot taken there is nothing to ask for until one is given back.
+        // While every slot is in use, no job can be claimed, so the next due time does not matter.
         let pause = match slots.available_permits() {
             0 => service.settings.jobs.poll,
-            _ => pause(&service, lane).await,
+            _ => time_until_due(&service, lane).await,
         };
         tokio::select! {
             () = due.notified() => {}
@@ -80,16 +80,16 @@ async fn run_lane(service: Arc<Service>, mut shutdown: Shutdown, lane: Lane, par
             _ = shutdown.changed() => {}
         }
     }
-    // What runs is left to finish; what does not is claimed anew when its lease ends.
+    // Running jobs get ten seconds to finish; the others are claimed again when their leases expire.
     let _ = timeout(
         Duration::from_secs(10),
-        slots.acquire_many(u32::try_from(parallel).unwrap_or(1)),
+        slots.acquire_many(u32::try_from(concurrency).unwrap_or(1)),
     )
     .await;
 }
 
-/// Until the next job is due, but never longer than the poll.
-async fn pause(service: &Service, lane: Lane) -> Duration {
+/// Time until the next job is due, at most the poll interval.
+async fn time_until_due(service: &Service, lane: Lane) -> Duration {
     let poll = service.settings.jobs.poll;
     let due = async {
         let mut connection = service.db.connection().await?;
@@ -98,7 +98,8 @@ async fn pause(service: &Service, lane: Lane) -> Duration {
     match due.await {
         Ok(Some(due)) => {
             let wait = (due - service.clock.now()).to_std().unwrap_or_default();
-            // What is due already was not claimed for want of a slot, or by another just now.
+            // A job that is already due was not claimed because no slot was free, or because another process
+            // has just claimed it.
             wait.min(poll).max(Duration::from_millis(20))
         }
         _ => poll,
@@ -111,7 +112,7 @@ async fn claim(
     free: usize,
 ) -> patchbay_persistence::Result<Vec<Job>> {
     let limit = i64::try_from(free.min(16)).unwrap_or_default();
-    let times = (service.clock.now(), lease(service));
+    let times = (service.clock.now(), lease_expiry(service));
     let mut connection = service.db.connection().await?;
     match lane {
         Lane::Ingests => jobs::claim_ingests(&mut connection, times, limit).await,
@@ -120,48 +121,49 @@ async fn claim(
 }
 
 async fn run_one(service: &Arc<Service>, mut job: Job) {
-    // It has ended the process before, again and again.
-    let ended = match job.crashes > MOST_CRASHES {
+    // The job has ended the process too many times already, so it is not run again.
+    let result = match job.crashes > MOST_CRASHES {
         true => Err(Panicked),
-        false => attempt(service, &mut job).await,
+        false => run_with_heartbeat(service, &mut job).await,
     };
     let now = service.clock.now();
-    let outcome = outcome_of(&job, &ended, now);
+    let outcome = outcome_of(&job, &result, now);
     log_outcome(&job, outcome);
     let released = async {
         let mut connection = service.db.connection().await?;
         jobs::release(&mut connection, &job, now, outcome).await
     };
     if let Err(error) = released.await {
-        tracing::warn!(%error, "a job could not be given back; its lease will end");
+        tracing::warn!(%error, "a job could not be released; it is claimed again when its lease expires");
     }
     service.job_due.notify_one();
     service.ingest_due.notify_one();
 }
 
-/// Does the work, and keeps the claim alive meanwhile.
-async fn attempt(service: &Arc<Service>, job: &mut Job) -> Result<Ended, Panicked> {
+/// Runs a job and extends its lease meanwhile.
+async fn run_with_heartbeat(service: &Arc<Service>, job: &mut Job) -> Result<JobResult, Panicked> {
     let claimed = job.clone();
-    let mut work = std::pin::pin!(caught(kinds::work(service, &claimed)));
-    let beat = service.settings.jobs.lease / 3;
+    let mut work = std::pin::pin!(catch_panic(kinds::run(service, &claimed)));
+    let interval = service.settings.jobs.lease / 3;
     loop {
-        match timeout(beat, &mut work).await {
-            Ok(ended) => return ended,
-            Err(_) => heartbeat(service, job).await,
+        match timeout(interval, &mut work).await {
+            Ok(result) => return result,
+            Err(_) => extend_lease(service, job).await,
         }
     }
 }
 
-async fn heartbeat(service: &Service, job: &mut Job) {
-    let beat = async {
+async fn extend_lease(service: &Service, job: &mut Job) {
+    let extended = async {
         let mut connection = service.db.connection().await?;
-        jobs::heartbeat(&mut connection, job, lease(service)).await
+        jobs::heartbeat(&mut connection, job, lease_expiry(service)).await
     };
-    if let Err(error) = beat.await {
+    if let Err(error) = extended.await {
         tracing::warn!(%error, "a job's lease could not be extended");
     }
 }
 
-fn lease(service: &Service) -> DateTime<Utc> {
+/// The end of a lease that starts now.
+fn lease_expiry(service: &Service) -> DateTime<Utc> {
     service.clock.now() + service.settings.jobs.lease
 }

@@ -1,4 +1,4 @@
-//! The periodic jobs, and word of jobs that other processes have recorded.
+//! Creates the periodic jobs, and listens for jobs that other processes have enqueued.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use patchbay_persistence::jobs;
 use super::Shutdown;
 use crate::{Result, Service};
 
-/// Jobs of the installation itself.
+/// Periodic jobs of the installation, which belong to no tenant.
 const PERIODIC: [JobKind; 4] = [
     JobKind::RoomSweep,
     JobKind::SipSweep,
@@ -16,7 +16,7 @@ const PERIODIC: [JobKind; 4] = [
     JobKind::Purge,
 ];
 
-/// Makes sure of the periodic jobs; false where the database could not be asked.
+/// Creates the periodic jobs that do not exist yet; returns false if the database could not be reached.
 pub(super) async fn seed(service: &Service) -> bool {
     let seeded = async {
         let mut connection = service.db.connection().await?;
@@ -27,15 +27,15 @@ pub(super) async fn seed(service: &Service) -> bool {
     };
     let outcome = seeded.await;
     if let Err(error) = &outcome {
-        tracing::warn!(%error, "the periodic jobs could not be scheduled yet");
+        tracing::warn!(%error, "the periodic jobs could not be created yet");
     }
     outcome.is_ok()
 }
 
-/// Hears of jobs that other processes have recorded.
+/// Wakes the job loops when other processes enqueue jobs, until shutdown.
 pub async fn listen(service: Arc<Service>, mut shutdown: Shutdown) {
     while !*shutdown.borrow() {
-        let hear = async {
+        let listening = async {
             match service.db.listen().await {
                 Ok(mut listener) => {
                     while listener.next().await.is_some() {
@@ -43,12 +43,14 @@ pub async fn listen(service: Arc<Service>, mut shutdown: Shutdown) {
                         service.ingest_due.notify_one();
                     }
                 }
-                Err(error) => tracing::debug!(%error, "not listening; jobs are polled for"),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot listen for notifications; jobs are polled")
+                }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
         tokio::select! {
-            () = hear => {}
+            () = listening => {}
             _ = shutdown.changed() => {}
         }
     }

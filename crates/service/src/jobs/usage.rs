@@ -1,4 +1,4 @@
-//! Writes down in batches when API keys were last used, and what was searched and embedded.
+//! Stores the last use of API keys, and the usage of knowledge search, in batches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use patchbay_persistence::{api_keys, knowledge_usage};
 use super::Shutdown;
 use crate::Service;
 
-/// The loop: every few seconds, and once more at the end.
+/// Stores the counters every five seconds, and once more at shutdown.
 pub async fn run(service: Arc<Service>, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
@@ -22,34 +22,34 @@ pub async fn run(service: Arc<Service>, mut shutdown: Shutdown) {
             .map(|id| id.uuid())
             .collect();
         if !used.is_empty() {
-            let noted = async {
+            let stored = async {
                 let mut connection = service.db.connection().await?;
                 api_keys::touch(&mut connection, &used, service.clock.now()).await
             };
-            if let Err(error) = noted.await {
-                tracing::warn!(%error, "the use of keys was not noted");
+            if let Err(error) = stored.await {
+                tracing::warn!(%error, "the last use of API keys could not be stored");
             }
         }
-        note_knowledge_use(&service).await;
+        store_knowledge_use(&service).await;
         if *shutdown.borrow() {
             return;
         }
     }
 }
 
-async fn note_knowledge_use(service: &Service) {
+async fn store_knowledge_use(service: &Service) {
     let now = service.clock.now();
     let at = now.duration_trunc(TimeDelta::minutes(15)).unwrap_or(now);
     for (tenant, used) in service.counters.take_knowledge() {
-        let noted = async {
+        let stored = async {
             let mut tx = service.db.begin(tenant).await?;
             let amount = (used.searches, used.embedding_seconds);
             knowledge_usage::add(&mut tx, at, amount).await?;
             tx.commit().await
         };
-        if let Err(error) = noted.await {
-            tracing::warn!(%error, "searches were not counted; they are counted later");
-            service.counters.note_knowledge(tenant, used);
+        if let Err(error) = stored.await {
+            tracing::warn!(%error, "knowledge usage could not be stored; it will be retried");
+            service.counters.record_knowledge_use(tenant, used);
         }
     }
 }

@@ -6,24 +6,24 @@ use chrono::TimeDelta;
 use patchbay_persistence::webhook_events::{self, Pending};
 
 use super::Shutdown;
-use crate::{Result, Service, faults::crash_here, panics::caught, sessions::room_events};
+use crate::{Result, Service, faults::crash_here, panics::catch_panic, sessions::room_events};
 
-/// Events that are read at a time.
+/// Events per batch.
 const BATCH: i64 = 64;
-/// Pause before an event that could not be applied is tried again.
-const RETRY: Duration = Duration::from_secs(10);
-/// An event that has crashed whatever applied it so often is left out.
-const MOST_CRASHES: i32 = 10;
-/// After this time an event that cannot be applied is left out.
-const GIVE_UP: TimeDelta = TimeDelta::hours(1);
+/// Delay before an event that could not be applied is retried.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
+/// Number of crashes after which an event is discarded.
+const MAX_CRASHES: i32 = 10;
+/// Age after which an event that cannot be applied is discarded.
+const MAX_AGE: TimeDelta = TimeDelta::hours(1);
 
-/// The loop: apply what is stored, oldest first, then wait for more.
+/// Applies stored events, oldest first, and waits for more, until shutdown.
 pub async fn run(service: Arc<Service>, mut shutdown: Shutdown) {
     while !*shutdown.borrow() {
         match apply_pending(&service).await {
             Ok(BATCH) => continue,
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "webhook events wait"),
+            Err(error) => tracing::warn!(%error, "webhook events could not be applied"),
         }
         tokio::select! {
             () = service.event_stored.notified() => {}
@@ -45,14 +45,14 @@ async fn apply_pending(service: &Service) -> Result<i64> {
     Ok(count)
 }
 
-async fn leave_out(service: &Service, id: &str) -> Result<()> {
+async fn discard(service: &Service, id: &str) -> Result<()> {
     let mut connection = service.db.connection().await?;
     webhook_events::mark_applied(&mut connection, id, service.clock.now()).await?;
     Ok(())
 }
 
-/// One event that fails must not hold the others up; it is tried again, and given up in the end, since
-/// what it tells of people must not stay for ever.
+/// Applies one event. An event that fails must not delay the others. It is retried, and discarded in the end,
+/// since the personal data in it must not be stored indefinitely.
 async fn apply_one(service: &Service, pending: Pending) -> Result<()> {
     let Pending {
         id,
@@ -60,34 +60,34 @@ async fn apply_one(service: &Service, pending: Pending) -> Result<()> {
         payload,
     } = pending;
     let Ok(event) = serde_json::from_value(payload) else {
-        // Its words would quote the event.
-        tracing::error!(%id, "a stored event cannot be read; it is left out");
-        return leave_out(service, &id).await;
+        // The parse error is not logged, since it would quote the event.
+        tracing::error!(%id, "a stored event cannot be parsed; it is discarded");
+        return discard(service, &id).await;
     };
-    // What always crashes is not tried for ever: the sessions' own jobs see what it would have told.
+    // An event that always crashes is discarded: the job of its session observes the room's state anyway.
     let crashes = webhook_events::count_try(&mut *service.db.connection().await?, &id).await?;
-    if crashes > MOST_CRASHES {
-        tracing::error!(%id, "an event crashes whatever applies it; it is left out");
-        return leave_out(service, &id).await;
+    if crashes > MAX_CRASHES {
+        tracing::error!(%id, "applying an event crashed too many times; it is discarded");
+        return discard(service, &id).await;
     }
-    let applied = caught(async {
+    let applied = catch_panic(async {
         crash_here(service, "apply_event");
         room_events::apply(service, &event).await
     });
     let now = service.clock.now();
     let crashed = match applied.await {
         Ok(Ok(_)) => return Ok(()),
-        Ok(Err(error)) if now - received_at > GIVE_UP => {
-            tracing::error!(%id, %error, "an event could not be applied for an hour; it is left out");
-            return leave_out(service, &id).await;
+        Ok(Err(error)) if now - received_at > MAX_AGE => {
+            tracing::error!(%id, %error, "an event could not be applied for an hour; it is discarded");
+            return discard(service, &id).await;
         }
         Ok(Err(error)) => {
-            tracing::warn!(%id, %error, "an event could not be applied; it is tried again");
+            tracing::warn!(%id, %error, "an event could not be applied; it will be retried");
             false
         }
         Err(_) => true,
     };
     let mut connection = service.db.connection().await?;
-    webhook_events::postpone(&mut connection, &id, now + RETRY, crashed).await?;
+    webhook_events::postpone(&mut connection, &id, now + RETRY_DELAY, crashed).await?;
     Ok(())
 }

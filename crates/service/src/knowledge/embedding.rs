@@ -1,4 +1,4 @@
-//! Chunks with their embeddings.
+//! Embedding of chunks.
 
 use patchbay_documents::Chunk;
 use patchbay_persistence::chunks::NewChunk;
@@ -6,8 +6,9 @@ use patchbay_vectors::{Embedder, Purpose};
 
 use super::ingest_error::IngestError;
 
-/// The rows of a batch. What a chunk stands under is part of its meaning.
-pub(super) async fn embedded(
+/// Embeds a batch of chunks and returns their rows; `first` is the ordinal of the first. The headings are embedded
+/// with the text, because they are part of its meaning.
+pub(super) async fn embed_batch(
     embedder: &dyn Embedder,
     batch: &[Chunk],
     first: i32,

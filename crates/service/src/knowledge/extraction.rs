@@ -1,5 +1,5 @@
-//! Having the text of a file got out by a process of its own: this very program (`patchbay-api extract`).
-//! What it was doing when it died is what is wrong with the file.
+//! Text extraction of a file in a separate process, which is this program (`patchbay-api extract`). If the process
+//! dies, the cause of its death is reported as what is wrong with the file.
 
 use std::{
     os::unix::process::ExitStatusExt as _,
@@ -8,7 +8,9 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use patchbay_documents::protocol::{Bounds, Distrust, Extracted, Heard, Listener, Progress};
+use patchbay_documents::protocol::{
+    Bounds, Extracted, InvalidOutput, Output, OutputParser, Progress,
+};
 use patchbay_storage::Download;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,71 +21,73 @@ use tokio::{
 
 use crate::Service;
 
-/// Bytes that are read from the process at a time.
-const PIECE: usize = 64 << 10;
+/// Size in bytes of the read buffer for the output of the process.
+const READ_BUFFER: usize = 64 << 10;
 
-/// How long the process may take to end when it has said all it will.
-const LAST_BREATH: Duration = Duration::from_secs(5);
+/// How long the process may take to exit after its last output.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why nothing came out.
+/// Why the extraction failed.
 #[derive(Debug)]
-pub enum Fault {
-    /// It is the file's own fault: a code, and words.
+pub enum ExtractionError {
+    /// The file cannot be extracted: error code and message.
     File(String, String),
-    /// It is ours; worth another try.
-    Ours(String),
+    /// An error independent of the file, worth a retry.
+    Internal(String),
 }
 
-impl Fault {
+impl ExtractionError {
     fn file(code: &str, detail: impl Into<String>) -> Self {
         Self::File(code.to_owned(), detail.into())
     }
 }
 
-/// Has the text of a file got out, and tells how far it is.
+/// Extracts the text of a file, and reports the progress.
 pub async fn extract(
     service: &Service,
     media: &str,
     (bytes, size): (Download, u64),
     progress: &watch::Sender<Progress>,
-) -> Result<Extracted, Fault> {
-    let ours = |error: std::io::Error| Fault::Ours(error.to_string());
-    let mut child = command(service, media).spawn().map_err(ours)?;
+) -> Result<Extracted, ExtractionError> {
+    let internal = |error: std::io::Error| ExtractionError::Internal(error.to_string());
+    let mut child = command(service, media).spawn().map_err(internal)?;
     let input = child.stdin.take();
-    let (sender, all_sent) = oneshot::channel();
-    let read = async {
+    let (sender, input_sent) = oneshot::channel();
+    let run = async {
         let sent = async {
-            let sent = feed(input, bytes).await;
+            let sent = write_input(input, bytes).await;
             let _ = sender.send(());
-            // Half a file may look like a whole one.
-            sent.map_err(Fault::Ours)
+            // Without this, part of a file could be taken for the whole file.
+            sent.map_err(ExtractionError::Internal)
         };
-        match futures_util::try_join!(sent, listen(&mut child, progress))? {
-            (sent, Some(_)) if sent != size => {
-                Err(Fault::Ours("not all of the file was read".to_owned()))
-            }
-            (_, read) => Ok(read),
+        match futures_util::try_join!(sent, read_output(&mut child, progress))? {
+            (sent, Some(_)) if sent != size => Err(ExtractionError::Internal(
+                "the file was not read to its end".to_owned(),
+            )),
+            (_, extracted) => Ok(extracted),
         }
     };
     let outcome = tokio::select! {
-        outcome = read => outcome,
-        fault = too_late(service, all_sent) => Err(fault),
+        outcome = run => outcome,
+        error = watch_timeouts(service, input_sent) => Err(error),
     };
     if outcome.is_err() {
         let _ = child.kill().await;
     }
-    let status = end(&mut child).await.map_err(ours)?;
-    outcome?.ok_or_else(|| died(status))
+    let status = wait_for_exit(&mut child).await.map_err(internal)?;
+    outcome?.ok_or_else(|| exit_error(status))
 }
 
-/// Returns when it takes too long: the store until the file is here, or then the file.
-async fn too_late(service: &Service, all_sent: oneshot::Receiver<()>) -> Fault {
+/// Returns when a timeout has passed: that of the download until the input is sent, then that of the extraction.
+async fn watch_timeouts(service: &Service, input_sent: oneshot::Receiver<()>) -> ExtractionError {
     let settings = &service.settings.knowledge;
-    if timeout(settings.upload_timeout, all_sent).await.is_err() {
-        return Fault::Ours("the object store took too long".to_owned());
+    if timeout(settings.upload_timeout, input_sent).await.is_err() {
+        return ExtractionError::Internal(
+            "the download from the object store timed out".to_owned(),
+        );
     }
     tokio::time::sleep(settings.extract_timeout).await;
-    too_long()
+    timed_out()
 }
 
 fn command(service: &Service, media: &str) -> Command {
@@ -107,13 +111,13 @@ fn command(service: &Service, media: &str) -> Command {
     command
 }
 
-/// Answers how many bytes the process has taken.
-async fn feed(input: Option<ChildStdin>, mut bytes: Download) -> Result<u64, String> {
+/// Writes the file to the process, and returns how many bytes it has accepted.
+async fn write_input(input: Option<ChildStdin>, mut bytes: Download) -> Result<u64, String> {
     let (mut sent, Some(mut input)) = (0, input) else {
         return Ok(0);
     };
     while let Some(block) = bytes.try_next().await.map_err(|error| error.to_string())? {
-        // A process that has died says so by its end.
+        // If the process has died, its exit status is the error to report.
         if input.write_all(&block).await.is_err() {
             return Ok(sent);
         }
@@ -123,69 +127,71 @@ async fn feed(input: Option<ChildStdin>, mut bytes: Download) -> Result<u64, Str
     Ok(sent)
 }
 
-/// Reads what the process tells; none where it ends before the end.
-async fn listen(
+/// Reads the output of the process; `None` if it ends before its last message.
+async fn read_output(
     child: &mut Child,
     progress: &watch::Sender<Progress>,
-) -> Result<Option<Extracted>, Fault> {
-    let Some(mut output) = child.stdout.take() else {
+) -> Result<Option<Extracted>, ExtractionError> {
+    let Some(mut stdout) = child.stdout.take() else {
         return Ok(None);
     };
-    let mut listener = Listener::new(Bounds::default());
-    let mut piece = vec![0; PIECE];
+    let mut parser = OutputParser::new(Bounds::default());
+    let mut buffer = vec![0; READ_BUFFER];
     loop {
-        let length = output.read(&mut piece).await;
-        let length = length.map_err(|error| Fault::Ours(error.to_string()))?;
+        let length = stdout.read(&mut buffer).await;
+        let length = length.map_err(|error| ExtractionError::Internal(error.to_string()))?;
         if length == 0 {
             return Ok(None);
         }
-        let heard = listener.hear(&piece[..length]);
-        progress.send_replace(listener.progress());
-        match heard {
-            Ok(Heard::More) => {}
-            Ok(Heard::All(extracted)) => return Ok(Some(extracted)),
-            Ok(Heard::Failure(code, detail)) => return Err(Fault::File(code, detail)),
-            Err(Distrust::TooMuch) => {
-                let detail = "There is more text in it than is read. Split the file.";
-                return Err(Fault::file("too_large", detail));
+        let output = parser.push(&buffer[..length]);
+        progress.send_replace(parser.progress());
+        match output {
+            Ok(Output::Incomplete) => {}
+            Ok(Output::Complete(extracted)) => return Ok(Some(extracted)),
+            Ok(Output::Failure(code, detail)) => return Err(ExtractionError::File(code, detail)),
+            Err(InvalidOutput::TooLarge) => {
+                let detail = "The file contains too much text. Split the file.";
+                return Err(ExtractionError::file("too_large", detail));
             }
-            Err(Distrust::Nonsense) => return Err(damaged()),
+            Err(InvalidOutput::Malformed) => return Err(damaged()),
         }
     }
 }
 
-/// How the process ended. One that says nothing any more and stays is ended.
-async fn end(child: &mut Child) -> std::io::Result<ExitStatus> {
-    if let Ok(status) = timeout(LAST_BREATH, child.wait()).await {
+/// Waits for the exit of the process, and kills it after a timeout.
+async fn wait_for_exit(child: &mut Child) -> std::io::Result<ExitStatus> {
+    if let Ok(status) = timeout(EXIT_TIMEOUT, child.wait()).await {
         return status;
     }
     child.kill().await?;
     child.wait().await
 }
 
-fn too_long() -> Fault {
-    let detail = "It took too long to get the text out. Split the file, or save it anew.";
-    Fault::file("timed_out", detail)
+fn timed_out() -> ExtractionError {
+    let detail = "The text extraction timed out. Split the file, or save it again.";
+    ExtractionError::file("timed_out", detail)
 }
 
-fn damaged() -> Fault {
-    let detail = "The file could not be read: it is damaged, or made in a way that nobody expects.";
-    Fault::file("damaged", detail)
+fn damaged() -> ExtractionError {
+    let detail =
+        "The file cannot be read: it is damaged, or its format deviates from the standard.";
+    ExtractionError::file("damaged", detail)
 }
 
-/// What it means that the process ended without an end.
-fn died(status: ExitStatus) -> Fault {
+/// Maps the exit status of a process that ended without its last message to an error.
+fn exit_error(status: ExitStatus) -> ExtractionError {
     const XCPU: i32 = 24;
     const KILL: i32 = 9;
     const ABORT: i32 = 6;
     if matches!(status.code(), Some(1 | 2)) {
-        return Fault::Ours("the reading process could not be set up".to_owned());
+        return ExtractionError::Internal("the extraction process could not be set up".to_owned());
     }
     match status.signal() {
-        Some(XCPU | KILL) => too_long(),
+        Some(XCPU | KILL) => timed_out(),
         Some(ABORT) => {
-            let detail = "Getting the text out took more memory than is allowed. Split the file, or save it anew.";
-            Fault::file("too_much_memory", detail)
+            let detail =
+                "The text extraction exceeded the memory limit. Split the file, or save it again.";
+            ExtractionError::file("too_much_memory", detail)
         }
         _ => damaged(),
     }

@@ -1,7 +1,7 @@
-//! Getting the text out of a file, as the process of its own that may die of it.
+//! The extraction process, which is separate because a file may crash it.
 //!
-//! It limits its own memory and time and [confines](super::confinement) itself before it looks at the file,
-//! reads the file from its standard input and writes one line of JSON for everything that there is to say.
+//! It limits its memory and CPU time and [confines](super::confinement) itself before it reads the file from
+//! standard input, and writes one JSON message per line to standard output.
 
 use std::{
     io::{Read as _, Write as _},
@@ -17,90 +17,92 @@ use patchbay_domain::knowledge::Stage;
 use patchbay_vectors::TokenCounter;
 use rustix::process::Resource;
 
-use super::confinement::{confined, limit};
+use super::confinement::{run_confined, set_limit};
 
-/// The process ends with this where the file cannot be read; with 1 or 2 where it could not be set up.
+/// Exit code if the file cannot be read; 1 or 2 mean that the process could not be set up.
 const UNREADABLE: i32 = 3;
 
-/// Stack of the thread that reads: some formats nest.
+/// Stack size of the extracting thread in bytes; nested formats need a large one.
 const STACK: usize = 64 << 20;
 
-/// What `extract` is to do.
+/// Arguments of `extract`.
 #[derive(Args, Clone, Debug)]
-pub struct Task {
-    /// What the file's beginning looks like.
+pub struct ExtractArgs {
+    /// Media type of the file, as detected from its first bytes.
     #[arg(long)]
     pub media: String,
-    /// Most tokens of a chunk.
+    /// Maximum size of a chunk in tokens.
     #[arg(long)]
     pub tokens: usize,
-    /// Tokens shared with the chunk before.
+    /// Overlap with the previous chunk in tokens.
     #[arg(long)]
     pub overlap: usize,
-    /// Most bytes of memory.
+    /// Maximum memory in bytes.
     #[arg(long)]
     pub memory: u64,
-    /// Most seconds of work.
+    /// Maximum CPU time in seconds.
     #[arg(long)]
     pub seconds: u64,
-    /// Directory of the model whose tokens are counted.
+    /// Directory of the embedding model whose tokenizer counts the tokens.
     #[arg(long)]
     pub model: Option<PathBuf>,
 }
 
-/// Does the work, as the process of its own. Answers when all is told.
-pub fn work(task: Task) -> anyhow::Result<()> {
-    limit(Resource::As, task.memory)?;
-    limit(Resource::Cpu, task.seconds)?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Fsize, 0)?;
-    let counter = match &task.model {
+/// Runs the extraction process. Returns when all output has been written, and exits if the file cannot be read.
+pub fn run(args: ExtractArgs) -> anyhow::Result<()> {
+    set_limit(Resource::As, args.memory)?;
+    set_limit(Resource::Cpu, args.seconds)?;
+    set_limit(Resource::Core, 0)?;
+    set_limit(Resource::Fsize, 0)?;
+    let counter = match &args.model {
         Some(folder) => TokenCounter::of_model(folder)?,
         None => TokenCounter::Rough,
     };
-    let done = confined(STACK, move |_| {
-        work_in_one_thread()?;
-        extract(&task, &counter)
+    let result = run_confined(STACK, move |_| {
+        use_single_thread()?;
+        extract(&args, &counter)
     })?;
-    // A panic, or a reader that is gone.
-    if !matches!(done, Ok(Ok(()))) {
+    // The thread panicked, or the reader has closed the pipe.
+    if !matches!(result, Ok(Ok(()))) {
         std::process::exit(UNREADABLE);
     }
     Ok(())
 }
 
-/// What libraries would share out among threads, which nobody can start here, they do in this one.
-fn work_in_one_thread() -> anyhow::Result<()> {
+/// Makes rayon run its work in this thread, because the confinement allows no further threads.
+fn use_single_thread() -> anyhow::Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
     Ok(pool.use_current_thread().build_global()?)
 }
 
-fn extract(task: &Task, counter: &TokenCounter) -> anyhow::Result<()> {
+fn extract(args: &ExtractArgs, counter: &TokenCounter) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut say = |line: &Message| -> anyhow::Result<()> {
-        serde_json::to_writer(&mut out, line)?;
+    let mut write_message = |message: &Message| -> anyhow::Result<()> {
+        serde_json::to_writer(&mut out, message)?;
         out.write_all(b"\n")?;
-        // Progress is worth something only while it is new.
+        // Progress is only useful if it arrives at once.
         Ok(out.flush()?)
     };
     let mut progress = |stage, done, all| {
-        let _ = say(&Message::Progress(stage, done, all));
+        let _ = write_message(&Message::Progress(stage, done, all));
     };
-    let parts = patchbay_documents::extract(&bytes, &task.media, &mut |done, all| {
+    let parts = patchbay_documents::extract(&bytes, &args.media, &mut |done, all| {
         progress(Stage::Extract, done, all);
     });
     drop(bytes);
     let parts = match parts {
         Ok(parts) => parts,
-        Err(Failure { code, detail }) => return say(&Message::Failure(code.to_owned(), detail)),
+        Err(Failure { code, detail }) => {
+            return write_message(&Message::Failure(code.to_owned(), detail));
+        }
     };
     let pages = u32::try_from(parts.len()).unwrap_or(u32::MAX);
     progress(Stage::Extract, pages, pages);
     let sizing = Sizing {
-        most: task.tokens,
-        overlap: task.overlap,
+        most: args.tokens,
+        overlap: args.overlap,
         count: &|text| counter.count(text),
     };
     let chunks = patchbay_documents::chunk(&parts, &sizing, &mut |done, all| {
@@ -108,10 +110,10 @@ fn extract(task: &Task, counter: &TokenCounter) -> anyhow::Result<()> {
     });
     if chunks.len() > MOST_CHUNKS {
         let detail = format!("It makes more than {MOST_CHUNKS} chunks. Split the file.");
-        return say(&Message::Failure("too_large".to_owned(), detail));
+        return write_message(&Message::Failure("too_large".to_owned(), detail));
     }
     for chunk in chunks {
-        say(&Message::Chunk(chunk))?;
+        write_message(&Message::Chunk(chunk))?;
     }
-    say(&Message::End(pages))
+    write_message(&Message::End(pages))
 }

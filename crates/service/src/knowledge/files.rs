@@ -1,4 +1,4 @@
-//! Files: made of uploads, and deleted.
+//! Files: creation from uploads, and deletion.
 
 use patchbay_domain::{FileId, Metadata, ObjectId};
 use patchbay_persistence::{TenantTx, chunks, files, objects};
@@ -7,51 +7,51 @@ use patchbay_storage::Stored;
 use super::{
     ingest_request,
     objects::mark_for_deletion,
-    upload::{Received, check_limit},
+    upload::{UploadedObject, check_limit},
 };
 use crate::{Code, Error, Result, Service};
 
-/// What a file is called, and what is to be done with it.
+/// Properties of a new file.
 pub struct NewFile {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
-    /// Data of the caller's own.
+    /// Metadata of the client.
     pub metadata: Metadata,
-    /// Whether it is to be searchable.
+    /// Whether the file is ingested, which makes it searchable.
     pub ingest: bool,
 }
 
-/// The object that has these bytes: the one that was there before, or else this one.
+/// Returns an existing object with the same content and marks the new one for deletion, or else keeps the new one.
 async fn deduplicate(
     service: &Service,
     tx: &mut TenantTx,
     object: ObjectId,
     (sha256, size): (&[u8; 32], i64),
 ) -> Result<ObjectId> {
-    if let Some(known) = objects::of_content(tx, sha256).await? {
+    if let Some(existing) = objects::of_content(tx, sha256).await? {
         mark_for_deletion(service, tx, object).await?;
-        return Ok(known);
+        return Ok(existing);
     }
     match objects::mark_stored(tx, object, (sha256, size)).await? {
         true => Ok(object),
         false => {
-            let detail = "The upload took too long to be kept.";
+            let detail = "The upload took too long and was discarded.";
             Err(Error::new(Code::Unavailable, detail))
         }
     }
 }
 
-/// Makes a file of what was received. The same bytes again share the object that is there.
+/// Creates a file from an upload. Files with the same content share one object.
 pub async fn create(
     service: &Service,
     tx: &mut TenantTx,
-    received: &Received,
+    uploaded: &UploadedObject,
     new: NewFile,
 ) -> Result<files::WithIngest> {
-    let Stored { size, sha256, head } = &received.stored;
+    let Stored { size, sha256, head } = &uploaded.stored;
     let size = i64::try_from(*size).map_err(Error::internal)?;
     check_limit(tx, size).await?;
-    let object = deduplicate(service, tx, received.object, (sha256, size)).await?;
+    let object = deduplicate(service, tx, uploaded.object, (sha256, size)).await?;
     let now = service.clock.now();
     let mut file = files::File {
         tenant_id: tx.tenant(),
@@ -76,9 +76,9 @@ pub async fn create(
     Ok((file, ingest))
 }
 
-/// Deletes a file with all that was made of it; its bytes go when no other file has them.
+/// Deletes a file and its chunks, and its object if no other file uses it.
 pub async fn delete(service: &Service, tx: &mut TenantTx, file: &files::File) -> Result<()> {
-    // Held, so that nobody takes the same bytes for another file meanwhile.
+    // The row stays locked, so that no new file starts to use the object meanwhile.
     let object = objects::find(tx, file.object_id).await?;
     let id: FileId = file.id;
     chunks::delete_others(tx, id, -1).await?;
@@ -89,7 +89,7 @@ pub async fn delete(service: &Service, tx: &mut TenantTx, file: &files::File) ->
     Ok(())
 }
 
-/// Files that a body names exist in this tenant.
+/// Requires that all these files exist in the tenant.
 pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
     let found = files::existing(tx, ids).await?;
     match ids.iter().all(|id| found.contains(id)) {

@@ -1,8 +1,8 @@
-//! The job of a file that is to be searchable.
+//! The job that ingests a file, which makes it searchable.
 //!
-//! Each try is a numbered generation, which its chunks carry. Searches see one generation of a file:
-//! the old one until the new one is complete, and then, in one transaction, the new one. A job that
-//! was interrupted begins its generation anew.
+//! Each ingest is a numbered generation of chunks. Searches see exactly one generation of a file: the old one until
+//! the new one is complete, then the new one, switched in one transaction. An interrupted job starts its generation
+//! again.
 
 use std::time::Instant;
 
@@ -24,24 +24,24 @@ use patchbay_persistence::{
 use tokio::sync::watch;
 
 use super::{
-    embedding::embedded,
+    embedding::embed_batch,
     extraction::extract,
     ingest_error::IngestError,
-    objects::{key, store},
+    objects::{object_key, require_store},
     settings::{IngestSettings, embedder},
     stages::Stages,
 };
 use crate::{Error, Service, counters::KnowledgeUse, faults::crash_here};
 
-/// After so many attempts, one that ended without a word is the last: what kills the process would kill it
-/// for ever.
-const MOST_ATTEMPTS: i32 = 8;
+/// Maximum number of attempts if the last one ended without an error: a file that crashes the process would crash
+/// it every time.
+const MAX_ATTEMPTS: i32 = 8;
 
-/// Chunks that are embedded and stored at a time.
+/// Number of chunks that are embedded and stored together.
 const BATCH: usize = 32;
 
-/// Least time between two notes of progress.
-const NOTE_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
+/// Minimum time between two updates of the progress.
+const PROGRESS_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Runs the job.
 #[tracing::instrument(skip_all, fields(%tenant, %id), err(level = "warn"))]
@@ -55,47 +55,51 @@ pub async fn run(service: &Service, tenant: TenantId, id: FileId) -> Result<(), 
     if ingest.finished_at.is_some() {
         return Ok(());
     }
-    let mut work = Work {
+    let mut attempt = Attempt {
         service,
         file,
         ingest,
         language: "english",
         stages: Stages::default(),
-        noted: None,
+        saved_at: None,
     };
-    let outcome = match work.all().await {
-        Err(IngestError::Failed(code, detail)) => work.fail(code, detail).await,
-        Err(IngestError::Again(cause)) => {
-            // The cause is for the log: it names what tenants have no business knowing.
-            let detail = "Something that this depends on cannot be reached; it is tried again.";
-            work.ingest.error = Some(detail.to_owned());
-            work.note().await.and(Err(IngestError::Again(cause)))
+    let outcome = match attempt.run().await {
+        Err(IngestError::Failed(code, detail)) => attempt.fail(code, detail).await,
+        Err(IngestError::Temporary(cause)) => {
+            // The cause goes to the log only, because it has internal details of the installation.
+            let detail = "A dependency is unavailable; the ingest is retried.";
+            attempt.ingest.error = Some(detail.to_owned());
+            attempt
+                .save_progress()
+                .await
+                .and(Err(IngestError::Temporary(cause)))
         }
         outcome => outcome,
     };
     match outcome {
-        // Another attempt goes on with it, or nobody needs it any more.
-        Err(IngestError::Gone) => Ok(()),
+        // Another attempt continues, or the file was deleted.
+        Err(IngestError::Superseded) => Ok(()),
         outcome => outcome,
     }
 }
 
-/// An ingest under way.
-struct Work<'a> {
+/// One attempt of an ingest.
+struct Attempt<'a> {
     service: &'a Service,
     file: File,
     ingest: Ingest,
     language: &'static str,
     stages: Stages,
-    noted: Option<Instant>,
+    saved_at: Option<Instant>,
 }
 
-impl Work<'_> {
-    async fn all(&mut self) -> Result<(), IngestError> {
-        let silent = self.ingest.error.is_none();
+impl Attempt<'_> {
+    async fn run(&mut self) -> Result<(), IngestError> {
+        let has_no_error = self.ingest.error.is_none();
         self.begin_attempt().await?;
-        if self.ingest.attempts > MOST_ATTEMPTS && silent {
-            let detail = "It was begun several times, and never came to its end or said why.";
+        if self.ingest.attempts > MAX_ATTEMPTS && has_no_error {
+            let detail =
+                "The ingest was attempted several times, and never completed or reported an error.";
             return Err(IngestError::Failed("gave_up".to_owned(), detail.to_owned()));
         }
         let now = self.service.clock.now();
@@ -113,13 +117,13 @@ impl Work<'_> {
         self.index().await
     }
 
-    /// From here on, what an earlier attempt still does is void.
+    /// Starts this attempt. From here on, writes of earlier attempts are rejected.
     async fn begin_attempt(&mut self) -> Result<(), IngestError> {
         let place = (self.file.id, self.ingest.generation);
         let mut tx = self.service.db.begin(self.file.tenant_id).await?;
         let attempt = ingests::begin_attempt(&mut tx, place).await?;
-        self.ingest.attempts = attempt.ok_or(IngestError::Gone)?;
-        let settings = IngestSettings::now(self.service, &mut tx, &self.file).await?;
+        self.ingest.attempts = attempt.ok_or(IngestError::Superseded)?;
+        let settings = IngestSettings::current(self.service, &mut tx, &self.file).await?;
         (self.ingest.model, self.ingest.settings) = (settings.model, settings.digest);
         (self.ingest.error, self.language) = (None, settings.language);
         self.store(&mut tx).await?;
@@ -127,30 +131,36 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes the chunks of another file of the same bytes, if there are some.
+    /// Copies the chunks of another file with the same content and settings, if there is one. Returns whether the
+    /// ingest is complete.
     async fn reuse(&mut self) -> Result<bool, IngestError> {
         let mut tx = self.service.db.begin(self.file.tenant_id).await?;
         let (object, settings) = (self.file.object_id, &self.ingest.settings);
-        let alike = ingests::alike(&mut tx, object, settings).await?;
-        let Some(alike) = alike.filter(|alike| alike.file_id != self.file.id) else {
+        let equivalent = ingests::find_equivalent(&mut tx, object, settings).await?;
+        let Some(equivalent) = equivalent.filter(|equivalent| equivalent.file_id != self.file.id)
+        else {
             tx.finish();
             return Ok(false);
         };
         let to = (self.file.id, self.ingest.generation);
         chunks::delete(&mut tx, to.0, to.1).await?;
-        let from = (alike.file_id, alike.generation);
+        let from = (equivalent.file_id, equivalent.generation);
         let count = match chunks::copy(&mut tx, from, to).await {
             Ok(count) => count,
             Err(error) => {
-                tracing::warn!(%error, "chunks could not be copied; the file is read");
+                tracing::warn!(%error, "chunks could not be copied; the file is extracted instead");
                 return Ok(false);
             }
         };
-        if Some(count) != alike.chunks.and_then(|count| usize::try_from(count).ok()) {
-            // It is being replaced just now.
+        if Some(count)
+            != equivalent
+                .chunks
+                .and_then(|count| usize::try_from(count).ok())
+        {
+            // The other generation is being replaced at this moment.
             return Ok(false);
         }
-        (self.ingest.pages, self.ingest.chunks) = (alike.pages, alike.chunks);
+        (self.ingest.pages, self.ingest.chunks) = (equivalent.pages, equivalent.chunks);
         self.enter(Stage::Index, 0);
         self.publish(tx).await?;
         Ok(true)
@@ -158,35 +168,35 @@ impl Work<'_> {
 
     async fn extract(&mut self) -> Result<Extracted, IngestError> {
         self.enter(Stage::Extract, 0);
-        self.note().await?;
+        self.save_progress().await?;
         let service = self.service;
         let size = u64::try_from(self.file.size).unwrap_or_default();
-        let key = key(service, self.file.tenant_id, self.file.object_id);
-        let bytes = store(service)?.download(&key, 0, size).await;
-        let bytes = bytes.map_err(|error| IngestError::Again(error.to_string()))?;
+        let key = object_key(service, self.file.tenant_id, self.file.object_id);
+        let bytes = require_store(service)?.download(&key, 0, size).await;
+        let bytes = bytes.map_err(|error| IngestError::Temporary(error.to_string()))?;
         let bytes = (bytes, size);
         let media = self.file.media_type.clone();
-        let (report, mut reported) = watch::channel((Stage::Extract, 0, 0));
-        let mut work = std::pin::pin!(extract(service, &media, bytes, &report));
+        let (sender, mut receiver) = watch::channel((Stage::Extract, 0, 0));
+        let mut extraction = std::pin::pin!(extract(service, &media, bytes, &sender));
         let extracted = loop {
             tokio::select! {
-                extracted = &mut work => break extracted?,
-                Ok(()) = reported.changed() => {
-                    let now = *reported.borrow_and_update();
-                    self.progress(now).await;
+                extracted = &mut extraction => break extracted?,
+                Ok(()) = receiver.changed() => {
+                    let now = *receiver.borrow_and_update();
+                    self.update_progress(now).await;
                 }
             }
         };
-        let last = *reported.borrow();
-        self.progress(last).await;
+        let last = *receiver.borrow();
+        self.update_progress(last).await;
         Ok(extracted)
     }
 
-    async fn embed(&mut self, all: Vec<Chunk>) -> Result<(), IngestError> {
-        let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        self.ingest.chunks = Some(i32::try_from(all.len()).unwrap_or(i32::MAX));
+    async fn embed(&mut self, chunks: Vec<Chunk>) -> Result<(), IngestError> {
+        let total = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        self.ingest.chunks = Some(i32::try_from(chunks.len()).unwrap_or(i32::MAX));
         self.enter(Stage::Embed, total);
-        self.note().await?;
+        self.save_progress().await?;
         let mut tx = self.service.db.begin(self.file.tenant_id).await?;
         let place = Place {
             file: self.file.id,
@@ -198,17 +208,17 @@ impl Work<'_> {
         chunks::delete(&mut tx, place.file, place.generation).await?;
         tx.commit().await?;
         let mut done = 0_u32;
-        for batch in all.chunks(BATCH) {
+        for batch in chunks.chunks(BATCH) {
             let first = i32::try_from(done).unwrap_or(i32::MAX);
-            let began = Instant::now();
-            let rows = embedded(embedder(self.service)?, batch, first).await?;
+            let start = Instant::now();
+            let rows = embed_batch(embedder(self.service)?, batch, first).await?;
             let used = KnowledgeUse {
                 searches: 0,
-                embedding_seconds: began.elapsed().as_secs_f64(),
+                embedding_seconds: start.elapsed().as_secs_f64(),
             };
             self.service
                 .counters
-                .note_knowledge(self.file.tenant_id, used);
+                .record_knowledge_use(self.file.tenant_id, used);
             done += u32::try_from(batch.len()).unwrap_or(u32::MAX);
             self.stages.set_done(done);
             let mut tx = self.service.db.begin(self.file.tenant_id).await?;
@@ -220,23 +230,25 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Searches see this generation from here on, and no other.
+    /// Makes this generation the searchable one.
     async fn index(&mut self) -> Result<(), IngestError> {
         self.enter(Stage::Index, 0);
         let tx = self.service.db.begin(self.file.tenant_id).await?;
         self.publish(tx).await?;
-        self.look_for_index().await
+        self.warn_about_missing_index().await
     }
 
-    /// The operator hears of a tenant whose searches would be faster with an index.
-    async fn look_for_index(&self) -> Result<(), IngestError> {
-        let most = self.service.settings.knowledge.index.search_exact_chunks;
+    /// Logs a warning if the tenant's searches would be faster with an index.
+    async fn warn_about_missing_index(&self) -> Result<(), IngestError> {
+        let exact_chunks = self.service.settings.knowledge.index.search_exact_chunks;
         let mut tx = self.service.db.begin(self.file.tenant_id).await?;
-        let missing = hnsw::missing(&mut tx, &self.ingest.model, most).await?;
+        let missing = hnsw::missing(&mut tx, &self.ingest.model, exact_chunks).await?;
         tx.finish();
-        let own = i64::from(self.ingest.chunks.unwrap_or_default());
-        // Said once in a while, not with each file.
-        if let Some(chunks) = missing.filter(|all| (all - own) / most < all / most) {
+        let new_chunks = i64::from(self.ingest.chunks.unwrap_or_default());
+        // Logged once per multiple of the threshold, not for each file.
+        if let Some(chunks) =
+            missing.filter(|all| (all - new_chunks) / exact_chunks < all / exact_chunks)
+        {
             let tenant = self.file.tenant_id;
             tracing::warn!(%tenant, chunks, "searches compare every chunk; run `patchbay-api index`");
         }
@@ -245,7 +257,7 @@ impl Work<'_> {
 
     async fn publish(&mut self, mut tx: TenantTx) -> Result<(), IngestError> {
         let file = files::lock(&mut tx, self.file.id).await?;
-        let mut file = file.ok_or(IngestError::Gone)?;
+        let mut file = file.ok_or(IngestError::Superseded)?;
         file.searchable_generation = Some(self.ingest.generation);
         chunks::delete_others(&mut tx, file.id, self.ingest.generation).await?;
         files::update(&mut tx, &file).await?;
@@ -277,23 +289,25 @@ impl Work<'_> {
         self.ingest.stage = Some(stage);
     }
 
-    async fn progress(&mut self, (stage, done, total): Progress) {
-        let changes = self.stages.current() != Some(stage);
-        if changes {
+    async fn update_progress(&mut self, (stage, done, total): Progress) {
+        let is_new_stage = self.stages.current() != Some(stage);
+        if is_new_stage {
             self.enter(stage, total);
         }
         self.stages.set_progress(done, total);
-        let is_due = self.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY);
-        if changes || is_due {
-            // The next note will do as well.
-            if let Err(error) = self.note().await {
-                tracing::warn!(%error, "the progress of an ingest was not noted");
+        let is_due = self
+            .saved_at
+            .is_none_or(|saved_at| saved_at.elapsed() >= PROGRESS_INTERVAL);
+        if is_new_stage || is_due {
+            // The next update includes this one.
+            if let Err(error) = self.save_progress().await {
+                tracing::warn!(%error, "the progress of an ingest could not be saved");
             }
         }
     }
 
-    async fn note(&mut self) -> Result<(), IngestError> {
-        self.noted = Some(Instant::now());
+    async fn save_progress(&mut self) -> Result<(), IngestError> {
+        self.saved_at = Some(Instant::now());
         let mut tx = self.service.db.begin(self.file.tenant_id).await?;
         self.store(&mut tx).await?;
         tx.commit().await?;
@@ -305,7 +319,7 @@ impl Work<'_> {
         self.ingest.stages = stages;
         match ingests::update(tx, &self.ingest).await? {
             true => Ok(()),
-            false => Err(IngestError::Gone),
+            false => Err(IngestError::Superseded),
         }
     }
 }

@@ -1,44 +1,44 @@
-//! Why an ingest did not come to its end.
+//! Errors of ingests.
 
 use patchbay_persistence::Error as DbError;
 
-use super::extraction::Fault;
+use super::extraction::ExtractionError;
 use crate::Error;
 
-/// Why an ingest did not come to its end.
+/// Why an attempt to ingest a file did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// Worth another try.
+    /// A temporary error, after which the ingest is retried.
     #[error("{0}")]
-    Again(String),
-    /// For good: a code, and words.
+    Temporary(String),
+    /// A permanent error: error code and message.
     #[error("{0}: {1}")]
     Failed(String, String),
-    /// The file was deleted meanwhile, or another attempt has begun.
-    #[error("the file or the attempt is gone")]
-    Gone,
+    /// The file was deleted in the meantime, or another attempt has started.
+    #[error("the file was deleted or the attempt is superseded")]
+    Superseded,
 }
 
 impl From<Error> for IngestError {
     fn from(error: Error) -> Self {
-        Self::Again(error.to_string())
+        Self::Temporary(error.to_string())
     }
 }
 
 impl From<DbError> for IngestError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::ForeignKey(_) => Self::Gone,
-            error => Self::Again(error.to_string()),
+            DbError::ForeignKey(_) => Self::Superseded,
+            error => Self::Temporary(error.to_string()),
         }
     }
 }
 
-impl From<Fault> for IngestError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::File(code, detail) => Self::Failed(code, detail),
-            Fault::Ours(why) => Self::Again(why),
+impl From<ExtractionError> for IngestError {
+    fn from(error: ExtractionError) -> Self {
+        match error {
+            ExtractionError::File(code, detail) => Self::Failed(code, detail),
+            ExtractionError::Internal(cause) => Self::Temporary(cause),
         }
     }
 }
@@ -46,17 +46,16 @@ impl From<Fault> for IngestError {
 impl From<patchbay_vectors::Error> for IngestError {
     fn from(error: patchbay_vectors::Error) -> Self {
         match error {
-            patchbay_vectors::Error::Refused(why) => {
-                tracing::error!(%why, "the embedding provider refuses");
-                let detail =
-                    "The embedding provider refuses; the operator finds the cause in the log.";
+            patchbay_vectors::Error::Refused(cause) => {
+                tracing::error!(%cause, "the embedding provider refused the request");
+                let detail = "The embedding provider refused the request; the operator finds the cause in the log.";
                 Self::Failed("embedding_refused".to_owned(), detail.to_owned())
             }
             patchbay_vectors::Error::Panicked => {
-                let detail = "The embedding model cannot take its text; the operator finds the cause in the log.";
+                let detail = "The embedding model failed on the text; the operator finds the cause in the log.";
                 Self::Failed("embedding_failed".to_owned(), detail.to_owned())
             }
-            error => Self::Again(error.to_string()),
+            error => Self::Temporary(error.to_string()),
         }
     }
 }

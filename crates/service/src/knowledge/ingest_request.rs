@@ -1,4 +1,4 @@
-//! Requesting an ingest.
+//! Requests to ingest a file.
 
 use patchbay_domain::knowledge::IngestState;
 use patchbay_persistence::{
@@ -11,9 +11,9 @@ use serde_json::json;
 use super::settings::IngestSettings;
 use crate::{Result, Service, jobs::queue};
 
-/// Requests the next generation of a file, whose row is locked or new.
+/// Enqueues the ingest of the next generation of a file, whose row must be locked or new.
 pub async fn request(service: &Service, tx: &mut TenantTx, file: &mut File) -> Result<Ingest> {
-    let settings = IngestSettings::now(service, tx, file).await?;
+    let settings = IngestSettings::current(service, tx, file).await?;
     file.last_generation += 1;
     files::update(tx, file).await?;
     let ingest = Ingest {
@@ -35,6 +35,6 @@ pub async fn request(service: &Service, tx: &mut TenantTx, file: &mut File) -> R
         finished_at: None,
     };
     ingests::insert(tx, &ingest).await?;
-    queue::ingest(service, tx, file.id).await?;
+    queue::enqueue_ingest(service, tx, file.id).await?;
     Ok(ingest)
 }

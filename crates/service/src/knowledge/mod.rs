@@ -1,4 +1,4 @@
-//! Files, their way into the knowledge base, and searches in it.
+//! The knowledge base: files, their ingest, and search.
 
 pub mod confinement;
 mod embedding;

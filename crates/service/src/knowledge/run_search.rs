@@ -1,4 +1,4 @@
-//! What a run looks up in its agent's files.
+//! Searches of a run in the files of its agent.
 
 use patchbay_domain::{
     AgentId, AgentRunId, SessionId, TenantId,
@@ -8,13 +8,13 @@ use patchbay_domain::{
 };
 use patchbay_persistence::{TenantTx, files, runs, sessions};
 
-use super::search::{Question, SearchOutcome, search};
+use super::search::{SearchOutcome, SearchRequest, search};
 use crate::{
     Code, Error, Origin, Result, Service, sessions::configuration::read_configuration,
     timeline::Timeline,
 };
 
-/// Searches as the run's configuration pins it. What was found goes onto the timeline with `facts`.
+/// Searches with the settings that the run's configuration pins, and appends the result to the timeline.
 pub async fn search_for_run(
     service: &Service,
     origin: &Origin,
@@ -22,28 +22,28 @@ pub async fn search_for_run(
     (session, run): (SessionId, AgentRunId),
     query: String,
 ) -> Result<(SearchMode, SearchOutcome)> {
-    let turn = service.compute.turn(Some(tenant)).await?;
+    let permit = service.compute.acquire(Some(tenant)).await?;
     let mut tx = service.db.begin(tenant).await?;
     let found = runs::with_configuration(&mut tx, session, run).await?;
     let (state, document) = found.ok_or_else(Error::not_found)?;
     origin.require_live_if_suspended(state.is_live())?;
     if !matches!(state, SessionState::Starting | SessionState::Running) {
-        let detail = "Nobody is left to ask for.";
+        let detail = "The session is stopping or has ended.";
         return Err(Error::new(Code::SessionOver, detail));
     }
-    let configuration = read_configuration(&turn, document).await?;
-    drop(turn);
+    let configuration = read_configuration(&permit, document).await?;
+    drop(permit);
     let settings = configuration.knowledge.ok_or_else(Error::not_found)?;
     let agent = agent_of(&mut tx, session, run).await?;
     let mode = settings.mode;
-    let question = question(&mut tx, agent, settings, query).await?;
+    let request = search_request(&mut tx, agent, settings, query).await?;
     tx.finish();
-    let outcome = search(service, tenant, question).await?;
-    note(service, origin, tenant, (session, run), (mode, &outcome)).await?;
+    let outcome = search(service, tenant, request).await?;
+    record_search(service, origin, tenant, (session, run), (mode, &outcome)).await?;
     Ok((mode, outcome))
 }
 
-/// Whose files the run searches.
+/// Returns the agent whose files the run searches.
 async fn agent_of(tx: &mut TenantTx, session: SessionId, run: AgentRunId) -> Result<AgentId> {
     let row = runs::find(tx, session, run).await?;
     let own = row.and_then(|row| row.agent_id);
@@ -52,18 +52,18 @@ async fn agent_of(tx: &mut TenantTx, session: SessionId, run: AgentRunId) -> Res
     agent.ok_or_else(Error::not_found)
 }
 
-async fn question(
+async fn search_request(
     tx: &mut TenantTx,
     agent: AgentId,
     settings: KnowledgeSettings,
     query: String,
-) -> Result<Question> {
+) -> Result<SearchRequest> {
     let file_ids = match settings.file_ids {
-        // One that is not attached any more is not looked into; one that is gone is no error.
+        // Files that were detached or deleted in the meantime are skipped.
         Some(ids) => Some(files::existing(tx, &ids).await?),
         None => None,
     };
-    Ok(Question {
+    Ok(SearchRequest {
         query,
         mode: settings.mode,
         limit: settings.top_k,
@@ -75,8 +75,8 @@ async fn question(
     })
 }
 
-/// Puts what was found onto the timeline, unless the session was erased meanwhile.
-async fn note(
+/// Appends the search to the timeline, unless the session was erased in the meantime.
+async fn record_search(
     service: &Service,
     origin: &Origin,
     tenant: TenantId,
@@ -88,7 +88,7 @@ async fn note(
         search: Some(SearchFacts {
             mode,
             chunk_ids: outcome.chunk_ids(),
-            duration_ms: outcome.took_ms(),
+            duration_ms: outcome.total_ms(),
         }),
         ..Facts::default()
     };

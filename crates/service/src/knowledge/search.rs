@@ -1,4 +1,4 @@
-//! Search: the question is embedded, and then the database finds and ranks.
+//! Search: the query is embedded, then the database finds and ranks chunks.
 
 use std::time::Instant;
 
@@ -17,56 +17,56 @@ use super::{
 };
 use crate::{Error, Result, Service, counters::KnowledgeUse};
 
-/// What is looked for, and where.
-pub struct Question {
-    /// The words.
+/// A search request.
+pub struct SearchRequest {
+    /// The query text.
     pub query: String,
-    /// How it is compared.
+    /// Search mode.
     pub mode: SearchMode,
-    /// Most hits.
+    /// Maximum number of hits.
     pub limit: u32,
     /// Only files of this agent.
     pub agent_id: Option<AgentId>,
     /// Only these files.
     pub file_ids: Option<Vec<FileId>>,
-    /// Only files whose metadata have all of this.
+    /// Only files whose metadata contain all of this.
     pub metadata: Option<Value>,
-    /// Lowest score.
+    /// Minimum score of a hit.
     pub min_score: Option<f64>,
-    /// Whether words that were found are marked.
+    /// Whether matched words are marked.
     pub highlight: bool,
 }
 
-/// What was found, and how long it took.
+/// Hits of a search, with timings.
 pub struct SearchOutcome {
     /// The hits, best first.
     pub rows: Vec<Row>,
-    /// Milliseconds for the embedding of the question.
+    /// Duration of the query embedding in milliseconds.
     pub embed_ms: f64,
-    /// Milliseconds for the search itself.
+    /// Duration of the database search in milliseconds.
     pub search_ms: f64,
 }
 
-/// Checks a question, and that what it names exists in the tenant.
-pub async fn check(service: &Service, tenant: TenantId, question: &Question) -> Result<()> {
-    let limit = question.limit;
+/// Checks a request, and that its agent and files exist in the tenant.
+pub async fn check(service: &Service, tenant: TenantId, request: &SearchRequest) -> Result<()> {
+    let limit = request.limit;
     if !(1..=MOST_HITS).contains(&limit) {
         let invalid = Invalid::new("out_of_range", format!("1 to {MOST_HITS} is allowed"));
         return Err(Error::invalid_at("/limit", invalid));
     }
-    let files = question.file_ids.as_ref();
+    let files = request.file_ids.as_ref();
     if files.is_some_and(|ids| ids.len() > MOST_FILES) {
         let message = format!("at most {MOST_FILES} files are allowed");
         let invalid = Invalid::new("too_many", message);
         return Err(Error::invalid_at("/file_ids", invalid));
     }
-    let score = question.min_score.map_or(Ok(()), check_score);
+    let score = request.min_score.map_or(Ok(()), check_score);
     score.map_err(|invalid| Error::invalid_at("/min_score", invalid))?;
-    if question.agent_id.is_none() && files.is_none() {
+    if request.agent_id.is_none() && files.is_none() {
         return Ok(());
     }
     let mut tx = service.db.begin(tenant).await?;
-    if let Some(agent) = question.agent_id {
+    if let Some(agent) = request.agent_id {
         let found = agents::find(&mut tx, agent).await?;
         found.ok_or_else(Error::not_found)?;
     }
@@ -81,27 +81,27 @@ pub async fn check(service: &Service, tenant: TenantId, question: &Question) -> 
 pub async fn search(
     service: &Service,
     tenant: TenantId,
-    question: Question,
+    request: SearchRequest,
 ) -> Result<SearchOutcome> {
     let started = Instant::now();
-    let (model, embedding) = meaning(service, &question).await?;
+    let (model, embedding) = embed_query(service, &request).await?;
     let embedded = Instant::now();
     let mut tx = service.db.begin(tenant).await?;
-    let look = rows::look(&mut tx, &model).await?;
-    let look = look.ok_or_else(Error::not_found)?;
+    let context = rows::load_context(&mut tx, &model).await?;
+    let context = context.ok_or_else(Error::not_found)?;
     let search = Search {
-        mode: question.mode,
-        query: question.query,
+        mode: request.mode,
+        query: request.query,
         embedding,
         model,
-        language: language_in(&look.settings).to_owned(),
-        agent_id: question.agent_id,
-        file_ids: question.file_ids,
-        metadata: question.metadata,
-        limit: question.limit.into(),
-        min_score: question.min_score.unwrap_or_default(),
-        highlight: question.highlight,
-        is_indexed: look.is_indexed,
+        language: language_in(&context.settings).to_owned(),
+        agent_id: request.agent_id,
+        file_ids: request.file_ids,
+        metadata: request.metadata,
+        limit: request.limit.into(),
+        min_score: request.min_score.unwrap_or_default(),
+        highlight: request.highlight,
+        is_indexed: context.is_indexed,
         exact_most: service.settings.knowledge.index.search_exact_chunks,
     };
     let rows = rows::search(&mut tx, &search).await?;
@@ -110,7 +110,7 @@ pub async fn search(
         searches: 1,
         embedding_seconds: (embedded - started).as_secs_f64(),
     };
-    service.counters.note_knowledge(tenant, used);
+    service.counters.record_knowledge_use(tenant, used);
     let milliseconds = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1000.0;
     Ok(SearchOutcome {
         rows,
@@ -119,12 +119,16 @@ pub async fn search(
     })
 }
 
-async fn meaning(service: &Service, question: &Question) -> Result<(String, Option<Embedding>)> {
-    if question.mode == SearchMode::Keyword {
+/// Embeds the query with the current model; a keyword search needs neither.
+async fn embed_query(
+    service: &Service,
+    request: &SearchRequest,
+) -> Result<(String, Option<Embedding>)> {
+    if request.mode == SearchMode::Keyword {
         return Ok((String::new(), None));
     }
     let embedder = embedder(service)?;
-    let texts = vec![question.query.clone()];
+    let texts = vec![request.query.clone()];
     let mut embeddings = embedder.embed(texts, Purpose::Query).await?;
     Ok((embedder.model().name.clone(), embeddings.pop()))
 }
@@ -138,13 +142,13 @@ impl SearchOutcome {
             .collect()
     }
 
-    /// Milliseconds in all.
-    pub fn took_ms(&self) -> u32 {
+    /// Total duration in milliseconds.
+    pub fn total_ms(&self) -> u32 {
         (self.embed_ms + self.search_ms) as u32
     }
 }
 
-/// Id of a chunk: its file, generation and place.
+/// Returns the id of a chunk: its file, generation and ordinal.
 pub fn chunk_id(file: FileId, generation: i32, ordinal: i32) -> String {
     format!("{file}:{generation}:{ordinal}")
 }

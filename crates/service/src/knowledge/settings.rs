@@ -1,4 +1,4 @@
-//! What chunks are made by.
+//! Settings that determine the chunks of a file.
 
 use patchbay_domain::{configuration::digest_of, knowledge::language};
 use patchbay_persistence::{TenantTx, files::File, tenants};
@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{Code, Error, Result, Service};
 
-/// Counts changes of what comes out of the same bytes under the same settings.
-const EDITION: u32 = 2;
+/// Version of the extraction and chunking. It is incremented when they produce different chunks from the same
+/// content and settings.
+const PIPELINE_VERSION: u32 = 2;
 
-/// The model, if there is one.
+/// Returns the embedding model, or an error if none is configured.
 pub fn embedder(service: &Service) -> Result<&dyn Embedder> {
     service.embedder.as_deref().ok_or_else(|| {
         let detail =
@@ -19,38 +20,38 @@ pub fn embedder(service: &Service) -> Result<&dyn Embedder> {
     })
 }
 
-/// The language that a tenant's words are in.
+/// Returns the search language of a tenant.
 pub async fn language_of(tx: &mut TenantTx) -> Result<&'static str> {
     let tenant = tenants::find(tx).await?;
     let tenant = tenant.ok_or_else(Error::not_found)?;
     Ok(language_in(&tenant.settings))
 }
 
-/// The language that a tenant's settings name.
+/// Returns the search language of a tenant's settings; English by default.
 pub fn language_in(settings: &Value) -> &'static str {
     language(settings).unwrap_or("english")
 }
 
-/// What chunks depend on besides the bytes.
+/// What the chunks of a file depend on besides its content.
 pub struct IngestSettings {
-    /// The embedding model.
+    /// Name of the embedding model.
     pub model: String,
-    /// PostgreSQL's configuration for the words.
+    /// Text search configuration in PostgreSQL.
     pub language: &'static str,
-    /// Digest of all of it: where it is equal, chunks of the same bytes are.
+    /// Digest of all settings. With equal digests, equal content has equal chunks.
     pub digest: String,
 }
 
 impl IngestSettings {
-    /// As it is now.
-    pub async fn now(service: &Service, tx: &mut TenantTx, file: &File) -> Result<Self> {
+    /// The current settings for a file.
+    pub async fn current(service: &Service, tx: &mut TenantTx, file: &File) -> Result<Self> {
         let model = embedder(service)?.model().name.clone();
         let language = language_of(tx).await?;
-        let all = json!({
-            "edition": EDITION, "model": model, "language": language, "media_type": file.media_type,
+        let settings = json!({
+            "edition": PIPELINE_VERSION, "model": model, "language": language, "media_type": file.media_type,
             "tokens": service.settings.knowledge.chunk_tokens, "overlap": service.settings.knowledge.chunk_overlap,
         });
-        let digest = digest_of(&all)?;
+        let digest = digest_of(&settings)?;
         Ok(Self {
             model,
             language,

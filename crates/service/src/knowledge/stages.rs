@@ -1,21 +1,21 @@
-//! How far the stages of an ingest have come.
+//! Progress of the stages of an ingest.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::knowledge::Stage;
 use serde::{Deserialize, Serialize};
 
-/// How far one stage has come.
+/// Progress of one stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageProgress {
     /// The stage.
     pub stage: Stage,
-    /// Pages or chunks that are done.
+    /// Number of completed pages or chunks.
     pub done: u32,
-    /// All of them; 0 while that is not known.
+    /// Total number of pages or chunks; 0 while unknown.
     pub total: u32,
-    /// When it began.
+    /// Start of the stage.
     pub started_at: DateTime<Utc>,
-    /// When it ended.
+    /// End of the stage.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
@@ -29,7 +29,7 @@ impl Stages {
         self.0.last().map(|last| last.stage)
     }
 
-    /// Enters a stage; the one before is over.
+    /// Enters a stage, and ends the previous one.
     pub fn enter(&mut self, stage: Stage, total: u32, now: DateTime<Utc>) {
         self.close(now);
         self.0.push(StageProgress {
@@ -41,7 +41,7 @@ impl Stages {
         });
     }
 
-    /// The current stage is over.
+    /// Ends the current stage.
     pub fn close(&mut self, now: DateTime<Utc>) {
         if let Some(last) = self.0.last_mut() {
             last.finished_at.get_or_insert(now);
@@ -49,14 +49,14 @@ impl Stages {
         }
     }
 
-    /// Sets what of the current stage is done.
+    /// Sets the completed number of the current stage.
     pub fn set_done(&mut self, done: u32) {
         if let Some(last) = self.0.last_mut() {
             last.done = done;
         }
     }
 
-    /// Sets what of the current stage is done, and how much there is.
+    /// Sets the completed and total number of the current stage.
     pub fn set_progress(&mut self, done: u32, total: u32) {
         if let Some(last) = self.0.last_mut() {
             (last.done, last.total) = (done, total);

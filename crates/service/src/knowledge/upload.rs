@@ -1,4 +1,4 @@
-//! Uploads: bytes streamed into the store, recorded before the first of them.
+//! Uploads, which are streamed into the object store.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -10,46 +10,47 @@ use patchbay_persistence::{TenantTx, files, jobs, objects, tenants};
 use patchbay_storage::{Stored, Upload};
 use tokio::time::timeout;
 
-use super::objects::{gives_up_at, key, store};
+use super::objects::{object_key, require_store, upload_deadline};
 use crate::{Code, Error, Result, Service, faults::crash_here, jobs::queue, stored};
 
-/// Bytes that are in the store, and not a file's yet.
-pub struct Received {
-    /// Their id.
+/// An uploaded object that does not belong to a file yet.
+pub struct UploadedObject {
+    /// Id of the object.
     pub object: ObjectId,
-    /// What they are.
+    /// Size, digest and first bytes.
     pub stored: Stored,
 }
 
-/// Streams bytes into the store, within the limits of size and time.
+/// Streams an upload into the store, within the limits of size and time.
 pub async fn receive<E: std::fmt::Display>(
     service: &Service,
     tenant: TenantId,
     bytes: impl Stream<Item = std::result::Result<Bytes, E>> + Unpin,
-) -> Result<Received> {
-    let store = store(service)?;
-    let object = begin_upload(service, tenant).await?;
-    let upload = store.upload(&key(service, tenant, object));
+) -> Result<UploadedObject> {
+    let store = require_store(service)?;
+    let object = start_upload(service, tenant).await?;
+    let upload = store.upload(&object_key(service, tenant, object));
     let limit = service.settings.knowledge.upload_timeout;
-    let written = timeout(limit, write(service, (tenant, object), upload, bytes)).await;
-    let written = written.unwrap_or_else(|_| {
+    let result = timeout(limit, write(service, (tenant, object), upload, bytes)).await;
+    let result = result.unwrap_or_else(|_| {
         let detail = format!("The file did not arrive within {limit:?}.");
         Err(Error::new(Code::BodyTimeout, detail))
     });
-    match written {
+    match result {
         Ok(stored) => {
             crash_here(service, "after_upload");
-            Ok(Received { object, stored })
+            Ok(UploadedObject { object, stored })
         }
         Err(error) => {
-            give_up(service, tenant, object).await;
+            abandon_upload(service, tenant, object).await;
             Err(error)
         }
     }
 }
 
-/// Recorded before the first byte, so that nothing is left in the store whatever happens.
-async fn begin_upload(service: &Service, tenant: TenantId) -> Result<ObjectId> {
+/// Records the object before its first byte is written, so that an interrupted upload is always deleted from the
+/// store.
+async fn start_upload(service: &Service, tenant: TenantId) -> Result<ObjectId> {
     let now = service.clock.now();
     let row = objects::Object {
         tenant_id: tenant,
@@ -61,11 +62,18 @@ async fn begin_upload(service: &Service, tenant: TenantId) -> Result<ObjectId> {
         created_at: now,
     };
     let mut tx = service.db.begin(tenant).await?;
-    // Looked at again when the file is there; but who is over the limit need not send it.
+    // Checked again after the upload; checked here so that a tenant over the limit need not send the file.
     check_limit(&mut tx, 1).await?;
     objects::insert(&mut tx, &row).await?;
-    let end = gives_up_at(service, now);
-    jobs::enqueue(&mut tx, JobKind::Object, row.id.uuid(), Some(tenant), end).await?;
+    let deadline = upload_deadline(service, now);
+    jobs::enqueue(
+        &mut tx,
+        JobKind::Object,
+        row.id.uuid(),
+        Some(tenant),
+        deadline,
+    )
+    .await?;
     tx.commit().await?;
     Ok(row.id)
 }
@@ -76,13 +84,13 @@ async fn write<E: std::fmt::Display>(
     mut upload: Upload,
     mut bytes: impl Stream<Item = std::result::Result<Bytes, E>> + Unpin,
 ) -> Result<Stored> {
-    let most = service.settings.knowledge.upload_limit;
+    let max_size = service.settings.knowledge.upload_limit;
     while let Some(chunk) = bytes.next().await {
         let chunk = chunk.map_err(|error| {
-            Error::new(Code::BadRequest, format!("The body broke off: {error}."))
+            Error::new(Code::BadRequest, format!("The body ended early: {error}."))
         })?;
-        if upload.size() + chunk.len() as u64 > most {
-            let detail = format!("At most {most} bytes are allowed.");
+        if upload.size() + chunk.len() as u64 > max_size {
+            let detail = format!("At most {max_size} bytes are allowed.");
             return Err(Error::new(Code::BodyTooLarge, detail));
         }
         if let Some(id) = upload.write(chunk).await? {
@@ -94,23 +102,23 @@ async fn write<E: std::fmt::Display>(
     Ok(upload.finish().await?)
 }
 
-/// Has what was written deleted; if that cannot be recorded now, the object's job does it later.
-pub async fn give_up(service: &Service, tenant: TenantId, object: ObjectId) {
-    let given_up = async {
+/// Enqueues the deletion of an upload. If that fails, the object's job deletes it later.
+pub async fn abandon_upload(service: &Service, tenant: TenantId, object: ObjectId) {
+    let result = async {
         let mut tx = service.db.begin(tenant).await?;
-        // Whether the file was recorded is not always known here.
+        // The file may have been recorded already; then the object is kept.
         objects::mark_upload_for_deletion(&mut tx, object).await?;
-        queue::object(service, &mut tx, object).await?;
+        queue::enqueue_object(service, &mut tx, object).await?;
         tx.commit().await?;
         Ok::<_, Error>(())
     };
-    if let Err(error) = given_up.await {
-        tracing::warn!(%error, %object, "what was uploaded is cleaned up later");
+    if let Err(error) = result.await {
+        tracing::warn!(%error, %object, "the deletion of an upload could not be enqueued; its job deletes it later");
     }
     service.job_due.notify_one();
 }
 
-/// Refuses a file that would be too much for the tenant.
+/// Checks that a file of this size fits into the tenant's limit.
 pub(super) async fn check_limit(tx: &mut TenantTx, size: i64) -> Result<()> {
     let tenant = tenants::find(tx).await?;
     let tenant = tenant.ok_or_else(Error::not_found)?;

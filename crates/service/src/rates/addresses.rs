@@ -1,9 +1,8 @@
 //! Failed authentications, counted per address.
 //!
-//! An address that has failed too often is blocked for a moment: what is wrong from there is answered
-//! 429. A key that is right is never refused for what others behind its address did. So a key from a
-//! blocked address is still looked up, but through a narrow gate: however many guesses come, they
-//! never take more than a few connections to the database.
+//! An address with too many failures is blocked for a moment: further failures from it get 429. A valid key is
+//! never refused for failures of others behind its address, so keys from a blocked address are still looked up, but
+//! only a few at a time: guesses, however many, never occupy more than a few database connections.
 
 use std::{
     collections::HashMap,
@@ -20,13 +19,13 @@ use super::{
     status::LimitStatus,
 };
 
-/// Addresses that are counted one by one. Beyond them, those that fail too share one count, so that
-/// nobody with very many addresses makes the process grow.
-const MOST: usize = 10_000;
-/// Keys from blocked addresses that are looked up at a time.
-const LOOKUPS: usize = 2;
+/// Maximum number of addresses with their own count. All further ones share one count, so that a client with very
+/// many addresses cannot exhaust memory.
+const MAX_ADDRESSES: usize = 10_000;
+/// Concurrent lookups of keys from blocked addresses.
+const MAX_LOOKUPS: usize = 2;
 
-/// An address; none stands for all beyond [`MOST`].
+/// An address; `None` is the shared count of those beyond [`MAX_ADDRESSES`].
 type Origin = Option<IpAddr>;
 
 struct Entry {
@@ -34,31 +33,31 @@ struct Entry {
     blocked_until: Option<Instant>,
 }
 
-/// Who has failed, and who is blocked for it.
+/// Failures and blocks per address.
 pub(super) struct Addresses {
     per_minute: Option<NonZeroU32>,
-    most: usize,
-    known: Mutex<HashMap<Origin, Entry>>,
-    gate: Semaphore,
+    max_addresses: usize,
+    entries: Mutex<HashMap<Origin, Entry>>,
+    lookups: Semaphore,
 }
 
 impl Addresses {
-    /// At most so many failures a minute of each address; none for any number.
+    /// Allows this many failures per minute and address; any number if `None`.
     pub fn new(per_minute: Option<NonZeroU32>) -> Self {
         Self {
             per_minute,
-            most: MOST,
-            known: Mutex::default(),
-            gate: Semaphore::new(LOOKUPS),
+            max_addresses: MAX_ADDRESSES,
+            entries: Mutex::default(),
+            lookups: Semaphore::new(MAX_LOOKUPS),
         }
     }
 
-    /// Counts a failure.
-    pub fn fail(&self, address: IpAddr) -> Option<LimitStatus> {
+    /// Counts a failed authentication; `None` if failures are not limited.
+    pub fn count_failure(&self, address: IpAddr) -> Option<LimitStatus> {
         let quota = self.per_minute?;
-        let mut known = self.known();
-        let origin = self.origin(&known, address);
-        let entry = known.entry(origin).or_insert_with(|| Entry {
+        let mut entries = self.entries();
+        let origin = self.origin(&entries, address);
+        let entry = entries.entry(origin).or_insert_with(|| Entry {
             bucket: Bucket::new(quota),
             blocked_until: None,
         });
@@ -69,41 +68,41 @@ impl Addresses {
         Some(status)
     }
 
-    /// Waits for a turn to look up a key, if its address is blocked.
-    pub async fn turn(&self, address: IpAddr) -> Option<SemaphorePermit<'_>> {
+    /// Waits for a permit to look up a key; `None` at once if the address is not blocked.
+    pub async fn lookup_permit(&self, address: IpAddr) -> Option<SemaphorePermit<'_>> {
         if !self.is_blocked(address) {
             return None;
         }
-        self.gate.acquire().await.ok()
+        self.lookups.acquire().await.ok()
     }
 
-    /// Whether the address has failed too often just now.
+    /// Whether the address is blocked now.
     fn is_blocked(&self, address: IpAddr) -> bool {
-        let known = self.known();
-        let entry = known.get(&self.origin(&known, address));
+        let entries = self.entries();
+        let entry = entries.get(&self.origin(&entries, address));
         let until = entry.and_then(|entry| entry.blocked_until);
         until.is_some_and(|until| until > Instant::now())
     }
 
-    /// Forgets those whose count is full again.
-    pub fn forget_idle(&self) {
+    /// Removes addresses whose bucket is full again.
+    pub fn remove_idle(&self) {
         let now = Instant::now();
-        self.known()
-            .retain(|_, entry| now - entry.bucket.touched < IDLE);
+        self.entries()
+            .retain(|_, entry| now - entry.bucket.last_used < IDLE);
     }
 
-    fn origin(&self, known: &HashMap<Origin, Entry>, address: IpAddr) -> Origin {
+    fn origin(&self, entries: &HashMap<Origin, Entry>, address: IpAddr) -> Origin {
         let network = Some(network(address));
-        let is_counted = known.len() < self.most || known.contains_key(&network);
-        network.filter(|_| is_counted)
+        let has_own_count = entries.len() < self.max_addresses || entries.contains_key(&network);
+        network.filter(|_| has_own_count)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Origin, Entry>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, HashMap<Origin, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One who has an IPv6 address usually has a whole /64 of them.
+/// Returns the address that is counted: for IPv6 the /64, all of which usually belongs to one client.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -120,9 +119,9 @@ mod tests {
 
     use super::*;
 
-    fn addresses(most: usize) -> Addresses {
+    fn addresses(max_addresses: usize) -> Addresses {
         Addresses {
-            most,
+            max_addresses,
             ..Addresses::new(NonZeroU32::new(1))
         }
     }
@@ -132,47 +131,56 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_a_64_and_other_spellings_are_one_address() {
-        let known = addresses(MOST);
+    fn addresses_of_a_64_and_other_notations_share_one_count() {
+        let counts = addresses(MAX_ADDRESSES);
         for (first, second, other) in [
             ("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"),
             ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
         ] {
-            assert!(!known.fail(at(first)).unwrap().refused, "{first}");
-            assert!(known.fail(at(second)).unwrap().refused, "{second}");
-            assert!(known.is_blocked(at(first)) && known.is_blocked(at(second)));
-            assert!(!known.is_blocked(at(other)), "{other}");
+            assert!(!counts.count_failure(at(first)).unwrap().refused, "{first}");
+            assert!(
+                counts.count_failure(at(second)).unwrap().refused,
+                "{second}"
+            );
+            assert!(counts.is_blocked(at(first)) && counts.is_blocked(at(second)));
+            assert!(!counts.is_blocked(at(other)), "{other}");
         }
     }
 
     #[test]
-    fn however_many_addresses_fail_few_are_remembered() {
-        let known = addresses(100);
+    fn the_number_of_counted_addresses_is_bounded() {
+        let counts = addresses(100);
         for number in 0..10_000u32 {
-            known.fail(Ipv4Addr::from_bits(number).into());
+            counts.count_failure(Ipv4Addr::from_bits(number).into());
         }
-        assert_eq!(known.known().len(), 101);
-        // Those that were there first have their own count; all others share one, which is used up.
-        assert!(!known.is_blocked(at("0.0.0.1")));
-        assert!(known.is_blocked(at("198.51.100.1")));
+        assert_eq!(counts.entries().len(), 101);
+        // The first addresses have their own count; all others share one, which is exhausted.
+        assert!(!counts.is_blocked(at("0.0.0.1")));
+        assert!(counts.is_blocked(at("198.51.100.1")));
     }
 
     #[tokio::test]
-    async fn guesses_from_blocked_addresses_wait_for_each_other() {
-        let known = addresses(MOST);
+    async fn lookups_from_blocked_addresses_wait_for_each_other() {
+        let counts = addresses(MAX_ADDRESSES);
         let (blocked, free) = (at("192.0.2.1"), at("192.0.2.2"));
-        known.fail(blocked);
-        known.fail(blocked);
-        let held = [known.turn(blocked).await, known.turn(blocked).await];
+        counts.count_failure(blocked);
+        counts.count_failure(blocked);
+        let held = [
+            counts.lookup_permit(blocked).await,
+            counts.lookup_permit(blocked).await,
+        ];
         assert!(held.iter().all(Option::is_some));
-        let third = std::time::Duration::from_millis(20);
+        let short = std::time::Duration::from_millis(20);
         assert!(
-            tokio::time::timeout(third, known.turn(blocked))
+            tokio::time::timeout(short, counts.lookup_permit(blocked))
                 .await
                 .is_err()
         );
-        assert!(known.turn(free).await.is_none(), "it needs none");
+        assert!(
+            counts.lookup_permit(free).await.is_none(),
+            "it needs no permit"
+        );
         drop(held);
-        assert!(known.turn(blocked).await.is_some());
+        assert!(counts.lookup_permit(blocked).await.is_some());
     }
 }

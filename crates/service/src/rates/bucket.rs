@@ -1,4 +1,4 @@
-//! One count of requests in a minute.
+//! Token bucket of one rate limit.
 
 use std::{
     num::NonZeroU32,
@@ -16,31 +16,31 @@ use super::status::{LimitStatus, WINDOW};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// A bucket that has not been touched for so long is full again.
+/// A bucket that was not used for this long is full again.
 pub(super) const IDLE: Duration = Duration::from_secs(120);
 
-/// A count.
+/// A token bucket.
 pub(super) struct Bucket {
-    /// Requests that are allowed in a minute.
+    /// Allowed requests per minute.
     pub per_minute: u32,
     limiter: Limiter,
-    /// When it was last counted.
-    pub touched: Instant,
+    /// Time of the last request.
+    pub last_used: Instant,
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub fn new(per_minute: NonZeroU32) -> Self {
         Self {
             per_minute: per_minute.get(),
             limiter: RateLimiter::direct(Quota::per_minute(per_minute)).with_middleware(),
-            touched: Instant::now(),
+            last_used: Instant::now(),
         }
     }
 
     /// Counts a request.
     pub fn check(&mut self, policy: String) -> LimitStatus {
-        self.touched = Instant::now();
+        self.last_used = Instant::now();
         let quota = self.per_minute;
         let checked = self.limiter.check();
         let (remaining, reset) = match &checked {

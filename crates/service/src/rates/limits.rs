@@ -1,12 +1,11 @@
-//! Rate limits: per key, per tenant, and per address for those without a key.
+//! Rate limits per key and per tenant, and of failed authentications per address.
 //!
-//! Nobody is refused for what strangers did: requests count for a key and its tenant once the key is
-//! known to be right, and an address that fails too often (`addresses.rs`) refuses no key that is right.
-//! What is remembered here is bounded: keys and tenants by those that exist and came in the last two
-//! minutes, addresses by a number.
+//! A client is never refused for requests of others: a request counts for a key and its tenant only after the key
+//! has been verified, and a blocked address (`addresses.rs`) does not refuse valid keys. Memory is bounded: keys and
+//! tenants by those that exist and were active in the last two minutes, addresses by a constant.
 //!
-//! They are kept in this process. Where several processes serve one installation, each allows its
-//! share (`PATCHBAY_PROCESSES`), which is exact as long as requests are spread evenly.
+//! The limits are kept in this process. If several processes serve one installation, each allows its share
+//! (`PATCHBAY_PROCESSES`), which is exact as long as requests are spread evenly.
 
 use std::{
     collections::HashMap,
@@ -27,10 +26,10 @@ use tokio::sync::SemaphorePermit;
 use super::{
     addresses::Addresses,
     bucket::{Bucket, IDLE},
-    status::{LimitStatus, RateState, conclude},
+    status::{LimitStatus, RateState, combine},
 };
 
-/// Whose requests are counted.
+/// What a bucket counts requests of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Subject {
     Key(ApiKeyId),
@@ -54,10 +53,10 @@ pub struct RateLimits {
     addresses: Addresses,
     buckets: Mutex<HashMap<(Subject, Class), Bucket>>,
     refusals: Mutex<HashMap<(ApiKeyId, Class), Refusal>>,
-    right: Mutex<HashMap<ApiKeyId, ([u8; 32], Instant)>>,
+    verified: Mutex<HashMap<ApiKeyId, ([u8; 32], Instant)>>,
 }
 
-/// A key that was refused, and may not come again before `until`.
+/// The refusal of a key, valid until `until`.
 struct Refusal {
     secret_hash: [u8; 32],
     until: Instant,
@@ -65,8 +64,8 @@ struct Refusal {
 }
 
 impl RateLimits {
-    /// Limits per key and tenant, and of failed authentications per address, all per minute and
-    /// shared by this many processes.
+    /// Limits per key and tenant, and of failed authentications per address, all per minute and divided among this
+    /// many processes.
     pub fn new(key: Rates, tenant: Rates, failures: u32, processes: u32) -> Self {
         let processes = processes.max(1);
         Self {
@@ -76,13 +75,13 @@ impl RateLimits {
             addresses: Addresses::new(NonZeroU32::new(failures.div_ceil(processes))),
             buckets: Mutex::default(),
             refusals: Mutex::default(),
-            right: Mutex::default(),
+            verified: Mutex::default(),
         }
     }
 
-    /// The refusal of a key that came too soon again. A flood is then told apart without asking the
-    /// database for every one of its requests.
-    pub fn still_refused(
+    /// Returns the refusal that still applies to a key, so that a flood of requests is refused without a database
+    /// query for each.
+    pub fn cached_refusal(
         &self,
         key: ApiKeyId,
         secret_hash: &[u8; 32],
@@ -91,20 +90,20 @@ impl RateLimits {
         let refusals = self.refusals();
         let refusal = refusals.get(&(key, class))?;
         let left = refusal.until.checked_duration_since(Instant::now())?;
-        let same: bool = refusal.secret_hash.ct_eq(secret_hash).into();
-        if !same {
+        let is_same_secret: bool = refusal.secret_hash.ct_eq(secret_hash).into();
+        if !is_same_secret {
             return None;
         }
         let mut statuses = refusal.statuses.clone();
         for status in statuses.iter_mut().filter(|status| status.refused) {
             status.reset = left;
         }
-        let (state, outcome) = conclude(statuses);
+        let (state, outcome) = combine(statuses);
         outcome.err().map(|error| (state, error))
     }
 
-    /// Remembers a refusal for [`Self::still_refused`].
-    pub fn note_refusal(
+    /// Stores a refusal for [`Self::cached_refusal`], if there is one in `state`.
+    pub fn cache_refusal(
         &self,
         key: ApiKeyId,
         secret_hash: [u8; 32],
@@ -123,7 +122,7 @@ impl RateLimits {
         self.refusals().insert((key, class), refusal);
     }
 
-    /// Counts a request of a key; 429 where it is one too many.
+    /// Counts a request of a key; the outcome is 429 if it exceeds a limit.
     pub fn admit(
         &self,
         key: ApiKeyId,
@@ -138,45 +137,44 @@ impl RateLimits {
             self.count(&mut buckets, key, class, self.key.of(class)),
             self.count(&mut buckets, tenant, class, rates.of(class)),
         ];
-        conclude(statuses.into_iter().flatten().collect())
+        combine(statuses.into_iter().flatten().collect())
     }
 
-    /// Counts a failed authentication; 429 where it is one too many.
-    pub fn fail(&self, address: IpAddr) -> (RateState, Result<()>) {
-        conclude(self.addresses.fail(address).into_iter().collect())
+    /// Counts a failed authentication; the outcome is 429 if the address exceeds its limit.
+    pub fn count_failure(&self, address: IpAddr) -> (RateState, Result<()>) {
+        combine(self.addresses.count_failure(address).into_iter().collect())
     }
 
-    /// Waits for a turn to look up a key, if its address has failed too often; the turn is over when
-    /// this is dropped.
-    pub async fn turn(&self, address: IpAddr) -> Option<SemaphorePermit<'_>> {
-        self.addresses.turn(address).await
+    /// Waits for a permit to look up a key if its address is blocked; `None` otherwise.
+    pub async fn lookup_permit(&self, address: IpAddr) -> Option<SemaphorePermit<'_>> {
+        self.addresses.lookup_permit(address).await
     }
 
-    /// Remembers that a key was right just now.
-    pub fn note_right(&self, key: ApiKeyId, secret_hash: [u8; 32]) {
-        self.right().insert(key, (secret_hash, Instant::now()));
+    /// Records that a key was verified just now.
+    pub fn record_verified(&self, key: ApiKeyId, secret_hash: [u8; 32]) {
+        self.verified().insert(key, (secret_hash, Instant::now()));
     }
 
-    /// Whether the key was right in the last two minutes. It is still looked up, but needs no turn: whoever
-    /// guesses from the same address keeps nobody waiting who works there.
-    pub fn was_right(&self, key: ApiKeyId, secret_hash: &[u8; 32]) -> bool {
-        let right = self.right();
-        let known = right.get(&key).filter(|(_, at)| at.elapsed() < IDLE);
-        known.is_some_and(|(known, _)| known.ct_eq(secret_hash).into())
+    /// Whether the key was verified in the last two minutes. It is still looked up, but needs no permit, so that
+    /// guesses from the same address do not delay its requests.
+    pub fn was_recently_verified(&self, key: ApiKeyId, secret_hash: &[u8; 32]) -> bool {
+        let verified = self.verified();
+        let recent = verified.get(&key).filter(|(_, at)| at.elapsed() < IDLE);
+        recent.is_some_and(|(hash, _)| hash.ct_eq(secret_hash).into())
     }
 
-    fn right(&self) -> MutexGuard<'_, HashMap<ApiKeyId, ([u8; 32], Instant)>> {
-        self.right.lock().unwrap_or_else(PoisonError::into_inner)
+    fn verified(&self) -> MutexGuard<'_, HashMap<ApiKeyId, ([u8; 32], Instant)>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets buckets that are full again.
-    pub fn forget_idle(&self) {
+    /// Removes entries that have no effect any more: full buckets, and refusals and verifications that are over.
+    pub fn remove_idle(&self) {
         let now = Instant::now();
         self.buckets()
-            .retain(|_, bucket| now - bucket.touched < IDLE);
-        self.addresses.forget_idle();
+            .retain(|_, bucket| now - bucket.last_used < IDLE);
+        self.addresses.remove_idle();
         self.refusals().retain(|_, refusal| refusal.until > now);
-        self.right().retain(|_, (_, at)| now - *at < IDLE);
+        self.verified().retain(|_, (_, at)| now - *at < IDLE);
     }
 
     fn refusals(&self) -> MutexGuard<'_, HashMap<(ApiKeyId, Class), Refusal>> {
@@ -195,10 +193,10 @@ impl RateLimits {
         per_minute: u32,
     ) -> Option<LimitStatus> {
         let share = NonZeroU32::new(per_minute.div_ceil(self.processes))?;
-        let fresh = || Bucket::new(share);
-        let bucket = buckets.entry((subject, class)).or_insert_with(fresh);
+        let new_bucket = || Bucket::new(share);
+        let bucket = buckets.entry((subject, class)).or_insert_with(new_bucket);
         if bucket.per_minute != share.get() {
-            *bucket = fresh();
+            *bucket = new_bucket();
         }
         Some(bucket.check(format!("{}-{}", subject.name(), class.as_str())))
     }
@@ -209,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_was_right_is_known_again_by_its_secret() {
+    fn a_verified_key_is_recognised_by_its_secret() {
         let none = Rates {
             reads: 0,
             writes: 0,
@@ -220,14 +218,17 @@ mod tests {
             ApiKeyId::new(uuid::Uuid::max()),
             ApiKeyId::new(uuid::Uuid::nil()),
         );
-        assert!(!limits.was_right(key, &[1; 32]));
-        limits.note_right(key, [1; 32]);
-        assert!(limits.was_right(key, &[1; 32]));
-        assert!(!limits.was_right(key, &[2; 32]) && !limits.was_right(other, &[1; 32]));
+        assert!(!limits.was_recently_verified(key, &[1; 32]));
+        limits.record_verified(key, [1; 32]);
+        assert!(limits.was_recently_verified(key, &[1; 32]));
+        assert!(
+            !limits.was_recently_verified(key, &[2; 32])
+                && !limits.was_recently_verified(other, &[1; 32])
+        );
     }
 
     #[test]
-    fn a_refused_key_is_known_again_by_its_secret_and_class() {
+    fn a_refused_key_is_recognised_by_its_secret_and_class() {
         let one = Rates {
             reads: 1,
             writes: 1,
@@ -241,19 +242,21 @@ mod tests {
         let admit = || {
             let (state, outcome) =
                 limits.admit(key, tenant, &TenantLimits::default(), Class::Reads);
-            limits.note_refusal(key, [1; 32], Class::Reads, &state);
+            limits.cache_refusal(key, [1; 32], Class::Reads, &state);
             outcome
         };
         admit().unwrap();
-        assert!(limits.still_refused(key, &[1; 32], Class::Reads).is_none());
+        assert!(limits.cached_refusal(key, &[1; 32], Class::Reads).is_none());
         admit().unwrap_err();
-        assert!(limits.still_refused(key, &[1; 32], Class::Reads).is_some());
+        assert!(limits.cached_refusal(key, &[1; 32], Class::Reads).is_some());
         assert!(
-            limits.still_refused(key, &[2; 32], Class::Reads).is_none(),
+            limits.cached_refusal(key, &[2; 32], Class::Reads).is_none(),
             "another secret"
         );
         assert!(
-            limits.still_refused(key, &[1; 32], Class::Writes).is_none(),
+            limits
+                .cached_refusal(key, &[1; 32], Class::Writes)
+                .is_none(),
             "another class"
         );
     }

@@ -1,33 +1,33 @@
-//! How the limits of a request stand.
+//! State of the rate limits after a request.
 
 use std::time::Duration;
 
 use crate::{Code, Error, Result};
 
-/// The window of all limits.
+/// Window of all rate limits.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// How one limit stands after a request.
+/// State of one limit after a request.
 #[derive(Clone, Debug)]
 pub struct LimitStatus {
     /// Name of the limit.
     pub policy: String,
-    /// Requests that it allows in a minute.
+    /// Allowed requests per minute.
     pub quota: u32,
-    /// Requests that remain.
+    /// Remaining requests.
     pub remaining: u32,
-    /// Until the quota is whole again; where nothing remains, until the next request may come.
+    /// Time until the quota is full again; if no request remains, until the next one is allowed.
     pub reset: Duration,
-    /// Whether it is one too many.
+    /// Whether the request exceeds the limit.
     pub refused: bool,
 }
 
-/// How the limits of a request stand; left in the request for its answer's headers.
+/// State of all limits of a request, kept in the request's extensions for the response headers.
 #[derive(Clone, Debug, Default)]
 pub struct RateState(pub Vec<LimitStatus>);
 
-/// What the limits say together; 429 where one of them refuses.
-pub(super) fn conclude(statuses: Vec<LimitStatus>) -> (RateState, Result<()>) {
+/// Combines the states of all limits; the outcome is 429 if one of them refuses.
+pub(super) fn combine(statuses: Vec<LimitStatus>) -> (RateState, Result<()>) {
     let refused = statuses.iter().filter(|status| status.refused);
     let outcome = match refused.max_by_key(|status| status.reset) {
         Some(LimitStatus {
@@ -36,7 +36,7 @@ pub(super) fn conclude(statuses: Vec<LimitStatus>) -> (RateState, Result<()>) {
             reset,
             ..
         }) => {
-            let detail = format!("The limit {policy} allows {quota} requests a minute.");
+            let detail = format!("The limit {policy} allows {quota} requests per minute.");
             Err(Error::too_many(
                 Code::RateLimited,
                 detail,
@@ -48,7 +48,7 @@ pub(super) fn conclude(statuses: Vec<LimitStatus>) -> (RateState, Result<()>) {
     (RateState(statuses), outcome)
 }
 
-/// Whole seconds, rounded up, at least one.
+/// Converts to whole seconds, rounded up, at least one.
 pub fn whole_seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1000).max(1) as u64
 }

@@ -1,5 +1,4 @@
-//! What is recorded of a session, in one place: the row, its runs, participants and calls, locked
-//! together and stored together.
+//! The session aggregate: the session's row, agent runs, participants and calls, locked and stored together.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
@@ -21,8 +20,8 @@ use serde_json::json;
 use super::snapshot::Snapshot;
 use crate::{Error, Result, UnitOfWork, audit::Event, timeline::Timeline};
 
-/// LiveKit's reasons that do not mean that the participant itself is gone for good.
-const NOT_GONE: [&str; 7] = [
+/// LiveKit's disconnect reasons after which the participant may still come back.
+const TRANSIENT_REASONS: [&str; 7] = [
     "",
     "UNKNOWN_REASON",
     "SERVER_SHUTDOWN",
@@ -32,15 +31,15 @@ const NOT_GONE: [&str; 7] = [
     "ROOM_CLOSED",
 ];
 
-/// A session with all that changes with it. The row is locked.
+/// A session with its runs, participants and calls. The session's row is locked.
 pub struct SessionAggregate {
     /// The session.
     pub session: Session,
-    /// Its runs, oldest first.
+    /// Its agent runs, oldest first.
     pub runs: Vec<AgentRun>,
     /// Its participants.
     pub participants: Vec<Participant>,
-    /// Its telephone calls, oldest first.
+    /// Its phone calls, oldest first.
     pub calls: Vec<Call>,
     pub(crate) clock: Clock,
     pub(super) touched_participants: Vec<usize>,
@@ -48,14 +47,14 @@ pub struct SessionAggregate {
     before: Snapshot,
 }
 
-/// Whether this is somebody, no agent, who was in the room and not only invited.
-fn was_here(participant: &Participant) -> bool {
-    let seen = participant.joined_at.or(participant.left_at);
-    participant.kind != ParticipantKind::Agent && seen.is_some()
+/// Whether this participant is not an agent, and has been in the room rather than only invited.
+fn is_visitor(participant: &Participant) -> bool {
+    let present_at = participant.joined_at.or(participant.left_at);
+    participant.kind != ParticipantKind::Agent && present_at.is_some()
 }
 
 impl SessionAggregate {
-    /// Locks and loads a session; none where it does not exist.
+    /// Locks and loads a session; `None` if it does not exist.
     pub async fn load(unit: &mut UnitOfWork, id: SessionId) -> Result<Option<Self>> {
         let Some(session) = sessions::lock(unit, id).await? else {
             return Ok(None);
@@ -64,7 +63,7 @@ impl SessionAggregate {
         let participants = participants::of_session(unit, id).await?;
         let calls = calls::of_session(unit, id).await?;
         Ok(Some(Self {
-            before: Snapshot::of(&session, &runs, &participants, &calls),
+            before: Snapshot::new(&session, &runs, &participants, &calls),
             runs,
             participants,
             calls,
@@ -75,22 +74,22 @@ impl SessionAggregate {
         }))
     }
 
-    /// The same; it is an error where the session does not exist.
+    /// Locks and loads a session; `not_found` if it does not exist.
     pub async fn require(unit: &mut UnitOfWork, id: SessionId) -> Result<Self> {
         Self::load(unit, id).await?.ok_or_else(Error::not_found)
     }
 
-    /// Stores what changed, with its audit events and its place on the timeline.
+    /// Stores the changes, with their audit events and timeline events.
     pub async fn save(mut self, unit: &mut UnitOfWork) -> Result<Session> {
-        self.forget_names(unit).await?;
-        unit.append(self.changes()).await?;
+        self.clear_erased_names(unit).await?;
+        unit.append(self.timeline()).await?;
         sessions::update(unit, &self.session).await?;
         for run in &self.runs {
             runs::update(unit, run).await?;
         }
         for index in &self.touched_participants {
             let participant = &self.participants[*index];
-            if self.before.knows_participant(*index) {
+            if self.before.has_participant(*index) {
                 participants::update(unit, participant).await?;
             } else {
                 participants::insert(unit, participant).await?;
@@ -98,7 +97,7 @@ impl SessionAggregate {
         }
         for (index, call) in self.calls.iter().enumerate() {
             match self.before.calls.get(index) {
-                Some(known) if known == call => {}
+                Some(before) if before == call => {}
                 Some(_) => calls::update(unit, call).await?,
                 None => calls::insert(unit, call).await?,
             }
@@ -109,10 +108,10 @@ impl SessionAggregate {
         Ok(self.session)
     }
 
-    /// What has changed since it was loaded.
-    fn changes(&self) -> Timeline {
+    /// The timeline events of all changes since the aggregate was loaded.
+    fn timeline(&self) -> Timeline {
         let (now, before) = (self.clock.now(), &self.before);
-        let mut timeline = Timeline::of(self.session.id);
+        let mut timeline = Timeline::new(self.session.id);
         before.compare_session(&self.session, now, &mut timeline);
         before.compare_runs(&self.runs, now, &mut timeline);
         before.compare_participants(&self.participants, now, &mut timeline);
@@ -120,8 +119,8 @@ impl SessionAggregate {
         timeline
     }
 
-    /// Takes away the names of people who have been erased.
-    async fn forget_names(&mut self, tx: &mut TenantTx) -> Result<()> {
+    /// Clears the names of participants whose users have been erased in the meantime.
+    async fn clear_erased_names(&mut self, tx: &mut TenantTx) -> Result<()> {
         let touched = self.touched_participants.iter();
         let touched = touched.map(|index| &self.participants[*index]);
         let named = touched.filter(|participant| !participant.name.is_empty());
@@ -140,7 +139,7 @@ impl SessionAggregate {
         Ok(())
     }
 
-    /// What the next step depends on.
+    /// The state from which the next step is derived.
     pub fn view(&self) -> View {
         let session = &self.session;
         View {
@@ -150,7 +149,7 @@ impl SessionAggregate {
             running_at: session.running_at,
             room_missing_since: session.room_missing_since,
             room_deleted: session.room_deleted_at.is_some(),
-            visited: self.participants.iter().any(was_here),
+            visited: self.participants.iter().any(is_visitor),
             max_duration: TimeDelta::seconds(session.max_duration_seconds.into()),
             runs: self
                 .runs
@@ -169,7 +168,7 @@ impl SessionAggregate {
     }
 
     fn run_view(&self, run: &AgentRun) -> RunView {
-        let stay = self
+        let participant = self
             .participants
             .iter()
             .find(|p| p.sid.is_some() && run.participant_sid == p.sid);
@@ -179,14 +178,15 @@ impl SessionAggregate {
             created_at: run.created_at,
             dispatched_at: run.dispatched_at,
             missing_since: run.missing_since,
-            left: stay.is_some_and(|stay| {
-                let reason = stay.disconnect_reason.as_deref().unwrap_or_default();
-                stay.left_at.is_some() && !NOT_GONE.contains(&reason)
+            left: participant.is_some_and(|participant| {
+                let reason = participant.disconnect_reason.as_deref();
+                participant.left_at.is_some()
+                    && !TRANSIENT_REASONS.contains(&reason.unwrap_or_default())
             }),
         }
     }
 
-    /// Expects somebody; answers the aggregate.
+    /// Adds a participant who has been invited and has not joined yet.
     pub fn invite(&mut self, identity: String, name: String) -> &Participant {
         self.participants.push(Participant {
             tenant_id: self.session.tenant_id,
@@ -206,26 +206,27 @@ impl SessionAggregate {
         &self.participants[index]
     }
 
-    /// Adds an event of its own to the audit trail.
-    pub fn note(&mut self, event: Event) {
+    /// Adds an audit event, which is written when the aggregate is saved.
+    pub fn record_event(&mut self, event: Event) {
         self.events.push(event);
     }
 
-    /// The run with this id.
+    /// The agent run with this id.
     pub fn run(&mut self, id: AgentRunId) -> Option<&mut AgentRun> {
         self.runs.iter_mut().find(|run| run.id == id)
     }
 
-    /// Closes a run that is lost or never came; answers which attempt it was.
-    pub fn close_run(&mut self, id: AgentRunId, mark: RunState, now: DateTime<Utc>) -> i32 {
+    /// Closes a run whose agent was lost or never joined; returns the number of the attempt.
+    pub fn close_run(&mut self, id: AgentRunId, state: RunState, now: DateTime<Utc>) -> i32 {
         self.run(id).map_or(0, |run| {
-            run.state = mark;
+            run.state = state;
             run.left_at = run.joined_at.map(|_| run.left_at.unwrap_or(now));
             run.attempt
         })
     }
 
-    /// Enters a state. Entering a terminal one closes runs and participants.
+    /// Changes the session's state. A terminal state also closes its runs and participants. Does nothing if
+    /// the session is already in a terminal state.
     pub fn enter(&mut self, state: SessionState, reason: Option<&str>) {
         if self.session.state.is_terminal() || self.session.state == state {
             return;
@@ -245,7 +246,7 @@ impl SessionAggregate {
             SessionState::Stopping => session.stopping_at = Some(now),
             SessionState::Ended | SessionState::Failed => {
                 session.ended_at = Some(now);
-                self.close(now);
+                self.close_runs_and_participants(now);
             }
         }
         if state == SessionState::Stopping || state.is_terminal() {
@@ -255,7 +256,7 @@ impl SessionAggregate {
         }
         let session = &self.session;
         let after = json!({ "state": session.state, "end_reason": session.end_reason });
-        self.events.push(Event::of(
+        self.events.push(Event::new(
             state.as_str(),
             "session",
             session.id,
@@ -264,7 +265,7 @@ impl SessionAggregate {
         ));
     }
 
-    fn close(&mut self, now: DateTime<Utc>) {
+    fn close_runs_and_participants(&mut self, now: DateTime<Utc>) {
         for run in &mut self.runs {
             if matches!(
                 run.state,
@@ -282,8 +283,8 @@ impl SessionAggregate {
         }
     }
 
-    /// The room is gone for good.
-    pub fn room_closed(&mut self) {
+    /// Records that the room has been closed, which ends a live session.
+    pub fn record_room_closed(&mut self) {
         let reason = closed_reason(&self.view());
         self.session.room_deleted_at = Some(self.clock.now());
         if self.session.state.is_live() {

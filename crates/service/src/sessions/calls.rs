@@ -1,4 +1,4 @@
-//! The calls of a session: what is seen of their telephones, and what that means for them.
+//! The calls of a session, and how observations of their SIP participants change them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
@@ -13,11 +13,11 @@ use serde_json::json;
 use super::{aggregate::SessionAggregate, observed::ObservedParticipant};
 use crate::audit::Event;
 
-/// The attribute that says how a call stands.
-const STATUS: &str = "sip.callStatus";
+/// The SIP participant's attribute that holds the status of its call.
+const CALL_STATUS: &str = "sip.callStatus";
 
 impl SessionAggregate {
-    /// The calls that are not over, as the next step sees them.
+    /// The calls that are not over, as the input of the next step.
     pub(super) fn call_views(&self) -> Vec<CallView> {
         let open = self.calls.iter().filter(|call| !call.state.is_terminal());
         let view = |call: &Call| CallView {
@@ -34,8 +34,9 @@ impl SessionAggregate {
         open.map(view).collect()
     }
 
-    /// How many telephones are being dialled and not there yet.
-    pub(super) fn dialing(&self) -> usize {
+    /// Counts the calls that are being dialled and whose SIP participant has not joined yet, except the primary
+    /// one.
+    pub(super) fn count_dialing(&self) -> usize {
         let dialing = |call: &&Call| call.state == CallState::Dialing && !call.is_primary;
         self.calls.iter().filter(dialing).count()
     }
@@ -50,14 +51,14 @@ impl SessionAggregate {
         self.calls.push(call);
     }
 
-    /// Changes what is recorded of a call beside its state.
-    pub fn note_call(&mut self, id: CallId, work: impl FnOnce(&mut Call)) {
+    /// Updates fields of a call other than its state.
+    pub fn update_call(&mut self, id: CallId, work: impl FnOnce(&mut Call)) {
         if let Some(call) = self.calls.iter_mut().find(|call| call.id == id) {
             work(call);
         }
     }
 
-    /// Applies an event to all calls.
+    /// Applies an event to every call.
     pub(super) fn apply_to_calls(&mut self, event: &CallEvent) {
         let now = self.clock.now();
         for id in self.calls.iter().map(|call| call.id).collect::<Vec<_>>() {
@@ -65,7 +66,7 @@ impl SessionAggregate {
         }
     }
 
-    /// Applies an event that happened at `at` to a call. The session that was made for it ends with it.
+    /// Applies an event that happened at `at` to a call. The end of the primary call stops the session.
     pub fn apply_to_call(&mut self, id: CallId, event: &CallEvent, at: DateTime<Utc>) {
         let now = self.clock.now();
         let Some(call) = self.calls.iter_mut().find(|call| call.id == id) else {
@@ -75,7 +76,7 @@ impl SessionAggregate {
         if before.is_terminal() {
             return;
         }
-        let known = Progress {
+        let progress = Progress {
             direction: call.direction,
             state: before,
             reason: None,
@@ -83,7 +84,7 @@ impl SessionAggregate {
             left: call.left_reason.clone(),
             awaited: call.awaited_until.is_some_and(|until| now < until),
         };
-        let after = known.after(event);
+        let after = progress.after(event);
         apply(call, &after, event, at);
         if after.state == before {
             return;
@@ -96,7 +97,7 @@ impl SessionAggregate {
         );
         let verb = call.state.as_str();
         self.events
-            .push(Event::of(verb, "call", id, Some(&old), Some(&new)));
+            .push(Event::new(verb, "call", id, Some(&old), Some(&new)));
         let running = matches!(
             self.session.state,
             SessionState::Starting | SessionState::Running
@@ -106,23 +107,35 @@ impl SessionAggregate {
         }
     }
 
-    fn call_of(&self, seen: &ObservedParticipant<'_>) -> Option<CallId> {
+    fn call_of(&self, observed: &ObservedParticipant<'_>) -> Option<CallId> {
+        if observed.kind != ParticipantKind::Sip {
+            return None;
+        }
         let mut calls = self.calls.iter();
-        calls
-            .find(|call| seen.kind == ParticipantKind::Sip && call.identity == seen.identity)
-            .map(|call| call.id)
+        let call = calls.find(|call| call.identity == observed.identity)?;
+        Some(call.id)
     }
 
-    /// A telephone is in the room.
-    pub(super) fn telephone_seen(&mut self, seen: &ObservedParticipant<'_>, at: DateTime<Utc>) {
-        let Some(id) = self.call_of(seen) else { return };
-        self.note_call(id, |call| {
+    /// Records that a call's SIP participant is in the room.
+    pub(super) fn record_sip_participant_present(
+        &mut self,
+        observed: &ObservedParticipant<'_>,
+        at: DateTime<Utc>,
+    ) {
+        let Some(id) = self.call_of(observed) else {
+            return;
+        };
+        self.update_call(id, |call| {
             call.missing_since = None;
-            if let Some(sip_call) = seen.attributes.get("sip.callID") {
+            if let Some(sip_call) = observed.attributes.get("sip.callID") {
                 call.sip_call_id.get_or_insert_with(|| sip_call.clone());
             }
         });
-        let event = match seen.attributes.get(STATUS).map_or("", |status| status) {
+        let event = match observed
+            .attributes
+            .get(CALL_STATUS)
+            .map_or("", |status| status)
+        {
             "ringing" => CallEvent::Ringing,
             "active" | "automation" => CallEvent::Answered,
             "hangup" => CallEvent::Left("CLIENT_INITIATED".to_owned()),
@@ -131,45 +144,47 @@ impl SessionAggregate {
         self.apply_to_call(id, &event, at);
     }
 
-    /// A telephone left the room.
-    pub(super) fn telephone_left(
+    /// Records that a call's SIP participant has left the room.
+    pub(super) fn record_sip_participant_left(
         &mut self,
-        seen: &ObservedParticipant<'_>,
+        observed: &ObservedParticipant<'_>,
         at: DateTime<Utc>,
         reason: &str,
     ) {
-        if let Some(id) = self.call_of(seen) {
+        if let Some(id) = self.call_of(observed) {
             self.apply_to_call(id, &CallEvent::Left(reason.to_owned()), at);
         }
     }
 
-    /// Notes which telephones are not among those present.
-    pub(super) fn telephones_missed(
+    /// Records since when the SIP participants of live calls have been missing from the room.
+    pub(super) fn record_missing_calls(
         &mut self,
         present: &[ObservedParticipant<'_>],
         at: DateTime<Utc>,
     ) {
         for call in &mut self.calls {
             let expected = call.sent_at.is_some() || call.direction == Direction::Inbound;
-            let is_here = present.iter().any(|seen| seen.identity == call.identity);
-            if call.state.is_live() && expected && !is_here {
+            let is_present = present
+                .iter()
+                .any(|observed| observed.identity == call.identity);
+            if call.state.is_live() && expected && !is_present {
                 call.missing_since.get_or_insert(at);
             }
         }
     }
 
-    /// Whether this is a telephone whose call is over.
-    pub(super) fn has_hung_up(&self, seen: &ObservedParticipant<'_>) -> bool {
-        let call = self.call_of(seen).and_then(|id| self.call(id));
+    /// Whether this is the SIP participant of a call that is over.
+    pub(super) fn is_of_ended_call(&self, observed: &ObservedParticipant<'_>) -> bool {
+        let call = self.call_of(observed).and_then(|id| self.call(id));
         call.is_some_and(|call| call.state.is_terminal())
     }
 }
 
-/// Records what follows from an event.
+/// Stores the outcome of an event in the call's row.
 fn apply(call: &mut Call, after: &Progress, event: &CallEvent, at: DateTime<Utc>) {
-    // Webhooks tell whole seconds; what comes later must not look earlier.
-    let known = [call.dialing_at, call.ringing_at, call.answered_at];
-    let at = known
+    // Webhook times are whole seconds; without this, a later event could get an earlier time.
+    let earlier = [call.dialing_at, call.ringing_at, call.answered_at];
+    let at = earlier
         .into_iter()
         .flatten()
         .fold(at.max(call.created_at), Ord::max);

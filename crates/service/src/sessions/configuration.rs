@@ -1,4 +1,4 @@
-//! What a run is to run: a binding resolved, its prompt rendered, its configuration stored.
+//! Resolves a binding into the configuration of an agent run, and stores it under its digest.
 
 use patchbay_domain::{
     AgentId, BindingId, RawJson,
@@ -12,38 +12,42 @@ use patchbay_persistence::{
     sessions::{self, StoredConfiguration},
 };
 
-use crate::{Code, Error, Result, Service, compute::Turn};
+use crate::{Code, Error, Result, Service, compute::ComputePermit};
 
-/// What a run is to run: a binding resolved, its prompt rendered, its configuration stored.
-pub struct Pinned {
-    /// The agent, its row held.
+/// The stored configuration of a run, with the rendered prompt.
+pub struct PinnedConfiguration {
+    /// The agent; its row is locked in shared mode.
     pub agent: agents::Agent,
     /// The binding.
     pub binding_id: BindingId,
     /// Digest of the configuration.
     pub digest: String,
-    /// Seconds after which it is over.
+    /// Maximum duration of the session in seconds.
     pub max_duration_seconds: u32,
-    /// The prompt with the variables filled in.
+    /// The prompt and greeting with the variables substituted.
     pub rendered: Rendered,
 }
 
 /// Resolves a binding of an agent, the active one by default, and stores its configuration.
-pub async fn pin(
+///
+/// Fails with `not_found` for an unknown agent or binding, `no_active_binding`, or `validation_failed` if the
+/// variables do not fit the prompt.
+pub async fn pin_configuration(
     service: &Service,
     tx: &mut TenantTx,
-    turn: &Turn,
+    permit: &ComputePermit,
     (agent_id, binding_id): (AgentId, Option<BindingId>),
     variables: &Variables,
-) -> Result<Pinned> {
-    // It is not deleted under the new run; runs of one agent need not wait for each other.
-    let agent = agents::hold(tx, agent_id).await?;
+) -> Result<PinnedConfiguration> {
+    // A shared lock keeps the agent from being deleted while the run is created, and lets runs of one agent be
+    // created concurrently.
+    let agent = agents::lock_shared(tx, agent_id).await?;
     let agent = agent.ok_or_else(Error::not_found)?;
     let binding_id = binding_id.or(agent.active_binding_id).ok_or_else(|| {
-        let detail = "Activate a binding of the agent, or name one.";
+        let detail = "The agent has no active binding. Activate one, or give `binding_id`.";
         Error::new(Code::NoActiveBinding, detail)
     })?;
-    let resolved = resolve(tx, turn, (&agent, binding_id), variables).await?;
+    let resolved = resolve(tx, permit, (&agent, binding_id), variables).await?;
     let stored = StoredConfiguration {
         tenant_id: tx.tenant(),
         digest: resolved.digest.clone(),
@@ -51,7 +55,7 @@ pub async fn pin(
         created_at: service.clock.now(),
     };
     sessions::store_configuration(tx, &stored).await?;
-    Ok(Pinned {
+    Ok(PinnedConfiguration {
         agent,
         binding_id,
         digest: resolved.digest,
@@ -60,7 +64,7 @@ pub async fn pin(
     })
 }
 
-/// A configuration, sealed, and its prompt rendered.
+/// A configuration as canonical JSON, with its digest and rendered prompt.
 struct Resolved {
     document: RawJson,
     digest: String,
@@ -70,7 +74,7 @@ struct Resolved {
 
 async fn resolve(
     tx: &mut TenantTx,
-    turn: &Turn,
+    permit: &ComputePermit,
     (agent, binding_id): (&agents::Agent, BindingId),
     variables: &Variables,
 ) -> Result<Resolved> {
@@ -80,11 +84,12 @@ async fn resolve(
     let specs = specs.ok_or_else(|| Error::internal("a binding without its versions"))?;
     let (worker_name, variables) = (agent.worker_name.clone(), variables.clone());
     let work = move |deadline| {
-        let configuration = configuration(worker_name, specs, binding.knowledge)?;
+        let configuration = build_configuration(worker_name, specs, binding.knowledge)?;
         let rendered = configuration
             .prompt
             .render(&variables, Budget::until(Some(deadline)));
-        let rendered = rendered.map_err(|found| Error::invalid_within("/variables", found))?;
+        let rendered =
+            rendered.map_err(|violations| Error::invalid_within("/variables", violations))?;
         let (document, digest) = configuration.seal()?;
         Ok(Resolved {
             document,
@@ -93,10 +98,10 @@ async fn resolve(
             rendered,
         })
     };
-    turn.run(work).await?
+    permit.run(work).await?
 }
 
-fn configuration(
+fn build_configuration(
     worker_name: String,
     specs: bindings::Specs,
     knowledge: Option<serde_json::Value>,
@@ -120,8 +125,11 @@ fn configuration(
     })
 }
 
-/// A configuration that was stored, read away from the threads that serve requests.
-pub async fn read_configuration(turn: &Turn, document: RawJson) -> Result<Configuration> {
+/// Parses a stored configuration on a compute thread, so that the threads that serve requests are not blocked.
+pub async fn read_configuration(
+    permit: &ComputePermit,
+    document: RawJson,
+) -> Result<Configuration> {
     let read = move |_| document.read().map_err(Error::internal);
-    turn.run(read).await?
+    permit.run(read).await?
 }

@@ -1,4 +1,4 @@
-//! Storing a session that runs what its agent's binding pins.
+//! Creates sessions.
 
 use patchbay_domain::{
     AgentId, BindingId, Metadata, RawJson, SessionId, prompt::Variables, session::SessionState,
@@ -9,70 +9,72 @@ use patchbay_persistence::{
     webhook_events::{self, Room},
 };
 
-use super::configuration::pin;
-use crate::{Error, Result, Service, UnitOfWork, compute::Turn, timeline::Timeline};
+use super::configuration::pin_configuration;
+use crate::{Error, Result, Service, UnitOfWork, compute::ComputePermit, timeline::Timeline};
 
 /// A session to be created.
 pub struct NewSession {
-    /// Whose definition runs.
+    /// Agent that the session runs.
     pub agent_id: AgentId,
-    /// A binding of the agent; the active one by default.
+    /// Binding of the agent; the active one by default.
     pub binding_id: Option<BindingId>,
     /// Values of the prompt's variables.
     pub variables: Variables,
-    /// The caller's own data.
+    /// The client's own data.
     pub metadata: Metadata,
-    /// How long the call may last that it is made for, if it is.
-    pub call: Option<CallTimes>,
-    /// The room, where a call in has made it already.
-    pub room: Option<RoomInLiveKit>,
-    /// The turn in which its configuration is worked out.
-    pub turn: Turn,
+    /// Durations of the primary call, if the session is created for one.
+    pub call: Option<CallDurations>,
+    /// The room, if LiveKit has already created it for an inbound call.
+    pub room: Option<ExistingRoom>,
+    /// Permit under which the configuration is computed.
+    pub permit: ComputePermit,
 }
 
-/// A room that LiveKit has made.
-pub struct RoomInLiveKit {
-    /// Its name.
+/// A room that already exists in LiveKit.
+pub struct ExistingRoom {
+    /// Name of the room.
     pub name: String,
-    /// LiveKit's id.
+    /// LiveKit's id of the room.
     pub sid: String,
 }
 
-/// The times of a call, in seconds.
+/// Maximum durations of a call, in seconds.
 #[derive(Clone, Copy)]
-pub struct CallTimes {
-    /// How long it may ring.
+pub struct CallDurations {
+    /// Maximum time that it may ring.
     pub ring: u32,
-    /// How long it may last once it is answered; as the runtime config says by default.
-    pub longest: Option<u32>,
-    /// How long it may last in any case.
+    /// Maximum duration after it is answered; the runtime config's limit by default.
+    pub max: Option<u32>,
+    /// Upper limit of the duration after it is answered.
     pub cap: u32,
 }
 
-impl CallTimes {
-    /// How long the session may last whose runtime config allows this long.
-    fn of_session(self, runtime: u32) -> u32 {
-        self.longest
-            .unwrap_or(runtime)
+impl CallDurations {
+    /// Maximum duration of the call's session, given the runtime config's limit.
+    fn max_session_duration(self, runtime_limit: u32) -> u32 {
+        self.max
+            .unwrap_or(runtime_limit)
             .min(self.cap)
             .saturating_add(self.ring)
     }
 }
 
-/// Stores a session that runs what its agent's binding pins.
+/// Creates a session with the configuration of its agent's binding.
 pub async fn create(service: &Service, unit: &mut UnitOfWork, new: NewSession) -> Result<Session> {
-    let pinned = pin(
+    let pinned = pin_configuration(
         service,
         unit,
-        &new.turn,
+        &new.permit,
         (new.agent_id, new.binding_id),
         &new.variables,
     )
     .await?;
-    // Others may compute while this is stored.
-    drop(new.turn);
-    let longest = pinned.max_duration_seconds;
-    let longest = new.call.map_or(longest, |times| times.of_session(longest));
+    // Releases the permit, so that other requests can compute while the session is stored.
+    drop(new.permit);
+    let runtime_limit = pinned.max_duration_seconds;
+    let max_duration = new.call.map_or(runtime_limit, |durations| {
+        durations.max_session_duration(runtime_limit)
+    });
     let now = service.clock.now();
     let id: SessionId = service.clock.new_id();
     let (room_name, room_sid) = match new.room {
@@ -96,7 +98,7 @@ pub async fn create(service: &Service, unit: &mut UnitOfWork, new: NewSession) -
         metadata: new.metadata,
         rendered_prompt: pinned.rendered.prompt,
         rendered_greeting: pinned.rendered.greeting,
-        max_duration_seconds: i32::try_from(longest).unwrap_or(i32::MAX),
+        max_duration_seconds: i32::try_from(max_duration).unwrap_or(i32::MAX),
         revision: 1,
         created_at: now,
         starting_at: None,

@@ -1,11 +1,11 @@
-//! Erasing a session with all that it has left elsewhere.
+//! Erases a session and the personal data derived from it.
 
 use patchbay_domain::{SessionId, call::Direction};
 use patchbay_persistence::{TenantTx, calls, idempotency, sessions, usage, webhook_events};
 
 use crate::Result;
 
-/// Erases a session that is over. Its calls keep reasons and times without numbers.
+/// Erases a session that is over. Its calls are kept with their reasons and times, but without phone numbers.
 pub async fn erase(tx: &mut TenantTx, id: SessionId) -> Result<()> {
     let tenant = tx.tenant();
     let calls = calls::of_session(tx, id).await?;

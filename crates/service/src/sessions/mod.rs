@@ -1,8 +1,8 @@
 //! Sessions: LiveKit rooms with an agent dispatched into them.
 //!
-//! A session's life is split in three: requests record what is wanted (`start`, `stop`, `attach`), webhooks
-//! record what was seen (`room_events`), and one job per session (`reconcile`) compares the two and takes the
-//! next step (`steps`). Nothing external ever happens inside a transaction.
+//! Three parts manage a session's lifecycle: requests record the desired state (`start`, `stop`, `attach`),
+//! webhooks record the observed state (`room_events`), and one job per session (`reconcile`) compares the two and
+//! executes the next step (`steps`). No request to another system is made within a transaction.
 
 pub mod aggregate;
 pub mod attach;

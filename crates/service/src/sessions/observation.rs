@@ -1,4 +1,4 @@
-//! What is seen of a session's room, and what that means for its participants and runs.
+//! Applies observations of a session's room to its participants and agent runs.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
@@ -10,17 +10,17 @@ use patchbay_persistence::{participants::Participant, runs::AgentRun};
 
 use super::{aggregate::SessionAggregate, observed::ObservedParticipant};
 
-/// The prefix of the identity under which the reference worker joins, before the run's id.
+/// Prefix of the reference worker's identity; the id of the agent run follows it.
 pub const AGENT_IDENTITY: &str = "agent-";
 
 impl SessionAggregate {
-    /// A participant is, or was, in the room since `at`.
-    pub fn joined(&mut self, seen: &ObservedParticipant<'_>, at: DateTime<Utc>) {
-        let index = self.participant(seen);
+    /// Records that a participant is, or was, in the room since `at`.
+    pub fn record_joined(&mut self, observed: &ObservedParticipant<'_>, at: DateTime<Utc>) {
+        let index = self.find_or_add_participant(observed);
         let participant = &mut self.participants[index];
         participant.joined_at.get_or_insert(at);
-        // The same stay again, later than its end: LiveKit was restarted and it came back.
-        // Webhooks tell whole seconds, so anything closer may be the same moment.
+        // The same participant sid after it had left: LiveKit was restarted and the participant reconnected.
+        // Webhook times are whole seconds, so a shorter difference may be the same moment.
         let returned = |left| at >= left + TimeDelta::seconds(1);
         if participant.left_at.is_some_and(returned) {
             participant.left_at = None;
@@ -28,19 +28,19 @@ impl SessionAggregate {
         }
         let left = participant.left_at;
         self.touched_participants.push(index);
-        if seen.kind == ParticipantKind::Agent && !self.session.state.is_terminal() {
-            self.agent_joined(seen, at, left);
+        if observed.kind == ParticipantKind::Agent && !self.session.state.is_terminal() {
+            self.record_agent_joined(observed, at, left);
         }
-        self.telephone_seen(seen, at);
+        self.record_sip_participant_present(observed, at);
     }
 
-    fn agent_joined(
+    fn record_agent_joined(
         &mut self,
-        seen: &ObservedParticipant<'_>,
+        observed: &ObservedParticipant<'_>,
         at: DateTime<Utc>,
         left: Option<DateTime<Utc>>,
     ) {
-        let Some(index) = self.run_of(seen) else {
+        let Some(index) = self.find_run(observed) else {
             return;
         };
         let other_joined =
@@ -54,8 +54,8 @@ impl SessionAggregate {
             return;
         }
         run.state = RunState::Joined;
-        run.participant_sid = Some(seen.sid.to_owned());
-        run.participant_identity = Some(seen.identity.to_owned());
+        run.participant_sid = Some(observed.sid.to_owned());
+        run.participant_identity = Some(observed.identity.to_owned());
         run.joined_at.get_or_insert(at);
         run.missing_since = left;
         if is_primary && self.session.state == SessionState::Starting {
@@ -65,20 +65,20 @@ impl SessionAggregate {
         }
     }
 
-    /// The run that an agent belongs to: named in its identity, known by its stay, or else the
-    /// newest one that nobody has joined for.
-    fn run_of(&self, seen: &ObservedParticipant<'_>) -> Option<usize> {
-        let named = seen
+    /// Finds the run of an agent: by the run id in its identity, by its participant sid, by its identity, or
+    /// else the newest primary run whose agent has not joined yet.
+    fn find_run(&self, observed: &ObservedParticipant<'_>) -> Option<usize> {
+        let named = observed
             .identity
             .strip_prefix(AGENT_IDENTITY)
             .and_then(|id| id.parse::<AgentRunId>().ok());
         let position = |test: &dyn Fn(&AgentRun) -> bool| self.runs.iter().rposition(test);
         position(&|run| Some(run.id) == named)
-            .or_else(|| position(&|run| run.participant_sid.as_deref() == Some(seen.sid)))
+            .or_else(|| position(&|run| run.participant_sid.as_deref() == Some(observed.sid)))
             .or_else(|| {
                 position(&|run| {
                     run.state == RunState::Joined
-                        && run.participant_identity.as_deref() == Some(seen.identity)
+                        && run.participant_identity.as_deref() == Some(observed.identity)
                 })
             })
             .or_else(|| {
@@ -88,34 +88,39 @@ impl SessionAggregate {
             })
     }
 
-    /// Whether a participant is one too many: an agent of no run beside the primary one, or a telephone
-    /// whose call is over.
-    pub fn is_surplus(&self, seen: &ObservedParticipant<'_>) -> bool {
+    /// Whether a participant is to be removed from the room: an agent without a run while the primary agent is
+    /// present, or the SIP participant of a call that is over.
+    pub fn is_surplus(&self, observed: &ObservedParticipant<'_>) -> bool {
         let joined = |run: &&AgentRun| run.state == RunState::Joined;
         let mut joined = self.runs.iter().filter(joined);
-        let is_its = |run: &AgentRun| run.participant_sid.as_deref() == Some(seen.sid);
-        let agent = seen.kind == ParticipantKind::Agent
+        let is_own_run = |run: &AgentRun| run.participant_sid.as_deref() == Some(observed.sid);
+        let is_surplus_agent = observed.kind == ParticipantKind::Agent
             && joined.clone().any(|run| run.is_primary)
-            && !joined.any(is_its);
-        agent || self.has_hung_up(seen)
+            && !joined.any(is_own_run);
+        is_surplus_agent || self.is_of_ended_call(observed)
     }
 
-    /// Who is there, or may be any moment: participants, those invited since `since`, and further
-    /// agents on their way.
-    pub fn expected(&self, since: DateTime<Utc>) -> usize {
-        let people = self.participants.iter().filter(|p| match p.joined_at {
+    /// Counts the participants who are present or expected: those in the room, those invited since `since`,
+    /// further agents that are being dispatched, and calls that are being dialled.
+    pub fn count_expected(&self, since: DateTime<Utc>) -> usize {
+        let participants = self.participants.iter().filter(|p| match p.joined_at {
             Some(_) => p.left_at.is_none(),
             None => p.invited_at.is_some_and(|at| at > since),
         });
-        let coming = self.runs.iter().filter(|run| {
+        let pending_runs = self.runs.iter().filter(|run| {
             !run.is_primary && matches!(run.state, RunState::Pending | RunState::Dispatched)
         });
-        people.count() + coming.count() + self.dialing()
+        participants.count() + pending_runs.count() + self.count_dialing()
     }
 
-    /// A participant left at `at`, in LiveKit's words for `reason`.
-    pub fn left(&mut self, seen: &ObservedParticipant<'_>, at: DateTime<Utc>, reason: &str) {
-        let index = self.participant(seen);
+    /// Records that a participant left at `at`, with LiveKit's disconnect reason.
+    pub fn record_left(
+        &mut self,
+        observed: &ObservedParticipant<'_>,
+        at: DateTime<Utc>,
+        reason: &str,
+    ) {
+        let index = self.find_or_add_participant(observed);
         let participant = &mut self.participants[index];
         participant.left_at.get_or_insert(at);
         participant
@@ -125,26 +130,28 @@ impl SessionAggregate {
         let run = self
             .runs
             .iter_mut()
-            .find(|run| run.participant_sid.as_deref() == Some(seen.sid));
+            .find(|run| run.participant_sid.as_deref() == Some(observed.sid));
         if let Some(run) = run {
             run.missing_since.get_or_insert(at);
             run.left_at.get_or_insert(at);
         }
-        self.telephone_left(seen, at, reason);
+        self.record_sip_participant_left(observed, at, reason);
     }
 
-    /// What LiveKit shows at `at`: everyone who is in the room.
-    pub fn observed(&mut self, present: &[ObservedParticipant<'_>], at: DateTime<Utc>) {
-        for seen in present {
-            self.joined(seen, at);
+    /// Records the complete list of participants who are in the room at `at`.
+    pub fn record_present(&mut self, present: &[ObservedParticipant<'_>], at: DateTime<Utc>) {
+        for observed in present {
+            self.record_joined(observed, at);
         }
-        let is_present = |sid: &str| present.iter().any(|seen| seen.sid == sid);
-        // One who joined a moment ago may have come after the list was made.
-        let settled = at - TimeDelta::seconds(2);
+        let is_present = |sid: &str| present.iter().any(|observed| observed.sid == sid);
+        // A participant who joined in the last two seconds may have done so after LiveKit made the list.
+        let joined_before = at - TimeDelta::seconds(2);
         for (index, participant) in self.participants.iter_mut().enumerate() {
-            let old = participant.joined_at.is_some_and(|joined| joined < settled);
+            let is_listed_if_present = participant
+                .joined_at
+                .is_some_and(|joined| joined < joined_before);
             if participant.left_at.is_none()
-                && old
+                && is_listed_if_present
                 && !is_present(participant.sid.as_deref().unwrap_or_default())
             {
                 participant.left_at = Some(at);
@@ -163,31 +170,32 @@ impl SessionAggregate {
                 run.missing_since.get_or_insert(at);
             }
         }
-        self.telephones_missed(present, at);
+        self.record_missing_calls(present, at);
     }
 
-    fn participant(&mut self, seen: &ObservedParticipant<'_>) -> usize {
-        let stay = |p: &Participant| p.sid.as_deref() == Some(seen.sid);
-        if let Some(index) = self.participants.iter().position(stay) {
+    /// Returns the index of the observed participant, which is added if it is new.
+    fn find_or_add_participant(&mut self, observed: &ObservedParticipant<'_>) -> usize {
+        let has_sid = |p: &Participant| p.sid.as_deref() == Some(observed.sid);
+        if let Some(index) = self.participants.iter().position(has_sid) {
             return index;
         }
-        // Somebody who was expected has come.
-        let expected = |p: &Participant| p.sid.is_none() && p.identity == seen.identity;
-        if let Some(index) = self.participants.iter().position(expected) {
+        // An invited participant has no sid until it joins.
+        let is_invited = |p: &Participant| p.sid.is_none() && p.identity == observed.identity;
+        if let Some(index) = self.participants.iter().position(is_invited) {
             let participant = &mut self.participants[index];
-            participant.sid = Some(seen.sid.to_owned());
-            participant.name = seen.name.to_owned();
-            participant.kind = seen.kind;
+            participant.sid = Some(observed.sid.to_owned());
+            participant.name = observed.name.to_owned();
+            participant.kind = observed.kind;
             return index;
         }
         self.participants.push(Participant {
             tenant_id: self.session.tenant_id,
             id: self.clock.new_id(),
             session_id: self.session.id,
-            sid: Some(seen.sid.to_owned()),
-            identity: seen.identity.to_owned(),
-            name: seen.name.to_owned(),
-            kind: seen.kind,
+            sid: Some(observed.sid.to_owned()),
+            identity: observed.identity.to_owned(),
+            name: observed.name.to_owned(),
+            kind: observed.kind,
             joined_at: None,
             left_at: None,
             disconnect_reason: None,

@@ -1,19 +1,19 @@
-//! What LiveKit shows of a participant.
+//! A participant as observed in LiveKit.
 
 use std::collections::HashMap;
 
 use patchbay_domain::states::ParticipantKind;
 
-/// A participant as LiveKit shows it, in a webhook or in a list.
+/// A participant as LiveKit reports it, in a webhook event or in the list of a room's participants.
 pub struct ObservedParticipant<'a> {
-    /// LiveKit's id of the stay.
+    /// LiveKit's participant sid.
     pub sid: &'a str,
-    /// Identity.
+    /// Identity in the room.
     pub identity: &'a str,
     /// Display name.
     pub name: &'a str,
-    /// What it is.
+    /// Kind of participant.
     pub kind: ParticipantKind,
-    /// Attributes: those of a telephone say how its call stands.
+    /// Attributes; those of a SIP participant contain the status of its call.
     pub attributes: &'a HashMap<String, String>,
 }

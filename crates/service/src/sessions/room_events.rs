@@ -1,4 +1,4 @@
-//! What a webhook means for its session. In any order, any number of times.
+//! Applies LiveKit's webhook events to sessions. Events may arrive in any order and repeatedly.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::session::SessionState;
@@ -11,12 +11,12 @@ use crate::{Result, Service, jobs::queue, telephony::claim};
 /// Applies one stored event and marks it as applied, in one transaction.
 pub async fn apply(service: &Service, event: &Event) -> Result<()> {
     let now = service.clock.now();
-    let room = match room_of(service, event).await? {
+    let room = match find_room(service, event).await? {
         Some(room) => Some(room),
         None => claim::claim_by_event(service, event).await?,
     };
     let Some(room) = room else {
-        // Somebody else's room on a shared LiveKit, or an event without one.
+        // The event has no room, or its room on a shared LiveKit is not managed by this installation.
         let mut connection = service.db.connection().await?;
         webhook_events::mark_applied(&mut connection, &event.id, now).await?;
         return Ok(());
@@ -27,17 +27,17 @@ pub async fn apply(service: &Service, event: &Event) -> Result<()> {
     }
     let aggregate = SessionAggregate::load(&mut unit, room.session_id).await?;
     if let Some(mut aggregate) = aggregate {
-        note(&mut aggregate, event, now);
+        apply_to_session(&mut aggregate, event, now);
         aggregate.save(&mut unit).await?;
     }
-    queue::session(service, &mut unit, room.session_id).await?;
+    queue::enqueue_session(service, &mut unit, room.session_id).await?;
     unit.commit().await?;
     service.job_due.notify_one();
     Ok(())
 }
 
-/// Whose room the event is about, as far as it is known.
-async fn room_of(service: &Service, event: &Event) -> Result<Option<Room>> {
+/// Finds the tenant and session of the event's room, if the room is known.
+async fn find_room(service: &Service, event: &Event) -> Result<Option<Room>> {
     let Some(room) = &event.room else {
         return Ok(None);
     };
@@ -47,12 +47,12 @@ async fn room_of(service: &Service, event: &Event) -> Result<Option<Room>> {
     Ok(found.into_iter().next())
 }
 
-fn note(aggregate: &mut SessionAggregate, event: &Event, now: DateTime<Utc>) {
+fn apply_to_session(aggregate: &mut SessionAggregate, event: &Event, now: DateTime<Utc>) {
     let sid = event.room.as_ref().map_or("", |room| &room.sid);
     let session = &mut aggregate.session;
-    let appears = matches!(&*event.event, "room_started" | "participant_joined");
-    if session.state.is_terminal() && appears {
-        // An unexpired token has brought the room back: it is to be deleted once more.
+    let room_is_active = matches!(&*event.event, "room_started" | "participant_joined");
+    if session.state.is_terminal() && room_is_active {
+        // A participant with an unexpired token has recreated the room: it must be deleted again.
         session.room_deleted_at = None;
     }
     if session.room_sid.is_none() && session.state == SessionState::Starting && !sid.is_empty() {
@@ -63,21 +63,21 @@ fn note(aggregate: &mut SessionAggregate, event: &Event, now: DateTime<Utc>) {
     }
     let at = event.at().unwrap_or(now).min(now);
     let participant = event.participant.as_ref().map(|participant| {
-        let seen = ObservedParticipant {
+        let observed = ObservedParticipant {
             sid: &participant.sid,
             identity: &participant.identity,
             name: &participant.name,
             kind: participant.kind(),
             attributes: &participant.attributes,
         };
-        (seen, &*participant.disconnect_reason)
+        (observed, &*participant.disconnect_reason)
     });
     match (&*event.event, participant) {
-        ("participant_joined", Some((seen, _))) => aggregate.joined(&seen, at),
-        ("participant_left" | "participant_connection_aborted", Some((seen, reason))) => {
-            aggregate.left(&seen, at, reason);
+        ("participant_joined", Some((observed, _))) => aggregate.record_joined(&observed, at),
+        ("participant_left" | "participant_connection_aborted", Some((observed, reason))) => {
+            aggregate.record_left(&observed, at, reason);
         }
-        ("room_finished", _) => aggregate.room_closed(),
+        ("room_finished", _) => aggregate.record_room_closed(),
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! The periodic job that looks for rooms of ours in LiveKit whose session is over.
+//! The periodic job that finds rooms in LiveKit whose session is over.
 
 use patchbay_persistence::{
     VerifiedTenant,
@@ -11,46 +11,47 @@ use crate::{
     jobs::{error::JobError, queue},
 };
 
-/// Has the jobs of sessions that are over, and yet have a room in LiveKit, look at them.
+/// Enqueues the jobs of sessions that are over but still have a room in LiveKit, and deletes rooms whose
+/// sessions have been erased.
 pub async fn sweep(service: &Service) -> Result<(), JobError> {
-    let ours = ["s", "in"].map(|kind| format!("{}-{kind}-", service.settings.env));
+    let prefixes = ["s", "in"].map(|kind| format!("{}-{kind}-", service.settings.env));
     let rooms = service.livekit.list_rooms(Vec::new()).await?;
     let names: Vec<_> = rooms
         .into_iter()
         .map(|room| room.name)
-        .filter(|name| ours.iter().any(|prefix| name.starts_with(prefix)))
+        .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
         .collect();
     let mut connection = service.db.connection().await?;
-    let ours = webhook_events::find_rooms(&mut connection, &names).await?;
+    let rooms = webhook_events::find_rooms(&mut connection, &names).await?;
     drop(connection);
-    for room in ours {
-        look_at(service, &room).await?;
+    for room in rooms {
+        sweep_room(service, &room).await?;
     }
     service.job_due.notify_one();
     Ok(())
 }
 
-async fn look_at(service: &Service, room: &Room) -> Result<(), JobError> {
+async fn sweep_room(service: &Service, room: &Room) -> Result<(), JobError> {
     let mut unit = service.system_work(room.tenant_id).await?;
     match SessionAggregate::load(&mut unit, room.session_id).await? {
         Some(mut aggregate) if aggregate.session.state.is_terminal() => {
             aggregate.session.room_deleted_at = None;
             aggregate.save(&mut unit).await?;
-            queue::session(service, &mut unit, room.session_id).await?;
+            queue::enqueue_session(service, &mut unit, room.session_id).await?;
             unit.commit().await?;
         }
         Some(_) => {}
         None => {
             let verified = unit.verify_tenant().await?;
             unit.finish();
-            delete_erased(service, verified, room).await;
+            delete_room_of_erased_session(service, verified, room).await;
         }
     }
     Ok(())
 }
 
-/// Deletes the room of a session that has been erased. One that resists must not keep the others.
-async fn delete_erased(service: &Service, _: VerifiedTenant, room: &Room) {
+/// Deletes the room of an erased session. A failure is only logged, so that the other rooms are processed.
+async fn delete_room_of_erased_session(service: &Service, _: VerifiedTenant, room: &Room) {
     if let Err(error) = service.livekit.delete_room(&room.name).await {
         tracing::warn!(
             error = error.summary(),

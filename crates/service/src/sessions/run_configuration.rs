@@ -1,4 +1,4 @@
-//! What an agent run is to run, for the worker that carries it out.
+//! The configuration of an agent run, as its worker receives it.
 
 use patchbay_domain::{
     AgentRunId, SessionId, TenantId, configuration::Configuration, session::SessionState,
@@ -11,24 +11,24 @@ use patchbay_persistence::{
 use super::configuration::read_configuration;
 use crate::{Error, Origin, Result, Service};
 
-/// What a run is to run.
+/// The configuration of an agent run.
 pub struct RunConfiguration {
-    /// Where the session stands.
+    /// Current state of the session.
     pub state: SessionState,
     /// Digest of the configuration.
     pub digest: String,
     /// The configuration.
     pub configuration: Configuration,
-    /// The prompt with the variables filled in.
+    /// The prompt with the variables substituted.
     pub prompt: String,
-    /// The greeting with the variables filled in.
+    /// The greeting with the variables substituted.
     pub greeting: Option<String>,
-    /// The call that the session was made for, if it was.
+    /// The session's primary call, if it was created for one.
     pub call: Option<Call>,
 }
 
-/// Reads what a run is to run.
-pub async fn of_run(
+/// Loads the configuration of an agent run.
+pub async fn load(
     service: &Service,
     origin: &Origin,
     tenant: TenantId,
@@ -44,16 +44,16 @@ pub async fn of_run(
     let stored = stored.ok_or_else(|| Error::internal("a run without its configuration"))?;
     let calls = calls::of_session(&mut tx, session).await?;
     tx.finish();
-    // A further agent has a prompt of its own.
+    // The primary run's prompt is stored with the session; a further agent's run has its own.
     let (prompt, greeting) = match run.rendered_prompt {
         Some(prompt) => (prompt, run.rendered_greeting),
         None => (found.rendered_prompt, found.rendered_greeting),
     };
-    let turn = service.compute.turn(Some(tenant)).await?;
+    let permit = service.compute.acquire(Some(tenant)).await?;
     Ok(RunConfiguration {
         state: found.state,
         digest: stored.digest,
-        configuration: read_configuration(&turn, stored.document).await?,
+        configuration: read_configuration(&permit, stored.document).await?,
         prompt,
         greeting,
         call: calls.into_iter().find(|call| call.is_primary),

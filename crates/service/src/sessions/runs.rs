@@ -1,4 +1,4 @@
-//! Agent runs: each is one dispatch of an agent into the session.
+//! Agent runs: each run is one dispatch of an agent into a session.
 
 use patchbay_domain::session::RunState;
 use patchbay_persistence::{
@@ -6,15 +6,15 @@ use patchbay_persistence::{
     runs::{self, AgentRun},
 };
 
-use super::{aggregate::SessionAggregate, configuration::Pinned};
+use super::{aggregate::SessionAggregate, configuration::PinnedConfiguration};
 use crate::{Result, Service};
 
-/// Records one more dispatch to be made: of the session's own agent, or of a further one.
+/// Adds a run to be dispatched: of the session's own agent, or of the agent of `further`.
 pub async fn add_run(
     service: &Service,
     tx: &mut TenantTx,
     aggregate: &mut SessionAggregate,
-    (attempt, further): (i32, Option<Pinned>),
+    (attempt, further): (i32, Option<PinnedConfiguration>),
 ) -> Result<AgentRun> {
     let session = &aggregate.session;
     let mut run = AgentRun {

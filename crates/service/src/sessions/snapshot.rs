@@ -1,4 +1,4 @@
-//! How a session stood when it was loaded: what differs at the end goes onto its timeline.
+//! Snapshot of a session as it was loaded; the differences from it become timeline events.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -14,7 +14,7 @@ use crate::timeline::Timeline;
 /// When a participant joined and left.
 type Presence = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// How things stood.
+/// State of a session aggregate at the time it was loaded.
 pub(super) struct Snapshot {
     state: SessionState,
     runs: Vec<RunState>,
@@ -24,8 +24,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// How these stand.
-    pub fn of(
+    /// Takes a snapshot.
+    pub fn new(
         session: &Session,
         runs: &[AgentRun],
         participants: &[Participant],
@@ -40,12 +40,12 @@ impl Snapshot {
         }
     }
 
-    /// Whether the participant at this place was known.
-    pub fn knows_participant(&self, index: usize) -> bool {
+    /// Whether the participant at this index existed when the session was loaded.
+    pub fn has_participant(&self, index: usize) -> bool {
         index < self.participants.len()
     }
 
-    /// A change of the session's state.
+    /// Adds an event if the session's state has changed.
     pub fn compare_session(&self, session: &Session, now: DateTime<Utc>, timeline: &mut Timeline) {
         if session.state == self.state {
             return;
@@ -57,7 +57,7 @@ impl Snapshot {
         timeline.add(now, format!("session.{}", session.state.as_str()), facts);
     }
 
-    /// Runs that are new or have changed their state.
+    /// Adds an event for each run that is new or whose state has changed.
     pub fn compare_runs(&self, runs: &[AgentRun], now: DateTime<Utc>, timeline: &mut Timeline) {
         for (index, run) in runs.iter().enumerate() {
             if self.runs.get(index) == Some(&run.state) {
@@ -71,7 +71,7 @@ impl Snapshot {
         }
     }
 
-    /// Participants who were invited, have joined, returned or left.
+    /// Adds an event for each participant who was invited, joined, returned or left.
     pub fn compare_participants(
         &self,
         participants: &[Participant],
@@ -79,7 +79,7 @@ impl Snapshot {
         timeline: &mut Timeline,
     ) {
         for (index, participant) in participants.iter().enumerate() {
-            let Some((at, kind)) = self.change_of(index, participant, now) else {
+            let Some((at, kind)) = self.participant_event(index, participant, now) else {
                 continue;
             };
             let reason = participant.disconnect_reason.clone();
@@ -92,13 +92,14 @@ impl Snapshot {
         }
     }
 
-    fn change_of(
+    /// Time and kind of the event that a participant's change causes, if it has changed.
+    fn participant_event(
         &self,
         index: usize,
         participant: &Participant,
         now: DateTime<Utc>,
     ) -> Option<(DateTime<Utc>, &'static str)> {
-        let is_new = !self.knows_participant(index);
+        let is_new = !self.has_participant(index);
         let before = self.participants.get(index).copied();
         let (joined, left) = before.unwrap_or_default();
         match (participant.joined_at, participant.left_at) {
@@ -110,7 +111,7 @@ impl Snapshot {
         }
     }
 
-    /// Calls that are new or have changed their state.
+    /// Adds an event for each call that is new or whose state has changed.
     pub fn compare_calls(&self, calls: &[Call], now: DateTime<Utc>, timeline: &mut Timeline) {
         for (index, call) in calls.iter().enumerate() {
             let before = self.calls.get(index).map(|before| before.state);

@@ -1,4 +1,4 @@
-//! Starting a session: what is wanted is recorded here, and the session's job does the rest.
+//! Starts a session: the request is recorded here, and the session's job executes it.
 
 use chrono::TimeDelta;
 use patchbay_domain::session::{SessionState, Timings};
@@ -7,13 +7,13 @@ use patchbay_persistence::{TenantTx, sessions, tenants};
 use super::{aggregate::SessionAggregate, runs::add_run};
 use crate::{Code, Error, Result, Service, jobs::queue, stored, telephony::calls};
 
-/// Whether the tenant may have one more live session now. Whoever asks holds the answer until its
-/// transaction ends.
+/// Rejects another live session if the tenant's limit is reached. The count stays valid until the transaction
+/// ends.
 pub async fn require_capacity(service: &Service, tx: &mut TenantTx) -> Result<()> {
     let tenant = tenants::find(tx).await?;
     let tenant = tenant.ok_or_else(Error::not_found)?;
-    let most = stored::limits(tenant.id, tenant.limits)?.sessions(service.settings.session_limit);
-    if most == 0 {
+    let limit = stored::limits(tenant.id, tenant.limits)?.sessions(service.settings.session_limit);
+    if limit == 0 {
         return Ok(());
     }
     let Timings {
@@ -21,16 +21,17 @@ pub async fn require_capacity(service: &Service, tx: &mut TenantTx) -> Result<()
         join_deadline,
         ..
     } = service.timings;
-    let late = service.clock.now() - start_deadline - join_deadline * 2 - TimeDelta::minutes(2);
-    if sessions::count_live(tx, late).await? >= i64::from(most) {
-        let detail = format!("`concurrent_sessions`: {most} at a time are allowed.");
+    let oldest_start =
+        service.clock.now() - start_deadline - join_deadline * 2 - TimeDelta::minutes(2);
+    if sessions::count_live(tx, oldest_start).await? >= i64::from(limit) {
+        let detail = format!("`concurrent_sessions`: {limit} live sessions are allowed at a time.");
         return Err(Error::too_many(Code::SessionLimitReached, detail, 10));
     }
     Ok(())
 }
 
-/// Asks for the start: `created → starting`, the first run, the call it was made for, and the job. A second start finds it
-/// done.
+/// Starts a session: enters `starting`, adds the first run and the primary call, and enqueues the job. Does
+/// nothing if the session has already been started.
 pub async fn start(
     service: &Service,
     tx: &mut TenantTx,
@@ -39,11 +40,16 @@ pub async fn start(
     match aggregate.session.state {
         SessionState::Created => {}
         SessionState::Starting | SessionState::Running => return Ok(()),
-        _ => return Err(Error::new(Code::SessionOver, "A session starts once.")),
+        _ => {
+            return Err(Error::new(
+                Code::SessionOver,
+                "The session is stopping or over and cannot be started.",
+            ));
+        }
     }
     require_capacity(service, tx).await?;
     calls::start_primary(service, tx, aggregate).await?;
     aggregate.enter(SessionState::Starting, None);
     add_run(service, tx, aggregate, (1, None)).await?;
-    queue::session(service, tx, aggregate.session.id).await
+    queue::enqueue_session(service, tx, aggregate.session.id).await
 }

@@ -1,4 +1,4 @@
-//! The effects on LiveKit that a session's job takes, one at a time.
+//! The steps of a session's job, each with at most one effect on LiveKit.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::{
     Service, faults::crash_here, jobs::error::JobError, settings::seconds, telephony::dial,
 };
 
-/// Takes one step.
-pub(super) async fn take(
+/// Executes one step.
+pub(super) async fn execute(
     service: &Arc<Service>,
     session: &Session,
     step: Step,
@@ -39,21 +39,27 @@ pub(super) async fn take(
             })
             .await
         }
-        Step::Replace(run, mark) => replace(service, session, run, mark).await,
-        Step::Close(run, mark) => close(service, session, run, mark).await,
+        Step::Replace(run, state) => replace_run(service, session, run, state).await,
+        Step::Close(run, state) => close_run(service, session, run, state).await,
         Step::Dial(call) => dial::dial(service, session, call).await,
         Step::LoseCall(call) => end_call(service, session, &step, call, CallEvent::Lost).await,
         Step::HangUp(call, reason) => {
             end_call(service, session, &step, call, CallEvent::HangUp(reason)).await
         }
-        Step::Fail(reason) => enter(service, session, &step, SessionState::Failed, reason).await,
-        Step::Stop(reason) => enter(service, session, &step, SessionState::Stopping, reason).await,
-        Step::End(reason) => enter(service, session, &step, SessionState::Ended, reason).await,
+        Step::Fail(reason) => {
+            change_state(service, session, &step, SessionState::Failed, reason).await
+        }
+        Step::Stop(reason) => {
+            change_state(service, session, &step, SessionState::Stopping, reason).await
+        }
+        Step::End(reason) => {
+            change_state(service, session, &step, SessionState::Ended, reason).await
+        }
         Step::Done | Step::Wait(_) => Ok(()),
     }
 }
 
-async fn enter(
+async fn change_state(
     service: &Service,
     session: &Session,
     step: &Step,
@@ -68,7 +74,7 @@ async fn enter(
     .await
 }
 
-/// One idempotent call makes the room and dispatches the agent.
+/// Creates the room and dispatches the agent in one idempotent request.
 async fn create_room(
     service: &Service,
     session: &Session,
@@ -85,9 +91,9 @@ async fn create_room(
     let room = match service.livekit.create_room(&request).await {
         Ok(room) => room,
         Err(error) => {
-            let text = error.summary();
+            let summary = error.summary();
             update(service, session, |aggregate| {
-                aggregate.session.last_error = Some(text)
+                aggregate.session.last_error = Some(summary)
             })
             .await?;
             return Err(error.into());
@@ -99,13 +105,13 @@ async fn create_room(
         aggregate.session.room_sid = Some(room.sid);
         aggregate.session.dispatched_at.get_or_insert(now);
         aggregate.session.last_error = None;
-        dispatched(aggregate, run, None, now);
+        record_dispatch(aggregate, run, None, now);
     })
     .await
 }
 
-/// Dispatches a further run. The call is not idempotent, so LiveKit is asked first whether an
-/// interrupted attempt has got through.
+/// Dispatches a further run. The request is not idempotent, so LiveKit's dispatches are listed first, to find
+/// one that an interrupted attempt has already created.
 async fn dispatch(service: &Service, session: &Session, run: AgentRunId) -> Result<(), JobError> {
     let metadata = dispatch_metadata(session, run);
     let mut unit = service.system_work(session.tenant_id).await?;
@@ -113,9 +119,10 @@ async fn dispatch(service: &Service, session: &Session, run: AgentRunId) -> Resu
     unit.finish();
     let worker = row.and_then(|row| row.worker_name);
     let worker = worker.as_ref().unwrap_or(&session.worker_name);
-    let known = service.livekit.list_dispatches(&session.room_name).await?;
-    let dispatch = match known.into_iter().find(|known| known.metadata == metadata) {
-        Some(known) => known,
+    let dispatches = service.livekit.list_dispatches(&session.room_name).await?;
+    let mut dispatches = dispatches.into_iter();
+    let dispatch = match dispatches.find(|dispatch| dispatch.metadata == metadata) {
+        Some(dispatch) => dispatch,
         None => {
             let room = &session.room_name;
             service
@@ -127,12 +134,12 @@ async fn dispatch(service: &Service, session: &Session, run: AgentRunId) -> Resu
     crash_here(service, "after_create_dispatch");
     let now = service.clock.now();
     update(service, session, |aggregate| {
-        dispatched(aggregate, run, Some(dispatch.id), now)
+        record_dispatch(aggregate, run, Some(dispatch.id), now)
     })
     .await
 }
 
-fn dispatched(
+fn record_dispatch(
     aggregate: &mut SessionAggregate,
     run: AgentRunId,
     id: Option<String>,
@@ -147,7 +154,7 @@ fn dispatched(
     }
 }
 
-/// Ids only: the metadata of a dispatch is no secret.
+/// Contains ids only, since the metadata of a dispatch is not confidential.
 fn dispatch_metadata(session: &Session, run: AgentRunId) -> String {
     json!({
         "tenant_id": session.tenant_id,
@@ -157,44 +164,44 @@ fn dispatch_metadata(session: &Session, run: AgentRunId) -> String {
     .to_string()
 }
 
-async fn replace(
+async fn replace_run(
     service: &Service,
     session: &Session,
     run: AgentRunId,
-    mark: RunState,
+    state: RunState,
 ) -> Result<(), JobError> {
     let mut unit = service.system_work(session.tenant_id).await?;
     let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
         return Ok(());
     };
-    if !is_still_due(service, &aggregate, &Step::Replace(run, mark)) {
+    if !is_still_due(service, &aggregate, &Step::Replace(run, state)) {
         return Ok(());
     }
     let now = service.clock.now();
-    let attempt = aggregate.close_run(run, mark, now) + 1;
+    let attempt = aggregate.close_run(run, state, now) + 1;
     add_run(service, &mut unit, &mut aggregate, (attempt, None)).await?;
     aggregate.save(&mut unit).await?;
     unit.commit().await?;
     Ok(())
 }
 
-/// A further agent is gone, or never came: that is all.
-async fn close(
+/// Closes the run of a further agent that has left or never joined. The session goes on without it.
+async fn close_run(
     service: &Service,
     session: &Session,
     run: AgentRunId,
-    mark: RunState,
+    state: RunState,
 ) -> Result<(), JobError> {
     let now = service.clock.now();
     update(service, session, |aggregate| {
-        if is_still_due(service, aggregate, &Step::Close(run, mark)) {
-            aggregate.close_run(run, mark, now);
+        if is_still_due(service, aggregate, &Step::Close(run, state)) {
+            aggregate.close_run(run, state, now);
         }
     })
     .await
 }
 
-/// One call is over; what that means for the session follows.
+/// Ends one call. The end of a session's primary call also stops the session.
 async fn end_call(
     service: &Service,
     session: &Session,

@@ -1,4 +1,4 @@
-//! Stopping a session.
+//! Stops a session.
 
 use patchbay_domain::session::{SessionState, reason};
 use patchbay_persistence::TenantTx;
@@ -6,16 +6,17 @@ use patchbay_persistence::TenantTx;
 use super::aggregate::SessionAggregate;
 use crate::{Result, Service, jobs::queue};
 
-/// How a stop was asked for.
+/// A request to stop a session.
 #[derive(Debug, Default)]
 pub struct StopRequest {
-    /// Why; `stopped` by default.
+    /// End reason; `stopped` by default.
     pub reason: Option<String>,
-    /// The worker's own error: the session has failed.
+    /// Error that the worker reports; it makes the session `failed`.
     pub error: Option<String>,
 }
 
-/// Asks for the end. A second stop finds it done.
+/// Stops a session. A session that was never started ends at once; otherwise its job is enqueued. Does nothing
+/// if the session is already stopping or over.
 pub async fn stop(
     service: &Service,
     tx: &mut TenantTx,
@@ -30,13 +31,13 @@ pub async fn stop(
         }
         (_, Some(error)) => {
             aggregate.session.error_detail = Some(error);
-            let why = request.reason.as_deref().unwrap_or(reason::AGENT_ERROR);
-            aggregate.enter(SessionState::Failed, Some(why));
+            let reason = request.reason.as_deref().unwrap_or(reason::AGENT_ERROR);
+            aggregate.enter(SessionState::Failed, Some(reason));
         }
         (_, None) => {
-            let why = request.reason.as_deref().unwrap_or(reason::STOPPED);
-            aggregate.enter(SessionState::Stopping, Some(why));
+            let reason = request.reason.as_deref().unwrap_or(reason::STOPPED);
+            aggregate.enter(SessionState::Stopping, Some(reason));
         }
     }
-    queue::session(service, tx, aggregate.session.id).await
+    queue::enqueue_session(service, tx, aggregate.session.id).await
 }

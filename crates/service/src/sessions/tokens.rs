@@ -1,4 +1,4 @@
-//! Join tokens: what people join a session with.
+//! Join tokens, with which participants connect to a session's room.
 
 use std::time::Duration;
 
@@ -10,83 +10,90 @@ use serde_json::json;
 
 use crate::{Code, Error, Result, Service, audit::Event};
 
-/// Beginnings of identities that nobody may choose.
-const RESERVED: [&str; 3] = ["agent-", "sip_", UserId::IDENTITY];
-/// Seconds within which one may join, by default.
-const USUAL_TTL: u32 = 600;
+/// Prefixes of identities that clients must not choose.
+const RESERVED_PREFIXES: [&str; 3] = ["agent-", "sip_", UserId::IDENTITY];
+/// Default lifetime of a token in seconds.
+const DEFAULT_TTL: u32 = 600;
 
-/// Who is to join, as a request has it.
+/// A request for a join token.
 pub struct TokenRequest {
-    /// What they may do.
+    /// Role, which determines the participant's permissions.
     pub role: TokenRole,
-    /// A user of the tenant.
+    /// User of the tenant who joins.
     pub user_id: Option<UserId>,
-    /// Identity in the room, of somebody who is no user.
+    /// Identity in the room of a participant who is not a user of the tenant.
     pub identity: Option<OneLine<1, 128>>,
     /// Display name.
     pub name: Option<OneLine<1, 200>>,
-    /// Seconds within which they may join.
+    /// Lifetime of the token in seconds.
     pub ttl_seconds: Option<u32>,
 }
 
-/// Who is to join.
+/// The participant for whom a token is created.
 pub struct Invitee {
     /// Identity in the room.
     pub identity: String,
     /// Display name.
     pub name: String,
-    /// Whether somebody else may have the identity already.
+    /// Whether another participant may already have the identity, because it was not generated.
     pub is_chosen: bool,
     role: TokenRole,
     ttl: u32,
 }
 
-/// A token that was made.
+/// A signed token with the data that a client needs to connect.
 pub struct MintedToken {
-    /// Where to connect to.
+    /// URL of the LiveKit server.
     pub server_url: String,
-    /// What to connect with.
+    /// The signed token.
     pub participant_token: String,
-    /// The room it is good for.
+    /// Name of the room that it is valid for.
     pub room_name: String,
-    /// The identity it gives.
+    /// Identity of the participant.
     pub participant_identity: String,
-    /// Until when one may join with it.
+    /// Time until which it can be used to join.
     pub expires_at: DateTime<Utc>,
 }
 
 impl TokenRequest {
-    /// Checks what can be checked without looking anything up.
+    /// Validates the request as far as is possible without the database.
     pub fn check(self) -> Result<Self> {
-        let wrong =
+        let reject =
             |pointer, code, message| Err(Error::invalid_at(pointer, Invalid::new(code, message)));
         if self.user_id.is_some() && self.identity.is_some() {
-            return wrong(
+            return reject(
                 "/identity",
                 "conflict",
-                "a user has an identity of their own",
+                "`identity` and `user_id` are mutually exclusive",
             );
         }
-        let is_possible = |ttl: u32| (10..=3600).contains(&ttl);
-        if !self.ttl_seconds.is_none_or(is_possible) {
-            return wrong("/ttl_seconds", "out_of_range", "10 to 3600 is allowed");
+        let is_valid = |ttl: u32| (10..=3600).contains(&ttl);
+        if !self.ttl_seconds.is_none_or(is_valid) {
+            return reject("/ttl_seconds", "out_of_range", "10 to 3600 is allowed");
         }
-        let is_reserved =
-            |id: &OneLine<1, 128>| RESERVED.iter().any(|prefix| id.starts_with(prefix));
+        let is_reserved = |id: &OneLine<1, 128>| {
+            RESERVED_PREFIXES
+                .iter()
+                .any(|prefix| id.starts_with(prefix))
+        };
         if self.identity.as_ref().is_some_and(is_reserved) {
-            return wrong(
+            return reject(
                 "/identity",
                 "reserved",
-                "agent-, sip_ and usr_ are reserved",
+                "the prefixes `agent-`, `sip_` and `usr_` are reserved",
             );
         }
         Ok(self)
     }
 
-    /// Finds the user, or makes up an identity where none is given.
+    /// Looks up the user, or generates an identity if none is given.
     pub async fn resolve(self, service: &Service, tx: &mut TenantTx) -> Result<Invitee> {
         let user = match self.user_id {
-            Some(id) => Some(users::hold(tx, id).await?.ok_or_else(Error::not_found)?),
+            Some(id) => Some(
+                users::lock_shared(tx, id)
+                    .await?
+                    .ok_or_else(Error::not_found)?,
+            ),
             None => None,
         };
         let is_chosen = user.is_some() || self.identity.is_some();
@@ -103,13 +110,13 @@ impl TokenRequest {
                 .unwrap_or_default(),
             is_chosen,
             role: self.role,
-            ttl: self.ttl_seconds.unwrap_or(USUAL_TTL),
+            ttl: self.ttl_seconds.unwrap_or(DEFAULT_TTL),
         })
     }
 }
 
 impl Invitee {
-    /// The token to join the session with.
+    /// Signs a token for joining the session.
     pub fn mint(&self, service: &Service, session: &sessions::Session) -> Result<MintedToken> {
         let participant_token = service.livekit.mint(&JoinToken {
             room: &session.room_name,
@@ -128,10 +135,10 @@ impl Invitee {
         })
     }
 
-    /// The audit event of a token that was minted.
-    pub fn event(&self, verb: &str, token: &MintedToken, session: SessionId) -> Event {
-        // The identity of a user or of somebody unnamed is an id; a chosen one may be anything, and the
-        // trail does not keep it.
+    /// The audit event of a created token.
+    pub fn audit_event(&self, verb: &str, token: &MintedToken, session: SessionId) -> Event {
+        // The identity of a user and a generated identity are ids. One chosen by the client may be personal
+        // data, so it is not stored in the audit trail.
         let is_id = self.identity.starts_with(UserId::IDENTITY);
         let after = json!({
             "role": self.role,
@@ -139,12 +146,13 @@ impl Invitee {
             "participant": is_id.then_some(&self.identity),
             "expires_at": token.expires_at,
         });
-        Event::of(verb, "session", session, None::<&()>, Some(&after))
+        Event::new(verb, "session", session, None::<&()>, Some(&after))
     }
 }
 
-/// Refuses an identity that is in the room: LiveKit would throw the one out who is there.
-pub async fn refuse_if_present(service: &Service, room: &str, identity: &str) -> Result<()> {
+/// Rejects an identity that is already in the room: on a second join, LiveKit disconnects the participant who
+/// is present.
+pub async fn require_identity_absent(service: &Service, room: &str, identity: &str) -> Result<()> {
     let present = service.livekit.list_participants(room).await?;
     let is_present = present
         .iter()
@@ -155,8 +163,8 @@ pub async fn refuse_if_present(service: &Service, room: &str, identity: &str) ->
     }
 }
 
-/// Somebody with the identity is in the room.
+/// The error for an identity that is already in the room.
 pub fn identity_in_use() -> Error {
-    let detail = "Somebody with this identity is in the room.";
+    let detail = "A participant with this identity is already in the room.";
     Error::new(Code::IdentityInUse, detail)
 }

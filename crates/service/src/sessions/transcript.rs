@@ -1,11 +1,11 @@
-//! What was said in a session, and what it used: reported by its workers, also after its end.
+//! Transcript turns and usage of a session, which its workers report during the session and after its end.
 
 use patchbay_domain::SessionId;
 use patchbay_persistence::{sessions, transcripts, usage};
 
 use crate::{Error, Result, UnitOfWork};
 
-/// Adds turns; answers how many were new.
+/// Appends transcript turns; returns how many were new.
 pub async fn append_turns(
     unit: &mut UnitOfWork,
     session: SessionId,
@@ -15,7 +15,7 @@ pub async fn append_turns(
     Ok(transcripts::append(unit, turns).await?)
 }
 
-/// Adds amounts; answers how many were new.
+/// Appends usage amounts; returns how many were new.
 pub async fn append_usage(
     unit: &mut UnitOfWork,
     session: SessionId,

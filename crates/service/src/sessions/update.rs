@@ -1,4 +1,4 @@
-//! Changing what is recorded of a session on behalf of its job.
+//! Updates a session on behalf of its job.
 
 use patchbay_domain::session::{Step, next_step};
 use patchbay_persistence::sessions::Session;
@@ -6,13 +6,13 @@ use patchbay_persistence::sessions::Session;
 use super::aggregate::SessionAggregate;
 use crate::{Service, jobs::error::JobError};
 
-/// Whether the step is still the one to take, now that the aggregate is locked: a request or a webhook
-/// may have come between.
+/// Whether the step is still the next one now that the aggregate is locked: a request or a webhook may have
+/// changed the session in the meantime.
 pub fn is_still_due(service: &Service, aggregate: &SessionAggregate, step: &Step) -> bool {
     next_step(&aggregate.view(), &service.timings, service.clock.now()) == *step
 }
 
-/// Loads the session, if it is still there, lets `work` change it, and stores it.
+/// Loads the session, applies `work` and stores it. Does nothing if the session no longer exists.
 pub async fn update(
     service: &Service,
     session: &Session,

@@ -1,4 +1,4 @@
-//! Waiting until LiveKit has confirmed what was asked for.
+//! Waits until LiveKit has confirmed a requested change.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub fn is_over(session: &Session) -> bool {
     session.state.is_terminal()
 }
 
-/// Wakes the session's job and waits, up to the setting, until it has done what was asked for.
+/// Wakes the session's job and waits until `done` holds for the session, at most for the setting `start_wait`.
+/// Returns the session and whether `done` holds.
 pub async fn wait_until(
     service: &Service,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Settings of the service: each is a flag and an environment variable with a documented default.
+//! Settings of the service. Each is a flag and an environment variable with a documented default.
 
 mod knowledge;
 mod values;
@@ -16,43 +16,43 @@ pub use values::{Secret, duration, named_numbers, seconds};
 
 use crate::keyring::KeyRing;
 
-/// What the service must know of its installation.
+/// All settings of the service.
 #[derive(Args, Clone)]
 #[group(skip)]
 pub struct Settings {
-    /// PostgreSQL.
+    /// Settings of the database.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// Name of this installation; the first part of its room names.
+    /// Name of this installation, 1 to 32 of a-z and 0-9; it is the prefix of its rooms, SIP objects and stored files.
     #[arg(long, env = "PATCHBAY_ENV", default_value = "dev", value_parser = env_name)]
     pub env: String,
-    /// Keys that secrets are sealed with, the sealing one first: `id:64 hexadecimal digits`,
-    /// comma-separated. Without it no secrets can be kept.
+    /// Encryption keys of stored secrets, comma-separated, each `id:` and 64 hexadecimal digits; the first one
+    /// encrypts, all decrypt. Without it, secrets cannot be stored.
     #[arg(long, env = "PATCHBAY_SECRET_KEYS", hide_env_values = true)]
     pub secret_keys: Option<Secret>,
-    /// LiveKit.
+    /// Settings of LiveKit.
     #[command(flatten)]
     pub livekit: LiveKitSettings,
-    /// Rooms.
+    /// Settings of rooms.
     #[command(flatten)]
     pub rooms: RoomSettings,
-    /// Deadlines.
+    /// Deadlines of sessions and calls.
     #[command(flatten)]
     pub timings: TimingSettings,
-    /// How long start and stop wait for LiveKit before they answer 202.
+    /// How long requests to start or stop a session wait for LiveKit before they return 202.
     #[arg(long, env = "PATCHBAY_START_WAIT", default_value = "10s", value_parser = duration)]
     pub start_wait: Duration,
-    /// How long a request may take in all before it is answered 503.
+    /// Maximum duration of a request, after which it returns 503.
     #[arg(long, env = "PATCHBAY_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
-    /// Jobs.
+    /// Settings of jobs.
     #[command(flatten)]
     pub jobs: JobSettings,
-    /// Retention.
+    /// Retention periods.
     #[command(flatten)]
     pub retention: Retention,
-    /// Telephone calls of one tenant, unless the operator gave it limits of its own:
-    /// `concurrent=…,per_minute=…,seconds=…`, 0 for any number; `seconds` is the longest call.
+    /// Default call limits of a tenant: concurrent calls, new calls per minute and maximum duration of a call in
+    /// seconds, each 0 for unlimited.
     #[arg(
         long,
         env = "PATCHBAY_CALL_LIMITS",
@@ -60,28 +60,28 @@ pub struct Settings {
         value_parser = call_limits
     )]
     pub call_limits: CallLimits,
-    /// Sessions of one tenant that are live at a time, those of calls included, unless the operator gave
-    /// it a limit of its own; 0 for any number.
+    /// Default limit of concurrent live sessions of a tenant, including those of calls; 0 for unlimited.
     #[arg(long, env = "PATCHBAY_SESSION_LIMIT", default_value = "200")]
     pub session_limit: u32,
-    /// Networks of your own that tools may call, such as 10.20.0.0/16; the internet alone by default.
+    /// Private networks that tools and SIP trunks may connect to and inbound calls may come from, comma-separated,
+    /// such as 10.20.0.0/16; only the internet by default.
     #[arg(long, env = "PATCHBAY_OUTBOUND_ALLOW", value_delimiter = ',')]
     pub outbound_allow: Vec<IpNet>,
-    /// Files and search.
+    /// Settings of files, ingests and search.
     #[command(flatten)]
     pub knowledge: KnowledgeSettings,
-    /// For tests: abort the process at this point (`after_create_room`, …), or panic there
-    /// (`panic:after_create_room`).
+    /// For tests: aborts the process at this point, such as `after_create_room`, or panics there with the prefix
+    /// `panic:`.
     #[cfg(feature = "fault-injection")]
     #[arg(long, env = "PATCHBAY_TEST_CRASH_AT", hide = true)]
     pub crash_at: Option<String>,
 }
 
-/// How PostgreSQL is reached.
+/// Settings of the PostgreSQL connections.
 #[derive(Args, Clone)]
 #[group(skip)]
 pub struct DatabaseSettings {
-    /// PostgreSQL URL of the application role (member of `patchbay_app`).
+    /// PostgreSQL URL of the application role, a member of `patchbay_app`.
     #[arg(
         id = "database_url",
         long = "database-url",
@@ -89,7 +89,7 @@ pub struct DatabaseSettings {
         hide_env_values = true
     )]
     pub url: String,
-    /// Most connections to PostgreSQL.
+    /// Maximum number of connections to PostgreSQL of this process.
     #[arg(
         id = "database_pool_size",
         long = "database-pool-size",
@@ -97,10 +97,10 @@ pub struct DatabaseSettings {
         default_value = "16"
     )]
     pub pool_size: usize,
-    /// How long a request waits for a free connection before it is answered 503.
+    /// How long a request waits for a free connection before it returns 503.
     #[arg(id = "database_pool_wait", long = "database-pool-wait", env = "PATCHBAY_DATABASE_POOL_WAIT", default_value = "3s", value_parser = duration)]
     pub pool_wait: Duration,
-    /// PostgreSQL's statement_timeout.
+    /// Maximum duration of a database statement (statement_timeout of PostgreSQL).
     #[arg(id = "database_statement_timeout", long = "database-statement-timeout",
         env = "PATCHBAY_DATABASE_STATEMENT_TIMEOUT",
         default_value = "10s", value_parser = duration
@@ -108,11 +108,11 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
 }
 
-/// How LiveKit is reached.
+/// Settings of the LiveKit connection.
 #[derive(Args, Clone)]
 #[group(skip)]
 pub struct LiveKitSettings {
-    /// URL of LiveKit's server API.
+    /// URL of the LiveKit server API.
     #[arg(
         id = "livekit_url",
         long = "livekit-url",
@@ -120,7 +120,7 @@ pub struct LiveKitSettings {
         default_value = "http://127.0.0.1:7880"
     )]
     pub url: String,
-    /// URL that clients are given to join; LIVEKIT_URL by default.
+    /// LiveKit URL that clients connect to, returned with join tokens; LIVEKIT_URL by default.
     #[arg(
         id = "livekit_public_url",
         long = "livekit-public-url",
@@ -134,7 +134,7 @@ pub struct LiveKitSettings {
         env = "LIVEKIT_API_KEY"
     )]
     pub api_key: String,
-    /// LiveKit API secret; at least 32 characters.
+    /// LiveKit API secret, at least 32 characters.
     #[arg(
         id = "livekit_api_secret",
         long = "livekit-api-secret",
@@ -142,22 +142,22 @@ pub struct LiveKitSettings {
         hide_env_values = true
     )]
     pub api_secret: Secret,
-    /// Most time for one call to LiveKit.
+    /// Timeout of a request to LiveKit.
     #[arg(id = "livekit_timeout", long = "livekit-timeout", env = "PATCHBAY_LIVEKIT_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub timeout: Duration,
 }
 
-/// How rooms are made.
+/// Settings of rooms.
 #[derive(Args, Clone)]
 #[group(skip)]
 pub struct RoomSettings {
-    /// How long an empty room waits for its first participant.
+    /// How long LiveKit keeps a room open before the first participant joins.
     #[arg(id = "room_empty_timeout", long = "room-empty-timeout", env = "PATCHBAY_ROOM_EMPTY_TIMEOUT", default_value = "5m", value_parser = duration)]
     pub empty_timeout: Duration,
-    /// How long a room stays after its last participant has left.
+    /// How long LiveKit keeps a room open after the last participant has left.
     #[arg(id = "room_departure_timeout", long = "room-departure-timeout", env = "PATCHBAY_ROOM_DEPARTURE_TIMEOUT", default_value = "20s", value_parser = duration)]
     pub departure_timeout: Duration,
-    /// Most participants of a session at a time.
+    /// Maximum number of concurrent participants of a room.
     #[arg(long, env = "PATCHBAY_MAX_PARTICIPANTS", default_value = "50")]
     pub max_participants: u32,
 }
@@ -166,56 +166,56 @@ pub struct RoomSettings {
 #[derive(Args, Clone)]
 #[group(skip)]
 pub struct TimingSettings {
-    /// How long a start may take until it fails with livekit_unavailable.
+    /// How long the start of a session is retried before it fails with livekit_unavailable.
     #[arg(long, env = "PATCHBAY_START_DEADLINE", default_value = "60s", value_parser = duration)]
     pub start_deadline: Duration,
-    /// How long an agent may take to join before it is dispatched again, once.
+    /// How long an agent may take to join before it is dispatched again; this happens once.
     #[arg(long, env = "PATCHBAY_JOIN_DEADLINE", default_value = "15s", value_parser = duration)]
     pub join_deadline: Duration,
-    /// How often to look for an agent that has not joined yet.
+    /// Interval of checks whether a dispatched agent has joined.
     #[arg(long, env = "PATCHBAY_JOIN_POLL", default_value = "2s", value_parser = duration)]
     pub join_poll: Duration,
-    /// How long an agent or room may be out of sight before it counts as gone.
+    /// How long an agent or room may be missing in LiveKit before it counts as ended.
     #[arg(long, env = "PATCHBAY_AGENT_GRACE", default_value = "10s", value_parser = duration)]
     pub agent_grace: Duration,
-    /// How often a live session is compared with LiveKit.
+    /// Interval in which a live session is reconciled with LiveKit.
     #[arg(long, env = "PATCHBAY_RECONCILE_INTERVAL", default_value = "30s", value_parser = duration)]
     pub reconcile_interval: Duration,
-    /// How often to look how a telephone call that is not answered yet stands.
+    /// Interval of checks of a call that is not answered yet.
     #[arg(long, env = "PATCHBAY_CALL_POLL", default_value = "1s", value_parser = duration)]
     pub call_poll: Duration,
 }
 
-/// How jobs are run.
+/// Settings of the job queue.
 #[derive(Args, Clone)]
 #[group(skip)]
 pub struct JobSettings {
-    /// How often to look for due jobs where no notification came.
+    /// Interval of polling for due jobs when no notification arrives, at least 20ms.
     #[arg(id = "job_poll", long = "job-poll", env = "PATCHBAY_JOB_POLL", default_value = "1s", value_parser = duration)]
     pub poll: Duration,
-    /// How long a job is claimed before another process may take it over.
+    /// Lease of a job, after which another process may take it over, at least 1s.
     #[arg(id = "job_lease", long = "job-lease", env = "PATCHBAY_JOB_LEASE", default_value = "30s", value_parser = duration)]
     pub lease: Duration,
 }
 
-/// How long what has served its purpose is kept.
+/// Retention periods.
 #[derive(Args, Clone)]
 #[group(skip)]
 pub struct Retention {
-    /// How long an answer is kept for its Idempotency-Key.
+    /// How long the response of a request with an Idempotency-Key is kept.
     #[arg(id = "idempotency_retention", long = "idempotency-retention", env = "PATCHBAY_IDEMPOTENCY_RETENTION", default_value = "24h", value_parser = duration)]
     pub idempotency: Duration,
-    /// How long an applied webhook event is kept.
+    /// How long applied webhook events are kept.
     #[arg(id = "webhook_retention", long = "webhook-retention", env = "PATCHBAY_WEBHOOK_RETENTION", default_value = "168h", value_parser = duration)]
     pub webhooks: Duration,
-    /// How often what has aged out is deleted.
+    /// Interval in which expired records are deleted.
     #[arg(long, env = "PATCHBAY_PURGE_INTERVAL", default_value = "1h", value_parser = duration)]
     pub purge_interval: Duration,
 }
 
 fn env_name(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if (1..=32).contains(&text.len()) && text.chars().all(plain) {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if (1..=32).contains(&text.len()) && text.chars().all(is_allowed) {
         Ok(text.to_owned())
     } else {
         Err("1 to 32 of a-z and 0-9 are allowed".to_owned())
@@ -233,7 +233,7 @@ fn call_limits(text: &str) -> Result<CallLimits, String> {
 }
 
 impl Settings {
-    /// Checks what clap cannot: one line per fault, naming the setting.
+    /// Checks what clap does not. The error is one line that names the setting.
     pub fn check(&self) -> Result<(), String> {
         let public_url = self.livekit.public_url.as_deref();
         check_url(
@@ -251,14 +251,14 @@ impl Settings {
         if self.livekit.api_secret.reveal().len() < 32 {
             return Err("LIVEKIT_API_SECRET: at least 32 characters are needed".to_owned());
         }
-        self.keyring().map_err(|fault| fault.to_string())?;
+        self.keyring().map_err(|error| error.to_string())?;
         self.knowledge.check()?;
-        for (name, span, least) in [
+        for (name, interval, minimum) in [
             ("PATCHBAY_JOB_POLL", self.jobs.poll, 20),
             ("PATCHBAY_JOB_LEASE", self.jobs.lease, 1000),
         ] {
-            if span < Duration::from_millis(least) {
-                return Err(format!("{name}: at least {least}ms is needed"));
+            if interval < Duration::from_millis(minimum) {
+                return Err(format!("{name}: at least {minimum}ms is needed"));
             }
         }
         if self.database.pool_size == 0 {
@@ -267,14 +267,14 @@ impl Settings {
         Ok(())
     }
 
-    /// The key ring of secrets; empty where none is set.
+    /// The key ring of secrets; empty if no keys are set.
     pub fn keyring(&self) -> anyhow::Result<KeyRing> {
         let keys = self.secret_keys.as_ref().map_or("", Secret::reveal);
         let ring: Result<KeyRing, _> = keys.parse();
-        ring.map_err(|fault| anyhow::anyhow!("PATCHBAY_SECRET_KEYS: {fault}"))
+        ring.map_err(|error| anyhow::anyhow!("PATCHBAY_SECRET_KEYS: {error}"))
     }
 
-    /// Whether a test has the embedding model panic.
+    /// Whether the embedding model panics, for tests.
     pub fn panics_in_embedder(&self) -> bool {
         #[cfg(feature = "fault-injection")]
         return self.crash_at.as_deref() == Some("panic:embed");
@@ -296,14 +296,14 @@ pub fn check_url(name: &str, url: &str, schemes: &[&str]) -> Result<(), String> 
 }
 
 impl LiveKitSettings {
-    /// The URL that participants connect to.
+    /// URL that participants connect to.
     pub fn participants_url(&self) -> &str {
         self.public_url.as_deref().unwrap_or(&self.url)
     }
 }
 
 impl TimingSettings {
-    /// As the state machines have them.
+    /// Converts to the timings of the state machines.
     pub fn timings(&self) -> Timings {
         let delta = |time| TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
         Timings {

@@ -1,4 +1,4 @@
-//! Values of settings.
+//! Types and parsers of settings.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -13,7 +13,7 @@ impl Secret {
     }
 }
 
-/// Takes anything: clap would print a value that it refuses. `Settings::check` has the rule.
+/// Accepts any value, because clap prints the values that it refuses. `Settings::check` checks them.
 impl FromStr for Secret {
     type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -27,42 +27,42 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// In whole seconds, as LiveKit has it.
+/// Converts to whole seconds, the unit of LiveKit.
 pub fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
-/// Reads a span of time such as `250ms`, `15s`, `2m` or `1h`.
+/// Parses a duration such as `250ms`, `15s`, `2m` or `1h`, at most 31 days.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let wrong = || format!("`{text}` is not a time such as 250ms, 15s, 2m or 1h");
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let invalid = || format!("`{text}` is not a duration such as 250ms, 15s, 2m or 1h");
+    let number: u64 = number.parse().map_err(|_| invalid())?;
     let unit = match unit {
         "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(wrong()),
+        _ => return Err(invalid()),
     };
     let millis = number.checked_mul(unit).filter(|ms| *ms <= 31 * 86_400_000);
-    Ok(Duration::from_millis(millis.ok_or_else(wrong)?))
+    Ok(Duration::from_millis(millis.ok_or_else(invalid)?))
 }
 
-/// Three named numbers, in their order.
+/// Parses three named numbers in this order, such as `a=1,b=2,c=3`.
 pub fn named_numbers(text: &str, names: [&str; 3]) -> Result<[u32; 3], String> {
     let mut parts = text.split(',');
     let mut number = |name: &str| {
         let part = parts.next()?.trim().strip_prefix(name)?;
         part.strip_prefix('=')?.parse().ok()
     };
-    let read = names.map(&mut number);
-    match (read, parts.next()) {
+    let parsed = names.map(&mut number);
+    match (parsed, parts.next()) {
         ([Some(a), Some(b), Some(c)], None) => Ok([a, b, c]),
         _ => Err(format!(
-            "`{}` is the form",
+            "the expected format is `{}`",
             names.map(|n| format!("{n}=1")).join(",")
         )),
     }
@@ -73,11 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_read_with_their_unit() {
+    fn durations_are_parsed_with_their_unit() {
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(duration("2m").unwrap(), Duration::from_secs(120));
-        for wrong in ["", "5", "s", "5 s", "-1s", "99999999h", "1d"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
+        for invalid in ["", "5", "s", "5 s", "-1s", "99999999h", "1d"] {
+            assert!(duration(invalid).is_err(), "{invalid}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What can be done to a call that was answered: transfer it, and send keys.
+//! Actions on an answered call: transfers and DTMF.
 
 use std::time::Duration;
 
@@ -23,80 +23,84 @@ use crate::{
     sessions::aggregate::SessionAggregate,
 };
 
-/// The method that the worker offers for keys.
-const DTMF: &str = "patchbay.dtmf";
-/// How long the worker takes for one key at most.
-const PER_KEY: Duration = Duration::from_millis(500);
-/// How long the worker waits for the telephone to hear the agent, and the way there and back.
-const BEFORE_KEYS: Duration = Duration::from_secs(4);
+/// RPC method of the worker that sends DTMF tones.
+const DTMF_METHOD: &str = "patchbay.dtmf";
+/// Maximum time for one tone.
+const TONE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Maximum time until the first tone: the RPC round trip, and the worker's wait until the SIP participant is
+/// subscribed to the agent's audio.
+const DTMF_SETUP_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Where the telephone is, and who speaks with it.
+/// The call that an action applies to, with its room and participants.
 pub struct Target {
     /// The call.
     pub call: CallId,
     room: String,
-    telephone: String,
-    agent: Option<String>,
-    /// Whether keys would be heard by other telephones too.
-    has_others: bool,
+    identity: String,
+    agent_identity: Option<String>,
+    /// Whether the session has other live calls, which would receive DTMF tones too.
+    has_other_calls: bool,
 }
 
-/// Why it was not done.
+/// Why an action failed.
 pub struct Refusal {
-    /// Status that the carrier refused it with.
+    /// SIP status of the carrier's response.
     pub sip_status: Option<u16>,
-    /// Words of the carrier, of LiveKit or of the worker.
+    /// Message of the carrier, LiveKit or the worker.
     pub detail: String,
 }
 
-/// What came of it.
+/// Outcome of an action.
 pub type ActionOutcome = std::result::Result<(), Refusal>;
 
-/// Longest time that the worker takes to send these keys.
-pub fn longest_dtmf(digits: &str) -> Result<Duration> {
-    let known = |c: char| c.is_ascii_digit() || "*#ABCDw".contains(c);
-    if !digits.chars().all(known) {
-        let words = "0 to 9, `*`, `#`, A to D and `w` are keys";
-        let invalid = Invalid::new("invalid_digits", words);
+/// Checks the digits, and returns the maximum time to send them.
+pub fn dtmf_timeout(digits: &str) -> Result<Duration> {
+    let is_valid = |c: char| c.is_ascii_digit() || "*#ABCDw".contains(c);
+    if !digits.chars().all(is_valid) {
+        let message = "only 0 to 9, `*`, `#`, A to D and `w` are allowed";
+        let invalid = Invalid::new("invalid_digits", message);
         return Err(Error::invalid_at("/digits", invalid));
     }
     let count = u32::try_from(digits.len()).unwrap_or(u32::MAX);
-    Ok(BEFORE_KEYS + PER_KEY * count)
+    Ok(DTMF_SETUP_TIMEOUT + TONE_TIMEOUT * count)
 }
 
-/// An answered call, with what is about to be done to it in the audit trail. Until `held`, what is seen of
-/// its end waits for the outcome, which says more.
+/// Loads an answered call and records the action in the audit log. Until `awaited_until`, the reconciler leaves
+/// the end of the call to the outcome of the action, which is more precise.
 pub async fn prepare(
     unit: &mut UnitOfWork,
     id: CallId,
-    (action, held): (&str, Option<DateTime<Utc>>),
+    (action, awaited_until): (&str, Option<DateTime<Utc>>),
 ) -> Result<Change<Target>> {
     let (call, mut aggregate) = load(unit, id).await?;
     let is_live = aggregate.session.state.is_live();
     unit.origin().require_live_if_suspended(is_live)?;
     if call.state != CallState::Answered {
-        let detail = format!("It is `{}`; `answered` is needed.", call.state.as_str());
+        let detail = format!(
+            "The call is `{}`; it must be `answered`.",
+            call.state.as_str()
+        );
         return Err(Error::new(Code::CallNotAnswered, detail));
     }
-    let event = Event::of(action, "call", id, None::<&()>, None::<&()>);
+    let event = Event::new(action, "call", id, None::<&()>, None::<&()>);
     let target = target(id, call.identity.clone(), &aggregate);
-    if held.is_some() {
-        aggregate.note_call(id, |call| call.awaited_until = held);
+    if awaited_until.is_some() {
+        aggregate.update_call(id, |call| call.awaited_until = awaited_until);
         save(unit, aggregate, call).await?;
     }
     Ok(Change::one(target, event))
 }
 
-fn target(call: CallId, telephone: String, aggregate: &SessionAggregate) -> Target {
-    let speaks = |run: &&AgentRun| run.is_primary && run.state == RunState::Joined;
-    let run = aggregate.runs.iter().find(speaks);
+fn target(call: CallId, identity: String, aggregate: &SessionAggregate) -> Target {
+    let is_agent = |run: &&AgentRun| run.is_primary && run.state == RunState::Joined;
+    let run = aggregate.runs.iter().find(is_agent);
     let mut others = aggregate.calls.iter().filter(|other| other.id != call);
     Target {
         call,
-        agent: run.and_then(|run| run.participant_identity.clone()),
+        agent_identity: run.and_then(|run| run.participant_identity.clone()),
         room: aggregate.session.room_name.clone(),
-        telephone,
-        has_others: others.any(|other| other.state.is_live()),
+        identity,
+        has_other_calls: others.any(|other| other.state.is_live()),
     }
 }
 
@@ -111,82 +115,87 @@ impl From<LiveKitError> for Refusal {
     }
 }
 
-/// Records how it went; answers the call as it is now. A call that was transferred is over: `over` is its
-/// event.
+/// Completes an action and returns the updated call. `end` is the event that ends the call if the action
+/// succeeded, as a transfer does.
 pub async fn finish(
     service: &Service,
     unit: &mut UnitOfWork,
     id: CallId,
     outcome: &ActionOutcome,
-    over: Option<CallEvent>,
+    end: Option<CallEvent>,
 ) -> Result<Call> {
     let (call, mut aggregate) = load(unit, id).await?;
-    if let Some(over) = over {
-        // Refused, it is as it was, or has ended otherwise meanwhile.
-        let event = outcome.as_ref().map_or(CallEvent::Abandoned, |()| over);
+    if let Some(end) = end {
+        // After a failed transfer the call goes on, or it ended for another reason in the meantime.
+        let event = outcome.as_ref().map_or(CallEvent::Abandoned, |()| end);
         aggregate.apply_to_call(id, &event, service.clock.now());
-        queue::session(service, unit, aggregate.session.id).await?;
+        queue::enqueue_session(service, unit, aggregate.session.id).await?;
     }
     save(unit, aggregate, call).await
 }
 
-/// Reads whom the call goes to, and checks that it may.
+/// Parses the target of a transfer, and checks it against the tenant's limits and the address policy.
 pub async fn check_transfer(
     service: &Service,
     tenant: TenantId,
     call: &Call,
     to: &str,
 ) -> Result<TransferTarget> {
-    let wrong = |invalid: Invalid| Error::invalid_at("/to", invalid);
-    let target: TransferTarget = to.parse().map_err(wrong)?;
+    let invalid_target = |invalid: Invalid| Error::invalid_at("/to", invalid);
+    let target: TransferTarget = to.parse().map_err(invalid_target)?;
     let mut tx = service.db.begin(tenant).await?;
     let (limits, _) = limits_of(service, &mut tx).await?;
     tx.finish();
-    let ours = match call.direction {
+    let own_number = match call.direction {
         Direction::Outbound => call.from_number.as_deref(),
         Direction::Inbound => call.to_number.as_deref(),
     };
-    let home: Option<PhoneNumber> = ours.and_then(|number| number.parse().ok());
-    let target = limits.admit(target, home.as_ref()).map_err(wrong)?;
+    let home: Option<PhoneNumber> = own_number.and_then(|number| number.parse().ok());
+    let target = limits
+        .admit(target, home.as_ref())
+        .map_err(invalid_target)?;
     if let TransferTarget::Sip { address, .. } = &target {
         let checked = service.outbound.check_host(&address.host).await;
-        checked.map_err(|error| wrong(Invalid::new("address_refused", error.to_string())))?;
+        checked
+            .map_err(|error| invalid_target(Invalid::new("address_refused", error.to_string())))?;
     }
     Ok(target)
 }
 
-/// Has the call transferred.
+/// Transfers the call.
 pub async fn transfer(
     service: &Service,
     target: &Target,
     to: &str,
     ring: Duration,
 ) -> ActionOutcome {
-    let at = (&*target.room, &*target.telephone);
+    let at = (&*target.room, &*target.identity);
     Ok(service.livekit.transfer(at, to, ring).await?)
 }
 
-/// Has the agent send the keys.
+/// Sends DTMF tones through the agent.
 pub async fn send_dtmf(
     service: &Service,
     target: &Target,
     digits: &str,
-    longest: Duration,
+    timeout: Duration,
 ) -> ActionOutcome {
-    let refused = |why: &str| Refusal {
+    let refused = |detail: &str| Refusal {
         sip_status: None,
-        detail: why.to_owned(),
+        detail: detail.to_owned(),
     };
-    if target.has_others {
+    if target.has_other_calls {
         return Err(refused(
-            "another telephone in the room would hear the keys too",
+            "another call in the room would receive the tones too",
         ));
     }
-    let agent = target.agent.as_deref();
+    let agent = target.agent_identity.as_deref();
     let agent = agent.ok_or_else(|| refused("no agent has joined yet"))?;
     let payload = json!({ "digits": digits }).to_string();
     let at = (&*target.room, agent);
-    let answer = service.livekit.perform_rpc(at, DTMF, &payload, longest);
-    answer.await?;
+    let request = service
+        .livekit
+        .perform_rpc(at, DTMF_METHOD, &payload, timeout);
+    request.await?;
     Ok(())
 }

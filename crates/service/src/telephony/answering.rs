@@ -1,4 +1,4 @@
-//! Who answers calls to a mapping, and when.
+//! Selection of the agent that answers calls to an inbound mapping.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{AgentId, hours::OpeningHours};
@@ -6,33 +6,36 @@ use patchbay_persistence::inbound_mappings::Mapping;
 
 use crate::{Code, Error, Result, stored};
 
-/// How long a caller may hear it ring, in seconds.
+/// Ring timeout of inbound calls, in seconds.
 pub const RING_SECONDS: u32 = 60;
 
-/// Who answers calls to a mapping.
-pub struct Answering {
+/// The agent that answers calls to a mapping.
+pub struct AnsweringAgent {
     /// The agent.
     pub agent_id: AgentId,
-    /// Whether it is within the opening hours.
+    /// Whether the mapping is within its opening hours.
     pub is_open: bool,
 }
 
-/// Who answers calls to this mapping at this time.
-pub fn answering(mapping: &Mapping, at: DateTime<Utc>) -> Result<Answering> {
+/// Selects the agent that answers calls to this mapping at this time.
+pub fn select_agent(mapping: &Mapping, at: DateTime<Utc>) -> Result<AnsweringAgent> {
     if !mapping.enabled {
-        return Err(Error::new(Code::MappingDisabled, "Enable it first."));
+        return Err(Error::new(
+            Code::MappingDisabled,
+            "Enable the mapping first.",
+        ));
     }
     let read = |hours| stored::json(mapping.tenant_id, "inbound_mappings.hours", hours);
     let hours: Option<OpeningHours> = mapping.hours.clone().map(read).transpose()?;
     let is_open = hours.is_none_or(|hours| hours.is_open(at));
     match (is_open, mapping.closed_agent_id) {
-        (true, _) => Ok(Answering {
+        (true, _) => Ok(AnsweringAgent {
             agent_id: mapping.agent_id,
             is_open,
         }),
-        (false, Some(agent_id)) => Ok(Answering { agent_id, is_open }),
+        (false, Some(agent_id)) => Ok(AnsweringAgent { agent_id, is_open }),
         (false, None) => {
-            let detail = "It is outside the opening hours, and no agent answers then.";
+            let detail = "The mapping is outside its opening hours and has no agent for that time.";
             Err(Error::new(Code::Closed, detail))
         }
     }

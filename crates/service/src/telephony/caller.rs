@@ -1,32 +1,32 @@
-//! The caller of a room that a dispatch rule has made, as LiveKit shows it.
+//! Lookup of the caller in a room that a dispatch rule has created.
 
 use std::{collections::HashMap, time::Duration};
 
 use patchbay_domain::states::ParticipantKind;
 use tokio::time::{Instant, sleep};
 
-use crate::{Result, Service, sessions::create::RoomInLiveKit};
+use crate::{Result, Service, sessions::create::ExistingRoom};
 
-/// How long a claim waits for the caller to be in the room.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a claim waits for the caller to join the room.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A caller in a room, as LiveKit shows it.
+/// A caller in a room, as LiveKit reports it.
 pub(super) struct CallerInRoom {
     /// The room.
-    pub room: RoomInLiveKit,
-    /// Identity of the telephone.
+    pub room: ExistingRoom,
+    /// Identity of the SIP participant.
     pub identity: String,
-    /// What LiveKit says of the call.
+    /// Attributes of the SIP participant.
     pub attributes: HashMap<String, String>,
 }
 
-/// Waits for the caller of a room that a rule has made.
+/// Waits until the caller is in the room that the rule has created; `None` after the timeout.
 pub(super) async fn find_caller(
     service: &Service,
     room: &str,
     rule: &str,
 ) -> Result<Option<CallerInRoom>> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + JOIN_TIMEOUT;
     loop {
         let rooms = service.livekit.list_rooms(vec![room.to_owned()]).await?;
         let present = service.livekit.list_participants(room).await?;
@@ -39,7 +39,7 @@ pub(super) async fn find_caller(
         });
         if let (Some(found), Some(caller)) = (rooms.into_iter().next(), caller) {
             return Ok(Some(CallerInRoom {
-                room: RoomInLiveKit {
+                room: ExistingRoom {
                     name: found.name,
                     sid: found.sid,
                 },

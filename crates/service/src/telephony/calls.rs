@@ -1,4 +1,4 @@
-//! Calls out: created with their session, started within the tenant's limits.
+//! Outbound calls: creation, and start within the tenant's limits.
 
 use patchbay_domain::{
     AgentId, BindingId, CallId, Dialled, Invalid, PhoneNumber, TrunkId,
@@ -12,41 +12,41 @@ use patchbay_persistence::{
     sip_trunks::{self, SipTrunk},
 };
 
-use super::limits::{limits_of, longest_call, require_capacity};
+use super::limits::{limits_of, max_call_seconds, require_capacity};
 use crate::{
     Code, Error, Result, Service, UnitOfWork,
     jobs::queue,
     sessions::{
         aggregate::SessionAggregate,
-        create::{self, CallTimes, NewSession},
+        create::{self, CallDurations, NewSession},
     },
 };
 
-/// A call to be made.
+/// Parameters of an outbound call.
 pub struct OutboundCall {
-    /// Whom to call.
+    /// Number or SIP address to call.
     pub to: Dialled,
-    /// Where the body says so, as a JSON pointer.
+    /// JSON pointer to `to` in the request body.
     pub to_pointer: &'static str,
-    /// What to show as the origin; the trunk's first number by default.
+    /// Caller number; the trunk's first number by default.
     pub from: Option<PhoneNumber>,
-    /// The trunk; the one there is by default.
+    /// The trunk; by default the tenant's only one, or the only one with the caller number.
     pub trunk_id: Option<TrunkId>,
-    /// How long it may ring, in seconds.
-    pub ring: u32,
-    /// How long it may last, in seconds from the answer on.
-    pub longest: Option<u32>,
-    /// What the worker does when a machine answers.
-    pub detection: AnswerDetection,
+    /// Ring timeout in seconds.
+    pub ring_timeout_seconds: u32,
+    /// Maximum duration in seconds, from the answer on.
+    pub max_duration_seconds: Option<u32>,
+    /// What the worker does if an answering machine picks up.
+    pub answer_detection: AnswerDetection,
 }
 
-/// Refuses what the tenant's telephone may not do.
+/// Checks a call against the tenant's limits.
 fn check(call: &OutboundCall, limits: &TenantLimits, of_calls: &CallLimits) -> Result<()> {
     if let Err(invalid) = limits.check_number(&call.to) {
         return Err(Error::invalid_at(call.to_pointer, invalid));
     }
-    match call.longest {
-        Some(longest) if longest > longest_call(of_calls) => {
+    match call.max_duration_seconds {
+        Some(longest) if longest > max_call_seconds(of_calls) => {
             let message = format!("at most {} seconds are allowed", of_calls.seconds);
             let invalid = Invalid::new("too_long", message);
             Err(Error::invalid_at("/max_duration_seconds", invalid))
@@ -55,7 +55,7 @@ fn check(call: &OutboundCall, limits: &TenantLimits, of_calls: &CallLimits) -> R
     }
 }
 
-/// The trunk that is named, or the only one that will do.
+/// Returns the requested trunk, or else the only one that has the caller number.
 async fn choose_trunk(tx: &mut TenantTx, call: &OutboundCall) -> Result<SipTrunk> {
     if let Some(id) = call.trunk_id {
         let found = sip_trunks::find(tx, id).await?;
@@ -69,25 +69,26 @@ async fn choose_trunk(tx: &mut TenantTx, call: &OutboundCall) -> Result<SipTrunk
     let mut found = sip_trunks::list(tx, one, from).await?;
     match (found.rows.pop(), found.more) {
         (Some((trunk, _)), false) => Ok(trunk),
-        (None, _) if call.from.is_some() => Err(foreign_number()),
+        (None, _) if call.from.is_some() => Err(number_not_on_trunk()),
         (None, _) => {
             let detail = "Create a SIP trunk first.";
             Err(Error::new(Code::TelephonyNotConfigured, detail))
         }
         _ => {
-            let message = "there are several trunks: name one, or a number that only one has";
+            let message =
+                "the tenant has several trunks: give the trunk, or a caller number of only one";
             let invalid = Invalid::new("missing_field", message);
             Err(Error::invalid_at("/trunk_id", invalid))
         }
     }
 }
 
-fn foreign_number() -> Error {
-    let message = "no trunk of yours has this number";
+fn number_not_on_trunk() -> Error {
+    let message = "none of the trunks has this number";
     Error::invalid_at("/from", Invalid::new("number_not_on_trunk", message))
 }
 
-/// Stores a session and the call it is made for.
+/// Stores a session with its primary call.
 pub async fn create(
     service: &Service,
     unit: &mut UnitOfWork,
@@ -97,23 +98,24 @@ pub async fn create(
     let (limits, of_calls) = limits_of(service, unit).await?;
     check(&call, &limits, &of_calls)?;
     let trunk = choose_trunk(unit, &call).await?;
-    let times = CallTimes {
-        ring: call.ring,
-        longest: call.longest,
-        cap: longest_call(&of_calls),
+    let times = CallDurations {
+        ring: call.ring_timeout_seconds,
+        max: call.max_duration_seconds,
+        cap: max_call_seconds(&of_calls),
     };
     let new = NewSession {
         call: Some(times),
         ..new
     };
     let session = create::create(service, unit, new).await?;
-    let longest = session.max_duration_seconds - i32::try_from(call.ring).unwrap_or_default();
+    let longest =
+        session.max_duration_seconds - i32::try_from(call.ring_timeout_seconds).unwrap_or_default();
     let call = outbound(service, &session, (trunk, call), longest, true)?;
     calls::insert(unit, &call).await?;
     Ok((session, call))
 }
 
-/// A call of a live session to somebody further, started at once.
+/// Adds a call to a live session and starts it.
 pub async fn attach(
     service: &Service,
     tx: &mut TenantTx,
@@ -124,18 +126,18 @@ pub async fn attach(
     check(&call, &limits, &of_calls)?;
     let trunk = choose_trunk(tx, &call).await?;
     let longest = call
-        .longest
+        .max_duration_seconds
         .unwrap_or(u32::MAX)
-        .min(longest_call(&of_calls));
+        .min(max_call_seconds(&of_calls));
     let longest = i32::try_from(longest).unwrap_or(i32::MAX);
     let longest = longest.min(aggregate.session.max_duration_seconds);
     let call = outbound(service, &aggregate.session, (trunk, call), longest, false)?;
     let id = call.id;
     aggregate.add_call(call);
     start_call(service, tx, aggregate, id).await?;
-    queue::session(service, tx, aggregate.session.id).await?;
+    queue::enqueue_session(service, tx, aggregate.session.id).await?;
     let call = aggregate.call(id).cloned();
-    call.ok_or_else(|| Error::internal("a call that was just added"))
+    call.ok_or_else(|| Error::internal("the added call is missing"))
 }
 
 fn outbound(
@@ -147,8 +149,8 @@ fn outbound(
 ) -> Result<Call> {
     let id: CallId = service.clock.new_id();
     let from = match call.from {
-        Some(from) if !trunk.numbers.iter().any(|known| **known == *from) => {
-            return Err(foreign_number());
+        Some(from) if !trunk.numbers.iter().any(|number| **number == *from) => {
+            return Err(number_not_on_trunk());
         }
         Some(from) => Some(from.to_string()),
         None => trunk.numbers.first().cloned(),
@@ -171,9 +173,9 @@ fn outbound(
         mapping_id: None,
         identity: format!("sip_{id}"),
         sip_call_id: None,
-        ring_timeout_seconds: i32::try_from(call.ring).unwrap_or(i32::MAX),
+        ring_timeout_seconds: i32::try_from(call.ring_timeout_seconds).unwrap_or(i32::MAX),
         max_duration_seconds: longest,
-        answer_detection: call.detection,
+        answer_detection: call.answer_detection,
         revision: 1,
         created_at: service.clock.now(),
         dialing_at: None,
@@ -187,7 +189,7 @@ fn outbound(
     })
 }
 
-/// Starts the call that a session was made for, if there is one.
+/// Starts the primary call of a session, if it has one that has not been started.
 pub async fn start_primary(
     service: &Service,
     tx: &mut TenantTx,
@@ -200,7 +202,7 @@ pub async fn start_primary(
     }
 }
 
-/// What was allowed when the call was created may not be any more.
+/// Starts a call. The limits are checked again because they may have changed since it was created.
 async fn start_call(
     service: &Service,
     tx: &mut TenantTx,
@@ -215,35 +217,35 @@ async fn start_call(
             .and_then(|to: Dialled| limits.check_number(&to));
         checked.map_err(|invalid| Error::invalid_at("/to", invalid))?;
     }
-    let most = i32::try_from(longest_call(&of_calls)).unwrap_or(i32::MAX);
-    aggregate.note_call(id, |call| {
-        call.max_duration_seconds = call.max_duration_seconds.min(most);
+    let cap = i32::try_from(max_call_seconds(&of_calls)).unwrap_or(i32::MAX);
+    aggregate.update_call(id, |call| {
+        call.max_duration_seconds = call.max_duration_seconds.min(cap);
     });
     aggregate.apply_to_call(id, &CallEvent::Started, service.clock.now());
     Ok(())
 }
 
-/// A call with its session, locked.
+/// Loads a call and its session, and locks the session.
 pub async fn load(unit: &mut UnitOfWork, id: CallId) -> Result<(Call, SessionAggregate)> {
     let call = calls::find(unit, id).await?;
     let call = call.ok_or_else(Error::not_found)?;
     let aggregate = SessionAggregate::load(unit, call.session_id).await?;
-    // Calls outlive their session, which is erased when it is over.
-    let aggregate =
-        aggregate.ok_or_else(|| Error::new(Code::CallOver, "Its session is erased."))?;
-    // It may have changed before the lock was there.
+    // Calls are kept when their session is erased, which only happens after its end.
+    let aggregate = aggregate
+        .ok_or_else(|| Error::new(Code::CallOver, "The session of the call was erased."))?;
+    // The call may have changed before the session was locked.
     let current = aggregate.call(id).cloned();
     Ok((current.unwrap_or(call), aggregate))
 }
 
-/// Stores the session; answers the call as it is now.
+/// Stores the session and returns the updated call.
 pub async fn save(unit: &mut UnitOfWork, aggregate: SessionAggregate, call: Call) -> Result<Call> {
     let current = aggregate.call(call.id).cloned();
     aggregate.save(unit).await?;
     Ok(current.unwrap_or(call))
 }
 
-/// The agent that is named, or that has the binding that is named.
+/// Returns the given agent, or the agent of the given binding.
 pub async fn agent_of(
     tx: &mut TenantTx,
     agent: Option<AgentId>,

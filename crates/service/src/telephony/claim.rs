@@ -1,5 +1,5 @@
-//! Claims of calls in. LiveKit has made a room and sent an agent there before anybody asked us; a claim
-//! makes the session of it, once, whether the worker or a webhook comes first.
+//! Claims of inbound calls. LiveKit creates the room and dispatches the agent of an inbound call by itself; a
+//! claim then creates the session, once, whether the worker or the webhook comes first.
 
 use patchbay_domain::{MappingId, TenantId};
 use patchbay_livekit::{Event, room_without_caller};
@@ -7,19 +7,19 @@ use patchbay_persistence::{sip_objects, webhook_events::Room};
 
 use super::{
     caller::{CallerInRoom, find_caller},
-    inbound_call::{Claimed, record_call},
+    inbound_call::{ClaimedCall, record_call},
     sip_names::room_prefix,
 };
-use crate::{Code, Error, Result, Service, sessions::create::RoomInLiveKit};
+use crate::{Code, Error, Result, Service, sessions::create::ExistingRoom};
 
-/// The worker's claim: the caller is looked for in the room, the rest is recorded once. A call that
-/// is refused loses its room.
+/// Claims a call for the worker: finds the caller in the room and records the call once. The room of a rejected
+/// call is deleted.
 pub async fn claim(
     service: &Service,
     tenant: TenantId,
     mapping: MappingId,
     room: &str,
-) -> Result<Claimed> {
+) -> Result<ClaimedCall> {
     let mut connection = service.db.connection().await?;
     let object = sip_objects::find(&mut connection, mapping.uuid()).await?;
     drop(connection);
@@ -29,7 +29,7 @@ pub async fn claim(
         return Err(Error::not_found());
     }
     let Some(rule) = object.rule_sid else {
-        // The mapping was taken away just now: nobody will answer.
+        // The mapping was disabled or deleted in the meantime, so no agent will answer.
         service.livekit.delete_room(room).await?;
         return Err(Error::not_found());
     };
@@ -38,7 +38,8 @@ pub async fn claim(
     record_once(service, tenant, mapping, caller).await
 }
 
-/// The same when a webhook comes first: whose room it then is.
+/// Claims a call for a webhook event, and returns the room's tenant and session; `None` if the event is not an
+/// inbound call.
 pub async fn claim_by_event(service: &Service, event: &Event) -> Result<Option<Room>> {
     let (Some(room), Some(participant)) = (&event.room, &event.participant) else {
         return Ok(None);
@@ -54,7 +55,7 @@ pub async fn claim_by_event(service: &Service, event: &Event) -> Result<Option<R
         return Ok(None);
     };
     let caller = CallerInRoom {
-        room: RoomInLiveKit {
+        room: ExistingRoom {
             name: room.name.clone(),
             sid: room.sid.clone(),
         },
@@ -68,37 +69,36 @@ pub async fn claim_by_event(service: &Service, event: &Event) -> Result<Option<R
             tenant_id: object.tenant_id,
             session_id: claimed.session_id,
         })),
-        // It was refused, and its room is gone.
-        Err(error) if refuses(&error) => {
+        // The room of a rejected call has been deleted.
+        Err(error) if is_rejection(&error) => {
             let room = room_without_caller(&room.name);
             let code = error.code.name();
-            tracing::info!(code, mapping_id = %mapping, %room, "a call in was refused");
+            tracing::info!(code, mapping_id = %mapping, %room, "an inbound call was rejected");
             Ok(None)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Records the call, or deletes the room of one that is refused.
+/// Records the call, or deletes its room if it is rejected.
 async fn record_once(
     service: &Service,
     tenant: TenantId,
     mapping: MappingId,
     caller: CallerInRoom,
-) -> Result<Claimed> {
+) -> Result<ClaimedCall> {
     let room = caller.room.name.clone();
-    let turn = service.compute.turn(Some(tenant)).await?;
+    let permit = service.compute.acquire(Some(tenant)).await?;
     let mut unit = service.system_work(tenant).await?;
-    match record_call(service, (&mut unit, turn), mapping, caller).await {
+    match record_call(service, (&mut unit, permit), mapping, caller).await {
         Ok(claimed) => {
             unit.commit().await?;
             service.job_due.notify_one();
             Ok(claimed)
         }
         Err(error) => {
-            // Nothing of it is kept.
             unit.roll_back().await;
-            if refuses(&error) {
+            if is_rejection(&error) {
                 service.livekit.delete_room(&room).await?;
             }
             Err(error)
@@ -106,7 +106,8 @@ async fn record_once(
     }
 }
 
-/// Whether the call is refused by this, rather than to be tried again. What cannot be read stays so.
-fn refuses(error: &Error) -> bool {
-    !error.is_ours() || error.is(Code::StoredDataUnreadable)
+/// Whether the error rejects the call, instead of being worth a retry. Unreadable data stays unreadable, so it
+/// rejects the call too.
+fn is_rejection(error: &Error) -> bool {
+    !error.is_server_fault() || error.is(Code::StoredDataUnreadable)
 }

@@ -1,23 +1,23 @@
-//! A user name and its password, which come together: those of trunks and of mappings.
+//! SIP credentials of trunks and mappings.
 
 use patchbay_domain::{Invalid, text::OneLine};
 use patchbay_persistence::{TenantTx, secrets};
 use uuid::Uuid;
 
-use crate::{Error, Result, Service, secrets::keep_owned};
+use crate::{Error, Result, Service, secrets::store_owned};
 
-/// Neither goes without the other.
+/// Requires that user name and password are given together.
 pub fn require_both(username: bool, password: bool) -> Result<()> {
     let (missing, message) = match (username, password) {
-        (true, false) => ("/password", "a user name needs one"),
-        (false, true) => ("/username", "a password needs one"),
+        (true, false) => ("/password", "a password is needed with a user name"),
+        (false, true) => ("/username", "a user name is needed with a password"),
         _ => return Ok(()),
     };
     let invalid = Invalid::new("missing_field", message);
     Err(Error::invalid_at(missing, invalid))
 }
 
-/// Keeps a new password, and none without a user name.
+/// Stores a new password, or deletes the stored one if there is no user name.
 pub async fn store(
     service: &Service,
     tx: &mut TenantTx,
@@ -26,7 +26,7 @@ pub async fn store(
     password: Option<OneLine<1, 200>>,
 ) -> Result<()> {
     if let Some(password) = password {
-        keep_owned(service, tx, owner, &password).await?;
+        store_owned(service, tx, owner, &password).await?;
     }
     if username.is_none() {
         secrets::delete_owned(tx, owner).await?;

@@ -1,8 +1,8 @@
-//! The dial, which happens at most once.
+//! Dialing, at most once per call.
 //!
-//! What is recorded before LiveKit is called (`sent_at`) makes it so: a call that was sent is never sent
-//! again, and what became of it is looked for in the room. While a process waits for the answer it keeps
-//! `awaited_until` ahead of the clock; when that stops, the session's job judges by what it sees.
+//! `sent_at` is recorded before the request to LiveKit: a call that was sent is never sent again, and its outcome
+//! is read from the participants of the room. While a process waits for the response, it keeps `awaited_until`
+//! ahead of the clock; once that has passed, the session's job decides by the participants that it sees.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,19 +23,19 @@ use patchbay_persistence::{
 };
 use tokio::time::timeout;
 
-use super::conclusion::Conclusion;
+use super::dial_outcome::DialOutcome;
 use crate::{
     Service,
     faults::crash_here,
     jobs::{error::JobError, queue},
-    panics::caught,
+    panics::catch_panic,
     sessions::{
         aggregate::SessionAggregate,
         update::{is_still_due, update},
     },
 };
 
-/// Dials, if nobody has yet, and leaves a task to wait for the answer.
+/// Dials, unless that has been done, and spawns a task that waits for the response.
 pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Result<(), JobError> {
     let mut tx = service.db.begin(session.tenant_id).await?;
     let call = calls::find(&mut tx, id).await?;
@@ -49,22 +49,23 @@ pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Resu
         .as_ref()
         .is_some_and(|(_, object)| object.is_pending())
     {
-        // What LiveKit has of it may be about something else; the job comes back in a moment.
+        // LiveKit may still have an older version of the trunk; the job is retried shortly.
         let why = "the trunk is being synchronised into LiveKit";
         return Err(JobError::NotYet(why));
     }
-    let trunk_sid = match usable(service, trunk).await {
+    let trunk_sid = match usable_trunk_sid(service, trunk).await {
         Ok(sid) => sid,
-        Err(why) => {
+        Err(detail) => {
             let event = CallEvent::Refused(reason::TRUNK_FAILURE);
-            return conclude(service, session, id, Conclusion::of(event, why)).await;
+            let outcome = DialOutcome::new(event, detail);
+            return record_outcome(service, session, id, outcome).await;
         }
     };
     let lease = service.clock.now() + service.settings.jobs.lease;
     let mut sent = false;
     update(service, session, |aggregate| {
         sent = is_still_due(service, aggregate, &Step::Dial(id));
-        aggregate.note_call(id, |call| {
+        aggregate.update_call(id, |call| {
             if sent {
                 call.sent_at = Some(service.clock.now());
                 call.awaited_until = Some(lease);
@@ -84,21 +85,19 @@ pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Resu
             room: session.room_name.clone(),
             identity: call.identity.clone(),
             ring,
-            // A net under our own clock, should nobody of us be there to hang up.
+            // LiveKit's own limit, in case no process of the service is running to hang up.
             longest: ring + seconds(call.max_duration_seconds) + Duration::from_secs(30),
         };
-        tokio::spawn(see_dial_through(
-            Arc::clone(service),
-            session.clone(),
-            id,
-            dial,
-        ));
+        tokio::spawn(run_dial(Arc::clone(service), session.clone(), id, dial));
     }
     Ok(())
 }
 
-/// LiveKit's id of the trunk, if calls may go through it now.
-async fn usable(service: &Service, trunk: Option<(SipTrunk, SipObject)>) -> Result<String, String> {
+/// Returns LiveKit's id of the trunk, or why calls cannot be placed through it now.
+async fn usable_trunk_sid(
+    service: &Service,
+    trunk: Option<(SipTrunk, SipObject)>,
+) -> Result<String, String> {
     let (trunk, object) = trunk.ok_or("the trunk was deleted")?;
     let address: SipAddress = trunk.address.parse().map_err(|e: Invalid| e.message)?;
     let checked = service.outbound.check_host(&address.host).await;
@@ -106,23 +105,25 @@ async fn usable(service: &Service, trunk: Option<(SipTrunk, SipObject)>) -> Resu
     match (object.sync_state, object.trunk_sid) {
         (SyncState::Synced, Some(sid)) => Ok(sid),
         _ => {
-            let why = object.error.as_deref().unwrap_or("not yet");
-            Err(format!("LiveKit has not got the trunk as it is: {why}"))
+            let why = object.error.as_deref().unwrap_or("not synchronised yet");
+            Err(format!(
+                "LiveKit does not have the current version of the trunk: {why}"
+            ))
         }
     }
 }
 
-/// Waits for the answer to a dial. Should that panic, the room will show what became of the call.
-async fn see_dial_through(service: Arc<Service>, session: Session, id: CallId, dial: Dial) {
-    if let Err(panicked) = caught(await_dial(&service, &session, id, dial)).await {
-        let given_up = Conclusion::of(CallEvent::Abandoned, panicked.to_string());
-        if let Err(error) = conclude(&service, &session, id, given_up).await {
-            tracing::warn!(%error, call = %id, "a dial that panicked was not recorded as given up");
+/// Dials and records the outcome. After a panic the session's job reads the outcome from the room.
+async fn run_dial(service: Arc<Service>, session: Session, id: CallId, dial: Dial) {
+    if let Err(panicked) = catch_panic(await_dial(&service, &session, id, dial)).await {
+        let abandoned = DialOutcome::new(CallEvent::Abandoned, panicked.to_string());
+        if let Err(error) = record_outcome(&service, &session, id, abandoned).await {
+            tracing::warn!(%error, call = %id, "a dial panicked, and this could not be recorded");
         }
     }
 }
 
-/// Waits for as long as it rings.
+/// Sends the dial request, which lasts as long as the call rings, and extends `awaited_until` meanwhile.
 async fn await_dial(service: &Service, session: &Session, id: CallId, dial: Dial) {
     let lease = service.settings.jobs.lease;
     let work = service.livekit.dial(&dial);
@@ -130,33 +131,32 @@ async fn await_dial(service: &Service, session: &Session, id: CallId, dial: Dial
     let outcome = loop {
         match timeout(lease / 3, &mut work).await {
             Ok(outcome) => break outcome,
-            Err(_) => go_on_waiting(service, session, id, service.clock.now() + lease).await,
+            Err(_) => extend_wait(service, session, id, service.clock.now() + lease).await,
         }
     };
     crash_here(service, "after_dial_answered");
-    let conclusion = Conclusion::from(outcome);
-    if let Err(error) = conclude(service, session, id, conclusion).await {
-        // The lease ends, and the session's job finds out by itself.
-        tracing::warn!(%error, call = %id, "the answer to a dial was not recorded");
+    if let Err(error) = record_outcome(service, session, id, outcome.into()).await {
+        // `awaited_until` passes, and the session's job reads the outcome from the room.
+        tracing::warn!(%error, call = %id, "the outcome of a dial could not be recorded");
     }
 }
 
-async fn go_on_waiting(service: &Service, session: &Session, id: CallId, until: DateTime<Utc>) {
+async fn extend_wait(service: &Service, session: &Session, id: CallId, until: DateTime<Utc>) {
     let extended = async {
         let mut tx = service.db.begin(session.tenant_id).await?;
         calls::await_until(&mut tx, id, until).await?;
         tx.commit().await
     };
     if let Err(error) = extended.await {
-        tracing::warn!(%error, call = %id, "the wait for a dial was not extended");
+        tracing::warn!(%error, call = %id, "the wait for a dial could not be extended");
     }
 }
 
-async fn conclude(
+async fn record_outcome(
     service: &Service,
     session: &Session,
     id: CallId,
-    conclusion: Conclusion,
+    outcome: DialOutcome,
 ) -> Result<(), JobError> {
     let now = service.clock.now();
     let mut unit = service.system_work(session.tenant_id).await?;
@@ -166,20 +166,20 @@ async fn conclude(
     let is_late = aggregate
         .call(id)
         .is_none_or(|call| call.state.is_terminal());
-    if is_late && conclusion.event == CallEvent::Answered {
-        // Somebody answered a call that was given up: the room is there once more, and must go.
+    if is_late && outcome.event == CallEvent::Answered {
+        // The callee answered after the call was given up, which recreates the room: it must be deleted again.
         aggregate.session.room_deleted_at = None;
     }
-    aggregate.note_call(id, |call| {
+    aggregate.update_call(id, |call| {
         if !is_late {
-            call.sip_call_id = conclusion.sip_call_id.or(call.sip_call_id.take());
-            call.sip_status = conclusion.sip_status.map(i32::from);
-            call.detail = conclusion.detail;
+            call.sip_call_id = outcome.sip_call_id.or(call.sip_call_id.take());
+            call.sip_status = outcome.sip_status.map(i32::from);
+            call.detail = outcome.detail;
         }
     });
-    aggregate.apply_to_call(id, &conclusion.event, now);
+    aggregate.apply_to_call(id, &outcome.event, now);
     aggregate.save(&mut unit).await?;
-    queue::session(service, &mut unit, session.id).await?;
+    queue::enqueue_session(service, &mut unit, session.id).await?;
     unit.commit().await?;
     service.job_due.notify_one();
     Ok(())

@@ -1,4 +1,4 @@
-//! Hanging up: the session that was made for a call ends with it, and any other call ends alone.
+//! Hanging up: a primary call ends with its session, any other call ends alone.
 
 use patchbay_domain::{call::CallEvent, session::reason};
 use patchbay_persistence::{TenantTx, calls::Call};
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Ends the session that was made for the call, or the call alone.
+/// Stops the session of a primary call, or ends any other call alone.
 pub async fn hang_up(
     service: &Service,
     tx: &mut TenantTx,
@@ -24,5 +24,5 @@ pub async fn hang_up(
     }
     let now = service.clock.now();
     aggregate.apply_to_call(call.id, &CallEvent::HangUp(reason::STOPPED), now);
-    queue::session(service, tx, aggregate.session.id).await
+    queue::enqueue_session(service, tx, aggregate.session.id).await
 }

@@ -1,4 +1,4 @@
-//! The session and the call that a call in becomes.
+//! Creation of the session and the call of an inbound call.
 
 use patchbay_domain::{
     AgentRunId, CallId, MappingId, Metadata, PhoneNumber, SessionId,
@@ -15,47 +15,47 @@ use patchbay_persistence::{
 };
 
 use super::{
-    answering::{Answering, RING_SECONDS, answering},
+    answering::{AnsweringAgent, RING_SECONDS, select_agent},
     caller::CallerInRoom,
-    limits::{self, longest_call},
+    limits::{self, max_call_seconds},
 };
 use crate::{
     Code, Error, Result, Service, UnitOfWork,
-    compute::Turn,
+    compute::ComputePermit,
     jobs::queue,
     sessions::{
         aggregate::SessionAggregate,
-        create::{self, CallTimes, NewSession, RoomInLiveKit},
+        create::{self, CallDurations, ExistingRoom, NewSession},
         runs::add_run,
         start,
     },
     stored,
 };
 
-/// What a call in has become.
-pub struct Claimed {
+/// Ids of a claimed inbound call.
+pub struct ClaimedCall {
     /// The session.
     pub session_id: SessionId,
-    /// The run of the agent that LiveKit has sent.
+    /// The run of the agent that LiveKit has dispatched.
     pub agent_run_id: AgentRunId,
     /// The call.
     pub call_id: CallId,
 }
 
-/// Records the call with its session, unless that has been done.
+/// Records the call with its session, unless that has been done; returns their ids in either case.
 pub(super) async fn record_call(
     service: &Service,
-    (unit, turn): (&mut UnitOfWork, Turn),
+    (unit, permit): (&mut UnitOfWork, ComputePermit),
     mapping: MappingId,
     caller: CallerInRoom,
-) -> Result<Claimed> {
-    // Whoever claims the same room waits here.
+) -> Result<ClaimedCall> {
+    // The lock serialises claims of the same room.
     let found = inbound_mappings::lock(unit, mapping).await?;
     let (mapping, _) = found.ok_or_else(Error::not_found)?;
-    let known = webhook_events::find_rooms(unit, std::slice::from_ref(&caller.room.name)).await?;
-    if let Some(room) = known.into_iter().next() {
+    let rooms = webhook_events::find_rooms(unit, std::slice::from_ref(&caller.room.name)).await?;
+    if let Some(room) = rooms.into_iter().next() {
         let aggregate = SessionAggregate::load(unit, room.session_id).await?;
-        return claimed(&aggregate.ok_or_else(Error::not_found)?);
+        return claimed_ids(&aggregate.ok_or_else(Error::not_found)?);
     }
     let tenant = tenants::find(unit).await?;
     if tenant.is_none_or(|tenant| tenant.status != TenantStatus::Active) {
@@ -63,26 +63,27 @@ pub(super) async fn record_call(
         return Err(Error::new(Code::TenantSuspended, detail));
     }
     let now = service.clock.now();
-    let answering = answering(&mapping, now)?;
+    let answering = select_agent(&mapping, now)?;
     limits::require_capacity(service, unit).await?;
     start::require_capacity(service, unit).await?;
-    let mut aggregate = start_session(service, (unit, turn), &mapping, &answering, &caller).await?;
+    let mut aggregate =
+        start_session(service, (unit, permit), &mapping, &answering, &caller).await?;
     let ring = i32::try_from(RING_SECONDS).unwrap_or(i32::MAX);
     let longest = aggregate.session.max_duration_seconds - ring;
     aggregate.add_call(inbound_call(service, &aggregate, &mapping, caller, longest));
-    let claimed = claimed(&aggregate)?;
+    let claimed = claimed_ids(&aggregate)?;
     let session = aggregate.session.id;
     aggregate.save(unit).await?;
-    queue::session(service, unit, session).await?;
+    queue::enqueue_session(service, unit, session).await?;
     Ok(claimed)
 }
 
-/// The session, in which LiveKit has everything already.
+/// Creates the session as starting: LiveKit has its room and has dispatched the agent already.
 async fn start_session(
     service: &Service,
-    (unit, turn): (&mut UnitOfWork, Turn),
+    (unit, permit): (&mut UnitOfWork, ComputePermit),
     mapping: &Mapping,
-    answering: &Answering,
+    answering: &AnsweringAgent,
     caller: &CallerInRoom,
 ) -> Result<SessionAggregate> {
     let (_, of_calls) = limits::limits_of(service, unit).await?;
@@ -96,20 +97,21 @@ async fn start_session(
         binding_id: None,
         variables,
         metadata: Metadata::default(),
-        call: Some(CallTimes {
+        call: Some(CallDurations {
             ring: RING_SECONDS,
-            longest: None,
-            cap: longest_call(&of_calls),
+            max: None,
+            cap: max_call_seconds(&of_calls),
         }),
-        room: Some(RoomInLiveKit {
+        room: Some(ExistingRoom {
             name: caller.room.name.clone(),
             sid: caller.room.sid.clone(),
         }),
-        turn,
+        permit,
     };
     let session = create::create(service, unit, new).await?;
     let aggregate = SessionAggregate::load(unit, session.id).await?;
-    let mut aggregate = aggregate.ok_or_else(|| Error::internal("a session that was just made"))?;
+    let mut aggregate =
+        aggregate.ok_or_else(|| Error::internal("the created session is missing"))?;
     aggregate.session.room_sid = session.room_sid;
     aggregate.enter(SessionState::Starting, None);
     let now = service.clock.now();
@@ -149,7 +151,8 @@ fn inbound_call(
         hangup_by: None,
         sip_status: None,
         detail: None,
-        from_number: attribute("sip.phoneNumber").and_then(|from| shown(&from, &mapping.number)),
+        from_number: attribute("sip.phoneNumber")
+            .and_then(|from| caller_number(&from, &mapping.number)),
         to_number: Some(mapping.number.clone()),
         trunk_id: None,
         mapping_id: Some(mapping.id),
@@ -171,24 +174,25 @@ fn inbound_call(
     }
 }
 
-/// Who calls: in E.164 where it is a number, and else as the carrier tells it; nobody who hides.
-fn shown(caller: &str, called: &str) -> Option<String> {
-    const HIDDEN: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"];
+/// Returns the caller number: in E.164 if it is a number, otherwise as the carrier sends it, at most 64
+/// characters; `None` if the caller withholds it.
+fn caller_number(caller: &str, called: &str) -> Option<String> {
+    const WITHHELD: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"];
     let called: PhoneNumber = called.parse().ok()?;
     if let Some(number) = PhoneNumber::of_caller(caller, &called) {
         return Some(number.to_string());
     }
-    let hides = HIDDEN.contains(&&*caller.to_ascii_lowercase());
+    let is_withheld = WITHHELD.contains(&&*caller.to_ascii_lowercase());
     let printable = caller.chars().filter(|c| !is_unprintable(*c));
-    (!hides).then(|| printable.take(64).collect())
+    (!is_withheld).then(|| printable.take(64).collect())
 }
 
-/// The ids of what a call in has become.
-fn claimed(aggregate: &SessionAggregate) -> Result<Claimed> {
-    let incomplete = || Error::internal("a call in without its run");
+/// The ids of a claimed call.
+fn claimed_ids(aggregate: &SessionAggregate) -> Result<ClaimedCall> {
+    let incomplete = || Error::internal("an inbound call without its run");
     let call = aggregate.calls.iter().find(|call| call.is_primary);
     let run = aggregate.runs.iter().find(|run| run.is_primary);
-    Ok(Claimed {
+    Ok(ClaimedCall {
         session_id: aggregate.session.id,
         agent_run_id: run.ok_or_else(incomplete)?.id,
         call_id: call.ok_or_else(incomplete)?.id,

@@ -1,4 +1,4 @@
-//! What a tenant's telephone may do: how many calls, how long, and to whom.
+//! Call limits of a tenant: number, duration and destinations of its calls.
 
 use chrono::TimeDelta;
 use patchbay_domain::limits::{CallLimits, TenantLimits};
@@ -6,7 +6,7 @@ use patchbay_persistence::{TenantTx, calls, tenants};
 
 use crate::{Code, Error, Result, Service, stored};
 
-/// The limits of a tenant, and those of its calls, in which the installation's stand where it has none.
+/// Returns the limits of a tenant, and its call limits with the installation's defaults filled in.
 pub async fn limits_of(service: &Service, tx: &mut TenantTx) -> Result<(TenantLimits, CallLimits)> {
     let tenant = tenants::find(tx).await?;
     let tenant = tenant.ok_or_else(Error::not_found)?;
@@ -15,16 +15,16 @@ pub async fn limits_of(service: &Service, tx: &mut TenantTx) -> Result<(TenantLi
     Ok((limits, of_calls))
 }
 
-/// Longest time of a call under these limits, in seconds.
-pub fn longest_call(limits: &CallLimits) -> u32 {
+/// Maximum duration of a call in seconds.
+pub fn max_call_seconds(limits: &CallLimits) -> u32 {
     match limits.seconds {
         0 => u32::MAX / 4,
         seconds => seconds,
     }
 }
 
-/// Refuses one more call where there are too many. Whoever asks holds the answer until its transaction
-/// ends.
+/// Refuses a further call if a limit is reached. Checks of the same tenant wait for each other until the end of
+/// the transaction.
 pub async fn require_capacity(
     service: &Service,
     tx: &mut TenantTx,
@@ -34,8 +34,10 @@ pub async fn require_capacity(
     let (live, recent) = calls::occupancy(tx, now, now - TimeDelta::minutes(1)).await?;
     let reached = |limit: u32, count: i64| limit != 0 && count >= i64::from(limit);
     if reached(of_calls.concurrent, live) {
-        let most = of_calls.concurrent;
-        let detail = format!("`concurrent_calls`: {most} at a time are allowed.");
+        let detail = format!(
+            "`concurrent_calls`: {} at a time are allowed.",
+            of_calls.concurrent
+        );
         return Err(Error::too_many(Code::CallLimitReached, detail, 10));
     }
     if reached(of_calls.per_minute, recent) {

@@ -1,4 +1,4 @@
-//! Inbound mappings: whom they are dispatched to, and how they are deleted.
+//! Inbound mappings: validation and deletion.
 
 use patchbay_domain::{
     AgentId, Invalid, MappingId, hours::OpeningHours, states::SipObjectKind, text::Text,
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{origins, sip_object::request_sync};
 use crate::{Error, Result, Service};
 
-/// Deletes a mapping, and has LiveKit forget it.
+/// Deletes a mapping, and requests its deletion in LiveKit.
 pub async fn delete(service: &Service, tx: &mut TenantTx, id: MappingId) -> Result<()> {
     secrets::delete_owned(tx, id.uuid()).await?;
     inbound_mappings::delete(tx, id).await?;
@@ -19,16 +19,16 @@ pub async fn delete(service: &Service, tx: &mut TenantTx, id: MappingId) -> Resu
     Ok(())
 }
 
-/// The worker name that both agents of a mapping are dispatched to.
+/// Returns the worker name of both agents of a mapping, which must be the same.
 pub async fn shared_worker(
     tx: &mut TenantTx,
     agent: AgentId,
     closed: Option<AgentId>,
 ) -> Result<String> {
-    let main = agents::hold(tx, agent).await?;
+    let main = agents::lock_shared(tx, agent).await?;
     let main = main.ok_or_else(Error::not_found)?.worker_name;
     if let Some(closed) = closed {
-        let other = agents::hold(tx, closed).await?;
+        let other = agents::lock_shared(tx, closed).await?;
         let other = other.ok_or_else(Error::not_found)?.worker_name;
         if other != main {
             let message = format!("its worker name must be `{main}`, as the agent's is");
@@ -39,7 +39,7 @@ pub async fn shared_worker(
     Ok(main)
 }
 
-/// Hours that can be kept.
+/// Checks opening hours and serialises them.
 pub fn checked_hours(hours: Option<OpeningHours>) -> Result<Option<Value>> {
     let Some(hours) = hours else { return Ok(None) };
     let found = hours.check();
@@ -49,15 +49,15 @@ pub fn checked_hours(hours: Option<OpeningHours>) -> Result<Option<Value>> {
         .map_err(Error::internal)
 }
 
-/// Names of SIP headers of one's own.
+/// Checks names of SIP headers, which must begin with `X-`.
 pub fn checked_headers(headers: Vec<Text<3, 64>>) -> Result<Vec<String>> {
-    origins::at_most("/headers", headers.len())?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    origins::check_count("/headers", headers.len())?;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     for (index, header) in headers.iter().enumerate() {
-        let own = header
+        let is_extension = header
             .get(..2)
             .is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-        if !own || !header.chars().all(plain) {
+        if !is_extension || !header.chars().all(is_allowed) {
             let message = "a name that begins with `X-` is needed";
             let invalid = Invalid::new("invalid_header", message);
             return Err(Error::invalid_at(&format!("/headers/{index}"), invalid));
@@ -66,13 +66,12 @@ pub fn checked_headers(headers: Vec<Text<3, 64>>) -> Result<Vec<String>> {
     Ok(headers.into_iter().map(Text::into_inner).collect())
 }
 
-/// Callers must be known by something.
+/// Requires addresses or a user name, without which anyone could call.
 pub fn require_origin(addresses: &[String], username: bool) -> Result<()> {
     if username || !addresses.is_empty() {
         return Ok(());
     }
-    let message =
-        "addresses, or a user name and password, are needed; anybody could call otherwise";
+    let message = "addresses, or a user name and password, are needed; otherwise anyone could call";
     let invalid = Invalid::new("missing_field", message);
     Err(Error::invalid_at("/allowed_addresses", invalid))
 }

@@ -1,13 +1,13 @@
-//! Telephone calls, in both directions, and what LiveKit must know to make and take them.
+//! Telephone calls in both directions, and the SIP trunks and dispatch rules that they need in LiveKit.
 
 pub mod actions;
 pub mod answering;
 mod caller;
 pub mod calls;
 pub mod claim;
-mod conclusion;
 pub mod credentials;
 pub mod dial;
+mod dial_outcome;
 pub mod hang_up;
 pub mod inbound_call;
 pub mod limits;

@@ -1,8 +1,8 @@
-//! Where calls may come from: addresses and networks that a tenant names.
+//! Allowed source addresses and networks of inbound calls, which the tenant sets.
 //!
-//! Whoever is in them may call, so a network is what a carrier publishes and never the world. Networks
-//! inside (private, this machine) are the operator's to allow, as for calls of tools: behind a proxy all
-//! callers look as if they came from there.
+//! Any host in them may call, so a network has the size that carriers publish and is never the whole internet.
+//! Private and loopback networks need the operator's permission, as for tool calls: behind a proxy every caller
+//! seems to come from there.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -11,26 +11,26 @@ use patchbay_domain::{Invalid, text::Text};
 
 use crate::Error;
 
-/// Most networks of a mapping, and most of its headers.
-pub const MOST: usize = 50;
+/// Maximum number of networks, and of headers, of a mapping.
+pub const MAX_ENTRIES: usize = 50;
 
-/// At most so many entries.
-pub fn at_most(pointer: &str, count: usize) -> Result<(), Error> {
-    if count > MOST {
-        let invalid = Invalid::new("too_many", format!("at most {MOST} are allowed"));
+/// Checks the number of entries.
+pub fn check_count(pointer: &str, count: usize) -> Result<(), Error> {
+    if count > MAX_ENTRIES {
+        let invalid = Invalid::new("too_many", format!("at most {MAX_ENTRIES} are allowed"));
         return Err(Error::invalid_at(pointer, invalid));
     }
     Ok(())
 }
 
-/// Fewest bits that a network has: carriers publish blocks of /20 and smaller.
-const LEAST_V4: u8 = 16;
+/// Minimum prefix length of an IPv4 network: carriers publish blocks of /20 and smaller.
+const MIN_PREFIX_V4: u8 = 16;
 
-/// The same of IPv6, where /32 is what a carrier gets.
-const LEAST_V6: u8 = 32;
+/// Minimum prefix length of an IPv6 network: carriers are allocated /32.
+const MIN_PREFIX_V6: u8 = 32;
 
-/// Networks inside: this machine, private, carrier-grade NAT, unique local.
-const INSIDE: [&str; 7] = [
+/// Private networks: loopback, private use, carrier-grade NAT, unique local.
+const PRIVATE: [&str; 7] = [
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
@@ -40,22 +40,24 @@ const INSIDE: [&str; 7] = [
     "fc00::/7",
 ];
 
-/// Where no call comes from: unspecified, link-local, multicast, reserved.
-const NOWHERE: [&str; 4] = ["0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"];
+/// Networks that are no source of calls: unspecified, link-local, multicast, reserved.
+const UNUSABLE: [&str; 4] = ["0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"];
 
-/// The networks as LiveKit reads them, once they are checked; `allowed` are those of the operator.
+/// Checks the networks, and returns them in LiveKit's format. `allowed` are the private networks that the
+/// operator permits.
 pub fn checked(addresses: Vec<Text<1, 64>>, allowed: &[IpNet]) -> Result<Vec<String>, Error> {
-    at_most("/allowed_addresses", addresses.len())?;
-    let read = |(index, text): (usize, Text<1, 64>)| {
-        let checked = read(&text).and_then(|net| check(net, allowed).map(|()| shown(net)));
+    check_count("/allowed_addresses", addresses.len())?;
+    let parse = |(index, text): (usize, Text<1, 64>)| {
+        let checked =
+            parse_network(&text).and_then(|net| check(net, allowed).map(|()| format_network(net)));
         checked
             .map_err(|invalid| Error::invalid_at(&format!("/allowed_addresses/{index}"), invalid))
     };
-    addresses.into_iter().enumerate().map(read).collect()
+    addresses.into_iter().enumerate().map(parse).collect()
 }
 
-/// A network without bits beyond its mask. IPv4 in IPv6 is IPv4: that is what callers come with.
-fn read(text: &str) -> Result<IpNet, Invalid> {
+/// Parses a network and clears its host bits. IPv4-mapped IPv6 becomes IPv4, as which LiveKit sees such callers.
+fn parse_network(text: &str) -> Result<IpNet, Invalid> {
     let address = text.parse::<IpAddr>().map(IpNet::from);
     let net = text.parse::<IpNet>().or(address).map_err(|_| {
         let message = "an address or a network is needed, such as `203.0.113.0/24`";
@@ -70,27 +72,27 @@ fn read(text: &str) -> Result<IpNet, Invalid> {
 }
 
 fn check(net: IpNet, allowed: &[IpNet]) -> Result<(), Invalid> {
-    if is_in(net, &INSIDE) {
-        if allowed.iter().any(|own| own.contains(&net)) {
+    if is_in(net, &PRIVATE) {
+        if allowed.iter().any(|network| network.contains(&net)) {
             return Ok(());
         }
-        let message = format!("{net} is not on the internet; the operator has not allowed it");
+        let message = format!("{net} is a private network that the operator has not allowed");
         return Err(Invalid::new("address_refused", message));
     }
-    let least = match net {
-        IpNet::V4(_) => LEAST_V4,
-        IpNet::V6(_) => LEAST_V6,
+    let min_prefix = match net {
+        IpNet::V4(_) => MIN_PREFIX_V4,
+        IpNet::V6(_) => MIN_PREFIX_V6,
     };
-    if net.prefix_len() < least {
-        let message = format!("{net} is too large: at least /{least} is needed");
+    if net.prefix_len() < min_prefix {
+        let message = format!("{net} is too large: the prefix must be at least /{min_prefix}");
         return Err(Invalid::new("network_too_large", message));
     }
-    let is_nowhere = match net {
-        IpNet::V4(_) => is_in(net, &NOWHERE),
-        IpNet::V6(v6) => !global().contains(&v6),
+    let is_unusable = match net {
+        IpNet::V4(_) => is_in(net, &UNUSABLE),
+        IpNet::V6(v6) => !global_v6().contains(&v6),
     };
-    if is_nowhere {
-        let message = format!("no call comes from {net}");
+    if is_unusable {
+        let message = format!("{net} cannot be the source of a call");
         return Err(Invalid::new("address_refused", message));
     }
     Ok(())
@@ -98,16 +100,16 @@ fn check(net: IpNet, allowed: &[IpNet]) -> Result<(), Invalid> {
 
 fn is_in(net: IpNet, list: &[&str]) -> bool {
     let networks = list.iter().filter_map(|text| text.parse::<IpNet>().ok());
-    networks.into_iter().any(|known| known.contains(&net))
+    networks.into_iter().any(|network| network.contains(&net))
 }
 
-/// All of the internet that speaks IPv6.
-fn global() -> Ipv6Net {
+/// The global unicast addresses of IPv6.
+fn global_v6() -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3)
 }
 
-/// A single address without its mask.
-fn shown(net: IpNet) -> String {
+/// Formats a network; a single address without its prefix length.
+fn format_network(net: IpNet) -> String {
     match net.prefix_len() == net.max_prefix_len() {
         true => net.addr().to_string(),
         false => net.to_string(),
@@ -118,16 +120,16 @@ fn shown(net: IpNet) -> String {
 mod tests {
     use super::*;
 
-    fn taken(text: &str, allowed: &[&str]) -> Result<String, String> {
+    fn accept(text: &str, allowed: &[&str]) -> Result<String, String> {
         let allowed: Vec<IpNet> = allowed.iter().map(|net| net.parse().unwrap()).collect();
-        let net = read(text).map_err(|invalid| invalid.code)?;
+        let net = parse_network(text).map_err(|invalid| invalid.code)?;
         let checked = check(net, &allowed);
         checked.map_err(|invalid| invalid.code)?;
-        Ok(shown(net))
+        Ok(format_network(net))
     }
 
     #[test]
-    fn networks_of_carriers_are_taken() {
+    fn networks_of_carriers_are_accepted() {
         for (text, expected) in [
             ("203.0.113.0/24", "203.0.113.0/24"),
             ("203.0.113.9", "203.0.113.9"),
@@ -140,12 +142,12 @@ mod tests {
             ("2001:db8::/32", "2001:db8::/32"),
             ("2A02:2450:0:0::1", "2a02:2450::1"),
         ] {
-            assert_eq!(taken(text, &[]).as_deref(), Ok(expected), "{text}");
+            assert_eq!(accept(text, &[]).as_deref(), Ok(expected), "{text}");
         }
     }
 
     #[test]
-    fn the_world_is_refused_in_every_spelling() {
+    fn the_whole_internet_is_refused_in_every_notation() {
         for text in [
             "0.0.0.0/0",
             "203.0.113.9/0",
@@ -164,17 +166,17 @@ mod tests {
             "::ffff:0.0.0.0/97",
             "::ffff:54.0.0.0/104",
         ] {
-            let refused = taken(text, &["0.0.0.0/0", "::/0"]);
+            let refused = accept(text, &["0.0.0.0/0", "::/0"]);
             assert_eq!(refused.unwrap_err(), "network_too_large", "{text}");
         }
-        // Narrow enough, and yet every IPv4 address: mapped, compatible or translated.
+        // Their prefix is long enough, but they contain every IPv4 address: mapped, compatible or translated.
         for text in ["::/32", "::/96", "::ffff:0:0/95", "64:ff9b::/96"] {
-            assert_eq!(taken(text, &[]).unwrap_err(), "address_refused", "{text}");
+            assert_eq!(accept(text, &[]).unwrap_err(), "address_refused", "{text}");
         }
     }
 
     #[test]
-    fn what_is_inside_is_the_operators_to_allow() {
+    fn private_networks_need_the_operators_permission() {
         for text in [
             "10.0.0.0/8",
             "10.1.2.3",
@@ -185,12 +187,12 @@ mod tests {
             "::ffff:10.1.2.3",
             "fd00::/8",
         ] {
-            assert_eq!(taken(text, &[]).unwrap_err(), "address_refused", "{text}");
+            assert_eq!(accept(text, &[]).unwrap_err(), "address_refused", "{text}");
             let allowed = ["0.0.0.0/0", "::/0"];
-            assert!(taken(text, &allowed).is_ok(), "{text}");
+            assert!(accept(text, &allowed).is_ok(), "{text}");
         }
-        assert!(taken("10.1.0.0/16", &["10.1.0.0/16"]).is_ok());
-        assert!(taken("10.0.0.0/15", &["10.1.0.0/16"]).is_err());
+        assert!(accept("10.1.0.0/16", &["10.1.0.0/16"]).is_ok());
+        assert!(accept("10.0.0.0/15", &["10.1.0.0/16"]).is_err());
         for text in [
             "0.0.0.0",
             "169.254.169.254",
@@ -200,11 +202,11 @@ mod tests {
             "fe80::1",
             "ff02::1",
         ] {
-            let refused = taken(text, &["0.0.0.0/0", "::/0"]);
+            let refused = accept(text, &["0.0.0.0/0", "::/0"]);
             assert_eq!(refused.unwrap_err(), "address_refused", "{text}");
         }
         for text in ["", "0/0", "1.2.3", "1.2.3.4/33", "x", "1.2.3.4 /24"] {
-            assert_eq!(taken(text, &[]).unwrap_err(), "invalid_address", "{text}");
+            assert_eq!(accept(text, &[]).unwrap_err(), "invalid_address", "{text}");
         }
     }
 }

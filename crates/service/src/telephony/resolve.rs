@@ -1,4 +1,4 @@
-//! A dry run of a call in: who would answer.
+//! Dry run of an inbound call.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{AgentId, BindingId, MappingId};
@@ -8,33 +8,33 @@ use patchbay_persistence::{
     numbers,
 };
 
-use super::answering::answering;
+use super::answering::select_agent;
 use crate::Result;
 
-/// What would become of a call.
+/// Result of a dry run.
 pub struct Resolution {
-    /// The number that is called.
+    /// The called number.
     pub number: String,
-    /// When.
+    /// Time of the call.
     pub at: DateTime<Utc>,
-    /// Whether it would be taken.
+    /// Whether an agent would answer.
     pub taken: bool,
-    /// Why it would not.
+    /// Error code, if no agent would answer.
     pub reason: Option<String>,
-    /// The same in words.
+    /// Explanation of `reason`.
     pub detail: Option<String>,
     /// The mapping of the number.
     pub mapping_id: Option<MappingId>,
-    /// Whether it is within the opening hours.
+    /// Whether the mapping is within its opening hours.
     pub is_open: Option<bool>,
-    /// Who would answer.
+    /// The agent that would answer.
     pub agent_id: Option<AgentId>,
-    /// The binding that would run.
+    /// The active binding of the agent.
     pub binding_id: Option<BindingId>,
 }
 
 impl Resolution {
-    /// Nobody would answer, for this reason.
+    /// The same resolution, refused for this reason.
     fn refused(self, reason: &str, detail: impl Into<String>) -> Self {
         Self {
             taken: false,
@@ -45,7 +45,7 @@ impl Resolution {
     }
 }
 
-/// Decides what would become of a call to this number at this time.
+/// Resolves a call to this number at this time.
 pub async fn resolve(tx: &mut TenantTx, number: String, at: DateTime<Utc>) -> Result<Resolution> {
     let found = Resolution {
         number,
@@ -63,18 +63,18 @@ pub async fn resolve(tx: &mut TenantTx, number: String, at: DateTime<Utc>) -> Re
         return Ok(found.refused("number_not_assigned", detail));
     }
     match mappings::of_number(tx, &found.number).await? {
-        Some(mapping) => who_answers(tx, found, mapping).await,
+        Some(mapping) => resolve_mapping(tx, found, mapping).await,
         None => Ok(found.refused("no_mapping", "The number has no mapping.")),
     }
 }
 
-async fn who_answers(
+async fn resolve_mapping(
     tx: &mut TenantTx,
     mut found: Resolution,
     mapping: Mapping,
 ) -> Result<Resolution> {
     found.mapping_id = Some(mapping.id);
-    let answering = match answering(&mapping, found.at) {
+    let answering = match select_agent(&mapping, found.at) {
         Ok(answering) => answering,
         Err(refusal) => {
             found.is_open = mapping.enabled.then_some(false);
@@ -90,7 +90,7 @@ async fn who_answers(
     }
     let synced = mappings::find(tx, mapping.id).await?;
     if synced.is_some_and(|(_, object)| object.rule_sid.is_none()) {
-        let detail = "LiveKit has not got the mapping yet: look at its `sync`.";
+        let detail = "LiveKit does not have the mapping yet; see its `sync`.";
         return Ok(found.refused("not_synced", detail));
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! What LiveKit is to have of a SIP trunk or an inbound mapping.
+//! The desired state in LiveKit of a SIP trunk or an inbound mapping.
 
 use std::time::Duration;
 
@@ -22,29 +22,29 @@ use super::{
 };
 use crate::{Error, Service, jobs::error::JobError, secrets, settings::seconds};
 
-/// What LiveKit is to have of a resource.
+/// The desired state of a resource in LiveKit.
 pub(super) enum Definition {
-    /// A trunk for calls out.
+    /// An outbound trunk.
     Trunk(OutboundTrunk),
-    /// A trunk and a rule, which lacks the trunk's id.
+    /// An inbound trunk and its dispatch rule, in which the trunk's id is not filled in yet.
     Mapping(InboundTrunk, DispatchRule),
-    /// Nothing: it is disabled.
+    /// Nothing, because the resource is disabled.
     Disabled,
-    /// Nothing, for good: it was deleted.
+    /// Nothing, because the resource was deleted.
     Absent(VerifiedTenant),
 }
 
-/// What LiveKit is to have of a resource.
+/// Returns the desired state of a resource in LiveKit.
 pub(super) async fn definition_of(
     service: &Service,
     tx: &mut TenantTx,
     object: &SipObject,
 ) -> Result<Definition, JobError> {
-    let password = secrets::owned(service, tx, object.id).await?;
+    let password = secrets::find_owned(service, tx, object.id).await?;
     let credentials = |username: Option<String>| match (username, password) {
         (Some(username), Some(password)) => Ok(Some(Credentials { username, password })),
         (None, _) => Ok(None),
-        // Without its password LiveKit would let anybody in.
+        // Without a password LiveKit would not authenticate callers at all.
         (Some(_), None) => Err(Error::internal("a user name without its password")),
     };
     let prefix = prefix(service, object);
@@ -85,21 +85,21 @@ fn outbound(prefix: &str, trunk: SipTrunk, credentials: Option<Credentials>) -> 
     }
 }
 
-/// The address with its port: without one LiveKit would follow the SRV records of a name, which nobody
-/// has checked.
+/// Returns the address with its port. Without a port LiveKit would follow the SRV records of the host name, whose
+/// targets have not been checked.
 fn with_port(trunk: &SipTrunk) -> String {
-    let usual = match trunk.transport {
+    let default_port = match trunk.transport {
         Transport::Tls => 5061,
         _ => 5060,
     };
     match trunk.address.parse::<SipAddress>() {
-        Ok(SipAddress { host, port }) => format!("{host}:{}", port.unwrap_or(usual)),
+        Ok(SipAddress { host, port }) => format!("{host}:{}", port.unwrap_or(default_port)),
         Err(_) => trunk.address.clone(),
     }
 }
 
-/// The attribute of a telephone that carries a SIP header.
-fn attribute_of(header: &str) -> String {
+/// Returns the participant attribute that carries a SIP header.
+fn header_attribute(header: &str) -> String {
     format!("header.{}", header.to_ascii_lowercase())
 }
 
@@ -128,7 +128,7 @@ fn inbound(
         ring: Duration::from_secs(RING_SECONDS.into()),
         credentials,
         headers_to_attributes: headers
-            .map(|header| (header.clone(), attribute_of(&header)))
+            .map(|header| (header.clone(), header_attribute(&header)))
             .collect(),
     };
     (trunk, rule)

@@ -1,4 +1,4 @@
-//! Names in LiveKit, by which objects and rooms of ours are found again.
+//! Names in LiveKit of Patchbay's SIP objects and rooms, by which they are found again.
 
 use patchbay_domain::{MappingId, states::SipObjectKind};
 use patchbay_persistence::sip_objects::SipObject;
@@ -6,17 +6,17 @@ use uuid::Uuid;
 
 use crate::Service;
 
-/// The beginning of the names of a resource's objects.
+/// Returns the name prefix of a resource's SIP objects.
 pub(super) fn prefix(service: &Service, object: &SipObject) -> String {
     format!("{}-{}-{}-", service.settings.env, object.kind, object.id)
 }
 
-/// The beginning of the names of rooms that calls to a mapping have.
+/// Returns the name prefix of the rooms of calls to a mapping.
 pub(super) fn room_prefix(service: &Service, mapping: MappingId) -> String {
     format!("{}-in-{mapping}", service.settings.env)
 }
 
-/// Which of our resources an object of LiveKit's says it belongs to.
+/// Returns the resource that a SIP object belongs to by its name; `None` if it is not Patchbay's.
 pub(super) fn owner(service: &Service, found: &patchbay_livekit::SipObject) -> Option<Uuid> {
     let rest = found
         .name

@@ -1,4 +1,4 @@
-//! Asking for a trunk or mapping to be synchronised into LiveKit.
+//! Requests to synchronise a trunk or mapping into LiveKit.
 
 use patchbay_domain::states::SipObjectKind;
 use patchbay_persistence::{
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{Result, Service, jobs::queue};
 
-/// Notes that LiveKit does not have the resource as it is, and has the job see to it.
+/// Marks a resource as pending and enqueues the job that synchronises it into LiveKit.
 pub async fn request_sync(
     service: &Service,
     tx: &mut TenantTx,
@@ -18,6 +18,6 @@ pub async fn request_sync(
 ) -> Result<SipObject> {
     let tenant = tx.tenant();
     let object = sip_objects::mark_pending(tx, (id, tenant), kind).await?;
-    queue::sip_object(service, tx, id).await?;
+    queue::enqueue_sip_object(service, tx, id).await?;
     Ok(object)
 }

@@ -1,5 +1,5 @@
-//! The periodic job that finds what LiveKit has lost of our SIP objects, and what it has of ours and
-//! should not have. What is recorded of them is in a lookup table, which shows all tenants' rows.
+//! The periodic job that compares Patchbay's SIP objects with LiveKit: it restores lost ones and deletes orphans.
+//! It reads them from a lookup table, which is not under row-level security and has the rows of all tenants.
 
 use std::collections::HashSet;
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{Service, jobs::error::JobError};
 
-/// Finds what LiveKit has lost, and what it has of ours and should not have.
+/// Requests a sync of resources whose objects LiveKit has lost, and deletes objects without a resource.
 pub async fn sweep(service: &Service) -> Result<(), JobError> {
     if page_after(service, Uuid::nil()).await?.is_empty() {
-        // No telephone, and none that is being forgotten: LiveKit is left in peace.
+        // Without any resource, including those being deleted, LiveKit need not be queried.
         return Ok(());
     }
     let outbound = service.livekit.list_outbound_trunks().await?;
@@ -25,12 +25,12 @@ pub async fn sweep(service: &Service) -> Result<(), JobError> {
     let rules = service.livekit.list_dispatch_rules().await?;
     let all = || outbound.iter().chain(&inbound).chain(&rules);
     let present: HashSet<&str> = all().map(|found| &*found.sid).collect();
-    let mut strays: HashSet<Uuid> = all().filter_map(|found| owner(service, found)).collect();
-    // After LiveKit's lists, so that whatever is listed has its row by now.
+    let mut orphans: HashSet<Uuid> = all().filter_map(|found| owner(service, found)).collect();
+    // Read after LiveKit's lists, so that every listed object of an existing resource has its row by now.
     let mut page = page_after(service, Uuid::nil()).await?;
     while let Some(last) = page.last().map(|object| object.id) {
         for object in page {
-            strays.remove(&object.id);
+            orphans.remove(&object.id);
             let sids = [&object.trunk_sid, &object.rule_sid];
             let lost = sids
                 .into_iter()
@@ -44,12 +44,13 @@ pub async fn sweep(service: &Service) -> Result<(), JobError> {
         }
         page = page_after(service, last).await?;
     }
-    let is_stray = |found: &&Found| owner(service, found).is_some_and(|id| strays.contains(&id));
-    // What belongs to none of our resources any more: rules before their trunks.
-    let of = |found: &[Found]| found.iter().filter(is_stray).cloned().collect::<Vec<_>>();
-    delete_rules(service, of(&rules), None).await?;
-    delete_trunks(service, of(&inbound), None).await?;
-    delete_trunks(service, of(&outbound), None).await?;
+    let is_orphan = |found: &&Found| owner(service, found).is_some_and(|id| orphans.contains(&id));
+    // Rules are deleted before the trunks that they refer to.
+    let only_orphans =
+        |found: &[Found]| found.iter().filter(is_orphan).cloned().collect::<Vec<_>>();
+    delete_rules(service, only_orphans(&rules), None).await?;
+    delete_trunks(service, only_orphans(&inbound), None).await?;
+    delete_trunks(service, only_orphans(&outbound), None).await?;
     service.job_due.notify_one();
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! The job of a SIP trunk or mapping: LiveKit is to have of it exactly what is recorded.
+//! The job of a SIP trunk or mapping, which brings LiveKit to the recorded state.
 //!
-//! LiveKit gives its objects ids of its own and knows no idempotency, so each is found again by its
-//! name, which ends in the revision that it was made from: what is there in this revision is right,
-//! what is there in another is replaced, and what is there twice goes.
+//! LiveKit assigns its own ids and has no idempotency keys, so objects are found again by name. The name ends in
+//! the revision that the object was created from: an object of the current revision is kept, one of another
+//! revision is replaced, and duplicates are deleted.
 
 use patchbay_domain::{
     TenantId,
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{Service, faults::crash_here, jobs::error::JobError};
 
-/// What LiveKit answers.
-pub(super) type FromLiveKit<T> = Result<T, patchbay_livekit::Error>;
+/// Result of a request to LiveKit.
+pub(super) type LiveKitResult<T> = Result<T, patchbay_livekit::Error>;
 
 /// LiveKit's ids of a trunk and a rule.
 type Sids = (Option<String>, Option<String>);
@@ -41,7 +41,7 @@ pub async fn sync(service: &Service, tenant: TenantId, id: Uuid) -> Result<(), J
     let mut connection = service.db.connection().await?;
     let attempts = object.attempts + 1;
     match outcome {
-        Ok(_) if is_absent => Ok(sip_objects::forget(&mut connection, id).await?),
+        Ok(_) if is_absent => Ok(sip_objects::delete_record(&mut connection, id).await?),
         Ok((trunk_sid, rule_sid)) => {
             let synced = SipObject {
                 trunk_sid,
@@ -57,7 +57,7 @@ pub async fn sync(service: &Service, tenant: TenantId, id: Uuid) -> Result<(), J
         Err(failure) => {
             let failed = SipObject {
                 sync_state: SyncState::Failed,
-                error: Some(words(&failure)),
+                error: Some(error_message(&failure)),
                 attempts,
                 ..object
             };
@@ -67,8 +67,8 @@ pub async fn sync(service: &Service, tenant: TenantId, id: Uuid) -> Result<(), J
     }
 }
 
-/// What is wrong, for whoever has to mend it.
-fn words(failure: &patchbay_livekit::Error) -> String {
+/// Returns the error with LiveKit's message, at most 500 characters, for the tenant's users.
+fn error_message(failure: &patchbay_livekit::Error) -> String {
     match failure {
         patchbay_livekit::Error::Refused { message, .. } => {
             let message: String = message.chars().take(500).collect();
@@ -78,8 +78,12 @@ fn words(failure: &patchbay_livekit::Error) -> String {
     }
 }
 
-/// Makes LiveKit have it as it is defined, once, and nothing else of this resource.
-async fn apply(service: &Service, object: &SipObject, definition: Definition) -> FromLiveKit<Sids> {
+/// Brings the resource in LiveKit to its desired state, without duplicates.
+async fn apply(
+    service: &Service,
+    object: &SipObject,
+    definition: Definition,
+) -> LiveKitResult<Sids> {
     match definition {
         Definition::Trunk(trunk) => put_trunk(service, object, trunk).await,
         Definition::Mapping(trunk, rule) => put_mapping(service, object, trunk, rule).await,
@@ -92,16 +96,20 @@ async fn put_trunk(
     service: &Service,
     object: &SipObject,
     trunk: OutboundTrunk,
-) -> FromLiveKit<Sids> {
+) -> LiveKitResult<Sids> {
     let livekit = &service.livekit;
-    let trunks = of_ours(
+    let trunks = of_resource(
         livekit.list_outbound_trunks().await?,
         &prefix(service, object),
         &object.trunk_sid,
     );
-    let sid = match trunks.first().filter(|known| known.name == trunk.name) {
-        Some(known) => known.sid.clone(),
-        None => livekit.put_outbound_trunk(first(&trunks), &trunk).await?,
+    let sid = match trunks.first().filter(|found| found.name == trunk.name) {
+        Some(found) => found.sid.clone(),
+        None => {
+            livekit
+                .put_outbound_trunk(first_sid(&trunks), &trunk)
+                .await?
+        }
     };
     delete_trunks(service, trunks, Some(&sid)).await?;
     Ok((Some(sid), None))
@@ -112,19 +120,23 @@ async fn put_mapping(
     object: &SipObject,
     trunk: InboundTrunk,
     mut rule: DispatchRule,
-) -> FromLiveKit<Sids> {
+) -> LiveKitResult<Sids> {
     let livekit = &service.livekit;
     let (trunks, rules) = inbound_objects(service, object).await?;
-    let trunk_sid = match trunks.first().filter(|known| known.name == trunk.name) {
-        Some(known) => known.sid.clone(),
-        None => livekit.put_inbound_trunk(first(&trunks), &trunk).await?,
+    let trunk_sid = match trunks.first().filter(|found| found.name == trunk.name) {
+        Some(found) => found.sid.clone(),
+        None => {
+            livekit
+                .put_inbound_trunk(first_sid(&trunks), &trunk)
+                .await?
+        }
     };
     crash_here(service, "after_inbound_trunk");
     rule.trunk_sid.clone_from(&trunk_sid);
-    let is_right = |known: &&Found| known.name == rule.name && known.trunk_sids == [&*trunk_sid];
+    let is_right = |found: &&Found| found.name == rule.name && found.trunk_sids == [&*trunk_sid];
     let rule_sid = match rules.first().filter(is_right) {
-        Some(known) => known.sid.clone(),
-        None => livekit.put_dispatch_rule(first(&rules), &rule).await?,
+        Some(found) => found.sid.clone(),
+        None => livekit.put_dispatch_rule(first_sid(&rules), &rule).await?,
     };
     crash_here(service, "after_dispatch_rule");
     delete_rules(service, rules, Some(&rule_sid)).await?;
@@ -132,62 +144,63 @@ async fn put_mapping(
     Ok((Some(trunk_sid), Some(rule_sid)))
 }
 
-/// Deletes what LiveKit has of a resource whose row is gone.
+/// Deletes the objects of a resource whose row was deleted.
 async fn delete_absent(
     service: &Service,
     object: &SipObject,
     _: VerifiedTenant,
-) -> FromLiveKit<Sids> {
+) -> LiveKitResult<Sids> {
     delete_all(service, object).await
 }
 
-/// Deletes what LiveKit has of a resource.
-async fn delete_all(service: &Service, object: &SipObject) -> FromLiveKit<Sids> {
+/// Deletes the objects of a resource.
+async fn delete_all(service: &Service, object: &SipObject) -> LiveKitResult<Sids> {
     if object.kind == SipObjectKind::Trunk {
         let trunks = service.livekit.list_outbound_trunks().await?;
-        let trunks = of_ours(trunks, &prefix(service, object), &object.trunk_sid);
+        let trunks = of_resource(trunks, &prefix(service, object), &object.trunk_sid);
         delete_trunks(service, trunks, None).await?;
         return Ok((None, None));
     }
     let (trunks, rules) = inbound_objects(service, object).await?;
-    // The rule first: without its trunk it might answer for others.
+    // The rule goes first: without its trunk it could apply to calls of other trunks.
     delete_rules(service, rules, None).await?;
     delete_trunks(service, trunks, None).await?;
     Ok((None, None))
 }
 
-/// The trunks and rules that LiveKit has of a mapping.
+/// Lists the trunks and rules of a mapping.
 async fn inbound_objects(
     service: &Service,
     object: &SipObject,
-) -> FromLiveKit<(Vec<Found>, Vec<Found>)> {
+) -> LiveKitResult<(Vec<Found>, Vec<Found>)> {
     let prefix = prefix(service, object);
     let trunks = service.livekit.list_inbound_trunks().await?;
     let rules = service.livekit.list_dispatch_rules().await?;
     Ok((
-        of_ours(trunks, &prefix, &object.trunk_sid),
-        of_ours(rules, &prefix, &object.rule_sid),
+        of_resource(trunks, &prefix, &object.trunk_sid),
+        of_resource(rules, &prefix, &object.rule_sid),
     ))
 }
 
-/// Those of a resource, the one whose id is known first: calls may be under way through it.
-fn of_ours(mut found: Vec<Found>, prefix: &str, known: &Option<String>) -> Vec<Found> {
+/// Keeps the objects of a resource, the one with the recorded id first: it may have calls in progress, so it is
+/// the one to keep.
+fn of_resource(mut found: Vec<Found>, prefix: &str, recorded: &Option<String>) -> Vec<Found> {
     found.retain(|found| found.name.starts_with(prefix));
-    found.sort_by_key(|found| known.as_ref() != Some(&found.sid));
+    found.sort_by_key(|found| recorded.as_ref() != Some(&found.sid));
     found
 }
 
-fn first(found: &[Found]) -> Option<&str> {
+fn first_sid(found: &[Found]) -> Option<&str> {
     found.first().map(|found| &*found.sid)
 }
 
 pub(super) async fn delete_trunks(
     service: &Service,
     found: Vec<Found>,
-    but: Option<&str>,
-) -> FromLiveKit<()> {
-    for surplus in found.iter().filter(|found| Some(&*found.sid) != but) {
-        service.livekit.delete_trunk(&surplus.sid).await?;
+    except: Option<&str>,
+) -> LiveKitResult<()> {
+    for object in found.iter().filter(|found| Some(&*found.sid) != except) {
+        service.livekit.delete_trunk(&object.sid).await?;
     }
     Ok(())
 }
@@ -195,10 +208,10 @@ pub(super) async fn delete_trunks(
 pub(super) async fn delete_rules(
     service: &Service,
     found: Vec<Found>,
-    but: Option<&str>,
-) -> FromLiveKit<()> {
-    for surplus in found.iter().filter(|found| Some(&*found.sid) != but) {
-        service.livekit.delete_dispatch_rule(&surplus.sid).await?;
+    except: Option<&str>,
+) -> LiveKitResult<()> {
+    for object in found.iter().filter(|found| Some(&*found.sid) != except) {
+        service.livekit.delete_dispatch_rule(&object.sid).await?;
     }
     Ok(())
 }

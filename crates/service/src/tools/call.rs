@@ -1,4 +1,4 @@
-//! Calling tools on a worker's behalf, so that secrets never leave this process.
+//! Tool calls on a worker's behalf, so that secrets never leave this process.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -8,37 +8,37 @@ use patchbay_persistence::{TenantTx, secrets};
 use tokio::time::Instant;
 
 use super::{
-    check::{Checked, check_destination},
+    check::{CheckedCall, check_destination},
     masking::Secrets,
     outcome::Outcome,
-    render::{Call, Ready, conclude_mcp},
+    render::{Call, ToolRequest, mcp_outcome},
 };
 use crate::{Result, Service, faults::crash_here, keyring::Sealed};
 
-/// A call with everything that it takes.
-pub struct Prepared {
+/// A tool call with its opened secrets, ready to be executed.
+pub struct PreparedCall {
     tenant: TenantId,
     call: Arc<Call>,
     secrets: std::result::Result<BTreeMap<String, String>, Invalid>,
 }
 
-impl Prepared {
-    /// Opens the secrets that the call needs. One that has gone, or may no longer go there, is an
-    /// outcome, not an error of the request.
+impl PreparedCall {
+    /// Opens the secrets of the call. A secret that was deleted, or that may no longer be sent to the host, fails
+    /// the call, not the request.
     pub async fn new(
         service: &Service,
         tx: &mut TenantTx,
-        checked: Checked,
+        checked: CheckedCall,
         ids: CallIds,
     ) -> Result<Self> {
-        let Checked {
+        let CheckedCall {
             spec,
             destination,
             arguments,
         } = checked;
         let secrets = match check_destination(service, tx, destination.as_ref()).await? {
-            Ok(sealed) => Ok(open(service, sealed)?),
-            Err(fault) => Err(Invalid::new(&fault.code, fault.message)),
+            Ok(sealed) => Ok(open_secrets(service, sealed)?),
+            Err(violation) => Err(Invalid::new(&violation.code, violation.message)),
         };
         let call = Call {
             spec,
@@ -52,46 +52,46 @@ impl Prepared {
         })
     }
 
-    /// Most time that the call may take.
+    /// Maximum duration of the call.
     pub fn timeout(&self) -> Duration {
         self.call.timeout()
     }
 
-    /// Makes the call.
-    pub async fn carry_out(&self, service: &Service) -> Outcome {
+    /// Executes the call. Failures of any kind are in the outcome.
+    pub async fn execute(&self, service: &Service) -> Outcome {
         let started = Instant::now();
         crash_here(service, "in_tool_call");
-        let attempt = match &self.secrets {
-            Ok(secrets) => self.attempt(service, secrets.clone()).await,
+        let result = match &self.secrets {
+            Ok(secrets) => self.send(service, secrets.clone()).await,
             Err(error) => Err(error.clone()),
         };
-        let mut outcome = attempt.unwrap_or_else(Outcome::failed);
+        let mut outcome = result.unwrap_or_else(Outcome::failed);
         outcome.duration = started.elapsed();
         outcome
     }
 
-    async fn attempt(
+    async fn send(
         &self,
         service: &Service,
         secrets: BTreeMap<String, String>,
     ) -> std::result::Result<Outcome, Invalid> {
         let call = Arc::clone(&self.call);
-        let ready = self.compute(service, move |deadline| {
+        let request = self.compute(service, move |deadline| {
             let secrets = Secrets::new(secrets)?;
-            Ok((call.ready(&secrets, deadline)?, Arc::new(secrets)))
+            Ok((call.render(&secrets, deadline)?, Arc::new(secrets)))
         });
-        let (ready, secrets) = ready.await?;
-        let (call, known) = (Arc::clone(&self.call), Arc::clone(&secrets));
-        let failed = |error| secrets.hide_in(failure(error));
-        match ready {
-            Ready::Http(request) => {
-                let answer = service.outbound.call(request).await.map_err(failed)?;
-                self.compute(service, move |_| call.conclude(answer, &known))
+        let (request, secrets) = request.await?;
+        let (call, masked) = (Arc::clone(&self.call), Arc::clone(&secrets));
+        let failed = |error| secrets.mask_error(request_error(error));
+        match request {
+            ToolRequest::Http(request) => {
+                let response = service.outbound.call(request).await.map_err(failed)?;
+                self.compute(service, move |_| call.http_outcome(response, &masked))
                     .await
             }
-            Ready::Mcp(request) => {
-                let answer = service.outbound.call_mcp(request).await.map_err(failed)?;
-                self.compute(service, move |_| conclude_mcp(answer, &known))
+            ToolRequest::Mcp(request) => {
+                let response = service.outbound.call_mcp(request).await.map_err(failed)?;
+                self.compute(service, move |_| mcp_outcome(response, &masked))
                     .await
             }
         }
@@ -102,12 +102,15 @@ impl Prepared {
         service: &Service,
         work: impl FnOnce(std::time::Instant) -> std::result::Result<T, Invalid> + Send + 'static,
     ) -> std::result::Result<T, Invalid> {
-        let worked = service.compute.run(Some(self.tenant), work).await;
-        worked.map_err(|error| Invalid::new("overloaded", error.to_string()))?
+        let result = service.compute.run(Some(self.tenant), work).await;
+        result.map_err(|error| Invalid::new("overloaded", error.to_string()))?
     }
 }
 
-fn open(service: &Service, sealed: Vec<secrets::Secret>) -> Result<BTreeMap<String, String>> {
+fn open_secrets(
+    service: &Service,
+    sealed: Vec<secrets::Secret>,
+) -> Result<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
     for secret in sealed {
         let sealed = Sealed {
@@ -123,8 +126,8 @@ fn open(service: &Service, sealed: Vec<secrets::Secret>) -> Result<BTreeMap<Stri
     Ok(values)
 }
 
-/// Why there is no answer, as a code for the worker.
-fn failure(error: OutboundError) -> Invalid {
+/// Maps a failed request to an error code for the worker.
+fn request_error(error: OutboundError) -> Invalid {
     let code = match &error {
         OutboundError::Refused(_) => "address_refused",
         OutboundError::Timeout(_) => "timeout",

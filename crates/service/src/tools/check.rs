@@ -1,5 +1,5 @@
-//! What may be called: arguments that the schema allows, an address that is allowed, secrets that may be
-//! sent there.
+//! Checks of a tool call: arguments against the schema, destination against the address policy, and secrets
+//! against their allowed hosts.
 
 use patchbay_domain::{
     Invalid, Violation,
@@ -8,19 +8,20 @@ use patchbay_domain::{
 use patchbay_persistence::{TenantTx, secrets};
 use serde_json::{Map, Value};
 
-use crate::{Code, Error, Result, Service, compute::Turn};
+use crate::{Code, Error, Result, Service, compute::ComputePermit};
 
-/// A tool, and arguments that its schema allows.
-pub struct Checked {
+/// A tool with arguments that its schema allows.
+pub struct CheckedCall {
     /// The tool.
     pub spec: ToolSpec,
-    /// Where it calls.
+    /// URL and secrets of the call; `None` for a client tool.
     pub destination: Option<Destination>,
     /// The arguments.
     pub arguments: Value,
 }
 
-/// Checks where a version would call, and that its secrets may go there; answers them, sealed.
+/// Checks the destination of a tool and that its secrets may be sent there. Returns the sealed secrets, or what is
+/// wrong with the destination.
 pub async fn check_destination(
     service: &Service,
     tx: &mut TenantTx,
@@ -35,16 +36,16 @@ pub async fn check_destination(
         return Ok(Ok(Vec::new()));
     };
     let pointer = *pointer;
-    if let Err(refused) = service.policy.check_url(url.as_str()) {
-        let invalid = Invalid::new("address_refused", refused.to_string());
+    if let Err(error) = service.policy.check_url(url.as_str()) {
+        let invalid = Invalid::new("address_refused", error.to_string());
         return Ok(Err(invalid.at(pointer)));
     }
     if names.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let known = secrets::find_named(tx, names).await?;
+    let found = secrets::find_named(tx, names).await?;
     let host = url.host_str().unwrap_or_default();
-    let fault = |name: &String| match known.iter().find(|secret| secret.name == *name) {
+    let check = |name: &String| match found.iter().find(|secret| secret.name == *name) {
         None => Some(Invalid::new(
             "unknown_secret",
             format!("there is no secret `{name}`"),
@@ -55,30 +56,30 @@ pub async fn check_destination(
             format!("the secret `{name}` may not be sent to `{host}`"),
         )),
     };
-    let fault = names.iter().find_map(fault);
-    Ok(fault.map_or(Ok(known), |invalid| Err(invalid.at(pointer))))
+    let invalid = names.iter().find_map(check);
+    Ok(invalid.map_or(Ok(found), |invalid| Err(invalid.at(pointer))))
 }
 
-/// Checks arguments, away from the threads that serve requests.
+/// Checks the arguments of a call on the compute threads, so that requests are not blocked.
 pub async fn check_arguments(
-    turn: &Turn,
+    permit: &ComputePermit,
     spec: ToolSpec,
     arguments: Map<String, Value>,
-) -> Result<Checked> {
+) -> Result<CheckedCall> {
     if let Kind::Client(_) = spec.kind()? {
-        let detail = "It is carried out by the client of somebody in the room.";
+        let detail = "A client tool is called by the client of a participant, not by Patchbay.";
         return Err(Error::new(Code::ToolNotCallable, detail));
     }
     let work = move |_| {
         let arguments = Value::Object(arguments);
-        let checked = spec.check_arguments(&arguments);
-        checked.map_err(|found| Error::invalid_within("/arguments", found))?;
+        let result = spec.check_arguments(&arguments);
+        result.map_err(|found| Error::invalid_within("/arguments", found))?;
         let destination = spec.destination();
-        Ok(Checked {
+        Ok(CheckedCall {
             spec,
             destination,
             arguments,
         })
     };
-    turn.run(work).await?
+    permit.run(work).await?
 }

@@ -1,25 +1,25 @@
-//! What a text may stand for: percent-encoding, the escapes of JSON and wrapped lines undone, one within the
-//! other, with where each byte comes from.
+//! Decoded variants of a text: percent-encoding, JSON escapes and line wraps are undone, also nested within each
+//! other, and each byte keeps its offset in the original text.
 
 use std::collections::VecDeque;
 
-/// Most layers of a text that are looked into.
-const MOST_LAYERS: usize = 12;
-/// Most encodings within one another.
-const MOST_DEPTH: usize = 3;
+/// Maximum number of variants of a text.
+const MAX_VARIANTS: usize = 12;
+/// Maximum nesting of encodings.
+const MAX_DEPTH: usize = 3;
 
-/// A text as something would read it.
-pub struct Layer {
-    /// What it reads.
+/// A variant of a text.
+pub struct Variant {
+    /// The decoded bytes.
     pub bytes: Vec<u8>,
-    /// Where in the text each byte begins; empty where nothing was undone.
+    /// Offset in the text of each byte; empty for the text itself.
     origins: Vec<u32>,
     end: usize,
     depth: usize,
 }
 
-impl Layer {
-    /// Where in the text the byte begins; its end where there are not so many.
+impl Variant {
+    /// Offset in the text of the byte at `at`; the end of the text if `at` is past the last byte.
     pub fn origin(&self, at: usize) -> usize {
         match self.origins.is_empty() {
             true => at.min(self.end),
@@ -27,13 +27,14 @@ impl Layer {
         }
     }
 
-    /// Another reading of this one. Each step answers how many bytes it takes, and what they read; none where
-    /// they read as they are.
-    fn read(&self, mark: u8, step: impl Fn(&[u8]) -> Option<(usize, Vec<u8>)>) -> Option<Self> {
+    /// Decodes this variant further. `step` returns how many bytes it consumes and their decoded bytes, or `None` if
+    /// the next byte is literal. Returns `None` if nothing was decoded; `mark` is the byte that every encoded
+    /// sequence contains.
+    fn decode(&self, mark: u8, step: impl Fn(&[u8]) -> Option<(usize, Vec<u8>)>) -> Option<Self> {
         if !self.bytes.contains(&mark) {
             return None;
         }
-        let mut layer = Self {
+        let mut variant = Self {
             bytes: Vec::with_capacity(self.bytes.len()),
             origins: Vec::with_capacity(self.bytes.len()),
             end: self.end,
@@ -42,42 +43,42 @@ impl Layer {
         let (mut at, mut is_changed) = (0, false);
         while let Some(first) = self.bytes.get(at) {
             let origin = u32::try_from(self.origin(at)).unwrap_or(u32::MAX);
-            if let Some((taken, read)) = step(&self.bytes[at..]) {
+            if let Some((consumed, decoded)) = step(&self.bytes[at..]) {
                 is_changed = true;
-                layer.bytes.extend(read);
-                at += taken;
+                variant.bytes.extend(decoded);
+                at += consumed;
             } else {
-                layer.bytes.push(*first);
+                variant.bytes.push(*first);
                 at += 1;
             }
-            layer.origins.resize(layer.bytes.len(), origin);
+            variant.origins.resize(variant.bytes.len(), origin);
         }
-        is_changed.then_some(layer)
+        is_changed.then_some(variant)
     }
 }
 
-/// The text, and what it may stand for.
-pub fn layers(text: &[u8]) -> Vec<Layer> {
-    let mut waiting = VecDeque::from([Layer {
+/// Returns the text and its decoded variants.
+pub fn variants(text: &[u8]) -> Vec<Variant> {
+    let mut queue = VecDeque::from([Variant {
         bytes: text.to_vec(),
         origins: Vec::new(),
         end: text.len(),
         depth: 0,
     }]);
-    let mut layers = Vec::new();
-    while let Some(layer) = waiting.pop_front() {
-        if layer.depth < MOST_DEPTH {
-            waiting.extend(layer.read(b'\\', json));
-            waiting.extend(layer.read(b'%', percent));
-            waiting.extend(layer.read(b'+', plus));
-            waiting.extend(layer.read(b'\n', line_end));
+    let mut variants = Vec::new();
+    while let Some(variant) = queue.pop_front() {
+        if variant.depth < MAX_DEPTH {
+            queue.extend(variant.decode(b'\\', json));
+            queue.extend(variant.decode(b'%', percent));
+            queue.extend(variant.decode(b'+', plus));
+            queue.extend(variant.decode(b'\n', line_end));
         }
-        layers.push(layer);
-        if layers.len() == MOST_LAYERS {
+        variants.push(variant);
+        if variants.len() == MAX_VARIANTS {
             break;
         }
     }
-    layers
+    variants
 }
 
 fn percent(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
@@ -95,7 +96,7 @@ fn line_end(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
 
 fn json(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
     let rest = bytes.strip_prefix(b"\\")?;
-    let read = match rest.first()? {
+    let decoded = match rest.first()? {
         b'u' => return unicode(bytes),
         b'n' => b'\n',
         b'r' => b'\r',
@@ -105,10 +106,10 @@ fn json(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
         other @ (b'"' | b'\\' | b'/') => *other,
         _ => return None,
     };
-    Some((2, vec![read]))
+    Some((2, vec![decoded]))
 }
 
-/// `\uXXXX`, or two of them that are one character.
+/// `\uXXXX`, or a surrogate pair of them.
 fn unicode(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
     let unit = |at: usize| {
         let digits = bytes.get(at..)?.strip_prefix(b"\\u")?.get(..4)?;
@@ -117,8 +118,8 @@ fn unicode(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
     let first = unit(0)?;
     let units: Vec<_> = std::iter::once(first).chain(unit(6)).collect();
     let character = char::decode_utf16(units).next()?.ok()?;
-    let taken = 6 * character.len_utf16();
-    Some((taken, character.to_string().into_bytes()))
+    let consumed = 6 * character.len_utf16();
+    Some((consumed, character.to_string().into_bytes()))
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u32> {

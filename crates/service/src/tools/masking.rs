@@ -1,5 +1,4 @@
-//! Secrets of one call, and their absence from what comes back: a tool that answers what it was sent must
-//! not tell the model our secrets.
+//! Masking of secrets in tool responses: a tool that echoes its request must not disclose secrets to the model.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -14,29 +13,32 @@ use serde_json::Value;
 
 use super::decoding;
 
-/// What stands where an answer has text a secret.
-const HIDDEN: &str = "[secret]";
-/// A part of a secret that is shorter than this would be found in texts that do not tell it.
-const SHORTEST_PART: usize = 4;
-/// A form is found by its first bytes, so that what finds it stays small whatever a tenant keeps.
-const FOUND_BY: usize = 64;
+/// Replacement for a secret in a response.
+const MASK: &str = "[secret]";
+/// Minimum length of a base64 form. Shorter ones would match texts that do not contain the secret.
+const MIN_FORM_LENGTH: usize = 4;
+/// Forms are found by a prefix of this length, so that the automaton stays small however long a secret is.
+const PREFIX_LENGTH: usize = 64;
 
-/// Opened secrets by name, and what finds the forms in which an answer may tell them.
+/// Opened secrets by name, with a finder for the forms in which a response may contain them.
 pub struct Secrets {
     values: BTreeMap<String, String>,
-    /// None where there are no secrets.
+    /// `None` if there are no secrets.
     finder: Option<Finder>,
 }
 
 struct Finder {
-    beginnings: AhoCorasick,
+    prefixes: AhoCorasick,
     forms: Vec<Vec<u8>>,
 }
 
 impl Secrets {
-    /// These secrets.
+    /// Builds the finder for these secrets.
     pub fn new(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
-        let mut forms: Vec<_> = values.values().flat_map(|secret| forms(secret)).collect();
+        let mut forms: Vec<_> = values
+            .values()
+            .flat_map(|secret| forms_of(secret))
+            .collect();
         forms.retain(|form| !form.is_empty());
         forms.sort();
         forms.dedup();
@@ -47,116 +49,117 @@ impl Secrets {
         Ok(Self { values, finder })
     }
 
-    /// The secrets themselves.
+    /// The secrets by name.
     pub const fn values(&self) -> &BTreeMap<String, String> {
         &self.values
     }
 
-    /// An answer's body without them.
-    pub fn hide(&self, body: Bytes) -> Bytes {
-        match self.hidden(&body) {
+    /// Masks secrets in a response body.
+    pub fn mask(&self, body: Bytes) -> Bytes {
+        match self.find_and_mask(&body) {
             None => body,
-            Some(hidden) => hidden.into(),
+            Some(masked) => masked.into(),
         }
     }
 
-    /// The words of a failure, which may be the tool's own, without them.
-    pub fn hide_in(&self, mut error: Invalid) -> Invalid {
-        if let Cow::Owned(hidden) = self.hide_text(&error.message) {
-            error.message = hidden;
+    /// Masks secrets in an error message, which may come from the tool.
+    pub fn mask_error(&self, mut error: Invalid) -> Invalid {
+        if let Cow::Owned(masked) = self.mask_text(&error.message) {
+            error.message = masked;
         }
         error
     }
 
-    /// A result's texts and names of fields without them.
-    pub fn hide_within(&self, value: &mut Value) {
+    /// Masks secrets in the strings, numbers and field names of a result.
+    pub fn mask_value(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
-                if let Cow::Owned(hidden) = self.hide_text(text) {
-                    *text = hidden;
+                if let Cow::Owned(masked) = self.mask_text(text) {
+                    *text = masked;
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_within(item)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.mask_value(item)),
             Value::Object(fields) => {
                 let names: Vec<_> = fields.keys().cloned().collect();
                 for name in names {
-                    if let Cow::Owned(hidden) = self.hide_text(&name)
+                    if let Cow::Owned(masked) = self.mask_text(&name)
                         && let Some(value) = fields.remove(&name)
                     {
-                        fields.insert(hidden, value);
+                        fields.insert(masked, value);
                     }
                 }
-                fields
-                    .values_mut()
-                    .for_each(|value| self.hide_within(value));
+                fields.values_mut().for_each(|value| self.mask_value(value));
             }
             Value::Number(number) => {
-                if let Cow::Owned(hidden) = self.hide_text(&number.to_string()) {
-                    *value = hidden.into();
+                if let Cow::Owned(masked) = self.mask_text(&number.to_string()) {
+                    *value = masked.into();
                 }
             }
             Value::Null | Value::Bool(_) => {}
         }
     }
 
-    fn hide_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.hidden(text.as_bytes()) {
+    fn mask_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.find_and_mask(text.as_bytes()) {
             None => Cow::Borrowed(text),
-            Some(hidden) => Cow::Owned(String::from_utf8_lossy(&hidden).into_owned()),
+            Some(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
         }
     }
 
-    /// The text without them; none where it has none of them.
-    fn hidden(&self, text: &[u8]) -> Option<Vec<u8>> {
+    /// Returns the masked text, or `None` if it contains no secret.
+    fn find_and_mask(&self, text: &[u8]) -> Option<Vec<u8>> {
         let finder = self.finder.as_ref()?;
-        // How many matches begin at a byte, less those that end there.
+        // Number of matches that begin at each byte, minus those that end there.
         let mut bounds = vec![0_i32; text.len() + 1];
         let mut is_found = false;
-        for layer in decoding::layers(text) {
-            finder.find(&layer.bytes, |start, end| {
-                bounds[layer.origin(start)] += 1;
-                bounds[layer.origin(end)] -= 1;
+        for variant in decoding::variants(text) {
+            finder.find(&variant.bytes, |start, end| {
+                bounds[variant.origin(start)] += 1;
+                bounds[variant.origin(end)] -= 1;
                 is_found = true;
             });
         }
-        is_found.then(|| without(text, &bounds))
+        is_found.then(|| replace_matches(text, &bounds))
     }
 }
 
 impl Finder {
     fn new(forms: Vec<Vec<u8>>) -> Result<Self, Invalid> {
-        let beginnings = forms.iter().map(|form| &form[..form.len().min(FOUND_BY)]);
-        let beginnings = AhoCorasick::builder()
+        let prefixes = forms
+            .iter()
+            .map(|form| &form[..form.len().min(PREFIX_LENGTH)]);
+        let prefixes = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             // Hexadecimal digits come in both cases.
             .ascii_case_insensitive(true)
-            .build(beginnings)
-            .map_err(|_| Invalid::new("secrets_too_many", "they cannot be hidden"))?;
-        Ok(Self { beginnings, forms })
+            .build(prefixes)
+            .map_err(|_| Invalid::new("secrets_too_many", "the secrets cannot be masked"))?;
+        Ok(Self { prefixes, forms })
     }
 
-    /// Tells where forms stand: as much of them as is there, if it is as much as they are found by.
-    fn find(&self, bytes: &[u8], mut tell: impl FnMut(usize, usize)) {
-        // Up to where a form has been followed: a text of its repetitions is looked at once.
+    /// Reports start and end of each match: the longest part of a form that is present, if it has at least the
+    /// prefix.
+    fn find(&self, bytes: &[u8], mut report: impl FnMut(usize, usize)) {
+        // Where the last match of each form ended, so that a text of its repetitions is scanned only once.
         let mut followed = vec![0; self.forms.len()];
-        for found in self.beginnings.find_overlapping_iter(bytes) {
+        for found in self.prefixes.find_overlapping_iter(bytes) {
             let (form, start) = (found.pattern().as_usize(), found.start());
             let mut end = found.end().max(followed[form]);
-            let stands_there = |end: usize| {
+            let matches_at = |end: usize| {
                 let both = self.forms[form].get(end - start).zip(bytes.get(end));
                 both.is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
             };
-            while stands_there(end) {
+            while matches_at(end) {
                 end += 1;
             }
             followed[form] = end;
-            tell(start, end);
+            report(start, end);
         }
     }
 }
 
-/// The text with what lies within bounds replaced, each stretch of it once.
-fn without(text: &[u8], bounds: &[i32]) -> Vec<u8> {
+/// Replaces all matches, adjoining ones by one mask.
+fn replace_matches(text: &[u8], bounds: &[i32]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut open = 0;
     for (byte, bound) in text.iter().zip(bounds) {
@@ -164,35 +167,34 @@ fn without(text: &[u8], bounds: &[i32]) -> Vec<u8> {
         open += bound;
         match open > 0 {
             false => out.push(*byte),
-            true if !was_open => out.extend_from_slice(HIDDEN.as_bytes()),
+            true if !was_open => out.extend_from_slice(MASK.as_bytes()),
             true => {}
         }
     }
     out
 }
 
-/// How a secret may be spelled: as it is, in hexadecimal, and in base64 of either alphabet, alone or within a
-/// longer text. What undoes other spellings is [`decoding`].
-fn forms(secret: &str) -> Vec<Vec<u8>> {
+/// The forms of a secret: literal, hexadecimal, and base64 in either alphabet, alone or within a longer text.
+/// Other encodings are undone by [`decoding`].
+fn forms_of(secret: &str) -> Vec<Vec<u8>> {
     let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let mut forms = vec![secret.as_bytes().to_vec(), hexadecimal.into_bytes()];
-    forms.extend((0..3).flat_map(|before| base64(secret, before)));
+    forms.extend((0..3).flat_map(|offset| base64_forms(secret, offset)));
     forms
 }
 
-/// The characters of base64 that a secret alone decides, where so many bytes stand before it in their group of
-/// three.
-fn base64(secret: &str, before: usize) -> Vec<Vec<u8>> {
-    let mut bytes = vec![0; before];
+/// The base64 characters that depend on the secret alone, if it begins at this offset in a group of three bytes.
+fn base64_forms(secret: &str, offset: usize) -> Vec<Vec<u8>> {
+    let mut bytes = vec![0; offset];
     bytes.extend_from_slice(secret.as_bytes());
-    let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-    let own = |encoded: String| encoded.as_bytes().get(first..last).map(<[u8]>::to_vec);
+    let (first, last) = ((offset * 8).div_ceil(6), bytes.len() * 8 / 6);
+    let secret_part = |encoded: String| encoded.as_bytes().get(first..last).map(<[u8]>::to_vec);
     let both = [
         STANDARD_NO_PAD.encode(&bytes),
         URL_SAFE_NO_PAD.encode(&bytes),
     ];
-    let mut forms: Vec<_> = both.into_iter().filter_map(own).collect();
-    forms.retain(|form| form.len() >= SHORTEST_PART);
+    let mut forms: Vec<_> = both.into_iter().filter_map(secret_part).collect();
+    forms.retain(|form| form.len() >= MIN_FORM_LENGTH);
     forms
 }
 
@@ -206,12 +208,12 @@ mod tests {
         Secrets::new(BTreeMap::from([("S".to_owned(), secret.to_owned())])).unwrap()
     }
 
-    fn hidden(secrets: &Secrets, text: &str) -> String {
-        String::from_utf8(secrets.hide(text.to_owned().into()).to_vec()).unwrap()
+    fn masked(secrets: &Secrets, text: &str) -> String {
+        String::from_utf8(secrets.mask(text.to_owned().into()).to_vec()).unwrap()
     }
 
     #[test]
-    fn a_secret_is_hidden_however_it_is_spelled() {
+    fn a_secret_is_masked_in_every_encoding() {
         let secret = secrets("a\"b/c d\\");
         for text in [
             r#"it is a"b/c d\"#,
@@ -224,25 +226,25 @@ mod tests {
             "6122622f6320645c",
             "6122622F6320645C",
         ] {
-            let text = hidden(&secret, text);
-            assert!(text.contains(HIDDEN), "{text}");
+            let text = masked(&secret, text);
+            assert!(text.contains(MASK), "{text}");
             assert!(!text.contains("b/c") && !text.contains("%2Fc"), "{text}");
         }
         let strict = secrets("a-b*c.d~");
         for text in ["/x?y=a-b*c.d%7E", "/x?y=a%2db%2Ac%2Ed%7e", "/x?y=a-b*c.d~"] {
-            assert_eq!(hidden(&strict, text), "/x?y=[secret]");
+            assert_eq!(masked(&strict, text), "/x?y=[secret]");
         }
         let other = Bytes::from_static(b"nothing of it");
-        assert_eq!(secret.hide(other.clone()), other);
+        assert_eq!(secret.mask(other.clone()), other);
     }
 
     #[test]
-    fn what_languages_make_of_a_secret_is_hidden() {
+    fn encodings_of_programming_languages_are_masked() {
         for (secret, texts) in [
             (
                 "tok~abc/def+g==",
                 &[
-                    // Our own URLs, `encodeURIComponent`, Python's `quote`, and twice.
+                    // Patchbay's own URLs, `encodeURIComponent`, Python's `quote`, and double encoding.
                     "/echo/tok~abc%2Fdef%2Bg%3D%3D",
                     "/echo/tok~abc/def%2Bg%3D%3D",
                     "tok%257Eabc%252Fdef%252Bg%253D%253D",
@@ -262,11 +264,11 @@ mod tests {
         ] {
             let secret = secrets(secret);
             for text in texts {
-                let hidden = hidden(&secret, text);
-                assert!(hidden.contains(HIDDEN), "{text}: {hidden}");
+                let masked = masked(&secret, text);
+                assert!(masked.contains(MASK), "{text}: {masked}");
                 assert!(
-                    !hidden.contains("ab") && !hidden.contains("ss"),
-                    "{text}: {hidden}"
+                    !masked.contains("ab") && !masked.contains("ss"),
+                    "{text}: {masked}"
                 );
             }
         }
@@ -274,28 +276,28 @@ mod tests {
         let secret = secrets(&long);
         let wrapped = STANDARD.encode(format!("user:{long}"));
         let wrapped = format!("{}\r\n{}", &wrapped[..76], &wrapped[76..]);
-        let text = hidden(&secret, &wrapped);
+        let text = masked(&secret, &wrapped);
         assert!(text.len() < 30, "{text}");
     }
 
     #[test]
-    fn secrets_within_one_another_are_hidden_whole() {
+    fn overlapping_secrets_are_masked_as_one() {
         let both = BTreeMap::from([
             ("A".to_owned(), "s3cret-of-a".to_owned()),
             ("B".to_owned(), "xs3c".to_owned()),
         ]);
         let both = Secrets::new(both).unwrap();
         assert_eq!(
-            hidden(&both, "a: xs3cret-of-a; b: xs3c."),
+            masked(&both, "a: xs3cret-of-a; b: xs3c."),
             "a: [secret]; b: [secret]."
         );
         let long = secrets(&"long".repeat(2_000));
         let text = format!("<{}>", "long".repeat(2_000));
-        assert_eq!(hidden(&long, &text), "<[secret]>");
+        assert_eq!(masked(&long, &text), "<[secret]>");
     }
 
     #[test]
-    fn base64_is_hidden_alone_and_within() {
+    fn base64_is_masked_alone_and_within_a_text() {
         let secret = secrets("s3cret?~\u{e9}token");
         for (before, after) in [
             ("", ""),
@@ -306,28 +308,28 @@ mod tests {
         ] {
             let text = format!("{before}s3cret?~\u{e9}token{after}");
             for text in [STANDARD.encode(&text), URL_SAFE.encode(&text)] {
-                let hidden = hidden(&secret, &format!("it is {text}."));
-                assert!(hidden.contains(HIDDEN), "{text}: {hidden}");
-                let left = hidden.replace(HIDDEN, "").replace("it is ", "");
-                assert!(left.len() < text.len() / 2 + 4, "{text}: {hidden}");
+                let masked = masked(&secret, &format!("it is {text}."));
+                assert!(masked.contains(MASK), "{text}: {masked}");
+                let left = masked.replace(MASK, "").replace("it is ", "");
+                assert!(left.len() < text.len() / 2 + 4, "{text}: {masked}");
             }
         }
     }
 
     #[test]
-    fn what_only_a_parser_undoes_is_hidden_within_a_result() {
+    fn json_escapes_are_masked_in_a_parsed_result() {
         let secret = secrets("s3cret");
         let mut text =
             serde_json::from_str(r#"{"\u0073\u0033cret": ["x \u0073\u0033\u0063ret", 1, true]}"#)
                 .unwrap();
-        secret.hide_within(&mut text);
+        secret.mask_value(&mut text);
         assert_eq!(
             text,
             serde_json::json!({ "[secret]": ["x [secret]", 1, true] })
         );
         let number = secrets("12345678");
         let mut text = serde_json::json!({ "n": 12_345_678 });
-        number.hide_within(&mut text);
+        number.mask_value(&mut text);
         assert_eq!(text, serde_json::json!({ "n": "[secret]" }));
     }
 }

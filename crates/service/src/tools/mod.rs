@@ -1,4 +1,4 @@
-//! Tools: what an agent may call, called on a worker's behalf so that secrets never leave this process.
+//! Tools of agents, called on a worker's behalf so that secrets never leave this process.
 
 pub mod call;
 pub mod check;

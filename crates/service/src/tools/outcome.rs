@@ -1,4 +1,4 @@
-//! How a call went.
+//! Outcomes of tool calls.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use bytes::Bytes;
 use patchbay_domain::{Invalid, timeline::CallStatus};
 use serde_json::Value;
 
-/// How a call went.
+/// Outcome of a tool call.
 pub struct Outcome {
-    /// What the model gets; null where there is nothing.
+    /// Result for the model; null if there is none.
     pub result: Value,
-    /// Why it failed.
+    /// Why the call failed.
     pub error: Option<Invalid>,
-    /// Status of the HTTP answer.
+    /// Status of the HTTP response.
     pub http_status: Option<u16>,
-    /// How long it took.
+    /// Duration of the call.
     pub(super) duration: Duration,
-    /// The answer's body, without secrets.
-    pub answer: Bytes,
+    /// Body of the response, with secrets masked.
+    pub body: Bytes,
 }
 
 impl Outcome {
-    /// One that failed before there was an answer.
+    /// A failure without a response.
     pub(super) fn failed(error: Invalid) -> Self {
         Self {
             result: Value::Null,
             error: Some(error),
             http_status: None,
             duration: Duration::ZERO,
-            answer: Bytes::new(),
+            body: Bytes::new(),
         }
     }
 
-    /// How it ended.
+    /// Status of the call.
     pub const fn status(&self) -> CallStatus {
         match self.error {
             Some(_) => CallStatus::Failed,
@@ -40,13 +40,13 @@ impl Outcome {
         }
     }
 
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     pub fn duration_ms(&self) -> u32 {
         u32::try_from(self.duration.as_millis()).unwrap_or(u32::MAX)
     }
 
-    /// Bytes of the answer.
+    /// Size of the response body in bytes.
     pub fn size_bytes(&self) -> u32 {
-        u32::try_from(self.answer.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.body.len()).unwrap_or(u32::MAX)
     }
 }

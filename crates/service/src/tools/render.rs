@@ -1,4 +1,4 @@
-//! A call's request, made of its templates, and what its answer means.
+//! Requests of tool calls, rendered from their templates, and outcomes of their responses.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use patchbay_domain::{
     template::Budget,
     tool::{CallIds, HttpRequest, Kind, ToolSpec, Values},
 };
-use patchbay_outbound::{HttpAnswer, McpAnswer, McpCall, Request};
+use patchbay_outbound::{HttpResponse, McpCall, McpResponse, Request};
 use serde_json::Value;
 
 use super::{masking::Secrets, outcome::Outcome};
 
-/// What is called, and with what.
+/// A tool call before it is rendered.
 pub(super) struct Call {
     /// The tool.
     pub spec: ToolSpec,
     /// The arguments.
     pub arguments: Value,
-    /// Ids of the call and of what it belongs to.
+    /// Ids of the call, its session and its run.
     pub ids: CallIds,
 }
 
 impl Call {
-    /// Longest time of the call.
+    /// Maximum duration of the call.
     pub fn timeout(&self) -> Duration {
         let seconds = match self.spec.kind() {
             Ok(Kind::Http(call)) => call.timeout_seconds,
@@ -34,8 +34,12 @@ impl Call {
         Duration::from_secs(seconds.into())
     }
 
-    /// The request with its templates filled in.
-    pub fn ready(&self, secrets: &Secrets, deadline: std::time::Instant) -> Result<Ready, Invalid> {
+    /// Renders the request.
+    pub fn render(
+        &self,
+        secrets: &Secrets,
+        deadline: std::time::Instant,
+    ) -> Result<ToolRequest, Invalid> {
         let values = Values {
             arguments: &self.arguments,
             secrets: secrets.values(),
@@ -45,10 +49,10 @@ impl Call {
         match self.spec.kind()? {
             Kind::Http(call) => {
                 let rendered = call.render(&values, budget)?;
-                let request = request(rendered, self.timeout(), call.max_answer_bytes)?;
-                Ok(Ready::Http(request))
+                let request = http_request(rendered, self.timeout(), call.max_answer_bytes)?;
+                Ok(ToolRequest::Http(request))
             }
-            Kind::Mcp(call) => Ok(Ready::Mcp(McpCall {
+            Kind::Mcp(call) => Ok(ToolRequest::Mcp(McpCall {
                 url: call.url.to_string(),
                 headers: header_map(call.render_headers(&values, budget)?)?,
                 tool: call.tool_name.to_string(),
@@ -58,16 +62,20 @@ impl Call {
             })),
             Kind::Client(_) => Err(Invalid::new(
                 "not_callable",
-                "the client of a person carries it out",
+                "the client of a participant calls the tool",
             )),
         }
     }
 
-    /// What an answer over HTTP means.
-    pub fn conclude(&self, answer: HttpAnswer, secrets: &Secrets) -> Result<Outcome, Invalid> {
-        let body = secrets.hide(answer.body);
-        let status = answer.status.as_u16();
-        let (mut result, error) = if answer.status.is_success() {
+    /// Outcome of an HTTP response.
+    pub fn http_outcome(
+        &self,
+        response: HttpResponse,
+        secrets: &Secrets,
+    ) -> Result<Outcome, Invalid> {
+        let body = secrets.mask(response.body);
+        let status = response.status.as_u16();
+        let (mut result, error) = if response.status.is_success() {
             let Kind::Http(call) = self.spec.kind()? else {
                 return Err(Invalid::new(
                     "not_callable",
@@ -81,45 +89,52 @@ impl Call {
         } else {
             let parsed = serde_json::from_slice(&body);
             let parsed = parsed.unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
-            let error = Invalid::new("http_status", format!("the tool answered {status}"));
+            let error = Invalid::new(
+                "http_status",
+                format!("the tool responded with status {status}"),
+            );
             (parsed, Some(error))
         };
-        // JSON can spell a text in ways that only its parser undoes.
-        secrets.hide_within(&mut result);
+        // Escapes in JSON can spell a secret in ways that only the parser undoes.
+        secrets.mask_value(&mut result);
         Ok(Outcome {
             result,
             error,
             http_status: Some(status),
             duration: Duration::ZERO,
-            answer: body,
+            body,
         })
     }
 }
 
-/// What an answer over MCP means.
-pub(super) fn conclude_mcp(answer: McpAnswer, secrets: &Secrets) -> Result<Outcome, Invalid> {
-    let mut result = answer.result;
-    secrets.hide_within(&mut result);
+/// Outcome of an MCP response.
+pub(super) fn mcp_outcome(response: McpResponse, secrets: &Secrets) -> Result<Outcome, Invalid> {
+    let mut result = response.result;
+    secrets.mask_value(&mut result);
     let text = result.to_string();
-    let failed = || Invalid::new("tool_error", "the tool reports an error");
+    let error = || Invalid::new("tool_error", "the tool reports an error");
     Ok(Outcome {
         result,
-        error: answer.is_error.then(failed),
+        error: response.is_error.then(error),
         http_status: None,
         duration: Duration::ZERO,
-        answer: text.into(),
+        body: text.into(),
     })
 }
 
-/// A request, ready to be sent.
-pub(super) enum Ready {
+/// A rendered request.
+pub(super) enum ToolRequest {
     /// Over HTTP.
     Http(Request),
     /// Over MCP.
     Mcp(McpCall),
 }
 
-fn request(rendered: HttpRequest, timeout: Duration, max_bytes: u32) -> Result<Request, Invalid> {
+fn http_request(
+    rendered: HttpRequest,
+    timeout: Duration,
+    max_bytes: u32,
+) -> Result<Request, Invalid> {
     let HttpRequest {
         method,
         url,
@@ -137,7 +152,7 @@ fn request(rendered: HttpRequest, timeout: Duration, max_bytes: u32) -> Result<R
     })
 }
 
-/// Headers as they go out.
+/// Converts headers for sending. Of equal names the last one counts.
 fn header_map(headers: Vec<(String, String)>) -> Result<HeaderMap, Invalid> {
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! Tools that a run calls, or reports as called by somebody's client.
+//! Tool calls of a run: made by Patchbay, or reported after a participant's client has made them.
 
 use patchbay_domain::{
     AgentRunId, Invalid, SessionId, ToolCallId,
@@ -9,58 +9,59 @@ use patchbay_domain::{
 use patchbay_persistence::{TenantTx, runs, sessions};
 use serde_json::{Map, Value};
 
-use super::{call::Prepared, check::check_arguments, outcome::Outcome};
+use super::{call::PreparedCall, check::check_arguments, outcome::Outcome};
 use crate::{
-    Code, Error, Result, Service, UnitOfWork, compute::Turn,
+    Code, Error, Result, Service, UnitOfWork, compute::ComputePermit,
     sessions::configuration::read_configuration, timeline::Timeline,
 };
 
-/// A call that is about to be made.
+/// A prepared tool call of a run.
 pub struct RunCall {
     session: SessionId,
     run: AgentRunId,
     facts: ToolCallFacts,
-    /// The call itself.
-    pub prepared: Prepared,
+    /// The prepared call.
+    pub prepared: PreparedCall,
 }
 
-/// What a worker reports of a call that somebody's client has carried out.
-pub struct Report {
-    /// The function.
+/// A worker's report of a tool call that a participant's client has made.
+pub struct ClientCallReport {
+    /// Name of the function.
     pub function_name: String,
-    /// How it ended.
+    /// Status of the call.
     pub status: CallStatus,
-    /// Code of the failure.
+    /// Error code, if the call failed.
     pub error_code: Option<String>,
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     pub duration_ms: u32,
-    /// Bytes of the answer.
+    /// Size of the response in bytes.
     pub size_bytes: u32,
 }
 
-/// Prepares a call of the tool that the run's configuration pins under this name.
+/// Prepares a call of the tool that the run's configuration pins under this function name, and appends its start
+/// to the timeline.
 pub async fn prepare(
     service: &Service,
-    (unit, turn): (&mut UnitOfWork, Turn),
+    (unit, permit): (&mut UnitOfWork, ComputePermit),
     (session, run): (SessionId, AgentRunId),
     (function, arguments): (&str, Map<String, Value>),
 ) -> Result<RunCall> {
-    let (spec, state) = pinned((unit, &turn), (session, run), function).await?;
+    let (spec, state) = pinned_tool((unit, &permit), (session, run), function).await?;
     unit.origin().require_live_if_suspended(state.is_live())?;
     if !matches!(state, SessionState::Starting | SessionState::Running) {
-        let detail = "Nobody is left to call for.";
+        let detail = "The session is stopping or has ended.";
         return Err(Error::new(Code::SessionOver, detail));
     }
-    let checked = check_arguments(&turn, spec, arguments).await?;
+    let checked = check_arguments(&permit, spec, arguments).await?;
     let id: ToolCallId = service.clock.new_id();
-    let facts = started(id, &checked.spec)?;
+    let facts = start_facts(id, &checked.spec)?;
     append(service, unit, (session, run), "tool_call.started", &facts).await?;
     let ids = CallIds {
         id: id.to_string(),
         session_id: Some(session),
         agent_run_id: Some(run),
     };
-    let prepared = Prepared::new(service, unit, checked, ids).await?;
+    let prepared = PreparedCall::new(service, unit, checked, ids).await?;
     Ok(RunCall {
         session,
         run,
@@ -69,7 +70,7 @@ pub async fn prepare(
     })
 }
 
-/// Records how a call ended.
+/// Appends the end of a call to the timeline.
 pub async fn finish(
     service: &Service,
     unit: &mut UnitOfWork,
@@ -84,7 +85,7 @@ pub async fn finish(
         size_bytes: Some(outcome.size_bytes()),
         ..call.facts
     };
-    // The session may have been erased meanwhile, and its timeline with it; not from here on.
+    // The session and its timeline may have been erased in the meantime; the lock prevents that from here on.
     if sessions::lock(unit, call.session).await?.is_some() {
         let place = (call.session, call.run);
         append(service, unit, place, "tool_call.finished", &facts).await?;
@@ -92,17 +93,17 @@ pub async fn finish(
     Ok(facts)
 }
 
-/// Records a call that somebody's client has carried out.
+/// Appends a call that a participant's client has made to the timeline.
 pub async fn report(
     service: &Service,
-    (unit, turn): (&mut UnitOfWork, &Turn),
+    (unit, permit): (&mut UnitOfWork, &ComputePermit),
     (session, run): (SessionId, AgentRunId),
-    report: Report,
+    report: ClientCallReport,
 ) -> Result<ToolCallFacts> {
-    let (spec, state) = pinned((unit, turn), (session, run), &report.function_name).await?;
+    let (spec, state) = pinned_tool((unit, permit), (session, run), &report.function_name).await?;
     unit.origin().require_live_if_suspended(state.is_live())?;
     if spec.client.is_none() {
-        let invalid = Invalid::new("not_a_client_tool", "Patchbay calls it itself");
+        let invalid = Invalid::new("not_a_client_tool", "Patchbay calls this tool itself");
         return Err(Error::invalid_at("/function_name", invalid));
     }
     let facts = ToolCallFacts {
@@ -119,21 +120,21 @@ pub async fn report(
     Ok(facts)
 }
 
-/// The version that the run's configuration pins under this name, and where the session stands.
-async fn pinned(
-    (tx, turn): (&mut TenantTx, &Turn),
+/// Returns the tool that the run's configuration pins under this function name, and the session's state.
+async fn pinned_tool(
+    (tx, permit): (&mut TenantTx, &ComputePermit),
     (session, run): (SessionId, AgentRunId),
     function: &str,
 ) -> Result<(ToolSpec, SessionState)> {
     let found = runs::with_configuration(tx, session, run).await?;
     let (state, document) = found.ok_or_else(Error::not_found)?;
-    let configuration = read_configuration(turn, document).await?;
+    let configuration = read_configuration(permit, document).await?;
     let spec = configuration.tool(function).cloned();
     Ok((spec.ok_or_else(Error::not_found)?, state))
 }
 
-/// What the timeline says of a call that starts.
-fn started(id: ToolCallId, spec: &ToolSpec) -> Result<ToolCallFacts> {
+/// The timeline facts of a call that starts.
+fn start_facts(id: ToolCallId, spec: &ToolSpec) -> Result<ToolCallFacts> {
     Ok(ToolCallFacts {
         id,
         function_name: spec.function_name.to_string(),

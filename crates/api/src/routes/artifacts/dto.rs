@@ -1,4 +1,4 @@
-//! What goes over the wire about prompts, tools and runtime configs.
+//! Request and response types of prompts, tools and runtime configs.
 
 use std::marker::PhantomData;
 
@@ -13,9 +13,9 @@ use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{answer::Resource, extract::Patch};
+use crate::{extract::Patch, response::Resource};
 
-/// A named thing with immutable versions.
+/// A prompt, tool or runtime config. Its content is stored in immutable versions.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f30",
@@ -27,23 +27,23 @@ use crate::{answer::Resource, extract::Patch};
     "updated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct Artifact<S: ToSchema> {
-    /// Id.
+    /// Id of the resource.
     pub id: ArtifactId,
-    /// Name, unique among its kind in the tenant.
+    /// Name, unique within the tenant among resources of the same kind.
     #[schema(max_length = 200)]
     name: String,
-    /// What it is for.
+    /// Description of the resource.
     #[schema(max_length = 2000)]
     description: String,
-    /// Number of the newest version; 0 before the first.
+    /// Number of the latest version; 0 if there is none.
     #[schema(minimum = 0)]
     last_version: i32,
-    /// Counts changes of name and description.
+    /// Revision number, incremented with every change of name or description.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the resource was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed or got a version.
+    /// Time at which the resource was last changed or a version was added.
     updated_at: DateTime<Utc>,
     #[serde(skip)]
     #[schema(ignore)]
@@ -82,26 +82,26 @@ impl<S: ToSchema> From<artifacts::Artifact> for Artifact<S> {
     }
 }
 
-/// An immutable version.
+/// An immutable version of a prompt, tool or runtime config.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct Version<S: ToSchema> {
-    /// Id.
+    /// Id of the version.
     pub id: VersionId,
-    /// Counts from 1 and is never reused.
+    /// Number of the version, counted from 1 and never reused.
     #[schema(minimum = 1)]
     number: i32,
-    /// The content.
+    /// Content of the version.
     spec: S,
-    /// Why it was made.
+    /// Note on why the version was created.
     #[schema(max_length = 1000)]
     note: String,
     /// SHA-256 of the spec's canonical JSON (RFC 8785).
     #[schema(max_length = 64)]
     digest: String,
-    /// Who made it: `operator` or the id of an API key.
+    /// Creator of the version: `operator` or the id of an API key.
     #[schema(max_length = 64)]
     author: String,
-    /// When it was made.
+    /// Time at which the version was created.
     created_at: DateTime<Utc>,
 }
 
@@ -133,52 +133,52 @@ impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
     }
 }
 
-/// A prompt, tool or runtime config to be created; versions follow.
+/// Request to create a prompt, tool or runtime config. Versions are added separately.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "reception"}))]
 pub struct CreateArtifact {
-    /// Name, unique among its kind in the tenant.
+    /// Name, unique within the tenant among resources of the same kind.
     pub name: Name,
-    /// What it is for.
+    /// Description of the resource.
     #[serde(default)]
     pub description: Description,
 }
 
-/// A change of name or description.
+/// Request to update the name or description.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "reception by night"}))]
 pub struct PatchArtifact {
-    /// Name, unique among its kind in the tenant.
+    /// Name, unique within the tenant among resources of the same kind.
     #[serde(default)]
     pub name: Patch<Name>,
-    /// What it is for; null clears it.
+    /// Description of the resource; null clears it.
     #[serde(default)]
     pub description: Patch<Option<Description>>,
 }
 
-/// A version to be added.
+/// Request to add a version.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateVersion<S: ToSchema> {
-    /// The content.
+    /// Content of the version.
     pub spec: S,
-    /// Why it is made.
+    /// Note on why the version is created.
     #[serde(default)]
     pub note: Note,
 }
 
-/// Which artifacts are wanted.
+/// Filters for listing prompts, tools or runtime configs.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactFilter {
-    /// Only the one of this name.
+    /// Only the resource with this name.
     #[schema(max_length = 200)]
     pub name: Option<String>,
 }
 
-/// Which versions are wanted.
+/// Filters for listing versions.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VersionFilter {

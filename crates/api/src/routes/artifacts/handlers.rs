@@ -1,7 +1,7 @@
-//! Create, read, change and delete artifacts and their versions.
+//! Handlers of artifacts and their versions.
 
 use patchbay_domain::{
-    ArtifactId, TenantId, VersionId,
+    ArtifactId, RawJson, TenantId, VersionId,
     artifact::{ArtifactKind, Spec},
     text::{Description, Name},
 };
@@ -9,7 +9,7 @@ use patchbay_persistence::{TenantTx, artifacts, idempotency};
 use patchbay_service::{
     Code, Error, Result,
     audit::{Change, Event},
-    idempotency::Once,
+    idempotency::Idempotent,
 };
 use utoipa::ToSchema;
 
@@ -17,11 +17,11 @@ use super::dto::{
     Artifact, ArtifactFilter, CreateArtifact, CreateVersion, PatchArtifact, Version, VersionFilter,
 };
 use crate::{
-    answer::{Created, Deleted, Entity, Page},
     extract::{Caller, IdempotencyKey, IfMatch, Json, List, Path, scopes::Permission},
+    response::{Created, Deleted, Entity, Page},
 };
 
-/// The path segment of a kind.
+/// Returns the path segment of a kind of artifact.
 const fn segment(kind: ArtifactKind) -> &'static str {
     match kind {
         ArtifactKind::Prompt => "prompts",
@@ -30,7 +30,7 @@ const fn segment(kind: ArtifactKind) -> &'static str {
     }
 }
 
-async fn locked(
+async fn lock(
     tx: &mut TenantTx,
     kind: ArtifactKind,
     id: ArtifactId,
@@ -43,7 +43,7 @@ pub(crate) async fn create<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Json(body): Json<CreateArtifact>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Artifact<S>>>> {
+) -> Result<Idempotent<Created<Artifact<S>>>> {
     let tenant = caller.tenant()?;
     let now = caller.service.clock.now();
     let row = artifacts::Artifact {
@@ -97,7 +97,7 @@ pub(crate) async fn patch<S: Spec + ToSchema, W: Permission>(
 ) -> Result<Entity<Artifact<S>>> {
     let artifact = caller
         .change(async |tx| {
-            let mut row = locked(tx, S::KIND, id).await?;
+            let mut row = lock(tx, S::KIND, id).await?;
             if_match.check(row.revision)?;
             let before = Artifact::<S>::from(row.clone());
             body.name.apply(&mut row.name, Name::into_inner);
@@ -121,7 +121,7 @@ pub(crate) async fn delete<S: Spec + ToSchema, W: Permission>(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            let row = locked(tx, S::KIND, id).await?;
+            let row = lock(tx, S::KIND, id).await?;
             if_match.check(row.revision)?;
             refuse_if_bound(tx, id, None).await?;
             artifacts::delete(tx, id).await?;
@@ -133,7 +133,7 @@ pub(crate) async fn delete<S: Spec + ToSchema, W: Permission>(
         .await
 }
 
-/// 409 naming the bindings that keep a version, or any version, from being deleted.
+/// Fails with 409 and the ids of the bindings if the version, or any version if none is given, is used by bindings.
 async fn refuse_if_bound(
     tx: &mut TenantTx,
     id: ArtifactId,
@@ -144,7 +144,7 @@ async fn refuse_if_bound(
         return Ok(());
     }
     let names: Vec<_> = bindings.iter().map(ToString::to_string).collect();
-    let detail = format!("Named by the bindings {}.", names.join(", "));
+    let detail = format!("It is used by the bindings {}.", names.join(", "));
     Err(Error::new(Code::VersionInUse, detail))
 }
 
@@ -153,26 +153,19 @@ pub(crate) async fn create_version<S: Spec + ToSchema, W: Permission>(
     path: Path<(TenantId, ArtifactId)>,
     body: Json<CreateVersion<S>>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Version<S>>>> {
+) -> Result<Idempotent<Created<Version<S>>>> {
     create_version_if(caller, path, body, key, async |_, _: &S| Ok(())).await
 }
 
-/// The same, if what the spec names outside of itself is as it should be.
+/// Like [`create_version`], but first runs `admit` in the transaction, which checks what the spec refers to.
 pub(crate) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
     caller: Caller<W>,
     Path((tenant, id)): Path<(TenantId, ArtifactId)>,
     Json(body): Json<CreateVersion<S>>,
     key: IdempotencyKey,
     admit: impl AsyncFnOnce(&mut TenantTx, &S) -> Result<()>,
-) -> Result<Once<Created<Version<S>>>> {
-    let (body, spec, digest) = caller
-        .compute(move |_| {
-            let checked = body.spec.check();
-            checked.map_err(|violations| Error::invalid_within("/spec", violations))?;
-            let (spec, digest) = body.spec.seal()?;
-            Ok((body, spec, digest))
-        })
-        .await?;
+) -> Result<Idempotent<Created<Version<S>>>> {
+    let (body, spec, digest) = caller.compute(move |_| check_and_seal(body)).await?;
     let mut row = artifacts::Version {
         tenant_id: tenant,
         id: caller.service.clock.new_id(),
@@ -186,7 +179,7 @@ pub(crate) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
     };
     caller
         .once(&key, async |tx| {
-            row.number = locked(tx, S::KIND, id).await?.last_version + 1;
+            row.number = lock(tx, S::KIND, id).await?.last_version + 1;
             admit(tx, &body.spec).await?;
             artifacts::insert_version(tx, &row).await?;
             let value = Version::<S>::try_from(row)?;
@@ -196,6 +189,16 @@ pub(crate) async fn create_version_if<S: Spec + ToSchema, W: Permission>(
             Ok(Change::one(Created { location, value }, event))
         })
         .await
+}
+
+/// Validates the spec, and computes its canonical JSON and digest.
+fn check_and_seal<S: Spec + ToSchema>(
+    body: CreateVersion<S>,
+) -> Result<(CreateVersion<S>, RawJson, String)> {
+    let checked = body.spec.check();
+    checked.map_err(|violations| Error::invalid_within("/spec", violations))?;
+    let (spec, digest) = body.spec.seal()?;
+    Ok((body, spec, digest))
 }
 
 const fn version_kind(kind: ArtifactKind) -> &'static str {
@@ -212,8 +215,8 @@ pub(crate) async fn list_versions<S: Spec + ToSchema, R: Permission>(
     list: List<VersionFilter>,
 ) -> Result<Page<Version<S>>> {
     let mut tx = caller.read().await?;
-    let known = artifacts::find(&mut tx, S::KIND, id).await?;
-    known.ok_or_else(Error::not_found)?;
+    let found = artifacts::find(&mut tx, S::KIND, id).await?;
+    found.ok_or_else(Error::not_found)?;
     let digest = list.filter.digest.as_deref();
     let rows = artifacts::list_versions(&mut tx, id, list.window, digest).await?;
     tx.finish();
@@ -239,7 +242,7 @@ pub(crate) async fn delete_version<S: Spec + ToSchema, W: Permission>(
 ) -> Result<Deleted> {
     caller
         .change(async |tx| {
-            locked(tx, S::KIND, id).await?;
+            lock(tx, S::KIND, id).await?;
             let found = artifacts::find_version(tx, S::KIND, Some(id), version).await?;
             let row = found.ok_or_else(Error::not_found)?;
             refuse_if_bound(tx, id, Some(version)).await?;

@@ -1,4 +1,4 @@
-//! What prompts, tools and runtime configs share: one mechanism, told apart by the type of the spec.
+//! Shared implementation of prompts, tools and runtime configs, generic over the type of their spec.
 
 mod dto;
 mod handlers;
@@ -11,41 +11,41 @@ use utoipa::ToSchema;
 
 use crate::{extract::scopes::Permission, openapi::Doc, router::Group};
 
-/// How a kind of artifact is called.
+/// Names of a kind of artifact.
 pub struct Naming {
-    /// In paths: `prompts`.
+    /// Path segment, such as `prompts`.
     pub path: &'static str,
-    /// Its parameter in paths: `prompt_id`.
+    /// Path parameter, such as `prompt_id`.
     pub parameter: &'static str,
-    /// In operation ids: `Prompt`.
+    /// Part of operation ids, such as `Prompt`.
     pub id: &'static str,
-    /// In texts: `prompt`.
+    /// Noun in descriptions, such as `prompt`.
     pub noun: &'static str,
 }
 
 impl Naming {
-    /// Path of all of them.
+    /// Returns the path of the collection.
     pub fn all(&self) -> String {
         format!("/api/tenants/{{tenant_id}}/{}", self.path)
     }
 
-    /// Path of one.
+    /// Returns the path of one artifact.
     pub fn one(&self) -> String {
         format!("{}/{{{}}}", self.all(), self.parameter)
     }
 
-    /// Path of the versions of one.
+    /// Returns the path of the versions of one artifact.
     pub fn versions(&self) -> String {
         format!("{}/versions", self.one())
     }
 
-    /// Path of one version.
+    /// Returns the path of one version.
     pub fn version(&self) -> String {
         format!("{}/{{version_id}}", self.versions())
     }
 }
 
-/// Adds what is alike for all kinds: everything but creating versions.
+/// Adds the routes that all kinds share: all except the creation of versions.
 pub fn routes<S, R, W>(api: &mut Group<'_>, naming: &Naming)
 where
     S: Spec + ToSchema,
@@ -68,26 +68,29 @@ where
         &all,
         handlers::create::<S, W>,
         Doc::post(format!("create{id}"), format!("Create a {noun}"))
-            .about("A name for versions to come; add the first one next.")
+            .about(format!(
+                "Creates the {noun} without content. Add a version next."
+            ))
             .errors(&[Code::NameTaken]),
     );
     api.add(
         &all,
         handlers::list::<S, R>,
         Doc::get(format!("list{id}s"), format!("List {noun}s"))
-            .about(format!("The tenant's {noun}s, newest first.")),
+            .about(format!("Returns the {noun}s of the tenant, newest first.")),
     );
     api.add(
         &one,
         handlers::get::<S, R>,
-        Doc::get(format!("get{id}"), format!("Get a {noun}"))
-            .about(format!("The {noun} with the number of its newest version.")),
+        Doc::get(format!("get{id}"), format!("Get a {noun}")).about(format!(
+            "Returns the {noun} with the number of its latest version."
+        )),
     );
     api.add(
         &one,
         handlers::patch::<S, W>,
         Doc::patch(format!("update{id}"), format!("Update a {noun}"))
-            .about("Changes name or description. Content never changes: add a version.")
+            .about("Changes the name or description. To change the content, add a version.")
             .errors(&[Code::NameTaken]),
     );
     api.add(
@@ -95,7 +98,7 @@ where
         handlers::delete::<S, W>,
         Doc::delete(format!("delete{id}"), format!("Delete a {noun}"))
             .about(format!(
-                "Deletes the {noun} with its versions. Refused while a binding names one of them."
+                "Deletes the {noun} with its versions. Fails while a binding uses one of them."
             ))
             .errors(&[Code::VersionInUse]),
     );
@@ -113,13 +116,13 @@ where
         &all,
         handlers::list_versions::<S, R>,
         Doc::get(format!("list{id}Versions"), format!("List {noun} versions"))
-            .about(format!("The versions of the {noun}, newest first.")),
+            .about(format!("Returns the versions of the {noun}, newest first.")),
     );
     api.add(
         &one,
         handlers::get_version::<S, R>,
         Doc::get(format!("get{id}Version"), format!("Get a {noun} version"))
-            .about("The version with its content and digest."),
+            .about("Returns the version with its content and digest."),
     );
     api.add(
         &one,
@@ -128,7 +131,10 @@ where
             format!("delete{id}Version"),
             format!("Delete a {noun} version"),
         )
-        .about("Its number is not used again. Refused while a binding names it.")
+        .about(
+            "Deletes the version. Its number is not reused. Fails while a binding uses the \
+             version.",
+        )
         .errors(&[Code::VersionInUse]),
     );
 }

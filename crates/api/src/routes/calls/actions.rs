@@ -1,4 +1,4 @@
-//! What can be done to a call that was answered.
+//! Actions on answered calls: transfer and DTMF.
 
 use std::time::Duration;
 
@@ -12,42 +12,43 @@ use patchbay_persistence::calls;
 use patchbay_service::{
     Error, Result, UnitOfWork,
     audit::Change,
-    idempotency::Once,
+    idempotency::Idempotent,
     telephony::actions::{self, ActionOutcome, Target},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::dto::{Call, ring};
+use super::dto::{Call, ring_timeout};
 use crate::{
-    answer::{Entity, Resource},
     extract::{Caller, IdempotencyKey, Json, Path, scopes::CallsAct},
-    panics::seen_through,
+    panics::run_to_completion,
+    response::{Entity, Resource},
 };
 
-/// Whom the call goes to.
+/// Request to transfer a call.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"to": "+49 30 654321"}))]
 pub struct TransferCall {
-    /// A number with its country code, a `tel:` URI, or `sip:user@host`. The host must be on the internet, or in a network that the
-    /// operator allows. Where the operator allows or denies prefixes, the user must be a number too.
+    /// Transfer target: a phone number with its country code, a `tel:` URI, or `sip:user@host`. The host must be a
+    /// public address or within a network that the operator allows. If the operator restricts number prefixes, the
+    /// user part must be a phone number.
     to: OneLine<1, 320>,
-    /// Seconds that it may ring there; 45 by default.
+    /// Ring timeout of the transfer target in seconds; 45 by default.
     #[schema(minimum = 5, maximum = 75)]
     ring_timeout_seconds: Option<u32>,
 }
 
-/// Which keys.
+/// Request to send DTMF.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"digits": "1234#"}))]
 pub struct SendDtmf {
-    /// Keys of `0` to `9`, `*`, `#` and `A` to `D`; `w` waits half a second.
+    /// DTMF digits: `0` to `9`, `*`, `#` and `A` to `D`; `w` pauses for half a second.
     digits: Text<1, 64>,
 }
 
-/// How it went.
+/// Result of an action on a call.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "failed", "sip_status": 603, "detail": "Decline",
@@ -62,15 +63,15 @@ pub struct SendDtmf {
     }
 }))]
 pub struct CallAction {
-    /// Whether it was done.
+    /// Whether the action succeeded.
     status: CallStatus,
-    /// Status that the carrier refused it with.
+    /// SIP status with which the carrier rejected the action; null if there is none.
     #[schema(minimum = 300, maximum = 699)]
     sip_status: Option<u16>,
-    /// Words of the carrier, of LiveKit or of the worker for what went wrong.
+    /// Error message of the carrier, of LiveKit or of the worker; null if the action succeeded.
     #[schema(max_length = 1000)]
     detail: Option<String>,
-    /// The call as it is now.
+    /// Current state of the call.
     call: Call,
 }
 
@@ -96,18 +97,20 @@ impl CallAction {
     }
 }
 
-/// Records how it went, and answers it.
+/// Records the outcome of the action and returns it.
 async fn finish(
     caller: &Caller<CallsAct>,
     key: &IdempotencyKey,
     target: &Target,
     outcome: ActionOutcome,
-    over: Option<CallEvent>,
-) -> Result<Once<Entity<CallAction>>> {
+    end_event: Option<CallEvent>,
+) -> Result<Idempotent<Entity<CallAction>>> {
     let finish = async |unit: &mut UnitOfWork| {
         let service = &caller.service;
-        let call = actions::finish(service, unit, target.call, &outcome, over).await?;
-        Ok(Change::none(Entity(CallAction::new(outcome, call))))
+        let call = actions::finish(service, unit, target.call, &outcome, end_event).await?;
+        Ok(Change::without_events(Entity(CallAction::new(
+            outcome, call,
+        ))))
     };
     caller.complete(key, finish).await
 }
@@ -117,26 +120,26 @@ pub(super) async fn transfer(
     Path((tenant, id)): Path<(TenantId, CallId)>,
     Json(body): Json<TransferCall>,
     key: IdempotencyKey,
-) -> Result<Once<Entity<CallAction>>> {
+) -> Result<Idempotent<Entity<CallAction>>> {
     let service = &caller.service;
-    let ring = Duration::from_secs(ring(body.ring_timeout_seconds)?.into());
+    let ring = Duration::from_secs(ring_timeout(body.ring_timeout_seconds)?.into());
     let mut tx = caller.read().await?;
     let call = calls::find(&mut tx, id).await?;
     tx.finish();
     let call = call.ok_or_else(Error::not_found)?;
     let to = actions::check_transfer(service, tenant, &call, &body.to).await?;
-    let held = service.clock.now() + ring + service.settings.livekit.timeout;
-    let action = ("transfer_asked", Some(held));
+    let hold_until = service.clock.now() + ring + service.settings.livekit.timeout;
+    let action = ("transfer_asked", Some(hold_until));
     let prepare = async |unit: &mut UnitOfWork| actions::prepare(unit, id, action).await;
     let target = match caller.prepare(&key, |_| ring, prepare).await? {
-        Once::Fresh(target) => target,
-        Once::Replayed(kept) => return Ok(Once::Replayed(kept)),
+        Idempotent::Fresh(target) => target,
+        Idempotent::Replayed(response) => return Ok(Idempotent::Replayed(response)),
     };
-    // The caller may hang up; what was begun is seen through and recorded.
-    seen_through(async move {
+    // The transfer is completed and recorded even if the client disconnects.
+    run_to_completion(async move {
         let outcome = actions::transfer(&caller.service, &target, &to.to_string(), ring).await;
-        let over = Some(CallEvent::HangUp(reason::TRANSFERRED));
-        finish(&caller, &key, &target, outcome, over).await
+        let end_event = Some(CallEvent::HangUp(reason::TRANSFERRED));
+        finish(&caller, &key, &target, outcome, end_event).await
     })
     .await
 }
@@ -146,17 +149,17 @@ pub(super) async fn dtmf(
     Path((_, id)): Path<(TenantId, CallId)>,
     Json(body): Json<SendDtmf>,
     key: IdempotencyKey,
-) -> Result<Once<Entity<CallAction>>> {
-    let longest = actions::longest_dtmf(&body.digits)?;
+) -> Result<Idempotent<Entity<CallAction>>> {
+    let timeout = actions::dtmf_timeout(&body.digits)?;
     let action = ("dtmf_asked", None);
     let prepare = async |unit: &mut UnitOfWork| actions::prepare(unit, id, action).await;
-    let target = match caller.prepare(&key, |_| longest, prepare).await? {
-        Once::Fresh(target) => target,
-        Once::Replayed(kept) => return Ok(Once::Replayed(kept)),
+    let target = match caller.prepare(&key, |_| timeout, prepare).await? {
+        Idempotent::Fresh(target) => target,
+        Idempotent::Replayed(response) => return Ok(Idempotent::Replayed(response)),
     };
-    seen_through(async move {
+    run_to_completion(async move {
         let service = &caller.service;
-        let outcome = actions::send_dtmf(service, &target, &body.digits, longest).await;
+        let outcome = actions::send_dtmf(service, &target, &body.digits, timeout).await;
         finish(&caller, &key, &target, outcome, None).await
     })
     .await

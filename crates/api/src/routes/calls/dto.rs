@@ -1,4 +1,4 @@
-//! What goes over the wire about calls.
+//! Request and response types of calls.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -14,14 +14,14 @@ use patchbay_service::{Error, Result, telephony::calls::OutboundCall};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::answer::Resource;
+use crate::response::Resource;
 
-/// Seconds that a telephone rings unless something else is said.
-const RING: u32 = 45;
-/// LiveKit gives up 80 s after it was asked, whatever it is asked for.
-const LONGEST_RING: u32 = 75;
+/// Default ring timeout in seconds.
+const DEFAULT_RING_SECONDS: u32 = 45;
+/// Maximum ring timeout in seconds. LiveKit gives up 80 s after the request, whatever timeout is set.
+const MAX_RING_SECONDS: u32 = 75;
 
-/// A telephone call.
+/// A phone call.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fb0",
@@ -52,71 +52,75 @@ const LONGEST_RING: u32 = 75;
     "ended_at": "2026-11-23T20:01:07Z"
 }))]
 pub struct Call {
-    /// Id.
+    /// Id of the call.
     pub id: CallId,
-    /// The session whose room the telephone is brought into; it may have been erased since.
+    /// Id of the session whose room the call is connected to. The session may have been erased since.
     pub session_id: SessionId,
-    /// The agent that speaks; it may have been deleted since.
+    /// Id of the agent on the call. The agent may have been deleted since.
     agent_id: AgentId,
-    /// Who calls whom.
+    /// Direction of the call: inbound or outbound.
     direction: Direction,
-    /// Whether the session was made for this call and ends with it. An attached telephone is not primary.
+    /// Whether the session was created for this call and ends with it. False for calls attached to an existing
+    /// session.
     is_primary: bool,
-    /// Where it stands.
+    /// Current state of the call.
     state: CallState,
-    /// Why it is over: `completed`, `caller_hangup`, `callee_hangup`, `agent_hangup`, `canceled`, `busy`, `declined`, `no_answer`,
-    /// `invalid_number`, `trunk_auth`, `trunk_failure`, `transferred`, `no_worker`, `agent_lost`, `agent_error`, `max_duration`,
-    /// `livekit_unavailable`, or what a stop gave, until the session is erased. New ones may appear. Null before.
+    /// Reason for which the call ended: `completed`, `caller_hangup`, `callee_hangup`, `agent_hangup`, `canceled`,
+    /// `busy`, `declined`, `no_answer`, `invalid_number`, `trunk_auth`, `trunk_failure`, `transferred`, `no_worker`,
+    /// `agent_lost`, `agent_error`, `max_duration`, `livekit_unavailable`, or the reason given in a stop request,
+    /// which is removed when the session is erased. New values may be added. Null until the call has ended.
     #[schema(max_length = 64)]
     reason: Option<String>,
-    /// Who ended it: `caller`, `callee`, `agent` or `us`. Null before, and where nobody can tell.
+    /// Party that ended the call: `caller`, `callee`, `agent`, or `us` for Patchbay. Null until the call has ended,
+    /// and if unknown.
     #[schema(max_length = 20)]
     hangup_by: Option<String>,
-    /// Status that the carrier refused the call with.
+    /// SIP status with which the carrier rejected the call; null if there is none.
     #[schema(minimum = 300, maximum = 699)]
     sip_status: Option<i32>,
-    /// Words of the carrier, or of LiveKit, for what went wrong.
+    /// Error message of the carrier or of LiveKit.
     #[schema(max_length = 1000)]
     detail: Option<String>,
-    /// Who called, in E.164, or as the carrier tells it where that is no number; null where it is hidden or was erased.
+    /// Caller in E.164 format, or as sent by the carrier if it is not a phone number. Null if withheld or erased.
     #[schema(max_length = 64)]
     from: Option<String>,
-    /// Who was called, in E.164, or an emergency number; null where it was erased.
+    /// Callee in E.164 format, or an emergency number. Null if erased.
     #[schema(max_length = 64)]
     to: Option<String>,
-    /// The trunk of a call out; it may have been deleted since.
+    /// Id of the trunk of an outbound call. The trunk may have been deleted since.
     trunk_id: Option<TrunkId>,
-    /// The mapping of a call in; it may have been deleted since.
+    /// Id of the mapping of an inbound call. The mapping may have been deleted since.
     mapping_id: Option<MappingId>,
-    /// LiveKit's id of the call.
+    /// LiveKit's SIP call id.
     #[schema(max_length = 200)]
     sip_call_id: Option<String>,
-    /// Seconds that it may ring.
+    /// Ring timeout in seconds.
     #[schema(minimum = 1)]
     ring_timeout_seconds: i32,
-    /// Seconds that it may last from the answer on.
+    /// Maximum duration in seconds, counted from the answer.
     #[schema(minimum = 1)]
     max_duration_seconds: i32,
-    /// What the worker does when a machine answers.
+    /// Answering machine detection of the worker.
     answer_detection: AnswerDetection,
-    /// Seconds between the first ring and the answer, or the end where nobody answered; null before, and where it never rang.
+    /// Ringing time in seconds, until the call was answered or ended. Null before that, and if the call never rang.
     #[schema(minimum = 0)]
     ring_seconds: Option<f64>,
-    /// Seconds between the answer and the end; null before, and where nobody answered.
+    /// Time in seconds between the answer and the end of the call. Null before the end, and if the call was not
+    /// answered.
     #[schema(minimum = 0)]
     talk_seconds: Option<f64>,
-    /// Counts changes of state.
+    /// Revision number, incremented with every change of state.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the call was created.
     created_at: DateTime<Utc>,
-    /// When it was started; the number is dialled when the agent has joined.
+    /// Time at which the call was started. The number is dialled once the agent has joined.
     dialing_at: Option<DateTime<Utc>>,
-    /// When it was first seen ringing.
+    /// Time at which ringing was first observed.
     ringing_at: Option<DateTime<Utc>>,
-    /// When it was answered.
+    /// Time at which the call was answered.
     answered_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// Time at which the call ended.
     ended_at: Option<DateTime<Utc>>,
 }
 
@@ -128,16 +132,16 @@ impl Resource for Call {
 }
 
 impl Call {
-    /// Whether the session goes on without it.
-    pub fn ends_alone(&self) -> bool {
+    /// Returns whether the call was attached to an existing session, which continues when the call ends.
+    pub fn is_attached(&self) -> bool {
         !self.is_primary
     }
 }
 
-/// Seconds from one moment to a later one.
-fn seconds(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<f64> {
-    let span = to? - from?;
-    Some((span.as_seconds_f64().max(0.0) * 1000.0).round() / 1000.0)
+/// Returns the seconds between two times, rounded to milliseconds; 0 if they are in reverse order.
+fn seconds_between(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<f64> {
+    let duration = to? - from?;
+    Some((duration.as_seconds_f64().max(0.0) * 1000.0).round() / 1000.0)
 }
 
 impl From<calls::Call> for Call {
@@ -193,8 +197,8 @@ impl From<calls::Call> for Call {
             ring_timeout_seconds,
             max_duration_seconds,
             answer_detection,
-            ring_seconds: seconds(ringing_at, answered_at.or(ended_at)),
-            talk_seconds: seconds(answered_at, ended_at),
+            ring_seconds: seconds_between(ringing_at, answered_at.or(ended_at)),
+            talk_seconds: seconds_between(answered_at, ended_at),
             revision,
             created_at,
             dialing_at,
@@ -205,7 +209,7 @@ impl From<calls::Call> for Call {
     }
 }
 
-/// A call to be created.
+/// Request to create an outbound call.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -213,70 +217,70 @@ impl From<calls::Call> for Call {
     "variables": {"company": "Acme"}, "start": false
 }))]
 pub struct CreateCall {
-    /// Whose definition runs; needed unless a binding is named.
+    /// Agent to run. Required unless `binding_id` is given.
     pub agent_id: Option<AgentId>,
-    /// A binding; the agent's active one by default.
+    /// Binding to run; the active binding of the agent by default.
     pub binding_id: Option<BindingId>,
-    /// Whom to call: any usual spelling with a country code, or a `tel:` URI. Emergency numbers are refused unless the operator
-    /// allows them.
+    /// Phone number to call, in any common notation with a country code, or as a `tel:` URI. Emergency numbers are
+    /// rejected unless the operator allows them.
     #[schema(value_type = Text<2, 100>)]
     pub to: Dialled,
-    /// The number to show as the origin: one of the trunk's, its first by default.
+    /// Caller ID: one of the trunk's numbers, its first by default.
     pub from: Option<PhoneNumber>,
-    /// The trunk; the tenant's only one, or the only one with the number `from`, by default.
+    /// Trunk to call through. By default the tenant's only trunk, or the only one that has the number `from`.
     pub trunk_id: Option<TrunkId>,
     /// Values of the prompt's variables.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub variables: Variables,
-    /// Data of your own; they are the session's.
+    /// Custom metadata of the session, a JSON object of at most 16 KiB.
     #[serde(default)]
     pub metadata: Metadata,
-    /// Start it in the same request.
+    /// Whether to start the call in the same request.
     #[serde(default)]
     pub start: bool,
-    /// Seconds that it may ring; 45 by default.
+    /// Ring timeout in seconds; 45 by default.
     #[schema(minimum = 5, maximum = 75)]
     pub ring_timeout_seconds: Option<u32>,
-    /// Seconds that it may last from the answer on; as the runtime config says by default, and never longer than the tenant's
-    /// calls may.
+    /// Maximum duration in seconds, counted from the answer; that of the runtime config by default. May not exceed
+    /// the tenant's limit.
     #[schema(minimum = 1, maximum = 86_400)]
     pub max_duration_seconds: Option<u32>,
-    /// What the worker is to do when a machine answers. It is handed to the worker with the agent run's configuration.
+    /// Answering machine detection of the worker. It is passed to the worker in the configuration of the agent run.
     #[serde(default)]
     pub answer_detection: AnswerDetection,
 }
 
 impl CreateCall {
-    /// The call to be made, if its times are possible.
+    /// Validates the durations and returns the outbound call to create.
     pub fn outbound_call(&self) -> Result<OutboundCall> {
         Ok(OutboundCall {
             to: self.to.clone(),
             to_pointer: "/to",
             from: self.from.clone(),
             trunk_id: self.trunk_id,
-            ring: ring(self.ring_timeout_seconds)?,
-            longest: longest(self.max_duration_seconds)?,
-            detection: self.answer_detection,
+            ring_timeout_seconds: ring_timeout(self.ring_timeout_seconds)?,
+            max_duration_seconds: max_duration(self.max_duration_seconds)?,
+            answer_detection: self.answer_detection,
         })
     }
 }
 
-/// How long it rings.
-pub fn ring(seconds: Option<u32>) -> Result<u32> {
-    between(seconds, (5, LONGEST_RING), "/ring_timeout_seconds")
-        .map(|seconds| seconds.unwrap_or(RING))
+/// Validates a ring timeout in seconds and applies the default.
+pub fn ring_timeout(seconds: Option<u32>) -> Result<u32> {
+    check_range(seconds, (5, MAX_RING_SECONDS), "/ring_timeout_seconds")
+        .map(|seconds| seconds.unwrap_or(DEFAULT_RING_SECONDS))
 }
 
-/// How long it lasts.
-pub fn longest(seconds: Option<u32>) -> Result<Option<u32>> {
-    between(seconds, (1, 86_400), "/max_duration_seconds")
+/// Validates a maximum duration in seconds.
+pub fn max_duration(seconds: Option<u32>) -> Result<Option<u32>> {
+    check_range(seconds, (1, 86_400), "/max_duration_seconds")
 }
 
-fn between(value: Option<u32>, (least, most): (u32, u32), pointer: &str) -> Result<Option<u32>> {
+fn check_range(value: Option<u32>, (min, max): (u32, u32), pointer: &str) -> Result<Option<u32>> {
     match value {
-        Some(seconds) if !(least..=most).contains(&seconds) => {
-            let message = format!("{least} to {most} is allowed");
+        Some(seconds) if !(min..=max).contains(&seconds) => {
+            let message = format!("must be between {min} and {max}");
             let invalid = Invalid::new("out_of_range", message);
             Err(Error::invalid_at(pointer, invalid))
         }
@@ -284,7 +288,7 @@ fn between(value: Option<u32>, (least, most): (u32, u32), pointer: &str) -> Resu
     }
 }
 
-/// Which calls are wanted.
+/// Filters for listing calls.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallFilter {
@@ -294,7 +298,7 @@ pub struct CallFilter {
     /// Only calls in this direction.
     #[schema(inline)]
     pub direction: Option<Direction>,
-    /// Only calls that are over for this reason.
+    /// Only calls that ended for this reason.
     #[schema(max_length = 64)]
     pub reason: Option<String>,
     /// Only calls of this agent.

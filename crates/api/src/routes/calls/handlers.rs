@@ -1,12 +1,12 @@
-//! Create, read, start and stop calls.
+//! Handlers of calls.
 
 use patchbay_domain::{CallId, TenantId};
 use patchbay_persistence::{TenantTx, calls, sessions};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
-    compute::Turn,
-    idempotency::Once,
+    compute::ComputePermit,
+    idempotency::Idempotent,
     sessions::{
         aggregate::SessionAggregate,
         create::NewSession,
@@ -19,11 +19,11 @@ use serde_json::json;
 
 use super::dto::{Call, CallFilter, CreateCall};
 use crate::{
-    answer::{Created, Entity, Page, Settled},
     extract::{
         Caller, IdempotencyKey, Json, List, Path,
         scopes::{CallsAct, CallsRead, CallsWrite},
     },
+    response::{Created, Entity, OkOrAccepted, Page},
 };
 
 async fn find<P>(caller: &Caller<P>, id: CallId) -> Result<Call> {
@@ -37,35 +37,35 @@ pub(super) async fn create(
     caller: Caller<CallsWrite>,
     Json(body): Json<CreateCall>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Call>>> {
+) -> Result<Idempotent<Created<Call>>> {
     let tenant = caller.tenant()?;
     let start = body.start;
-    let turn = caller.turn().await?;
-    let created = |value: Call| Created {
+    let permit = caller.compute_permit().await?;
+    let response = |value: Call| Created {
         location: format!("/api/tenants/{tenant}/calls/{}", value.id),
         value,
     };
-    let work = async |unit: &mut UnitOfWork| {
-        let change = insert(&caller, unit, body, turn).await?;
-        Ok(change.map(|call| created(call.into())))
+    let create_call = async |unit: &mut UnitOfWork| {
+        let change = insert(&caller, unit, body, permit).await?;
+        Ok(change.map(|call| response(call.into())))
     };
-    let then = async |made: Created<Call>| match start {
+    let wait = async |created_call: Created<Call>| match start {
         true => {
-            let (session, id) = (made.value.session_id, made.value.id);
+            let (session, id) = (created_call.value.session_id, created_call.value.id);
             wait_until(&caller.service, tenant, session, is_dispatched).await?;
-            Ok(created(find(&caller, id).await?))
+            Ok(response(find(&caller, id).await?))
         }
-        false => Ok(made),
+        false => Ok(created_call),
     };
-    caller.once_then(&key, work, then).await
+    caller.once_then(&key, create_call, wait).await
 }
 
-/// The call, started where that was asked for.
+/// Creates the call, and starts it if requested.
 async fn insert(
     caller: &Caller<CallsWrite>,
     unit: &mut UnitOfWork,
     body: CreateCall,
-    turn: Turn,
+    permit: ComputePermit,
 ) -> Result<Change<calls::Call>> {
     let service = &caller.service;
     let outbound = body.outbound_call()?;
@@ -76,20 +76,20 @@ async fn insert(
         metadata: body.metadata,
         call: None,
         room: None,
-        turn,
+        permit,
     };
     let (session, call) = telephony::create(service, unit, new, outbound).await?;
-    // Numbers are personal: the trail has the ids.
+    // Phone numbers are personal data, so the audit event has only ids.
     let after = json!({ "session_id": session.id, "agent_id": session.agent_id });
     let event = Event::created("call", call.id, &after);
     if !body.start {
         return Ok(Change::one(call, event));
     }
     let mut aggregate = SessionAggregate::require(unit, session.id).await?;
-    aggregate.note(event);
+    aggregate.record_event(event);
     start::start(service, unit, &mut aggregate).await?;
     let call = telephony::save(unit, aggregate, call).await?;
-    Ok(Change::none(call))
+    Ok(Change::without_events(call))
 }
 
 pub(super) async fn list(caller: Caller<CallsRead>, list: List<CallFilter>) -> Result<Page<Call>> {
@@ -106,47 +106,49 @@ pub(super) async fn get(
     Ok(Entity(find(&caller, id).await?))
 }
 
-/// The call as it is, while LiveKit is asked.
-fn pending(call: calls::Call) -> Change<Settled<Call>> {
-    Change::none(Settled {
+/// The current call, with LiveKit yet to confirm the change.
+fn pending(call: calls::Call) -> Change<OkOrAccepted<Call>> {
+    Change::without_events(OkOrAccepted {
         value: call.into(),
         done: false,
     })
 }
 
-/// The call of a session that is erased: over, and nothing is left to be done.
-async fn erased(tx: &mut TenantTx, id: CallId) -> Result<Change<Settled<Call>>> {
+/// Returns the call of an erased session. It has ended, so there is nothing to stop.
+async fn find_erased(tx: &mut TenantTx, id: CallId) -> Result<Change<OkOrAccepted<Call>>> {
     let call = calls::find(tx, id).await?;
     let value = call.ok_or_else(Error::not_found)?.into();
-    Ok(Change::none(Settled { value, done: true }))
+    Ok(Change::without_events(OkOrAccepted { value, done: true }))
 }
 
 pub(super) async fn start(
     caller: Caller<CallsWrite>,
     Path((tenant, id)): Path<(TenantId, CallId)>,
     key: IdempotencyKey,
-) -> Result<Once<Settled<Call>>> {
-    let work = async |unit: &mut UnitOfWork| {
+) -> Result<Idempotent<OkOrAccepted<Call>>> {
+    let start_call = async |unit: &mut UnitOfWork| {
         let (call, mut aggregate) = telephony::load(unit, id).await?;
         if call.state.is_terminal() {
-            return Err(Error::new(Code::CallOver, "A call starts once."));
+            let detail = "The call has ended. A call can only be started once.";
+            return Err(Error::new(Code::CallOver, detail));
         }
         start::start(&caller.service, unit, &mut aggregate).await?;
         Ok(pending(telephony::save(unit, aggregate, call).await?))
     };
-    let then =
-        async |begun: Settled<Call>| settled(&caller, tenant, &begun.value, is_dispatched).await;
-    caller.once_then(&key, work, then).await
+    let wait = async |started: OkOrAccepted<Call>| {
+        wait_for_livekit(&caller, tenant, &started.value, is_dispatched).await
+    };
+    caller.once_then(&key, start_call, wait).await
 }
 
 pub(super) async fn stop(
     caller: Caller<CallsAct>,
     Path((tenant, id)): Path<(TenantId, CallId)>,
     key: IdempotencyKey,
-) -> Result<Once<Settled<Call>>> {
-    let work = async |unit: &mut UnitOfWork| {
+) -> Result<Idempotent<OkOrAccepted<Call>>> {
+    let stop_call = async |unit: &mut UnitOfWork| {
         let (call, mut aggregate) = match telephony::load(unit, id).await {
-            Err(error) if error.is(Code::CallOver) => return erased(unit, id).await,
+            Err(error) if error.is(Code::CallOver) => return find_erased(unit, id).await,
             found => found?,
         };
         let is_live = aggregate.session.state.is_live();
@@ -154,25 +156,26 @@ pub(super) async fn stop(
         hang_up(&caller.service, unit, &mut aggregate, &call).await?;
         Ok(pending(telephony::save(unit, aggregate, call).await?))
     };
-    let then = async |stopped: Settled<Call>| match stopped.done || stopped.value.ends_alone() {
-        true => Ok(Settled {
+    let wait = async |stopped: OkOrAccepted<Call>| match stopped.done || stopped.value.is_attached()
+    {
+        true => Ok(OkOrAccepted {
             done: true,
             ..stopped
         }),
-        false => settled(&caller, tenant, &stopped.value, is_over).await,
+        false => wait_for_livekit(&caller, tenant, &stopped.value, is_over).await,
     };
-    caller.once_then(&key, work, then).await
+    caller.once_then(&key, stop_call, wait).await
 }
 
-/// The call once LiveKit has confirmed, or as it is when that takes too long.
-async fn settled<P>(
+/// Waits until LiveKit has confirmed the change, with a timeout, and returns the current call.
+async fn wait_for_livekit<P>(
     caller: &Caller<P>,
     tenant: TenantId,
     call: &Call,
     done: fn(&sessions::Session) -> bool,
-) -> Result<Settled<Call>> {
+) -> Result<OkOrAccepted<Call>> {
     let session = call.session_id;
     let (_, done) = wait_until(&caller.service, tenant, session, done).await?;
     let value = find(caller, call.id).await?;
-    Ok(Settled { value, done })
+    Ok(OkOrAccepted { value, done })
 }

@@ -1,4 +1,4 @@
-//! Telephone calls.
+//! Routes of phone calls.
 
 mod actions;
 pub(super) mod dto;
@@ -19,10 +19,9 @@ pub(super) fn routes(api: &mut Api) {
         handlers::create,
         Doc::post("createCall", "Create a call")
             .about(
-                "Makes a call out and the session for it. With `start`, it is started in the \
-                 same request; the answer is 201 in any case, and what becomes of the call is \
-                 seen in its `state`. A number that the operator denies, and a call longer \
-                 than the tenant's may be, are not valid.",
+                "Creates an outbound call and its session. With `start`, the call is also started; \
+                 the response is 201 in any case, and `state` shows the progress. Numbers that the \
+                 operator denies and durations above the tenant's limit fail validation.",
             )
             .errors(&[
                 Code::NoActiveBinding,
@@ -36,22 +35,23 @@ pub(super) fn routes(api: &mut Api) {
         all,
         handlers::list,
         Doc::get("listCalls", "List calls")
-            .about("The tenant's calls in both directions, newest first."),
+            .about("Returns the inbound and outbound calls of the tenant, newest first."),
     );
     api.add(
         one,
         handlers::get,
-        Doc::get("getCall", "Get a call").about("State, reason and times."),
+        Doc::get("getCall", "Get a call")
+            .about("Returns the call with its state, end reason and timestamps."),
     );
     api.add(
         "/api/tenants/{tenant_id}/calls/{call_id}/start",
         handlers::start,
         Doc::post("startCall", "Start a call")
             .about(
-                "Creates the room, dispatches the agent, and dials when the agent has joined: \
-                 where no agent comes, no telephone rings. Answers 200 once LiveKit has \
-                 confirmed the room, and 202 when it has not yet. A number is dialled once \
-                 and never again, whatever happens; a second start answers the same.",
+                "Creates the room and dispatches the agent. The number is dialled once the agent \
+                 has joined, and not at all if no agent joins. Returns 200 if LiveKit has \
+                 confirmed the room, and 202 if the confirmation is pending. A number is dialled \
+                 at most once per call; repeated starts return the call without dialling again.",
             )
             .errors(&[
                 Code::CallOver,
@@ -66,8 +66,9 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/calls/{call_id}/stop",
         handlers::stop,
         Doc::post("stopCall", "Stop a call").about(
-            "Before the answer the call is `canceled` and ringing stops; afterwards it is `ended`. The \
-             session that was made for it ends with it. A second stop answers the same.",
+            "Ends the call. An unanswered call stops ringing and becomes `canceled`; an answered \
+             call becomes `ended`. The session that was created for the call ends with it. \
+             Repeated stops return the call unchanged.",
         ),
     );
     api.add(
@@ -75,11 +76,11 @@ pub(super) fn routes(api: &mut Api) {
         actions::transfer,
         Doc::post("transferCall", "Transfer a call")
             .about(
-                "Asks the carrier to connect the telephone with another number or SIP \
-                 address; the call here is over then. A transfer that             fails is an \
-                 answer too: look at `status`; the call goes on. Transfers are never \
-                 repeated: after a crash in between, the same             Idempotency-Key is \
-                 answered 409 `outcome_unknown`.",
+                "Asks the carrier to transfer the call to another phone number or SIP address. On \
+                 success, the call ends with reason `transferred`. A failed transfer is also \
+                 returned with status 200; `status` shows whether it succeeded, and the call \
+                 continues if not. Transfers are never retried: if the outcome was lost in a \
+                 crash, a request with the same `Idempotency-Key` returns 409 `outcome_unknown`.",
             )
             .errors(&[Code::CallNotAnswered, Code::CallOver, Code::OutcomeUnknown])
             .starts()
@@ -90,9 +91,9 @@ pub(super) fn routes(api: &mut Api) {
         actions::dtmf,
         Doc::post("sendDtmf", "Send DTMF")
             .about(
-                "Has the session's agent send the tones of these keys to the telephone, as \
-                 for a menu. Keys that could not be sent are an             answer too: look \
-                 at `status`.",
+                "Makes the agent of the session send DTMF tones to the other party, for example to \
+                 navigate a phone menu. A failure is also returned with status 200; `status` shows \
+                 whether the tones were sent.",
             )
             .errors(&[Code::CallNotAnswered, Code::CallOver, Code::OutcomeUnknown])
             .starts()

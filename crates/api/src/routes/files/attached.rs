@@ -1,11 +1,11 @@
-//! Which agents have which files.
+//! Handlers of the files attached to agents.
 
 use patchbay_domain::{AgentId, FileId, Invalid, TenantId, knowledge::MOST_FILES};
 use patchbay_persistence::{agents, files};
 use patchbay_service::{
     Error, Result,
     audit::{Change, Event},
-    idempotency::Once,
+    idempotency::Idempotent,
     knowledge::files::require_files,
 };
 use serde::{Deserialize, Serialize};
@@ -14,30 +14,30 @@ use utoipa::ToSchema;
 
 use super::dto::File;
 use crate::{
-    answer::{Deleted, Entity, Page, Resource},
     extract::{
         Caller, IdempotencyKey, Json, List, NoFilter, Path,
         scopes::{AgentsRead, AgentsWrite},
     },
+    response::{Deleted, Entity, Page, Resource},
 };
 
-/// Files for an agent.
+/// Request to attach files to an agent.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"file_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0"]}))]
 pub struct AttachFiles {
-    /// Files of this tenant.
+    /// Ids of files of this tenant.
     #[schema(min_items = 1, max_items = 1000)]
     file_ids: Vec<FileId>,
 }
 
-/// What was attached.
+/// Result of attaching files to an agent.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "file_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0"]}))]
 pub struct AttachedFiles {
-    /// The agent.
+    /// Id of the agent.
     agent_id: AgentId,
-    /// The files that were named, each once; all of them are attached now.
+    /// Ids of the requested files, without duplicates. All of them are attached.
     #[schema(max_items = 1000)]
     file_ids: Vec<FileId>,
 }
@@ -45,16 +45,16 @@ pub struct AttachedFiles {
 impl Resource for AttachedFiles {}
 
 impl AttachFiles {
-    /// The ids, in order.
-    fn each_once(self) -> Result<Vec<FileId>> {
+    /// Returns the ids, sorted and without duplicates.
+    fn unique_ids(self) -> Result<Vec<FileId>> {
         let mut ids = self.file_ids;
         ids.sort_by_key(|id| id.uuid());
         ids.dedup();
         match ids.len() {
             1..=MOST_FILES => Ok(ids),
             _ => {
-                let why = format!("1 to {MOST_FILES} files are needed");
-                let invalid = Invalid::new("out_of_range", why);
+                let message = format!("must be 1 to {MOST_FILES} files");
+                let invalid = Invalid::new("out_of_range", message);
                 Err(Error::invalid_at("/file_ids", invalid))
             }
         }
@@ -66,21 +66,21 @@ pub(super) async fn attach(
     Path((_, agent_id)): Path<(TenantId, AgentId)>,
     Json(body): Json<AttachFiles>,
     key: IdempotencyKey,
-) -> Result<Once<Entity<AttachedFiles>>> {
-    let file_ids = body.each_once()?;
+) -> Result<Idempotent<Entity<AttachedFiles>>> {
+    let file_ids = body.unique_ids()?;
     let now = caller.service.clock.now();
     caller
         .once(&key, async |tx| {
-            let agent = agents::hold(tx, agent_id).await?;
+            let agent = agents::lock_shared(tx, agent_id).await?;
             agent.ok_or_else(Error::not_found)?;
             require_files(tx, &file_ids).await?;
             let new = files::attach(tx, agent_id, &file_ids, now).await?;
             let after = json!({ "file_ids": new });
             let value = Entity(AttachedFiles { agent_id, file_ids });
             if new.is_empty() {
-                return Ok(Change::none(value));
+                return Ok(Change::without_events(value));
             }
-            let event = Event::of(
+            let event = Event::new(
                 "files_attached",
                 "agent",
                 agent_id,
@@ -119,7 +119,7 @@ pub(super) async fn detach(
                 return Err(Error::not_found());
             }
             let before = json!({ "file_ids": [id] });
-            let event = Event::of(
+            let event = Event::new(
                 "file_detached",
                 "agent",
                 agent_id,

@@ -1,4 +1,4 @@
-//! The bytes of a file.
+//! Download of file contents.
 
 use std::future::{Ready, ready};
 
@@ -11,36 +11,36 @@ use patchbay_domain::{FileId, TenantId, api_key::hex, byte_range};
 use patchbay_persistence::files;
 use patchbay_service::{
     Error,
-    knowledge::objects::{key, store},
+    knowledge::objects::{object_key, require_store},
 };
 use patchbay_storage::Download;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::{
-    answer::Respond,
     code::HttpCode,
     error::ApiError,
     extract::{Caller, Path, scopes::FilesRead},
     openapi::{Describe, Operation},
+    response::Respond,
 };
 
-/// A file on its way out.
+/// Response of a download.
 pub struct Content {
     name: String,
     sha256: String,
     size: u64,
-    /// The first byte and the number of bytes, where only some were asked for.
+    /// Offset and length of the requested range; none for the whole file.
     range: Option<(u64, u64)>,
-    /// None where the client has the file already.
+    /// None if the client already has the file, which is answered with 304.
     bytes: Option<Download>,
 }
 
-/// Which bytes are wanted, and which the client has.
+/// The range and conditional headers of a download request.
 pub struct Conditions {
     range: Option<String>,
     if_range: Option<String>,
-    known: Option<String>,
+    if_none_match: Option<String>,
 }
 
 impl FromRequest for Conditions {
@@ -55,7 +55,7 @@ impl FromRequest for Conditions {
         ready(Ok(Self {
             range: header(header::RANGE),
             if_range: header(header::IF_RANGE),
-            known: header(header::IF_NONE_MATCH),
+            if_none_match: header(header::IF_NONE_MATCH),
         }))
     }
 }
@@ -65,12 +65,13 @@ impl Describe for Conditions {
         for (name, description, example) in [
             (
                 "Range",
-                "One range of bytes. Anything else is answered with the whole file.",
+                "Byte range to download. Only a single range is supported; for any other value, \
+                 the whole file is returned.",
                 "bytes=0-1023",
             ),
             (
                 "If-None-Match",
-                "ETag of what you have: 304 where that is still the file.",
+                "ETag of a downloaded version. Returns 304 if the file is unchanged.",
                 "\"44136fa3\"",
             ),
         ] {
@@ -99,12 +100,12 @@ pub(super) async fn get(
         range: None,
         bytes: None,
     };
-    if !conditions.has(&content.etag()) {
+    if !conditions.is_not_modified(&content.etag()) {
         content.range = conditions.range(&content.etag(), size)?;
         let (from, length) = content.range.unwrap_or((0, size));
-        let key = key(&caller.service, tenant, file.object_id);
+        let key = object_key(&caller.service, tenant, file.object_id);
         content.bytes = Some(
-            store(&caller.service)?
+            require_store(&caller.service)?
                 .download(&key, from, length)
                 .await
                 .map_err(Error::from)?,
@@ -120,20 +121,23 @@ impl Content {
 }
 
 impl Conditions {
-    /// Whether the client has it already.
-    fn has(&self, etag: &str) -> bool {
-        let known = self.known.as_deref().unwrap_or_default();
-        known == "*" || known.contains(etag)
+    /// Returns whether `If-None-Match` matches, so the client already has the file.
+    fn is_not_modified(&self, etag: &str) -> bool {
+        let etags = self.if_none_match.as_deref().unwrap_or_default();
+        etags == "*" || etags.contains(etag)
     }
 
-    /// The range, where one is wanted and it is still the same file.
+    /// Parses the requested range, if there is one. It is ignored if `If-Range` names another version of the file.
     fn range(&self, etag: &str, size: u64) -> Result<Option<(u64, u64)>, ApiError> {
-        let is_current = self.if_range.as_deref().is_none_or(|seen| seen == etag);
+        let is_current = self
+            .if_range
+            .as_deref()
+            .is_none_or(|if_range| if_range == etag);
         let header = self.range.as_deref().filter(|_| is_current);
         let Some(header) = header else {
             return Ok(None);
         };
-        byte_range::parse(header, size).map_err(|_| ApiError::not_in_range(size))
+        byte_range::parse(header, size).map_err(|_| ApiError::range_not_satisfiable(size))
     }
 }
 
@@ -155,13 +159,13 @@ impl Respond for Content {
             let range = format!("bytes {from}-{}/{}", from + length - 1, self.size);
             response.insert_header((header::CONTENT_RANGE, range));
         }
-        // Never shown as a page, whatever it is.
+        // Browsers must save the file and never render it, since tenants upload arbitrary content.
         let name = utf8_percent_encode(&self.name, NON_ALPHANUMERIC);
         let disposition = format!("attachment; filename*=UTF-8''{name}");
         response
             .insert_header((header::CONTENT_DISPOSITION, disposition))
             .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
-            // Compressed, a range would be of something else.
+            // Compression would make ranges refer to the compressed bytes.
             .insert_header((header::CONTENT_ENCODING, "identity"))
             .no_chunking(length)
             .streaming(bytes)
@@ -177,11 +181,11 @@ impl Describe for Content {
             "Content-Disposition",
             "Content-Range",
         ];
-        operation.answer(200, "The whole file.", &headers, None);
-        operation.answer(206, "The range that was asked for.", &partial, None);
-        operation.answer(
+        operation.response(200, "The whole file.", &headers, None);
+        operation.response(206, "The requested range.", &partial, None);
+        operation.response(
             304,
-            "It is what you have.",
+            "The file is unchanged.",
             &["ETag", "Accept-Ranges"],
             None,
         );

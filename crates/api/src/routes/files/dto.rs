@@ -1,4 +1,4 @@
-//! What goes over the wire about files.
+//! Request and response types of files.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -16,9 +16,9 @@ use patchbay_service::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{answer::Resource, extract::Patch};
+use crate::{extract::Patch, response::Resource};
 
-/// A file.
+/// An uploaded file.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0", "name": "prices.pdf", "media_type": "application/pdf", "size_bytes": 48213,
@@ -27,60 +27,61 @@ use crate::{answer::Resource, extract::Patch};
     "created_at": "2026-11-25T20:00:00Z", "updated_at": "2026-11-25T20:00:00Z"
 }))]
 pub struct File {
-    /// Id.
+    /// Id of the file.
     pub id: FileId,
-    /// What it is called.
+    /// Name of the file.
     #[schema(max_length = 200)]
     name: String,
-    /// Its type, told from its content.
+    /// Media type, detected from the content.
     #[schema(max_length = 200)]
     media_type: String,
     /// Size in bytes.
     #[schema(minimum = 0)]
     size_bytes: i64,
-    /// SHA-256 of its bytes, in lowercase hexadecimal.
+    /// SHA-256 of the content, in lowercase hexadecimal.
     #[schema(max_length = 64)]
     sha256: String,
-    /// Data of your own.
+    /// Custom metadata, a JSON object of at most 16 KiB.
     metadata: Metadata,
-    /// The latest ingest; null where there was none.
+    /// Latest ingest; null if the file was never ingested.
     ingest: Option<IngestSummary>,
-    /// The ingest whose chunks searches see; null where they see none.
+    /// Generation of the ingest whose chunks are searched; null if the file is not searchable.
     #[schema(minimum = 1)]
     searchable_generation: Option<i32>,
-    /// Counts changes.
+    /// Revision number, incremented with every change.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was uploaded.
+    /// Time at which the file was uploaded.
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time at which the file was last changed.
     updated_at: DateTime<Utc>,
 }
 
-/// How an ingest stands.
+/// Summary of an ingest.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"generation": 1, "state": "done", "stage": "index", "error": null}))]
 pub struct IngestSummary {
-    /// Counts the ingests of the file.
+    /// Generation number of the ingest, counted from 1 for each file.
     #[schema(minimum = 1)]
     generation: i32,
-    /// How far it has come.
+    /// State of the ingest.
     state: IngestState,
-    /// The stage that it is in, or ended in; null before it began.
+    /// Current or last stage; null before the ingest has started.
     stage: Option<Stage>,
-    /// What went wrong.
+    /// Error of the ingest; null if there is none.
     error: Option<IngestError>,
 }
 
-/// Why an ingest failed, or what keeps it.
+/// Error of an ingest that has failed or is being retried.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"code": "encrypted_pdf", "detail": "The PDF is protected with a password: save it without one."}))]
 pub struct IngestError {
-    /// Stable code: `encrypted_pdf`, `encrypted`, `no_text_found`, `unsupported_type`, `damaged`, `too_large`, `too_much_memory`,
-    /// `timed_out`, `embedding_refused`, `embedding_failed`, `gave_up`; null while it is tried again. New ones may appear.
+    /// Stable error code: `encrypted_pdf`, `encrypted`, `no_text_found`, `unsupported_type`, `damaged`, `too_large`,
+    /// `too_much_memory`, `timed_out`, `embedding_refused`, `embedding_failed`, `gave_up`. New codes may be added.
+    /// Null while the ingest is being retried.
     #[schema(max_length = 64)]
     code: Option<String>,
-    /// What can be done about it.
+    /// Human-readable explanation of the error and how to fix it.
     #[schema(max_length = 4000)]
     detail: String,
 }
@@ -145,55 +146,56 @@ impl TryFrom<files::WithIngest> for File {
     }
 }
 
-/// A change of a file.
+/// Request to update a file.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "prices-2026.pdf", "metadata": {"year": 2026}}))]
 pub struct PatchFile {
-    /// What it is called.
+    /// Name of the file.
     #[serde(default)]
     pub name: Patch<Name>,
-    /// Merged into the data of your own; null clears it all.
+    /// Metadata to merge into the stored metadata; null clears it.
     #[serde(default)]
     pub metadata: Patch<Option<Metadata>>,
 }
 
-/// Which files are wanted.
+/// Filters for listing files.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileFilter {
-    /// Only files of this name.
+    /// Only files with this name.
     #[schema(max_length = 200)]
     pub name: Option<String>,
-    /// Only files of this type.
+    /// Only files of this media type.
     #[schema(max_length = 200)]
     pub media_type: Option<String>,
-    /// Only files whose latest ingest stands like this.
+    /// Only files whose latest ingest is in this state.
     #[schema(inline)]
     pub ingest_state: Option<IngestState>,
-    /// Only files whose embeddings are like this.
+    /// Only files whose embeddings are from the current model (`current`) or another one (`outdated`).
     #[schema(inline)]
     pub embeddings: Option<Embeddings>,
-    /// Only files with these bytes, by their SHA-256.
+    /// Only files whose content has this SHA-256.
     #[schema(max_length = 64)]
     pub sha256: Option<String>,
-    /// Only files of this agent.
+    /// Only files attached to this agent.
     pub agent_id: Option<AgentId>,
 }
 
-/// Which model has made the embeddings of a file.
+/// Whether the embeddings of a file are from the current embedding model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Embeddings {
-    /// The one in use.
+    /// From the current embedding model.
     Current,
-    /// Another: searches by meaning do not see the file until it is ingested again.
+    /// From another model: semantic searches skip the file until it is ingested again.
     Outdated,
 }
 
 impl FileFilter {
-    /// As the database has it.
-    pub fn stored(&self, service: &Service) -> Result<files::Filter> {
+    /// Converts to the filter of the database query. Fails if it refers to embeddings and no embedding model is
+    /// configured.
+    pub fn to_query(&self, service: &Service) -> Result<files::Filter> {
         let byte = |pair: &[u8]| {
             let text = std::str::from_utf8(pair).ok()?;
             u8::from_str_radix(text, 16).ok()
@@ -210,7 +212,7 @@ impl FileFilter {
             name: self.name.clone(),
             media_type: self.media_type.clone(),
             ingest_state: self.ingest_state,
-            // What is no digest finds nothing.
+            // An invalid digest matches no file.
             sha256: self.sha256.as_ref().map(|text| {
                 let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
                 bytes.unwrap_or_default()
@@ -221,23 +223,23 @@ impl FileFilter {
     }
 }
 
-/// One stage of an ingest.
+/// Progress of one stage of an ingest.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "stage": "embed", "done": 96, "total": 120, "started_at": "2026-11-25T20:00:01Z", "finished_at": null
 }))]
 pub struct IngestStage {
-    /// The stage.
+    /// Stage of the ingest.
     stage: Stage,
-    /// Pages, or chunks where they are embedded, that are done.
+    /// Number of processed pages, or of chunks in the stage `embed`.
     #[schema(minimum = 0)]
     done: u32,
-    /// All of them; 0 while that is not known.
+    /// Total number of pages or chunks; 0 while unknown.
     #[schema(minimum = 0)]
     total: u32,
-    /// When it began.
+    /// Time at which the stage started.
     started_at: DateTime<Utc>,
-    /// When it ended.
+    /// Time at which the stage finished; null if it has not.
     finished_at: Option<DateTime<Utc>>,
 }
 
@@ -260,7 +262,7 @@ impl From<StageProgress> for IngestStage {
     }
 }
 
-/// The latest ingest of a file.
+/// Ingest status of a file.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "file_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0", "generation": 1, "state": "running", "stage": "embed",
@@ -269,40 +271,40 @@ impl From<StageProgress> for IngestStage {
     "created_at": "2026-11-25T20:00:00Z", "started_at": "2026-11-25T20:00:00Z", "finished_at": null
 }))]
 pub struct FileStatus {
-    /// The file.
+    /// Id of the file.
     file_id: FileId,
-    /// Counts the ingests of the file; null where there was none.
+    /// Generation number of the latest ingest; null if the file was never ingested.
     #[schema(minimum = 1)]
     generation: Option<i32>,
-    /// How far it has come.
+    /// State of the latest ingest.
     state: Option<IngestState>,
-    /// The stage that it is in, or ended in.
+    /// Current or last stage of the latest ingest.
     stage: Option<Stage>,
-    /// What has been done so far, in order.
+    /// Stages that have been started so far, in order.
     #[schema(max_items = 10)]
     stages: Vec<IngestStage>,
-    /// Pages, slides or sheets of the file; 1 where it has none.
+    /// Number of pages, slides or sheets; 1 for files without pages.
     #[schema(minimum = 0)]
     pages: Option<i32>,
-    /// Its chunks.
+    /// Number of chunks.
     #[schema(minimum = 0)]
     chunks: Option<i32>,
-    /// The model of the embeddings; searches compare those of one model.
+    /// Embedding model. Searches only compare embeddings of the same model.
     #[schema(max_length = 200)]
     model: Option<String>,
-    /// How often it was begun.
+    /// Number of attempts.
     #[schema(minimum = 0)]
     attempts: i32,
-    /// What went wrong.
+    /// Error of the latest ingest; null if there is none.
     error: Option<IngestError>,
-    /// The ingest whose chunks searches see.
+    /// Generation of the ingest whose chunks are searched; null if the file is not searchable.
     #[schema(minimum = 1)]
     searchable_generation: Option<i32>,
-    /// When it was asked for.
+    /// Time at which the ingest was requested.
     created_at: Option<DateTime<Utc>>,
-    /// When it began.
+    /// Time at which the ingest started; null if it has not.
     started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// Time at which the ingest finished; null if it has not.
     finished_at: Option<DateTime<Utc>>,
 }
 
@@ -356,35 +358,35 @@ impl FileStatus {
     }
 }
 
-/// A part of a file that a search can find.
+/// A searchable part of a file.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0:1:4", "ordinal": 4, "page": 2, "headings": ["Prices", "Shipping"],
     "starts_at": 3120, "ends_at": 3744, "tokens": 143, "text": "Parcels up to 5 kg cost 4.90."
 }))]
 pub struct Chunk {
-    /// File, generation and place: what a timeline names.
+    /// Id of the chunk, as in search results and session timelines: file id, generation and ordinal, joined with `:`.
     #[schema(max_length = 64)]
     id: String,
-    /// Its place in the file, from 0.
+    /// Position of the chunk in the file, counted from 0.
     #[schema(minimum = 0)]
     ordinal: i32,
-    /// Page, slide or sheet, from 1; null where there are none.
+    /// Number of the page, slide or sheet, counted from 1; null if the file has none.
     #[schema(minimum = 1)]
     page: Option<i32>,
-    /// The headings above it, from the outermost in.
+    /// Headings above the chunk, outermost first.
     #[schema(max_items = 10)]
     headings: Vec<String>,
-    /// Where it begins in the text of the file, in characters.
+    /// Start of the chunk in the text of the file, as a character offset.
     #[schema(minimum = 0)]
     starts_at: i32,
-    /// Where it ends.
+    /// End of the chunk in the text of the file, as an exclusive character offset.
     #[schema(minimum = 0)]
     ends_at: i32,
-    /// Tokens of the embedding model.
+    /// Number of tokens of the embedding model.
     #[schema(minimum = 0)]
     tokens: i32,
-    /// The text.
+    /// Text of the chunk.
     #[schema(max_length = 100_000)]
     text: String,
 }

@@ -1,35 +1,35 @@
-//! Upload, read, change, delete and ingest.
+//! Handlers of files.
 
 use patchbay_domain::{Cursor, FileId, Invalid, TenantId, text::Name};
 use patchbay_persistence::{TenantTx, chunks, files, idempotency};
 use patchbay_service::{
     Code, Error, Result,
     audit::{Change, Event},
-    idempotency::Once,
+    idempotency::Idempotent,
     knowledge,
 };
 use uuid::Uuid;
 
 use super::dto::{Chunk, File, FileFilter, FileStatus, PatchFile};
 use crate::{
-    answer::{Created, Deleted, Entity, Page, Settled},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Patch, Path, Query, Upload,
         UploadQuery,
         scopes::{FilesRead, FilesWrite},
         upload_digest,
     },
+    response::{Created, Deleted, Entity, OkOrAccepted, Page},
 };
 
 pub(super) async fn create(
     caller: Caller<FilesWrite>,
-    Query(said): Query<UploadQuery>,
+    Query(query): Query<UploadQuery>,
     body: Upload,
     key: IdempotencyKey,
-) -> Result<Once<Created<File>>> {
+) -> Result<Idempotent<Created<File>>> {
     let (service, tenant) = (&caller.service, caller.tenant()?);
-    let (received, new) = body.receive(service, tenant, said).await?;
-    let key = key.over(&upload_digest(&received, &new));
+    let (received, new) = body.receive(service, tenant, query).await?;
+    let key = key.with_body_digest(&upload_digest(&received, &new));
     let created = caller
         .once(&key, async |unit| {
             let value =
@@ -39,8 +39,8 @@ pub(super) async fn create(
             Ok(Change::one(Created { location, value }, event))
         })
         .await;
-    if !matches!(created, Ok(Once::Fresh(_))) {
-        knowledge::upload::give_up(service, tenant, received.object).await;
+    if !matches!(created, Ok(Idempotent::Fresh(_))) {
+        knowledge::upload::abandon_upload(service, tenant, received.object).await;
     }
     service.job_due.notify_one();
     service.ingest_due.notify_one();
@@ -52,15 +52,15 @@ async fn find(tx: &mut TenantTx, id: FileId) -> Result<files::WithIngest> {
     found.ok_or_else(Error::not_found)
 }
 
-/// The file as it is told; its row is locked.
-async fn locked(tx: &mut TenantTx, id: FileId) -> Result<(files::File, File)> {
+/// Locks the row of the file and returns it together with the response type.
+async fn lock(tx: &mut TenantTx, id: FileId) -> Result<(files::File, File)> {
     let row = files::lock(tx, id).await?;
     let row = row.ok_or_else(Error::not_found)?;
     Ok((row, find(tx, id).await?.try_into()?))
 }
 
 pub(super) async fn list(caller: Caller<FilesRead>, list: List<FileFilter>) -> Result<Page<File>> {
-    let filter = list.filter.stored(&caller.service)?;
+    let filter = list.filter.to_query(&caller.service)?;
     let mut tx = caller.read().await?;
     let rows = files::list(&mut tx, list.window, filter).await?;
     tx.finish();
@@ -85,7 +85,7 @@ pub(super) async fn patch(
 ) -> Result<Entity<File>> {
     let file = caller
         .change(async |tx| {
-            let (mut row, before) = locked(tx, id).await?;
+            let (mut row, before) = lock(tx, id).await?;
             if_match.check(row.revision)?;
             body.name.apply(&mut row.name, Name::into_inner);
             if let Patch::To(patch) = body.metadata {
@@ -109,7 +109,7 @@ pub(super) async fn delete(
 ) -> Result<Deleted> {
     let deleted = caller
         .change(async |tx| {
-            let (row, before) = locked(tx, id).await?;
+            let (row, before) = lock(tx, id).await?;
             if_match.check(row.revision)?;
             knowledge::files::delete(&caller.service, tx, &row).await?;
             idempotency::erase(tx, &format!("/api/tenants/{tenant}/files/{id}")).await?;
@@ -125,26 +125,27 @@ pub(super) async fn ingest(
     caller: Caller<FilesWrite>,
     Path((_, id)): Path<(TenantId, FileId)>,
     key: IdempotencyKey,
-) -> Result<Once<Settled<FileStatus>>> {
-    knowledge::objects::store(&caller.service)?;
-    let begun = caller
+) -> Result<Idempotent<OkOrAccepted<FileStatus>>> {
+    knowledge::objects::require_store(&caller.service)?;
+    let response = caller
         .once(&key, async |tx| {
             let row = files::lock(tx, id).await?;
             let mut row = row.ok_or_else(Error::not_found)?;
             let (_, latest) = find(tx, id).await?;
             if latest.is_some_and(|latest| latest.finished_at.is_none()) {
-                let detail = "Wait until it has ended; `…/status` says how far it is.";
+                let detail =
+                    "Wait until the current ingest has finished; `…/status` shows its progress.";
                 return Err(Error::new(Code::IngestRunning, detail));
             }
-            let begun = knowledge::ingest_request::request(&caller.service, tx, &mut row).await?;
-            let value = FileStatus::try_from((row, Some(begun)))?;
-            let event = Event::of("ingest_asked", "file", id, None::<&()>, None::<&()>);
-            let answer = Settled { value, done: false };
-            Ok(Change::one(answer, event))
+            let started = knowledge::ingest_request::request(&caller.service, tx, &mut row).await?;
+            let value = FileStatus::try_from((row, Some(started)))?;
+            let event = Event::new("ingest_asked", "file", id, None::<&()>, None::<&()>);
+            let response = OkOrAccepted { value, done: false };
+            Ok(Change::one(response, event))
         })
         .await?;
     caller.service.ingest_due.notify_one();
-    Ok(begun)
+    Ok(response)
 }
 
 pub(super) async fn status(
@@ -168,7 +169,7 @@ pub(super) async fn chunks(
     let after = list
         .window
         .before
-        .map_or(Ok(-1), |cursor| place(cursor, generation))?;
+        .map_or(Ok(-1), |cursor| ordinal_of(cursor, generation))?;
     let rows = chunks::list(&mut tx, (id, generation), after, list.window.fetch()).await?;
     let rows = list.window.cut(rows);
     tx.finish();
@@ -176,10 +177,11 @@ pub(super) async fn chunks(
     Ok(Page::new(rows, cursor, Chunk::from))
 }
 
-/// The ordinal of a cursor: chunks have no id but their generation and place.
-fn place(cursor: Uuid, generation: i32) -> Result<i32> {
+/// Returns the ordinal that a cursor encodes. Chunks have no id of their own, so their cursors consist of generation
+/// and ordinal.
+fn ordinal_of(cursor: Uuid, generation: i32) -> Result<i32> {
     Cursor::after(cursor).place(generation).ok_or_else(|| {
-        let why = "the file was ingested anew since: begin without a cursor";
-        Error::invalid_at("/cursor", Invalid::new("invalid_value", why))
+        let message = "the file has been ingested again since: start again without a cursor";
+        Error::invalid_at("/cursor", Invalid::new("invalid_value", message))
     })
 }

@@ -1,4 +1,4 @@
-//! Files: what agents know.
+//! Routes of files and their attachment to agents.
 
 mod attached;
 mod content;
@@ -20,10 +20,11 @@ pub(super) fn routes(root: &mut Api) {
         handlers::create,
         Doc::post("uploadFile", "Upload a file")
             .about(
-                "Streams a file into the object store, as the bare body or as \
-                 `multipart/form-data`. Its type is told from its content. The same bytes are \
-                 stored once. With `ingest` it becomes searchable: txt, md, html, pdf, docx, \
-                 pptx, xlsx, csv, json, srt, vtt and eml.",
+                "Streams a file into the object store, as the raw body or as \
+                 `multipart/form-data`. The media type is detected from the content. Identical \
+                 contents are stored once. With `ingest`, the file becomes searchable. Supported \
+                 formats for ingest are txt, md, html, pdf, docx, pptx, xlsx, csv, json, srt, vtt \
+                 and eml.",
             )
             .errors(&[
                 Code::StorageNotConfigured,
@@ -36,27 +37,28 @@ pub(super) fn routes(root: &mut Api) {
         all,
         handlers::list,
         Doc::get("listFiles", "List files")
-            .about("The tenant's files, newest first, each with its latest ingest.")
+            .about("Returns the files of the tenant, newest first, each with its latest ingest.")
             .errors(&[Code::EmbeddingsNotConfigured]),
     );
     api.add(
         one,
         handlers::get,
-        Doc::get("getFile", "Get a file")
-            .about("The file with its latest ingest. Its bytes are at `…/content`."),
+        Doc::get("getFile", "Get a file").about(
+            "Returns the file with its latest ingest. To download the content, use `…/content`.",
+        ),
     );
     api.add(
         one,
         handlers::patch,
         Doc::patch("updateFile", "Update a file")
-            .about("Changes name and metadata. Searches see the new ones at once."),
+            .about("Changes the name or metadata. Searches use the new values immediately."),
     );
     api.add(
         one,
         handlers::delete,
         Doc::delete("deleteFile", "Delete a file").about(
-            "Deletes the file with its chunks and attachments; its bytes go when no other \
-                 file has them. Searches do not see it any more.",
+            "Deletes the file with its chunks and attachments, and removes it from searches. The \
+             content is deleted unless another file has the same content.",
         ),
     );
     api.add(
@@ -64,8 +66,8 @@ pub(super) fn routes(root: &mut Api) {
         content::get,
         Doc::get("getFileContent", "Download a file")
             .about(
-                "The bytes as they were uploaded, to be saved rather than shown. Understands \
-                 `Range` with one range of bytes.",
+                "Returns the content as uploaded, with the headers of a download. Supports `Range` \
+                 requests with a single byte range.",
             )
             .errors(&[Code::StorageNotConfigured]),
     );
@@ -74,9 +76,9 @@ pub(super) fn routes(root: &mut Api) {
         handlers::ingest,
         Doc::post("ingestFile", "Ingest a file")
             .about(
-                "Begins a new generation in the background: text, chunks, embeddings. \
-                 Searches see the old chunks until the new ones are complete. Follow it at \
-                 `…/status`.",
+                "Starts a new ingest of the file in the background, which extracts text, splits it \
+                 into chunks and computes embeddings. Searches use the previous chunks until the \
+                 ingest has finished. `…/status` shows the progress.",
             )
             .errors(&[
                 Code::IngestRunning,
@@ -87,14 +89,16 @@ pub(super) fn routes(root: &mut Api) {
     api.add(
         "/api/tenants/{tenant_id}/files/{file_id}/status",
         handlers::status,
-        Doc::get("getFileStatus", "Get the ingest status of a file")
-            .about("The latest ingest, stage by stage, with its progress and what went wrong."),
+        Doc::get("getFileStatus", "Get the ingest status of a file").about(
+            "Returns the latest ingest of the file with the progress of each stage and the error, \
+             if any.",
+        ),
     );
     api.add(
         "/api/tenants/{tenant_id}/files/{file_id}/chunks",
         handlers::chunks,
         Doc::get("listFileChunks", "List the chunks of a file")
-            .about("The chunks of the file that searches see, in the order of its text."),
+            .about("Returns the searchable chunks of the file, in the order of its text."),
     );
     attached_routes(root);
 }
@@ -106,20 +110,20 @@ fn attached_routes(api: &mut Api) {
         all,
         attached::attach,
         Doc::post("attachFiles", "Attach files to an agent").about(
-            "The agent's searches see them from now on. Those that are attached already \
-                 stay.",
+            "Makes the files available to searches of the agent. Files that are already attached \
+             stay attached.",
         ),
     );
     api.add(
         all,
         attached::list,
         Doc::get("listAgentFiles", "List the files of an agent")
-            .about("The files that are attached to the agent, newest first."),
+            .about("Returns the files that are attached to the agent, newest first."),
     );
     api.add(
         "/api/tenants/{tenant_id}/agents/{agent_id}/files/{file_id}",
         attached::detach,
         Doc::delete("detachFile", "Detach a file from an agent")
-            .about("The agent's searches do not see it any more. The file stays."),
+            .about("Removes the file from searches of the agent. The file itself is not deleted."),
     );
 }

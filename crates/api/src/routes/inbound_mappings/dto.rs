@@ -1,4 +1,4 @@
-//! What goes over the wire about inbound mappings.
+//! Request and response types of inbound mappings.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -18,12 +18,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::Resource,
     extract::Patch,
+    response::Resource,
     routes::{credentials, sessions::AgentRunConfig, sip_trunks::Sync},
 };
 
-/// What happens to calls to a number.
+/// An inbound mapping: how calls to a phone number are answered.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fc0",
@@ -44,40 +44,41 @@ use crate::{
     "updated_at": "2026-11-23T20:00:00Z"
 }))]
 pub struct InboundMapping {
-    /// Id.
+    /// Id of the mapping.
     pub id: MappingId,
-    /// The number, in E.164.
+    /// Phone number in E.164 format.
     #[schema(max_length = 16)]
     number: String,
-    /// Who answers, with the binding that is active at that moment.
+    /// Agent that answers, with the binding that is active when the call arrives.
     agent_id: AgentId,
-    /// Who answers outside the opening hours; null where nobody does.
+    /// Agent that answers outside the opening hours; null if calls are refused then.
     closed_agent_id: Option<AgentId>,
     /// Values of the prompt's variables.
     #[schema(value_type = Object)]
     variables: RawJson,
-    /// Addresses and networks that calls may come from; from anywhere where there are none.
+    /// IP addresses and networks (CIDR) from which calls are accepted. If empty, calls are accepted from any address.
     #[schema(max_items = 50, value_type = Vec<Text<1, 64>>)]
     allowed_addresses: Vec<String>,
-    /// User name that the carrier calls with; null where its address is enough.
+    /// SIP user name with which the carrier must authenticate; null if no authentication is required.
     #[schema(max_length = 200)]
     username: Option<String>,
-    /// Whether calls are taken at all.
+    /// Whether calls to the number are accepted.
     enabled: bool,
-    /// When somebody answers; always where it is null.
+    /// Opening hours; null means always open.
     #[schema(value_type = Option<OpeningHours>)]
     hours: Option<Value>,
-    /// SIP headers that become attributes of the caller in the room, as `header.` and their name in lower case.
+    /// Names of SIP headers that are copied to the caller's participant attributes, as `header.` followed by the name
+    /// in lowercase.
     #[schema(max_items = 50, value_type = Vec<Text<3, 64>>)]
     headers: Vec<String>,
-    /// What LiveKit has of it.
+    /// Sync status of the mapping with LiveKit.
     sync: Sync,
-    /// Counts changes.
+    /// Revision number, incremented with every change.
     #[schema(minimum = 1)]
     revision: i64,
-    /// When it was created.
+    /// Time at which the mapping was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time at which the mapping was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -116,7 +117,7 @@ impl From<(inbound_mappings::Mapping, sip_objects::SipObject)> for InboundMappin
             allowed_addresses,
             username,
             enabled,
-            hours: hours.map(shown),
+            hours: hours.map(current_format),
             headers,
             sync: object.into(),
             revision,
@@ -126,14 +127,14 @@ impl From<(inbound_mappings::Mapping, sip_objects::SipObject)> for InboundMappin
     }
 }
 
-/// Stored hours in today's form. Those that cannot be read are shown as they are, never as always open;
-/// calls are then refused.
-fn shown(hours: Value) -> Value {
-    let read = serde_json::from_value::<OpeningHours>(hours.clone());
-    read.and_then(serde_json::to_value).unwrap_or(hours)
+/// Converts stored opening hours to the current format. Unreadable hours are returned as stored rather than as always
+/// open, because calls are refused in that case.
+fn current_format(hours: Value) -> Value {
+    let parsed = serde_json::from_value::<OpeningHours>(hours.clone());
+    parsed.and_then(serde_json::to_value).unwrap_or(hours)
 }
 
-/// A mapping to be created.
+/// Request to create an inbound mapping.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -141,76 +142,81 @@ fn shown(hours: Value) -> Value {
     "allowed_addresses": ["203.0.113.0/24"]
 }))]
 pub struct CreateInboundMapping {
-    /// A number that the operator has assigned to this tenant, and that has no mapping yet.
+    /// Phone number that the operator has assigned to this tenant and that has no mapping yet.
     pub number: PhoneNumber,
-    /// Who answers.
+    /// Agent that answers.
     pub agent_id: AgentId,
-    /// Who answers outside the opening hours; nobody by default. Its worker name must be the agent's.
+    /// Agent that answers outside the opening hours. By default, calls are refused then. It must have the same worker
+    /// name as `agent_id`.
     pub closed_agent_id: Option<AgentId>,
     /// Values of the prompt's variables.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub variables: Variables,
-    /// Addresses and networks that calls may come from. They are needed unless a user name is given. A network has at least 16
-    /// bits (`/16`), or 32 in IPv6; one that is not on the internet must be in one that the operator allows.
+    /// IP addresses and networks (CIDR) from which calls are accepted. Required unless a user name is given. Networks
+    /// may be no larger than `/16` for IPv4 and `/32` for IPv6. Private and local networks must be within a network
+    /// that the operator allows.
     #[serde(default)]
     #[schema(max_items = 50)]
     pub allowed_addresses: Vec<Text<1, 64>>,
-    /// User name that the carrier calls with; it needs a password.
+    /// SIP user name with which the carrier must authenticate. Requires `password`.
     pub username: Option<OneLine<1, 200>>,
-    /// Password that the carrier calls with. It is sealed, and never answered, logged or audited.
+    /// SIP password with which the carrier must authenticate. It is stored encrypted and never returned, logged or
+    /// written to the audit trail.
     #[schema(write_only)]
     pub password: Option<OneLine<1, 200>>,
-    /// Whether calls are taken at all; they are by default.
+    /// Whether calls to the number are accepted; true by default.
     pub enabled: Option<bool>,
-    /// When somebody answers; always by default.
+    /// Opening hours; always open by default.
     pub hours: Option<OpeningHours>,
-    /// SIP headers, beginning with `X-`, that become attributes of the caller in the room.
+    /// Names of SIP headers, beginning with `X-`, that are copied to the caller's participant attributes.
     #[serde(default)]
     #[schema(max_items = 50)]
     pub headers: Vec<Text<3, 64>>,
 }
 
-/// A change of a mapping. Its number stays; make another mapping for another number.
+/// Request to update an inbound mapping. The phone number cannot be changed; create another mapping for another
+/// number.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"enabled": false}))]
 pub struct PatchInboundMapping {
-    /// Who answers.
+    /// Agent that answers.
     #[serde(default)]
     agent_id: Patch<AgentId>,
-    /// Who answers outside the opening hours; null for nobody.
+    /// Agent that answers outside the opening hours; null to refuse calls then.
     #[serde(default)]
     closed_agent_id: Patch<Option<AgentId>>,
-    /// Values of the prompt's variables, all of them.
+    /// Values of the prompt's variables. Replaces all previous values.
     #[serde(default)]
     #[schema(value_type = Object)]
     variables: Patch<Variables>,
-    /// Addresses and networks that calls may come from: none larger than `/16`, or `/32` in IPv6.
+    /// IP addresses and networks (CIDR) from which calls are accepted, none larger than `/16` for IPv4 and `/32` for
+    /// IPv6. Replaces the previous list.
     #[serde(default)]
     #[schema(max_items = 50)]
     allowed_addresses: Patch<Vec<Text<1, 64>>>,
-    /// User name that the carrier calls with; null takes it and the password away.
+    /// SIP user name with which the carrier must authenticate; null removes it and the password.
     #[serde(default)]
     username: Patch<Option<OneLine<1, 200>>>,
-    /// Password that the carrier calls with.
+    /// SIP password with which the carrier must authenticate.
     #[serde(default)]
     #[schema(write_only)]
     password: Patch<OneLine<1, 200>>,
-    /// Whether calls are taken at all.
+    /// Whether calls to the number are accepted.
     #[serde(default)]
     enabled: Patch<bool>,
-    /// When somebody answers; null for always.
+    /// Opening hours; null for always open.
     #[serde(default)]
     hours: Patch<Option<OpeningHours>>,
-    /// SIP headers that become attributes of the caller in the room.
+    /// Names of SIP headers that are copied to the caller's participant attributes. Replaces the previous list.
     #[serde(default)]
     #[schema(max_items = 50)]
     headers: Patch<Vec<Text<3, 64>>>,
 }
 
 impl PatchInboundMapping {
-    /// Changes the row; answers the new password, if there is one.
+    /// Applies the change to the row and returns the new password, if one is given.
     pub fn apply(
         self,
         service: &Service,
@@ -238,29 +244,29 @@ impl PatchInboundMapping {
     }
 }
 
-/// Which mappings are wanted.
+/// Filters for listing inbound mappings.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InboundMappingFilter {
-    /// Only the mapping of this number.
+    /// Only the mapping of this phone number.
     pub number: Option<PhoneNumber>,
     /// Only mappings of this agent.
     pub agent_id: Option<AgentId>,
-    /// Only mappings that are enabled, or are not: `true` or `false`.
+    /// Only mappings that are enabled (`true`) or disabled (`false`).
     #[schema(max_length = 5)]
     pub enabled: Option<String>,
 }
 
-/// A call in, as the worker sees it.
+/// Request of a worker to claim an inbound call.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"room_name": "dev-in-0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fc0_+4930654321_x7k2"}))]
 pub struct ClaimCall {
-    /// Name of the room that the worker was sent to.
+    /// Name of the room to which the worker was dispatched.
     pub room_name: OneLine<1, 250>,
 }
 
-/// What a call in has become.
+/// A claimed inbound call, with the configuration for the worker.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "session_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f60",
@@ -285,31 +291,31 @@ pub struct ClaimCall {
     }
 }))]
 pub struct Claim {
-    /// The session.
+    /// Id of the session.
     pub session_id: SessionId,
-    /// The run of the agent that LiveKit has sent.
+    /// Id of the agent run that the worker executes.
     pub agent_run_id: AgentRunId,
-    /// The call.
+    /// Id of the call.
     pub call_id: CallId,
-    /// What the agent is to run.
+    /// Configuration of the agent run.
     pub config: AgentRunConfig,
 }
 
 impl Resource for Claim {}
 
-/// A number to be tried.
+/// Request to resolve an inbound phone number.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"number": "+49 30 123456"}))]
 pub struct ResolveNumber {
-    /// The number that is called.
+    /// Called phone number.
     pub number: PhoneNumber,
-    /// When; now by default.
+    /// Time of the call; now by default.
     #[serde(default, deserialize_with = "clock::read_optional_time")]
     pub at: Option<DateTime<Utc>>,
 }
 
-/// What would happen to a call.
+/// Result of resolving an inbound phone number.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "number": "+4930123456", "at": "2026-11-23T20:00:00Z", "taken": true, "reason": null, "detail": null,
@@ -317,34 +323,34 @@ pub struct ResolveNumber {
     "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "binding_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f40"
 }))]
 pub struct Resolution {
-    /// The number, in E.164.
+    /// Phone number in E.164 format.
     #[schema(max_length = 16)]
     pub number: String,
-    /// When.
+    /// Time for which the number was resolved.
     pub at: DateTime<Utc>,
-    /// Whether it would be taken.
+    /// Whether the call would be accepted.
     pub taken: bool,
-    /// Why not: `number_not_assigned`, `no_mapping`, `mapping_disabled`, `closed`, `no_active_binding`, `not_synced`. New ones may
-    /// appear.
+    /// Reason for which the call would be refused: `number_not_assigned`, `no_mapping`, `mapping_disabled`, `closed`,
+    /// `no_active_binding`, `not_synced`. New values may be added. Null if the call would be accepted.
     #[schema(max_length = 64)]
     pub reason: Option<String>,
-    /// The same in words.
+    /// Human-readable explanation of the reason.
     #[schema(max_length = 1000)]
     pub detail: Option<String>,
-    /// The rule that decides.
+    /// Mapping of the phone number; null if there is none.
     pub mapping_id: Option<MappingId>,
-    /// Whether it is within the opening hours.
+    /// Whether the time is within the opening hours.
     pub is_open: Option<bool>,
-    /// Who would answer.
+    /// Agent that would answer.
     pub agent_id: Option<AgentId>,
-    /// With which binding.
+    /// Binding that the agent would run.
     pub binding_id: Option<BindingId>,
 }
 
 impl Resource for Resolution {}
 
 impl From<resolve::Resolution> for Resolution {
-    fn from(found: resolve::Resolution) -> Self {
+    fn from(resolved: resolve::Resolution) -> Self {
         let resolve::Resolution {
             number,
             at,
@@ -355,7 +361,7 @@ impl From<resolve::Resolution> for Resolution {
             is_open,
             agent_id,
             binding_id,
-        } = found;
+        } = resolved;
         Self {
             number,
             at,

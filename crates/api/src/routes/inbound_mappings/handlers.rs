@@ -1,4 +1,4 @@
-//! Create, read, change, delete and claim.
+//! Handlers of inbound mappings.
 
 use patchbay_domain::{
     Invalid, MappingId, RawJson, TenantId, states::SipObjectKind, text::OneLine,
@@ -10,18 +10,18 @@ use super::dto::{
     PatchInboundMapping, Resolution, ResolveNumber,
 };
 use crate::{
-    answer::{Created, Deleted, Entity, Page},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, Path,
         scopes::{InboundMappingsRead, InboundMappingsWrite, Worker},
     },
+    response::{Created, Deleted, Entity, Page},
     routes::sessions::AgentRunConfig,
 };
 use patchbay_service::{
     Error, Result, Service,
     audit::{Change, Event},
-    idempotency::Once,
-    secrets::keep_owned,
+    idempotency::Idempotent,
+    secrets::store_owned,
     sessions::run_configuration,
     telephony::{
         claim::claim as claim_call,
@@ -34,8 +34,9 @@ use patchbay_service::{
     },
 };
 
-/// The row, without the worker name, which its agents tell.
-fn row(
+/// Builds the row of a new mapping. The worker name is still empty: it is that of the agents, which are read in the
+/// transaction.
+fn new_row(
     service: &Service,
     tenant: TenantId,
     body: CreateInboundMapping,
@@ -68,10 +69,10 @@ pub(super) async fn create(
     caller: Caller<InboundMappingsWrite>,
     Json(body): Json<CreateInboundMapping>,
     key: IdempotencyKey,
-) -> Result<Once<Created<InboundMapping>>> {
+) -> Result<Idempotent<Created<InboundMapping>>> {
     let tenant = caller.tenant()?;
     let password = body.password.clone();
-    let row = row(&caller.service, tenant, body)?;
+    let row = new_row(&caller.service, tenant, body)?;
     let created = caller
         .once(&key, async |tx| {
             let value = insert(&caller.service, tx, row, password).await?;
@@ -91,20 +92,20 @@ async fn insert(
     password: Option<OneLine<1, 200>>,
 ) -> Result<InboundMapping> {
     row.worker_name = shared_worker(tx, row.agent_id, row.closed_agent_id).await?;
-    if !numbers::hold(tx, &row.number).await? {
-        let message = "the operator has not assigned this number to you";
+    if !numbers::lock_shared(tx, &row.number).await? {
+        let message = "the operator has not assigned this number to the tenant";
         let invalid = Invalid::new("number_not_assigned", message);
         return Err(Error::invalid_at("/number", invalid));
     }
     mappings::insert(tx, &row).await?;
     if let Some(password) = password {
-        keep_owned(service, tx, row.id.uuid(), &password).await?;
+        store_owned(service, tx, row.id.uuid(), &password).await?;
     }
-    synchronised(service, tx, row).await
+    request_mapping_sync(service, tx, row).await
 }
 
-/// The mapping, which is about to be synchronised into LiveKit.
-async fn synchronised(
+/// Requests a sync of the mapping to LiveKit and returns the mapping with its sync status.
+async fn request_mapping_sync(
     service: &Service,
     tx: &mut TenantTx,
     row: mappings::Mapping,
@@ -119,7 +120,7 @@ pub(super) async fn list(
 ) -> Result<Page<InboundMapping>> {
     let enabled = list.filter.enabled.as_deref().map(str::parse).transpose();
     let enabled = enabled.map_err(|_| {
-        let invalid = Invalid::new("invalid_value", "`true` or `false` is needed");
+        let invalid = Invalid::new("invalid_value", "must be `true` or `false`");
         Error::invalid_at("/enabled", invalid)
     })?;
     let filter = mappings::Filter {
@@ -163,7 +164,7 @@ pub(super) async fn patch(
             mappings::update(tx, &row).await?;
             let username = row.username.as_deref();
             credentials::store(&caller.service, tx, id.uuid(), username, password).await?;
-            let after = synchronised(&caller.service, tx, row).await?;
+            let after = request_mapping_sync(&caller.service, tx, row).await?;
             let event = Event::updated("inbound_mapping", id, &before, &after);
             Ok(Change::one(after, event))
         })
@@ -198,14 +199,14 @@ pub(super) async fn claim(
     Json(body): Json<ClaimCall>,
 ) -> Result<Entity<Claim>> {
     let claimed = claim_call(&caller.service, tenant, id, &body.room_name).await?;
-    let (session, run) = (claimed.session_id, claimed.agent_run_id);
+    let (session_id, run_id) = (claimed.session_id, claimed.agent_run_id);
     let (service, origin) = (&caller.service, &caller.origin);
-    let found = run_configuration::of_run(service, origin, tenant, (session, run)).await?;
+    let found = run_configuration::load(service, origin, tenant, (session_id, run_id)).await?;
     Ok(Entity(Claim {
-        session_id: session,
-        agent_run_id: run,
+        session_id,
+        agent_run_id: run_id,
         call_id: claimed.call_id,
-        config: AgentRunConfig::new(tenant, (session, run), found),
+        config: AgentRunConfig::new(tenant, (session_id, run_id), found),
     }))
 }
 

@@ -1,4 +1,4 @@
-//! Inbound mappings: which agent answers which number.
+//! Routes of inbound mappings, which assign agents to phone numbers.
 
 mod dto;
 mod handlers;
@@ -18,9 +18,9 @@ pub(super) fn routes(api: &mut Api) {
         handlers::create,
         Doc::post("createInboundMapping", "Create an inbound mapping")
             .about(
-                "Calls to a number of the tenant are answered by an agent, with the binding \
-                 that is active at that moment. LiveKit is told in the background: look at \
-                 `sync`.",
+                "Assigns an agent to a phone number of the tenant. The agent answers calls with \
+                 the binding that is active when the call arrives. The mapping is synced to \
+                 LiveKit in the background; `sync` shows the status.",
             )
             .errors(&[Code::NumberMapped, Code::SecretsNotConfigured]),
     );
@@ -28,44 +28,52 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/inbound-mappings/resolve",
         handlers::resolve,
         Doc::post("resolveInboundNumber", "Resolve an inbound number").about(
-            "A dry run: which mapping, agent and binding would take a call to this number \
-                 at this time, or why nobody would. Nothing happens.",
+            "Returns the mapping, agent and binding that would answer a call to a phone number at \
+             a given time, or the reason for which the call would be refused. This is a dry run \
+             without side effects.",
         ),
     );
     api.add(
         all,
         handlers::list,
-        Doc::get("listInboundMappings", "List inbound mappings")
-            .about("The tenant's mappings, newest first. Never their passwords."),
+        Doc::get("listInboundMappings", "List inbound mappings").about(
+            "Returns the mappings of the tenant, newest first. Passwords are never returned.",
+        ),
     );
     api.add(
         one,
         handlers::get,
         Doc::get("getInboundMapping", "Get an inbound mapping")
-            .about("The mapping and what LiveKit has of it. Never its password."),
+            .about("Returns the mapping with its sync status. The password is never returned."),
     );
     api.add(
         one,
         handlers::patch,
         Doc::patch("updateInboundMapping", "Update an inbound mapping")
-            .about("LiveKit is told in the background; calls under way go on.")
+            .about(
+                "Changes the given fields. The mapping is synced to LiveKit in the background; \
+                 active calls are not affected.",
+            )
             .errors(&[Code::SecretsNotConfigured]),
     );
     api.add(
         one,
         handlers::delete,
-        Doc::delete("deleteInboundMapping", "Delete an inbound mapping")
-            .about("LiveKit forgets it in the background; calls under way go on."),
+        Doc::delete("deleteInboundMapping", "Delete an inbound mapping").about(
+            "Deletes the mapping. It is removed from LiveKit in the background; active calls are \
+             not affected.",
+        ),
     );
     api.add(
         "/api/tenants/{tenant_id}/inbound-mappings/{mapping_id}/claim",
         handlers::claim,
         Doc::post("claimInboundCall", "Claim an inbound call")
             .about(
-                "For the worker that LiveKit has sent to a caller: makes the session and the \
-                 call of this room, once, and answers what to run. The caller is looked for \
-                 in the room; a room that this mapping has not made is not found. Where the \
-                 call is refused, the room is deleted, and the worker leaves.",
+                "Called by the worker that LiveKit has dispatched for an inbound call. Creates the \
+                 session and the call of the room and returns the configuration to run. Repeated \
+                 claims of the same room return the same session. Returns 404 if the room was not \
+                 created by this mapping or has no caller. If the call is refused, the room is \
+                 deleted and the worker must leave.",
             )
             .errors(&[
                 Code::MappingDisabled,

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    answer::Page,
     extract::{Caller, List, Path, scopes::SessionsRead},
+    response::Page,
 };
 
-/// One thing that happened in a session.
+/// An event on the timeline of a session.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f95",
@@ -30,28 +30,28 @@ use crate::{
     "search": null
 }))]
 pub struct SessionEvent {
-    /// Id.
+    /// Id of the event.
     id: SessionEventId,
-    /// When it happened.
+    /// Time of the event.
     at: DateTime<Utc>,
-    /// What happened: `session.created`, `.starting`, `.running`, `.stopping`, `.ended`, `.failed`; `run.pending`, `.dispatched`,
+    /// Kind of the event: `session.created`, `.starting`, `.running`, `.stopping`, `.ended`, `.failed`; `run.pending`, `.dispatched`,
     /// `.joined`, `.finished`, `.lost`, `.no_show`; `participant.invited`, `.joined`, `.returned`, `.left`;
-    /// `call.created`, `.dialing`, `.ringing`, `.answered`, `.ended`, `.failed`, `.canceled`; `tool_call.started`, `.finished`; `knowledge.searched`. New ones may appear.
+    /// `call.created`, `.dialing`, `.ringing`, `.answered`, `.ended`, `.failed`, `.canceled`; `tool_call.started`, `.finished`; `knowledge.searched`. New kinds may be added.
     #[schema(max_length = 64)]
     kind: String,
-    /// End reason of the session or call, or LiveKit's word for why a participant left.
+    /// End reason of the session or call, or LiveKit's reason for a participant's disconnect.
     #[schema(max_length = 100)]
     reason: Option<String>,
-    /// The agent run that it is about.
+    /// Id of the agent run.
     agent_run_id: Option<AgentRunId>,
-    /// Identity of the participant that it is about.
+    /// Identity of the participant.
     #[schema(max_length = 200)]
     participant: Option<String>,
-    /// The telephone call that it is about.
+    /// Id of the phone call.
     call_id: Option<CallId>,
-    /// The tool call that it is about.
+    /// The tool call.
     tool_call: Option<ToolCallFacts>,
-    /// The search that it is about.
+    /// The knowledge base search.
     search: Option<SearchFacts>,
 }
 
@@ -88,7 +88,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
     }
 }
 
-/// Which events are wanted.
+/// Filters of session events.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionEventFilter {

@@ -1,4 +1,4 @@
-//! Create, read, start, stop and erase sessions.
+//! Handlers of sessions.
 
 use patchbay_domain::{
     SessionId, TenantId,
@@ -8,8 +8,8 @@ use patchbay_persistence::{participants, sessions};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
-    compute::Turn,
-    idempotency::Once,
+    compute::ComputePermit,
+    idempotency::Idempotent,
     sessions::{
         aggregate::SessionAggregate,
         create::{self, NewSession},
@@ -21,50 +21,51 @@ use patchbay_service::{
 };
 
 use super::{
-    dto::{CreateSession, Participant, Session, SessionFilter, StopSession},
+    dto::{CreateSession, Session, SessionFilter, StopSession},
     lookup,
+    participant_dto::Participant,
 };
 use crate::{
-    answer::{Created, Deleted, Entity, Page, Settled},
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, OptionalJson, Path,
         scopes::{SessionsRead, SessionsStop, SessionsWrite},
     },
+    response::{Created, Deleted, Entity, OkOrAccepted, Page},
 };
 
 pub(super) async fn create(
     caller: Caller<SessionsWrite>,
     Json(body): Json<CreateSession>,
     key: IdempotencyKey,
-) -> Result<Once<Created<Session>>> {
+) -> Result<Idempotent<Created<Session>>> {
     let tenant = caller.tenant()?;
     let start = body.start;
-    let turn = caller.turn().await?;
-    let created = |session: sessions::Session| Created {
+    let permit = caller.compute_permit().await?;
+    let to_response = |session: sessions::Session| Created {
         location: format!("/api/tenants/{tenant}/sessions/{}", session.id),
         value: session.into(),
     };
     let work = async |unit: &mut UnitOfWork| {
-        let change = insert(&caller, unit, body, turn).await?;
-        Ok(change.map(created))
+        let change = create_session(&caller, unit, body, permit).await?;
+        Ok(change.map(to_response))
     };
-    let then = async |made: Created<Session>| match start {
+    let then = async |response: Created<Session>| match start {
         true => {
-            let id = made.value.id;
+            let id = response.value.id;
             let (session, _) = wait_until(&caller.service, tenant, id, is_dispatched).await?;
-            Ok(created(session))
+            Ok(to_response(session))
         }
-        false => Ok(made),
+        false => Ok(response),
     };
     caller.once_then(&key, work, then).await
 }
 
-/// The session, started where that was asked for.
-async fn insert(
+/// Creates the session, and starts it if requested.
+async fn create_session(
     caller: &Caller<SessionsWrite>,
     unit: &mut UnitOfWork,
     body: CreateSession,
-    turn: Turn,
+    permit: ComputePermit,
 ) -> Result<Change<sessions::Session>> {
     let service = &caller.service;
     let new = NewSession {
@@ -74,7 +75,7 @@ async fn insert(
         metadata: body.metadata,
         call: None,
         room: None,
-        turn,
+        permit,
     };
     let session = create::create(service, unit, new).await?;
     let event = Event::created("session", session.id, &Session::from(session.clone()));
@@ -82,9 +83,9 @@ async fn insert(
         return Ok(Change::one(session, event));
     }
     let mut aggregate = SessionAggregate::require(unit, session.id).await?;
-    aggregate.note(event);
+    aggregate.record_event(event);
     start::start(service, unit, &mut aggregate).await?;
-    Ok(Change::none(aggregate.save(unit).await?))
+    Ok(Change::without_events(aggregate.save(unit).await?))
 }
 
 pub(super) async fn list(
@@ -132,7 +133,7 @@ pub(super) async fn delete(
             let row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
             if !row.state.is_terminal() {
-                let detail = "Stop the session first.";
+                let detail = "Stop the session before you delete it.";
                 return Err(Error::new(Code::SessionLive, detail));
             }
             erase(tx, id).await?;
@@ -142,9 +143,9 @@ pub(super) async fn delete(
         .await
 }
 
-/// The session as it is, while LiveKit is asked.
-fn pending(session: sessions::Session) -> Change<Settled<Session>> {
-    Change::none(Settled {
+/// The response while LiveKit has not confirmed.
+fn pending(session: sessions::Session) -> Change<OkOrAccepted<Session>> {
+    Change::without_events(OkOrAccepted {
         value: session.into(),
         done: false,
     })
@@ -154,13 +155,13 @@ pub(super) async fn start(
     caller: Caller<SessionsWrite>,
     Path((tenant, id)): Path<(TenantId, SessionId)>,
     key: IdempotencyKey,
-) -> Result<Once<Settled<Session>>> {
+) -> Result<Idempotent<OkOrAccepted<Session>>> {
     let work = async |unit: &mut UnitOfWork| {
         let mut aggregate = SessionAggregate::require(unit, id).await?;
         start::start(&caller.service, unit, &mut aggregate).await?;
         Ok(pending(aggregate.save(unit).await?))
     };
-    let then = async |_| settled(&caller, tenant, id, is_dispatched).await;
+    let then = async |_| wait_for_confirmation(&caller, tenant, id, is_dispatched).await;
     caller.once_then(&key, work, then).await
 }
 
@@ -169,7 +170,7 @@ pub(super) async fn stop(
     Path((tenant, id)): Path<(TenantId, SessionId)>,
     OptionalJson(body): OptionalJson<StopSession>,
     key: IdempotencyKey,
-) -> Result<Once<Settled<Session>>> {
+) -> Result<Idempotent<OkOrAccepted<Session>>> {
     let request = StopRequest {
         reason: body.reason.map(Word::into_inner),
         error: body.error.map(Detail::into_inner),
@@ -181,20 +182,20 @@ pub(super) async fn stop(
         stop::stop(&caller.service, unit, &mut aggregate, request).await?;
         Ok(pending(aggregate.save(unit).await?))
     };
-    let then = async |_| settled(&caller, tenant, id, is_over).await;
+    let then = async |_| wait_for_confirmation(&caller, tenant, id, is_over).await;
     caller.once_then(&key, work, then).await
 }
 
-/// The session once LiveKit has confirmed, or as it is when that takes too long.
-async fn settled<P>(
+/// Waits until LiveKit has confirmed; returns the session, also after a timeout.
+async fn wait_for_confirmation<P>(
     caller: &Caller<P>,
     tenant: TenantId,
     id: SessionId,
-    done: fn(&sessions::Session) -> bool,
-) -> Result<Settled<Session>> {
-    let (session, done) = wait_until(&caller.service, tenant, id, done).await?;
+    is_done: fn(&sessions::Session) -> bool,
+) -> Result<OkOrAccepted<Session>> {
+    let (session, done) = wait_until(&caller.service, tenant, id, is_done).await?;
     let value = session.into();
-    Ok(Settled { value, done })
+    Ok(OkOrAccepted { value, done })
 }
 
 pub(super) async fn participants(

@@ -1,4 +1,4 @@
-//! What a run looks up in its agent's files.
+//! Knowledge base search of an agent run.
 
 use patchbay_domain::{AgentRunId, SessionId, TenantId, text::Text};
 use patchbay_service::{Result, knowledge::run_search::search_for_run};
@@ -6,17 +6,17 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::Entity,
     extract::{Caller, Json, Path, scopes::Worker},
+    response::Entity,
     routes::search::SearchResult,
 };
 
-/// What the model wants to know.
+/// A search in the knowledge base.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"query": "What does shipping cost?"}))]
 pub struct SearchKnowledge {
-    /// A question, or words.
+    /// Question or keywords.
     query: Text<1, 2000>,
 }
 
@@ -27,7 +27,7 @@ pub(super) async fn search(
 ) -> Result<Entity<SearchResult>> {
     let (service, origin) = (&caller.service, &caller.origin);
     let query = body.query.into_inner();
-    let found = search_for_run(service, origin, tenant, (session, run), query);
-    let (mode, outcome) = found.await?;
+    let search = search_for_run(service, origin, tenant, (session, run), query);
+    let (mode, outcome) = search.await?;
     Ok(Entity(SearchResult::new(mode, outcome)))
 }

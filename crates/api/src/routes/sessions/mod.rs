@@ -1,4 +1,4 @@
-//! Sessions: a LiveKit room with an agent dispatched into it.
+//! Sessions: LiveKit rooms with a dispatched agent.
 
 mod attach;
 mod dto;
@@ -6,11 +6,13 @@ mod events;
 mod handlers;
 mod knowledge;
 mod lookup;
+mod participant_dto;
+mod run_dto;
 mod runs;
 mod tool_calls;
 mod transcript;
 
-pub(super) use dto::AgentRunConfig;
+pub(super) use run_dto::AgentRunConfig;
 
 use patchbay_service::Code;
 
@@ -28,11 +30,11 @@ pub(super) fn routes(api: &mut Api) {
         handlers::create,
         Doc::post("createSession", "Create a session")
             .about(
-                "Resolves the agent's active binding (or the one named), renders the prompt \
-                 with the given variables and keeps the configuration under its digest for \
-                 good. With `start`, it is started in the same request; the answer is 201 in \
-                 any case, so look at `state` and `last_error`; where the tenant has as many \
-                 live sessions as it may, nothing is created.",
+                "Resolves the agent's active binding (or the specified one), renders the prompt \
+                 with the variables and stores the configuration permanently under its digest. \
+                 With `start`, the session is started in the same request; the response is 201 \
+                 even if the start has not succeeded, so check `state` and `last_error`. If the \
+                 tenant has reached its limit of live sessions, the session is not created.",
             )
             .errors(&[Code::NoActiveBinding, Code::SessionLimitReached])
             .starts(),
@@ -40,22 +42,24 @@ pub(super) fn routes(api: &mut Api) {
     api.add(
         all,
         handlers::list,
-        Doc::get("listSessions", "List sessions").about("The tenant's sessions, newest first."),
+        Doc::get("listSessions", "List sessions")
+            .about("Returns the tenant's sessions, newest first."),
     );
     api.add(
         one,
         handlers::get,
-        Doc::get("getSession", "Get a session")
-            .about("State, times, and the digest of the configuration that it runs."),
+        Doc::get("getSession", "Get a session").about(
+            "Returns the state of a session, its times and the digest of its configuration.",
+        ),
     );
     api.add(
         one,
         handlers::delete,
         Doc::delete("deleteSession", "Delete a session")
             .about(
-                "Erases variables, rendered prompt, participants and metadata. The \
-                 configuration stays under its digest, and the audit trail keeps the id. \
-                 Refused before the session is over.",
+                "Erases the variables, rendered prompt, participants and metadata. The \
+                 configuration is kept under its digest, and the audit trail keeps the id. \
+                 Refused for a session that has not ended.",
             )
             .errors(&[Code::SessionLive]),
     );
@@ -64,10 +68,10 @@ pub(super) fn routes(api: &mut Api) {
         handlers::start,
         Doc::post("startSession", "Start a session")
             .about(
-                "Creates the room and dispatches the agent. Answers 200 once LiveKit has \
-                 confirmed, and 202 when it has not yet; it is then tried again until the \
-                 start deadline. A second start answers the same. `running` follows when the \
-                 agent has joined.",
+                "Creates the room and dispatches the agent. Returns 200 once LiveKit has \
+                 confirmed, and 202 if it has not yet; the start is then retried until the \
+                 start deadline. Starting a started session has no effect and returns the same \
+                 response. The state becomes `running` when the agent has joined.",
             )
             .errors(&[Code::SessionOver, Code::SessionLimitReached])
             .starts(),
@@ -76,8 +80,9 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/sessions/{session_id}/stop",
         handlers::stop,
         Doc::post("stopSession", "Stop a session").about(
-            "Deletes the room and waits for nobody in it. A second stop answers the same. \
-                 A worker says here why it leaves, with `error` when it failed.",
+            "Deletes the room immediately, which disconnects all participants. Stopping a \
+                 stopped session has no effect and returns the same response. A worker reports \
+                 here why it leaves, with `error` if it failed.",
         ),
     );
     api.add(
@@ -85,11 +90,11 @@ pub(super) fn routes(api: &mut Api) {
         attach::attach,
         Doc::post("attachToSession", "Attach a participant")
             .about(
-                "Into a session in `starting` or `running`. `agent` dispatches a further \
-                 agent (a hand-over, a supervisor) with a run of its own; the session goes on \
-                 when it is lost. `user` records the participant and answers with their join \
-                 token, which needs the scope `tokens:write` too. `phone` dials a number into \
-                 the room, which needs `calls:write` too.",
+                "Attaches a participant to a session in `starting` or `running`. `agent` \
+                 dispatches an additional agent (for a handoff, or as a supervisor) with its own \
+                 run; the session continues if that agent is lost. `user` creates a participant \
+                 and returns a join token; this also requires the scope `tokens:write`. `phone` \
+                 dials a number into the room; this also requires `calls:write`.",
             )
             .errors(&[
                 Code::SessionNotJoinable,
@@ -105,14 +110,14 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/sessions/{session_id}/participants",
         handlers::participants,
         Doc::get("listParticipants", "List participants")
-            .about("Everyone who was seen in the room, agents included, newest first."),
+            .about("Returns all participants of the session, including agents, newest first."),
     );
     api.add(
         "/api/tenants/{tenant_id}/sessions/{session_id}/events",
         events::list,
         Doc::get("listSessionEvents", "List session events").about(
-            "The timeline: changes of state, agent runs, participants and tool calls, \
-                 newest first. Erased with the session.",
+            "Returns the timeline of the session: changes of state, agent runs, participants, \
+                 calls, tool calls and searches, newest first. Deleted with the session.",
         ),
     );
     let path = "/api/tenants/{tenant_id}/sessions/{session_id}/transcript";
@@ -120,42 +125,42 @@ pub(super) fn routes(api: &mut Api) {
         path,
         transcript::append,
         Doc::post("appendTranscript", "Append transcript turns").about(
-            "For the worker: what was said, in batches, also after the session's end. A \
-                 turn whose id is known is left as it is, so a batch may be sent again.",
+            "For the worker: appends turns in batches, also after the session has ended. A \
+                 turn with a known id is ignored, so a batch can be sent again.",
         ),
     );
     api.add(
         path,
         transcript::list,
         Doc::get("listTranscript", "List transcript turns")
-            .about("The turns of the session, newest first. Erased with the session."),
+            .about("Returns the turns of the session, newest first. Deleted with the session."),
     );
     let path = "/api/tenants/{tenant_id}/sessions/{session_id}/usage";
     api.add(
         path,
         transcript::report_usage,
         Doc::post("appendUsage", "Append usage").about(
-            "For the worker: tokens, seconds and characters by provider and model. A \
-                 report whose id is known is left as it is, so it may be sent again.",
+            "For the worker: reports tokens, seconds of audio and characters by provider and \
+                 model. A report with a known id is ignored, so it can be sent again.",
         ),
     );
     api.add(
         path,
         transcript::usage,
         Doc::get("getSessionUsage", "Get the usage of a session")
-            .about("Sums of what its workers have reported, by kind, provider and model."),
+            .about("Returns the totals of the reported usage by kind, provider and model."),
     );
     api.add(
         "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs",
         runs::list,
         Doc::get("listAgentRuns", "List agent runs")
-            .about("Every dispatch of the agent into the session, newest first."),
+            .about("Returns all dispatches of agents into the session, newest first."),
     );
     api.add(
         "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/config",
         runs::config,
         Doc::get("getAgentRunConfig", "Get the configuration of an agent run").about(
-            "For the worker: the configuration with its digest, and the prompt rendered \
+            "For the worker: returns the configuration with its digest, and the prompt rendered \
                  for this session.",
         ),
     );
@@ -164,11 +169,11 @@ pub(super) fn routes(api: &mut Api) {
         tool_calls::call,
         Doc::post("callTool", "Call a tool")
             .about(
-                "For the worker: Patchbay calls the tool that the run's configuration pins \
-                 under this name, with its secrets, and puts the call on the timeline. A call \
-                 that fails is an answer too: look at `status`. After a crash in between, the \
-                 same Idempotency-Key is answered 409 `outcome_unknown`, and the call is not \
-                 repeated.",
+                "For the worker: Patchbay calls the tool with this name in the run's \
+                 configuration, with its secrets, and records the call on the timeline. A failed \
+                 call also returns 200, so check `status`. If the process crashes during the \
+                 call, a repetition with the same Idempotency-Key returns 409 \
+                 `outcome_unknown`, and the call is not repeated.",
             )
             .errors(&[Code::ToolNotCallable, Code::OutcomeUnknown, Code::SessionOver, Code::SecretsNotConfigured])
             .starts()
@@ -178,8 +183,8 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/sessions/{session_id}/agent-runs/{agent_run_id}/tool-calls",
         tool_calls::report,
         Doc::post("reportToolCall", "Report a tool call").about(
-            "For the worker: puts a call that a participant's client has carried out onto \
-                 the timeline.",
+            "For the worker: records a call that a participant's client has made on the \
+                 timeline.",
         ),
     );
     api.add(
@@ -187,9 +192,9 @@ pub(super) fn routes(api: &mut Api) {
         knowledge::search,
         Doc::post("searchKnowledge", "Search the knowledge of an agent run")
             .about(
-                "For the worker: searches the files that are attached to the run's agent, as \
-                 the run's configuration pins it, and puts onto the timeline what was found. \
-                 Not there where the binding has no knowledge.",
+                "For the worker: searches the files that are attached to the run's agent, with \
+                 the settings in the run's configuration, and records the search on the \
+                 timeline. Returns 404 if the binding has no knowledge base.",
             )
             .errors(&[Code::SessionOver, Code::EmbeddingsNotConfigured]),
     );
@@ -197,8 +202,8 @@ pub(super) fn routes(api: &mut Api) {
         "/api/tenants/{tenant_id}/configurations/{digest}",
         runs::configuration,
         Doc::get("getConfiguration", "Get a configuration").about(
-            "Exactly what sessions with this digest ran, for good. The template is \
-                 unrendered: variables belong to sessions.",
+            "Returns the exact configuration of sessions with this digest, which is kept \
+                 permanently. The template is unrendered, since variables belong to sessions.",
         ),
     );
 }

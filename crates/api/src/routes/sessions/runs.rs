@@ -1,4 +1,4 @@
-//! What ran: agent runs and configurations.
+//! Handlers of agent runs and configurations.
 
 use patchbay_domain::{AgentRunId, SessionId, TenantId};
 use patchbay_persistence::{runs, sessions};
@@ -8,15 +8,15 @@ use patchbay_service::{
 };
 
 use super::{
-    dto::{AgentRun, AgentRunConfig, StoredConfiguration},
     lookup,
+    run_dto::{AgentRun, AgentRunConfig, StoredConfiguration},
 };
 use crate::{
-    answer::{Entity, Page},
     extract::{
         Caller, Digest, List, NoFilter, Path,
         scopes::{RunConfigRead, SessionsRead},
     },
+    response::{Entity, Page},
 };
 
 pub(super) async fn list(
@@ -36,8 +36,12 @@ pub(super) async fn config(
     Path((tenant, session, run)): Path<(TenantId, SessionId, AgentRunId)>,
 ) -> Result<Entity<AgentRunConfig>> {
     let (service, origin) = (&caller.service, &caller.origin);
-    let found = run_configuration::of_run(service, origin, tenant, (session, run)).await?;
-    Ok(Entity(AgentRunConfig::new(tenant, (session, run), found)))
+    let configuration = run_configuration::load(service, origin, tenant, (session, run)).await?;
+    Ok(Entity(AgentRunConfig::new(
+        tenant,
+        (session, run),
+        configuration,
+    )))
 }
 
 pub(super) async fn configuration(
@@ -55,7 +59,7 @@ pub(super) async fn configuration(
     } = found.ok_or_else(Error::not_found)?;
     Ok(Entity(StoredConfiguration {
         digest,
-        configuration: read_configuration(&caller.turn().await?, document).await?,
+        configuration: read_configuration(&caller.compute_permit().await?, document).await?,
         created_at,
     }))
 }

@@ -1,4 +1,4 @@
-//! Tools that a run calls.
+//! Tool calls of an agent run.
 
 use patchbay_domain::{
     AgentRunId, SessionId, TenantId, ToolCallId,
@@ -8,10 +8,10 @@ use patchbay_domain::{
 use patchbay_service::{
     Result, UnitOfWork,
     audit::Change,
-    idempotency::Once,
+    idempotency::Idempotent,
     tools::{
         outcome::Outcome,
-        run_call::{self, Report, RunCall},
+        run_call::{self, ClientCallReport, RunCall},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Entity, Resource},
     extract::{Caller, FunctionName, IdempotencyKey, Json, Path, scopes::Worker},
-    panics::seen_through,
+    panics::run_to_completion,
+    response::{Entity, Resource},
     routes::tools::{ToolArguments, ToolFailure},
 };
 
-/// How a call went.
+/// The result of a tool call.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "status": "succeeded",
@@ -34,22 +34,22 @@ use crate::{
 pub struct ToolCall {
     /// Id of the call, as on the timeline.
     id: ToolCallId,
-    /// The function.
+    /// Function name of the tool.
     #[schema(max_length = 64)]
     function_name: String,
-    /// How it ended.
+    /// Status of the call.
     status: CallStatus,
-    /// What the model is told; with a failure, what the tool said of it.
+    /// Result for the model; after a failure, the error response of the tool.
     result: Value,
-    /// Why it failed.
+    /// Error; null if the call succeeded.
     error: Option<ToolFailure>,
-    /// Status of the HTTP answer; null where there was none.
+    /// HTTP status code of the response; null without an HTTP response.
     #[schema(minimum = 100, maximum = 999)]
     http_status: Option<u16>,
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     #[schema(minimum = 0, maximum = 600_000)]
     duration_ms: u32,
-    /// Bytes of the answer.
+    /// Size of the response in bytes.
     #[schema(minimum = 0)]
     size_bytes: u32,
 }
@@ -73,26 +73,26 @@ impl Resource for ToolCall {}
 
 impl Resource for ToolCallFacts {}
 
-/// A call that a participant has carried out.
+/// A tool call that a participant's client has made.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"function_name": "open_page", "status": "succeeded", "duration_ms": 120, "size_bytes": 12}))]
 pub struct ReportToolCall {
-    /// The function, which the run's configuration pins as one of kind `client`.
+    /// Function name of a tool of kind `client` in the run's configuration.
     function_name: Text<1, 64>,
-    /// How it ended.
+    /// Status of the call.
     status: CallStatus,
-    /// Code of the failure, such as `rpc_1502`.
+    /// Error code, such as `rpc_1502`.
     error_code: Option<Word>,
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     #[schema(maximum = 600_000)]
     duration_ms: u32,
-    /// Bytes of the answer.
+    /// Size of the response in bytes.
     #[serde(default)]
     size_bytes: u32,
 }
 
-impl From<ReportToolCall> for Report {
+impl From<ReportToolCall> for ClientCallReport {
     fn from(body: ReportToolCall) -> Self {
         Self {
             function_name: body.function_name.into_inner(),
@@ -111,24 +111,26 @@ pub(super) async fn call(
     Path((_, session, run, FunctionName(function))): Path<CallPath>,
     Json(body): Json<ToolArguments>,
     key: IdempotencyKey,
-) -> Result<Once<Entity<ToolCall>>> {
-    let longest = |call: &RunCall| call.prepared.timeout();
-    let turn = caller.turn().await?;
+) -> Result<Idempotent<Entity<ToolCall>>> {
+    let max_duration = |call: &RunCall| call.prepared.timeout();
+    let permit = caller.compute_permit().await?;
     let prepare = async |unit: &mut UnitOfWork| {
         let (service, function) = (&caller.service, (&*function, body.arguments));
-        let call = run_call::prepare(service, (unit, turn), (session, run), function).await?;
-        Ok(Change::none(call))
+        let call = run_call::prepare(service, (unit, permit), (session, run), function).await?;
+        Ok(Change::without_events(call))
     };
-    let call = match caller.prepare(&key, longest, prepare).await? {
-        Once::Fresh(call) => call,
-        Once::Replayed(kept) => return Ok(Once::Replayed(kept)),
+    let call = match caller.prepare(&key, max_duration, prepare).await? {
+        Idempotent::Fresh(call) => call,
+        Idempotent::Replayed(stored) => return Ok(Idempotent::Replayed(stored)),
     };
-    // The worker may hang up; what was begun is seen through and recorded.
-    seen_through(async move {
-        let outcome = call.prepared.carry_out(&caller.service).await;
+    // The worker may disconnect; the call is completed and recorded all the same.
+    run_to_completion(async move {
+        let outcome = call.prepared.execute(&caller.service).await;
         let finish = async |unit: &mut UnitOfWork| {
             let facts = run_call::finish(&caller.service, unit, call, &outcome).await?;
-            Ok(Change::none(Entity(ToolCall::new(&facts, outcome))))
+            Ok(Change::without_events(Entity(ToolCall::new(
+                &facts, outcome,
+            ))))
         };
         caller.complete(&key, finish).await
     })
@@ -140,12 +142,12 @@ pub(super) async fn report(
     Path((_, session, run)): Path<(TenantId, SessionId, AgentRunId)>,
     Json(body): Json<ReportToolCall>,
     key: IdempotencyKey,
-) -> Result<Once<Entity<ToolCallFacts>>> {
-    let turn = caller.turn().await?;
+) -> Result<Idempotent<Entity<ToolCallFacts>>> {
+    let permit = caller.compute_permit().await?;
     let write = async |unit: &mut UnitOfWork| {
         let (service, report) = (&caller.service, body.into());
-        let facts = run_call::report(service, (unit, &turn), (session, run), report).await?;
-        Ok(Change::none(Entity(facts)))
+        let facts = run_call::report(service, (unit, &permit), (session, run), report).await?;
+        Ok(Change::without_events(Entity(facts)))
     };
     caller.once(&key, write).await
 }

@@ -1,4 +1,4 @@
-//! What was said, and what it used: reported by the worker, read by everyone else.
+//! Transcript and usage of a session, which workers report.
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
@@ -17,17 +17,17 @@ use utoipa::ToSchema;
 
 use super::lookup;
 use crate::{
-    answer::{Entity, Page, Resource},
     extract::{
         Caller, Json, List, NoFilter, Path,
         scopes::{SessionsRead, Worker},
     },
+    response::{Entity, Page, Resource},
 };
 
-/// Most turns or amounts of one report.
-const MOST: usize = 100;
+/// Maximum number of entries in one report.
+const MAX_ENTRIES: usize = 100;
 
-/// One turn of a conversation.
+/// A turn of the conversation.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -35,19 +35,19 @@ const MOST: usize = 100;
     "started_at": "2026-11-23T20:00:03Z", "ended_at": "2026-11-23T20:00:05Z", "interrupted": false
 }))]
 pub struct Turn {
-    /// The worker's own id, unique in the session: a turn that is sent again changes nothing.
+    /// Id assigned by the worker, unique in the session; a turn with a known id is ignored.
     id: Word,
-    /// Who spoke.
+    /// Speaker of the turn.
     role: TurnRole,
-    /// What was said.
+    /// Text of the turn.
     text: Text<0, 20_000>,
-    /// When it began.
+    /// Start time of the turn.
     #[serde(deserialize_with = "clock::read_time")]
     started_at: DateTime<Utc>,
-    /// When it ended.
+    /// End time of the turn.
     #[serde(default, deserialize_with = "clock::read_optional_time")]
     ended_at: Option<DateTime<Utc>>,
-    /// Whether it was cut short by the other side.
+    /// Whether the other side interrupted the turn.
     #[serde(default)]
     interrupted: bool,
 }
@@ -78,98 +78,98 @@ impl TryFrom<transcripts::Turn> for Turn {
     }
 }
 
-/// Turns to be added.
+/// Turns to append.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"turns": [{
     "id": "item_1", "role": "user", "text": "When do you open?", "started_at": "2026-11-23T20:00:03Z"
 }]}))]
 pub struct AppendTranscript {
-    /// The turns, in their order.
+    /// Turns, in chronological order.
     #[schema(min_items = 1, max_items = 100)]
     turns: Vec<Turn>,
 }
 
-/// What a report has added.
+/// The result of a report.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"received": 2, "added": 1}))]
 pub struct Receipt {
-    /// Entries of the report.
+    /// Number of entries in the report.
     #[schema(minimum = 1, value_type = i32)]
     received: usize,
-    /// Those that were not known before.
+    /// Number of entries that were new.
     #[schema(minimum = 0, value_type = i32)]
     added: usize,
 }
 
 impl Resource for Receipt {}
 
-/// An amount of what one model of one provider did.
+/// Usage of one model of one provider.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"kind": "llm", "provider": "openai", "model": "gpt-4o-mini", "input_tokens": 412, "output_tokens": 58}))]
 pub struct UsageItem {
-    /// What it was used for.
+    /// Kind of the usage.
     kind: UsageKind,
-    /// The provider.
+    /// Name of the provider.
     provider: Name,
-    /// The model.
+    /// Name of the model.
     model: Name,
-    /// Tokens it was given.
+    /// Number of input tokens.
     #[serde(default)]
     input_tokens: u32,
-    /// Tokens it made.
+    /// Number of output tokens.
     #[serde(default)]
     output_tokens: u32,
-    /// Seconds of audio it heard.
+    /// Duration of transcribed audio in seconds.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 86400)]
     audio_seconds: f64,
-    /// Characters it spoke.
+    /// Number of synthesized characters.
     #[serde(default)]
     characters: u32,
 }
 
-/// Usage to be added.
+/// Usage to append.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"id": "batch_1", "items": [
     {"kind": "llm", "provider": "openai", "model": "gpt-4o-mini", "input_tokens": 412, "output_tokens": 58}
 ]}))]
 pub struct AppendUsage {
-    /// The worker's own id of this report, unique in the session: a report that is sent again changes nothing.
+    /// Id of the report, assigned by the worker and unique in the session; a report with a known id is ignored.
     id: Word,
-    /// The amounts.
+    /// Usage by model.
     #[schema(min_items = 1, max_items = 100)]
     items: Vec<UsageItem>,
 }
 
-/// What one model of one provider did in a session.
+/// Total usage of one model of one provider in a session.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "kind": "llm", "provider": "openai", "model": "gpt-4o-mini",
     "input_tokens": 412, "output_tokens": 58, "audio_seconds": 0.0, "characters": 0
 }))]
 pub struct UsageTotal {
-    /// What it was used for: `llm`, `stt` or `tts`.
+    /// Kind of the usage: `llm`, `stt` or `tts`.
     #[schema(max_length = 10)]
     kind: String,
-    /// The provider.
+    /// Name of the provider.
     #[schema(max_length = 200)]
     provider: String,
-    /// The model.
+    /// Name of the model.
     #[schema(max_length = 200)]
     model: String,
-    /// Tokens it was given.
+    /// Number of input tokens.
     #[schema(minimum = 0)]
     input_tokens: i64,
-    /// Tokens it made.
+    /// Number of output tokens.
     #[schema(minimum = 0)]
     output_tokens: i64,
-    /// Seconds of audio it heard.
+    /// Duration of transcribed audio in seconds.
     #[schema(minimum = 0)]
     audio_seconds: f64,
-    /// Characters it spoke.
+    /// Number of synthesized characters.
     #[schema(minimum = 0)]
     characters: i64,
 }
@@ -197,14 +197,14 @@ impl From<usage::Total> for UsageTotal {
     }
 }
 
-/// What a session has used.
+/// Total usage of a session.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"totals": [{
     "kind": "llm", "provider": "openai", "model": "gpt-4o-mini",
     "input_tokens": 412, "output_tokens": 58, "audio_seconds": 0.0, "characters": 0
 }]}))]
 pub struct SessionUsage {
-    /// Sums by kind, provider and model.
+    /// Totals by kind, provider and model.
     #[schema(max_items = 1000)]
     totals: Vec<UsageTotal>,
 }
@@ -212,10 +212,13 @@ pub struct SessionUsage {
 impl Resource for SessionUsage {}
 
 fn check_count(pointer: &str, count: usize) -> Result<()> {
-    if (1..=MOST).contains(&count) {
+    if (1..=MAX_ENTRIES).contains(&count) {
         return Ok(());
     }
-    let invalid = Invalid::new("out_of_range", format!("1 to {MOST} entries are allowed"));
+    let invalid = Invalid::new(
+        "out_of_range",
+        format!("1 to {MAX_ENTRIES} entries are allowed"),
+    );
     Err(Error::invalid_at(pointer, invalid))
 }
 
@@ -240,8 +243,9 @@ pub(super) async fn append(
         created_at: clock.now(),
     };
     let rows: Vec<_> = body.turns.into_iter().map(row).collect();
-    let append =
-        async |unit: &mut UnitOfWork| Ok(Change::none(append_turns(unit, id, &rows).await?));
+    let append = async |unit: &mut UnitOfWork| {
+        Ok(Change::without_events(append_turns(unit, id, &rows).await?))
+    };
     let added = caller.change(append).await?;
     Ok(Entity(Receipt { received, added }))
 }
@@ -266,8 +270,9 @@ pub(super) async fn report_usage(
     let received = body.items.len();
     check_count("/items", received)?;
     let rows = usage_rows(&caller, (tenant, id), body)?;
-    let append =
-        async |unit: &mut UnitOfWork| Ok(Change::none(append_usage(unit, id, &rows).await?));
+    let append = async |unit: &mut UnitOfWork| {
+        Ok(Change::without_events(append_usage(unit, id, &rows).await?))
+    };
     let added = caller.change(append).await?;
     Ok(Entity(Receipt { received, added }))
 }

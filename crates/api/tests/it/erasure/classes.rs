@@ -232,7 +232,7 @@ pub const LOGGED: &[(&str, &str)] = &[
         "ids; a room's without who calls in it",
     ),
     (
-        "attempt attempts chunks crashes duration_ms events answers limit",
+        "attempt attempts chunks crashes duration_ms events responses limit",
         "amounts",
     ),
     (
@@ -245,7 +245,7 @@ pub const LOGGED: &[(&str, &str)] = &[
         "the service's own settings and surroundings",
     ),
     (
-        "at count is_vital thread words",
+        "at count is_vital payload thread",
         "where a panic was, in words of the code",
     ),
 ];

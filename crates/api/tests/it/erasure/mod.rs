@@ -151,7 +151,7 @@ async fn nothing_is_left_of_a_person() {
         "say that these are not personal"
     );
     let log = std::fs::read_to_string(&world.api.log).unwrap();
-    assert!(log.contains("a call in was refused") && !log.contains(WORD));
+    assert!(log.contains("an inbound call was rejected") && !log.contains(WORD));
 }
 
 #[tokio::test(flavor = "multi_thread")]

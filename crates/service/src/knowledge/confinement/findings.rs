@@ -1,4 +1,4 @@
-//! What a probe has found, for who runs the service.
+//! Results of the confinement probe, for the operator.
 
 use std::{fmt, path::Path, process::Stdio, time::Duration};
 
@@ -7,24 +7,24 @@ use tokio::{process::Command, time::timeout};
 
 use super::probe::{self, Message};
 
-/// Longest that the probe may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How a refusal looks: of a system call, of a path, and of what there is no room for.
-const REFUSALS: [i32; 4] = [libc::EPERM, libc::EACCES, libc::EMFILE, libc::EAGAIN];
+/// Maximum duration of the probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Error numbers of a denied attempt: EPERM of seccomp, EACCES of Landlock, EMFILE and EAGAIN of the limits.
+const DENIED: [i32; 4] = [libc::EPERM, libc::EACCES, libc::EMFILE, libc::EAGAIN];
 
-/// What holds on this kernel.
+/// How far the extraction process is confined on this kernel.
 #[derive(Debug, Default)]
 pub struct Findings {
     no_new_privs: bool,
     seccomp: bool,
     landlock: Option<u32>,
-    /// What was refused under Landlock alone.
+    /// Attempts that were denied under Landlock alone.
     by_landlock: Vec<String>,
-    /// What was refused under all layers.
-    refused: Vec<String>,
+    /// Attempts that were denied under all layers.
+    denied: Vec<String>,
 }
 
-/// Has the program confine itself and try.
+/// Runs the probe in a child process.
 pub async fn run_probe(program: &Path) -> anyhow::Result<Findings> {
     let mut command = Command::new(program);
     command
@@ -32,26 +32,26 @@ pub async fn run_probe(program: &Path) -> anyhow::Result<Findings> {
         .env_clear()
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await;
-    let output = output.context("it took too long")??;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let output = timeout(PROBE_TIMEOUT, command.output()).await;
+    let output = output.context("the probe timed out")??;
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let mut found = Findings::default();
-    // What ends the program early, or takes its place, leaves lines out, and these count as not refused.
-    for line in said
+    // An attempt that ends the program or replaces it leaves lines out, which count as not denied.
+    for message in stdout
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
     {
-        found.note(line);
+        found.add(message);
     }
-    let words = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(!found.refused.is_empty(), "{}", words.trim());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(!found.denied.is_empty(), "{}", stderr.trim());
     Ok(found)
 }
 
 impl Findings {
-    fn note(&mut self, line: Message) {
-        let is_refusal = |error: Option<i32>| error.is_some_and(|error| REFUSALS.contains(&error));
-        match line {
+    fn add(&mut self, message: Message) {
+        let is_denied = |error: Option<i32>| error.is_some_and(|error| DENIED.contains(&error));
+        match message {
             Message::Layers {
                 no_new_privs,
                 landlock,
@@ -60,32 +60,32 @@ impl Findings {
                 (self.no_new_privs, self.seccomp) = (no_new_privs, seccomp);
                 self.landlock = landlock;
             }
-            Message::Landlock(name, error) if is_refusal(error) => self.by_landlock.push(name),
-            Message::All(name, error) if is_refusal(error) => self.refused.push(name),
+            Message::Landlock(name, error) if is_denied(error) => self.by_landlock.push(name),
+            Message::All(name, error) if is_denied(error) => self.denied.push(name),
             Message::Landlock(..) | Message::All(..) => {}
         }
     }
 
-    /// What a reading process could do nevertheless.
-    pub fn possible(&self) -> Vec<&'static str> {
-        let all = probe::names().into_iter();
-        all.filter(|name| !self.refused.iter().any(|refused| refused == name))
+    /// Attempts that the extraction process could succeed with.
+    pub fn permitted(&self) -> Vec<&'static str> {
+        let all = probe::attempt_names().into_iter();
+        all.filter(|name| !self.denied.iter().any(|denied| denied == name))
             .collect()
     }
 
-    /// Layers that this kernel does not have.
-    pub fn missing(&self) -> Vec<&'static str> {
+    /// Layers that this kernel does not support.
+    pub fn missing_layers(&self) -> Vec<&'static str> {
         let layers = [
             (self.no_new_privs, "no_new_privs"),
             (self.seccomp, "seccomp"),
             (self.landlock.is_some(), "Landlock"),
         ];
-        let missing = layers.into_iter().filter(|(is_there, _)| !is_there);
+        let missing = layers.into_iter().filter(|(is_present, _)| !is_present);
         missing.map(|(_, name)| name).collect()
     }
 
     fn landlock(&self) -> Option<String> {
-        let covers = |name: &str| self.by_landlock.iter().any(|refused| refused == name);
+        let covers = |name: &str| self.by_landlock.iter().any(|denied| denied == name);
         let parts = [
             ("read a file", "files"),
             ("listen to TCP", "network"),
@@ -108,12 +108,12 @@ impl fmt::Display for Findings {
         ];
         let layers: Vec<_> = layers.into_iter().flatten().collect();
         write!(f, "extraction is confined by: {}", layers.join(", "))?;
-        for (list, words) in [
-            (self.missing(), "this kernel lacks"),
-            (self.possible(), "it can still"),
+        for (list, label) in [
+            (self.missing_layers(), "this kernel lacks"),
+            (self.permitted(), "it can still"),
         ] {
             if !list.is_empty() {
-                write!(f, "; {words}: {}", list.join(", "))?;
+                write!(f, "; {label}: {}", list.join(", "))?;
             }
         }
         Ok(())

@@ -1,8 +1,7 @@
-//! Takes away from a process what it does not need to turn bytes into text: files, network, and other
-//! processes.
+//! Confinement of the extraction process: it loses access to files, the network and other processes.
 //!
-//! Three layers lie above one another, and each holds where another is missing: Landlock, seccomp, and
-//! limits that leave no room for a further descriptor or process. The kernel takes none of them back.
+//! There are three independent layers, so that a missing one is partly made up for by the others: Landlock, seccomp,
+//! and resource limits that allow no further descriptor or process. None of them can be undone by the process.
 
 mod findings;
 mod probe;
@@ -21,33 +20,33 @@ use rustix::{
 };
 
 pub use findings::{Findings, run_probe};
-pub use probe::{Probe, run};
+pub use probe::{ProbeArgs, run};
 
-/// Everything that Landlock can deny; of what the kernel does not know yet, it denies the rest.
+/// Everything that Landlock can deny. On an older kernel the subset that it supports is denied.
 const ALL: ABI = ABI::V10;
 
-/// Which layers the kernel has.
+/// The layers that are in effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Layers {
-    /// Whether nothing that it could start would have more rights.
+    /// Whether no_new_privs is set, so that programs it executes gain no privileges.
     pub no_new_privs: bool,
-    /// Version of Landlock's interface, which says what it covers.
+    /// Landlock ABI version, which determines what is covered; `None` if the kernel does not support it.
     pub landlock: Option<u32>,
-    /// Whether system calls are filtered.
+    /// Whether seccomp filters system calls.
     pub seccomp: bool,
 }
 
-/// Keeps processes of the same user from reading this one's memory and environment, and it from dumping core.
+/// Prevents other processes of the same user from reading the memory and environment of this one, and core dumps.
 pub fn hide_memory() -> anyhow::Result<()> {
-    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    hidden.context("the process could not be made unreadable for others")
+    let result = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    result.context("the process could not be made undumpable")
 }
 
-/// Runs `work` in a thread of its own. From then on the process can compute, read its standard input,
-/// write to its standard output and end, and nothing else, so what it needs must be open before.
+/// Confines the process and runs `work` in a new thread. From then on the process can only compute, read standard
+/// input, write to standard output and exit, so all files that it needs must be open already.
 ///
-/// Answers as a thread does: an error is its panic.
-pub fn confined<T: Send + 'static>(
+/// Returns the result of the thread, which is an error if it panicked.
+pub fn run_confined<T: Send + 'static>(
     stack: usize,
     work: impl FnOnce(Layers) -> T + Send + 'static,
 ) -> anyhow::Result<thread::Result<T>> {
@@ -55,12 +54,12 @@ pub fn confined<T: Send + 'static>(
     set_no_new_privs(true).context("no_new_privs could not be set")?;
     let no_new_privs = no_new_privs()?;
     hide_memory()?;
-    // Threads that begin from here on are under it, too.
-    let landlock = deny_paths()?;
-    limit(Resource::Nofile, 0)?;
+    // Threads that are started from here on inherit it.
+    let landlock = restrict_by_landlock()?;
+    set_limit(Resource::Nofile, 0)?;
     let thread = Builder::new().stack_size(stack).spawn(move || {
-        limit(Resource::Nproc, 0)?;
-        let seccomp = syscalls::deny_all_others()?;
+        set_limit(Resource::Nproc, 0)?;
+        let seccomp = syscalls::apply_filter()?;
         anyhow::Ok(work(Layers {
             no_new_privs,
             landlock,
@@ -68,42 +67,42 @@ pub fn confined<T: Send + 'static>(
         }))
     });
     Ok(match thread?.join() {
-        Ok(done) => Ok(done?),
+        Ok(result) => Ok(result?),
         Err(panic) => Err(panic),
     })
 }
 
-/// Closes what whoever started the service had open, and was passed on to here.
+/// Closes descriptors that were inherited from the parent process.
 fn close_inherited() {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    // Read to the end before: the folder itself is open meanwhile.
+    // The list is collected first, because the directory itself has a descriptor while it is read.
     let numbers: Vec<i32> = numbers.filter(|number| *number > 2).collect();
     for number in numbers {
         let _ = nix::unistd::close(number);
     }
 }
 
-/// Sets a limit of the process that it cannot raise again.
-pub fn limit(resource: Resource, most: u64) -> anyhow::Result<()> {
+/// Sets a hard resource limit, which the process cannot raise again.
+pub fn set_limit(resource: Resource, maximum: u64) -> anyhow::Result<()> {
     let limit = Rlimit {
-        current: Some(most),
-        maximum: Some(most),
+        current: Some(maximum),
+        maximum: Some(maximum),
     };
-    setrlimit(resource, limit).context("a limit could not be set")
+    setrlimit(resource, limit).context("a resource limit could not be set")
 }
 
-/// Lets this thread, and those that it begins, reach no file, no network and no process by name; answers
-/// with the version of Landlock's interface, if the kernel has it.
-fn deny_paths() -> anyhow::Result<Option<u32>> {
-    let denied = Ruleset::default()
+/// Denies this thread, and those that it starts, access to files, TCP and other processes by Landlock. Returns the
+/// ABI version, or `None` if the kernel does not support Landlock.
+fn restrict_by_landlock() -> anyhow::Result<Option<u32>> {
+    let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ALL))?
         .handle_access(AccessNet::from_all(ALL))?
         .scope(Scope::from_all(ALL))?
         .create()?
         .restrict_self()
         .context("Landlock")?;
-    Ok(match (denied.ruleset, denied.landlock) {
+    Ok(match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => None,
         (_, LandlockStatus::Available { effective_abi, .. }) => Some(effective_abi as u32),
         _ => None,

@@ -1,4 +1,4 @@
-//! Tries from inside what the confinement is there to prevent, and tells of each try in a line of JSON.
+//! The probe attempts from inside the confinement what it has to prevent, and writes each result as a line of JSON.
 
 use std::{
     fs::{File, OpenOptions, read_dir},
@@ -25,16 +25,16 @@ use nix::{
 use rustix::process::test_kill_process;
 use serde::{Deserialize, Serialize};
 
-use super::{confined, deny_paths};
+use super::{restrict_by_landlock, run_confined};
 
 const STACK: usize = 1 << 20;
-/// This program, whatever became of its file.
+/// This program, even if its file was replaced or deleted.
 const PROGRAM: &str = "/proc/self/exe";
 
-/// What `confinement` is to do.
+/// Arguments of `confinement`.
 #[derive(Args, Clone, Debug)]
-pub struct Probe {
-    /// The process whose memory is tried; the one that has started this by default.
+pub struct ProbeArgs {
+    /// Process whose memory the probe attempts to read; the parent process by default.
     #[arg(long)]
     pub process: Option<u32>,
 }
@@ -43,74 +43,77 @@ pub struct Probe {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
-    /// Which layers were put on.
+    /// The layers that are in effect.
     Layers {
         no_new_privs: bool,
         landlock: Option<u32>,
         seccomp: bool,
     },
-    /// A try under Landlock alone, and its error; none where it succeeded.
+    /// Name of an attempt under Landlock alone, and its error number; `None` if it succeeded.
     Landlock(String, Option<i32>),
-    /// A try under all layers.
+    /// Name of an attempt under all layers, and its error number; `None` if it succeeded.
     All(String, Option<i32>),
 }
 
-/// Something that must fail, and what it is.
-type Try = (&'static str, Box<dyn FnOnce() -> io::Result<()>>);
+/// Name of an attempt, and what it does.
+type Attempt = (&'static str, Box<dyn FnOnce() -> io::Result<()>>);
 
-/// Confines this process as a reading one is, and tells what it can do nevertheless.
-pub fn run(probe: &Probe) -> anyhow::Result<()> {
-    let process = probe.process.unwrap_or_else(parent_id);
+/// Confines this process like the extraction process, and reports what it can do.
+pub fn run(args: &ProbeArgs) -> anyhow::Result<()> {
+    let process = args.process.unwrap_or_else(parent_id);
     let process = i32::try_from(process).context("--process")?;
     let under_landlock = thread::spawn(move || -> anyhow::Result<()> {
-        deny_paths()?;
-        report(reaching(process), Message::Landlock)
+        restrict_by_landlock()?;
+        run_attempts(landlock_attempts(process), Message::Landlock)
     });
-    let panicked = |_| anyhow::anyhow!("a try panicked");
+    let panicked = |_| anyhow::anyhow!("an attempt panicked");
     under_landlock.join().map_err(panicked)??;
-    let under_all = confined(STACK, move |layers| {
-        say(&Message::Layers {
+    let under_all = run_confined(STACK, move |layers| {
+        write_message(&Message::Layers {
             no_new_privs: layers.no_new_privs,
             landlock: layers.landlock,
             seccomp: layers.seccomp,
         })?;
-        report(reaching(process), Message::All)?;
-        report(beyond(process), Message::All)
+        run_attempts(landlock_attempts(process), Message::All)?;
+        run_attempts(other_attempts(process), Message::All)
     });
     under_all?.map_err(panicked)?
 }
 
-/// The names of all tries.
-pub(super) fn names() -> Vec<&'static str> {
-    let tries = reaching(0).into_iter().chain(beyond(0));
-    tries.map(|(name, _)| name).collect()
+/// Returns the names of all attempts.
+pub(super) fn attempt_names() -> Vec<&'static str> {
+    let attempts = landlock_attempts(0).into_iter().chain(other_attempts(0));
+    attempts.map(|(name, _)| name).collect()
 }
 
-fn report(tries: Vec<Try>, line: fn(String, Option<i32>) -> Message) -> anyhow::Result<()> {
-    for (name, attempt) in tries {
+fn run_attempts(
+    attempts: Vec<Attempt>,
+    message: fn(String, Option<i32>) -> Message,
+) -> anyhow::Result<()> {
+    for (name, attempt) in attempts {
         let error = attempt().err();
         let error = error.map(|error| error.raw_os_error().unwrap_or_default());
-        say(&line(name.to_owned(), error))?;
+        write_message(&message(name.to_owned(), error))?;
     }
     Ok(())
 }
 
-fn say(line: &Message) -> anyhow::Result<()> {
+fn write_message(message: &Message) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, line)?;
+    serde_json::to_writer(&mut out, message)?;
     out.write_all(b"\n")?;
     Ok(out.flush()?)
 }
 
-/// What Landlock is there to prevent, too.
-fn reaching(process: i32) -> Vec<Try> {
+/// Attempts that Landlock alone has to prevent.
+fn landlock_attempts(process: i32) -> Vec<Attempt> {
     vec![
         ("read a file", Box::new(|| File::open(PROGRAM).map(drop))),
         ("list a folder", Box::new(|| read_dir("/").map(drop))),
         ("write a file", Box::new(write_file)),
         (
             "read another process's environment",
-            Box::new(move || read_of(process, "environ")),
+            Box::new(move || read_proc_file(process, "environ")),
         ),
         (
             "open another process's memory",
@@ -131,8 +134,8 @@ fn reaching(process: i32) -> Vec<Try> {
     ]
 }
 
-/// What only the other layers prevent. The last would take this program's place.
-fn beyond(process: i32) -> Vec<Try> {
+/// Attempts that only the other layers prevent. The last one replaces this program if it succeeds.
+fn other_attempts(process: i32) -> Vec<Attempt> {
     vec![
         (
             "send by UDP",
@@ -174,19 +177,19 @@ fn pid(process: i32) -> io::Result<rustix::process::Pid> {
     rustix::process::Pid::from_raw(process).ok_or(io::ErrorKind::InvalidInput.into())
 }
 
-/// Into a file without a name, which is gone at once.
+/// Writes to an unnamed temporary file, which leaves nothing behind.
 fn write_file() -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).custom_flags(libc::O_TMPFILE);
     options.open(std::env::temp_dir()).map(drop)
 }
 
-fn read_of(process: i32, name: &str) -> io::Result<()> {
+fn read_proc_file(process: i32, name: &str) -> io::Result<()> {
     let mut file = File::open(format!("/proc/{process}/{name}"))?;
     file.read(&mut [0]).map(drop)
 }
 
-/// A page that nobody has: who may look is told that it is not there.
+/// Reads from an unmapped page. If the access is allowed, the error is EFAULT, which does not count as denied.
 fn read_memory(process: i32) -> io::Result<()> {
     let mut byte = [0];
     let page = RemoteIoVec { base: 0, len: 1 };

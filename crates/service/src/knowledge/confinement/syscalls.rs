@@ -1,7 +1,7 @@
-//! The system calls that reading a document takes. All others fail with EPERM.
+//! The seccomp filter: it allows the system calls that the extraction needs, and all others fail with EPERM.
 //!
-//! They fail, and do not end the process, because libraries look at files of the system only to tune
-//! themselves, and go on without.
+//! They fail instead of killing the process, because libraries read system files only for tuning and continue without
+//! them.
 
 use std::{collections::BTreeMap, env::consts::ARCH};
 
@@ -13,8 +13,8 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
-/// Memory, threads that wait for each other, clocks, randomness, and the end.
-const HARMLESS: [c_long; 18] = [
+/// System calls that are allowed with any arguments: memory, thread synchronisation, clocks, randomness and exit.
+const UNRESTRICTED: [c_long; 18] = [
     libc::SYS_brk,
     libc::SYS_clock_gettime,
     libc::SYS_exit,
@@ -35,17 +35,17 @@ const HARMLESS: [c_long; 18] = [
     libc::SYS_sigaltstack,
 ];
 
-/// Confines all threads of the process; false where the kernel, or whatever this runs in, does not let it.
-pub(super) fn deny_all_others() -> anyhow::Result<bool> {
+/// Applies the filter to all threads of the process. Returns false if the kernel or the container does not allow it.
+pub(super) fn apply_filter() -> anyhow::Result<bool> {
     let Ok(arch) = TargetArch::try_from(ARCH) else {
         return Ok(false);
     };
     let rules = rules().context("seccomp")?;
-    let (refuse, allow) = (
+    let (deny, allow) = (
         SeccompAction::Errno(libc::EPERM.unsigned_abs()),
         SeccompAction::Allow,
     );
-    let filter = SeccompFilter::new(rules, refuse, allow, arch).context("seccomp")?;
+    let filter = SeccompFilter::new(rules, deny, allow, arch).context("seccomp")?;
     let program: BpfProgram = filter.try_into().context("seccomp")?;
     match apply_filter_all_threads(&program) {
         Ok(()) => Ok(true),
@@ -54,18 +54,18 @@ pub(super) fn deny_all_others() -> anyhow::Result<bool> {
     }
 }
 
-/// What may be called, and with which arguments: one of the rules of a call must hold, if it has some.
+/// Returns the allowed system calls with their rules: if a call has rules, one of them must match its arguments.
 fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
     let (process, thread) = (getpid().as_raw_pid(), gettid().as_raw_pid());
     let no_code = mask(2, PROT_EXEC, 0);
-    // Abort, which is how too much memory ends it; musl knows the second form alone.
+    // Abort, which the process does when it is out of memory. musl uses only tkill.
     let abort = vec![equal(0, process), equal(2, SIGABRT)];
     let abort_thread = |thread| vec![equal(0, thread), equal(1, SIGABRT)];
     let input = || vec![vec![equal(0, 0)]];
     let output = || vec![vec![equal(0, 1)], vec![equal(0, 2)]];
-    // No file can be mapped, and nothing that was written can be run.
+    // Mappings must be anonymous, and never executable.
     let memory = vec![no_code.clone(), mask(3, MAP_ANONYMOUS, MAP_ANONYMOUS)];
-    let bound = [
+    let restricted = [
         (libc::SYS_read, input()),
         (libc::SYS_readv, input()),
         (libc::SYS_write, output()),
@@ -78,16 +78,21 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError>
             vec![abort_thread(process), abort_thread(thread)],
         ),
     ];
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        HARMLESS.iter().map(|call| (*call, Vec::new())).collect();
-    for (call, choices) in bound {
-        let choices = choices.into_iter().map(rule).collect::<Result<_, _>>()?;
-        rules.insert(call, choices);
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = UNRESTRICTED
+        .iter()
+        .map(|call| (*call, Vec::new()))
+        .collect();
+    for (call, alternatives) in restricted {
+        let alternatives = alternatives
+            .into_iter()
+            .map(rule)
+            .collect::<Result<_, _>>()?;
+        rules.insert(call, alternatives);
     }
     Ok(rules)
 }
 
-/// That an argument, or some bits of it, have a value.
+/// Condition on an argument or some of its bits: index, comparison and value.
 type Condition = (u8, SeccompCmpOp, u64);
 
 fn equal(argument: u8, value: i32) -> Condition {

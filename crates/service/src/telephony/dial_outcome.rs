@@ -1,23 +1,23 @@
-//! What became of a dial, in LiveKit's answer to it.
+//! Interpretation of LiveKit's response to a dial.
 
 use patchbay_domain::call::{CallEvent, reason, reason_of_status};
 use patchbay_livekit::{Answered, Error as LiveKitError};
 
-/// How a dial ended.
-pub(super) struct Conclusion {
-    /// What it means for the call.
+/// Outcome of a dial.
+pub(super) struct DialOutcome {
+    /// Event for the call.
     pub event: CallEvent,
-    /// LiveKit's id of the call.
+    /// SIP call id in LiveKit.
     pub sip_call_id: Option<String>,
-    /// The status that the carrier answered.
+    /// SIP status of the carrier's response.
     pub sip_status: Option<u16>,
-    /// Words of the carrier or of LiveKit.
+    /// Message of the carrier or LiveKit.
     pub detail: Option<String>,
 }
 
-impl Conclusion {
-    /// One with these words.
-    pub fn of(event: CallEvent, detail: String) -> Self {
+impl DialOutcome {
+    /// An outcome with this message.
+    pub fn new(event: CallEvent, detail: String) -> Self {
         Self {
             event,
             sip_call_id: None,
@@ -27,7 +27,7 @@ impl Conclusion {
     }
 }
 
-impl From<Result<Answered, LiveKitError>> for Conclusion {
+impl From<Result<Answered, LiveKitError>> for DialOutcome {
     fn from(outcome: Result<Answered, LiveKitError>) -> Self {
         let error = match outcome {
             Ok(answered) => {
@@ -43,7 +43,7 @@ impl From<Result<Answered, LiveKitError>> for Conclusion {
         match error {
             LiveKitError::Refused { sip: Some(sip), .. } => Self {
                 sip_status: Some(sip.code),
-                ..Self::of(CallEvent::Refused(reason_of_status(sip.code)), sip.words)
+                ..Self::new(CallEvent::Refused(reason_of_status(sip.code)), sip.words)
             },
             LiveKitError::Refused {
                 status, message, ..
@@ -53,15 +53,15 @@ impl From<Result<Answered, LiveKitError>> for Conclusion {
                     500.. => reason::LIVEKIT_UNAVAILABLE,
                     _ => reason::TRUNK_FAILURE,
                 };
-                Self::of(CallEvent::Refused(reason), message)
+                Self::new(CallEvent::Refused(reason), message)
             }
             LiveKitError::Token(_) => {
                 let event = CallEvent::Refused(reason::LIVEKIT_UNAVAILABLE);
-                Self::of(event, error.summary())
+                Self::new(event, error.summary())
             }
-            // It may ring, or not: the room will show.
+            // The dial may have taken effect; the participants of the room show whether it has.
             LiveKitError::Unreachable(_) | LiveKitError::Garbled(_) => {
-                Self::of(CallEvent::Abandoned, error.summary())
+                Self::new(CallEvent::Abandoned, error.summary())
             }
         }
     }

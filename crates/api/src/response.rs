@@ -1,4 +1,4 @@
-//! What handlers answer: each type sets its status and headers and describes itself.
+//! Responses of handlers: each type sets its status and headers, and describes itself in the OpenAPI document.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -6,7 +6,7 @@ use actix_web::{
     web,
 };
 use patchbay_domain::Cursor;
-use patchbay_persistence::{Rows, idempotency::KeptAnswer};
+use patchbay_persistence::{Rows, idempotency::StoredResponse};
 use patchbay_service::{Error, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,13 +19,13 @@ use crate::{
     openapi::{Describe, Operation, component_name},
 };
 
-/// What can be answered: it has a schema, and, where it can change, a revision.
+/// The body of a response: it has a schema and, if it can change, a revision.
 pub trait Resource: Serialize + ToSchema {
-    /// The top-level field that is answered once and never kept.
+    /// The top-level field that is returned only once and never stored.
     const SECRET: Option<&'static str> = None;
-    /// Whether there is a revision.
+    /// Whether it has a revision.
     const VERSIONED: bool = false;
-    /// The revision, which makes the ETag.
+    /// The revision; it becomes the ETag.
     fn revision(&self) -> Option<i64> {
         None
     }
@@ -34,7 +34,7 @@ pub trait Resource: Serialize + ToSchema {
 /// 200 with one resource.
 pub struct Entity<T>(pub T);
 
-/// 201 with the resource and its path.
+/// 201 with the resource and its path in `Location`.
 pub struct Created<T> {
     /// Path of the resource.
     pub location: String,
@@ -42,36 +42,36 @@ pub struct Created<T> {
     pub value: T,
 }
 
-/// 201 where the resource is new, 200 where it took the place of one.
+/// 201 if the resource is new, 200 if it replaced one.
 pub enum Put<T> {
-    /// It is new.
+    /// The resource is new.
     Created(Created<T>),
-    /// It took the place of one.
+    /// The resource replaced one.
     Replaced(T),
 }
 
-/// 200, or 202 while LiveKit has not confirmed yet.
-pub struct Settled<T> {
-    /// The resource as it is now.
+/// 200, or 202 if LiveKit has not confirmed yet.
+pub struct OkOrAccepted<T> {
+    /// The current state of the resource.
     pub value: T,
-    /// Whether nothing is pending.
+    /// Whether LiveKit has confirmed.
     pub done: bool,
 }
 
-/// 204.
+/// 204 without a body.
 pub struct Deleted;
 
-/// 200 with a page of a list.
+/// 200 with one page of a list.
 #[derive(Serialize)]
 pub struct Page<T> {
     /// The items, newest first.
     data: Vec<T>,
-    /// Where the next page begins; null on the last one.
+    /// Cursor of the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// The page of these rows.
+    /// Converts rows to a page.
     pub fn new<R>(rows: Rows<R>, id: impl Fn(&R) -> Uuid, map: impl Fn(R) -> T) -> Self {
         let last = rows.rows.last().filter(|_| rows.more);
         let next_cursor = last.map(|row| Cursor::after(id(row)).to_string());
@@ -81,7 +81,7 @@ impl<T> Page<T> {
         }
     }
 
-    /// The same for rows that may turn out unreadable.
+    /// Converts rows that may be unreadable to a page.
     pub fn try_new<R, E>(
         rows: Rows<R>,
         id: impl Fn(&R) -> Uuid,
@@ -93,19 +93,19 @@ impl<T> Page<T> {
     }
 }
 
-/// An answer taken apart, so that it can be kept and given again.
-pub struct Parts {
+/// The parts of a response that are stored for its idempotency key and sent again.
+pub struct ResponseParts {
     /// HTTP status.
     pub status: u16,
-    /// Path of what was created.
+    /// Path of the created resource.
     pub location: Option<String>,
     /// Entity tag.
     pub etag: Option<String>,
-    /// JSON.
+    /// JSON body.
     pub body: String,
 }
 
-impl Parts {
+impl ResponseParts {
     fn of(status: u16, location: Option<String>, value: &impl Resource) -> Result<Self> {
         Ok(Self {
             status,
@@ -115,19 +115,19 @@ impl Parts {
         })
     }
 
-    /// What is kept of a reply for its idempotency key: all but a secret.
-    pub fn kept<R: Reply>(reply: &R) -> Result<KeptAnswer> {
+    /// Converts a reply to the form that is stored for its idempotency key, without its secret.
+    pub fn to_stored<R: Reply>(reply: &R) -> Result<StoredResponse> {
         let parts = reply.parts()?;
-        Ok(KeptAnswer {
+        Ok(StoredResponse {
             status: Some(i16::try_from(parts.status).map_err(Error::internal)?),
             location: parts.location,
             etag: parts.etag,
-            body: Some(without_secret::<R::Resource>(parts.body)?),
+            body: Some(redact_secret::<R::Resource>(parts.body)?),
             settles_at: None,
         })
     }
 
-    /// The response.
+    /// Converts the parts to a response.
     pub fn respond(self) -> HttpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or_default();
         let mut response = HttpResponse::build(status);
@@ -143,8 +143,8 @@ impl Parts {
     }
 }
 
-/// The body with null in the place of what is answered once.
-fn without_secret<T: Resource>(body: String) -> Result<String> {
+/// Replaces the secret in a body by null.
+fn redact_secret<T: Resource>(body: String) -> Result<String> {
     let Some(field) = T::SECRET else {
         return Ok(body);
     };
@@ -153,69 +153,69 @@ fn without_secret<T: Resource>(body: String) -> Result<String> {
     Ok(value.to_string())
 }
 
-impl TryFrom<KeptAnswer> for Parts {
+impl TryFrom<StoredResponse> for ResponseParts {
     type Error = Error;
-    fn try_from(kept: KeptAnswer) -> Result<Self> {
-        let incomplete = || Error::internal("a kept answer without its status or body");
-        let status = kept.status.ok_or_else(incomplete)?;
+    fn try_from(stored: StoredResponse) -> Result<Self> {
+        let incomplete = || Error::internal("a stored response without its status or body");
+        let status = stored.status.ok_or_else(incomplete)?;
         Ok(Self {
             status: u16::try_from(status).map_err(Error::internal)?,
-            location: kept.location,
-            etag: kept.etag,
-            body: kept.body.ok_or_else(incomplete)?,
+            location: stored.location,
+            etag: stored.etag,
+            body: stored.body.ok_or_else(incomplete)?,
         })
     }
 }
 
-/// An answer with a resource in it.
+/// A response with a resource as its body.
 pub trait Reply: Describe {
-    /// What is in it.
+    /// The body.
     type Resource: Resource;
-    /// Its parts.
-    fn parts(&self) -> Result<Parts>;
+    /// Returns status, headers and body.
+    fn parts(&self) -> Result<ResponseParts>;
 }
 
 impl<T: Resource> Reply for Entity<T> {
     type Resource = T;
-    fn parts(&self) -> Result<Parts> {
-        Parts::of(200, None, &self.0)
+    fn parts(&self) -> Result<ResponseParts> {
+        ResponseParts::of(200, None, &self.0)
     }
 }
 
 impl<T: Resource> Reply for Created<T> {
     type Resource = T;
-    fn parts(&self) -> Result<Parts> {
-        Parts::of(201, Some(self.location.clone()), &self.value)
+    fn parts(&self) -> Result<ResponseParts> {
+        ResponseParts::of(201, Some(self.location.clone()), &self.value)
     }
 }
 
-impl<T: Resource> Reply for Settled<T> {
+impl<T: Resource> Reply for OkOrAccepted<T> {
     type Resource = T;
-    fn parts(&self) -> Result<Parts> {
-        Parts::of(if self.done { 200 } else { 202 }, None, &self.value)
+    fn parts(&self) -> Result<ResponseParts> {
+        ResponseParts::of(if self.done { 200 } else { 202 }, None, &self.value)
     }
 }
 
-/// What a handler answers becomes a response.
+/// Converts the return value of a handler to a response.
 pub trait Respond {
-    /// The response to this request.
+    /// Returns the response to this request.
     fn respond(self, request: &HttpRequest) -> impl Future<Output = HttpResponse>;
 }
 
 impl<T: Serialize + Send + 'static> Respond for Page<T> {
-    /// A page may be large: it is written away from the threads that serve requests.
+    /// A page may be large, so it is serialised outside the threads that serve requests.
     async fn respond(self, request: &HttpRequest) -> HttpResponse {
         let Some(app) = request.app_data::<web::Data<App>>() else {
             return HttpResponse::from_error(ApiError::from(Error::internal("no state")));
         };
         let tenant = request.match_info().get("tenant_id");
         let tenant = tenant.and_then(|tenant| tenant.parse().ok());
-        let written = app
+        let serialized = app
             .service
             .compute
             .run(tenant, move |_| serde_json::to_string(&self))
             .await;
-        match written.and_then(|json| json.map_err(Error::internal)) {
+        match serialized.and_then(|json| json.map_err(Error::internal)) {
             Ok(json) => HttpResponse::Ok()
                 .content_type(header::ContentType::json())
                 .body(json),
@@ -224,7 +224,7 @@ impl<T: Serialize + Send + 'static> Respond for Page<T> {
     }
 }
 
-/// The response to an answer.
+/// Converts a reply to a response.
 pub fn respond(reply: &impl Reply) -> HttpResponse {
     match reply.parts() {
         Ok(parts) => parts.respond(),
@@ -244,7 +244,7 @@ impl<T: Resource> Respond for Created<T> {
     }
 }
 
-impl<T: Resource> Respond for Settled<T> {
+impl<T: Resource> Respond for OkOrAccepted<T> {
     async fn respond(self, _: &HttpRequest) -> HttpResponse {
         respond(&self)
     }
@@ -272,7 +272,7 @@ fn etag<T: Resource>() -> &'static [&'static str] {
 impl<T: Resource> Describe for Entity<T> {
     fn describe(operation: &mut Operation) {
         let content = Some(operation.schema::<T>());
-        operation.answer(200, "Done.", etag::<T>(), content);
+        operation.response(200, "Success.", etag::<T>(), content);
     }
 }
 
@@ -284,7 +284,7 @@ impl<T: Resource> Describe for Created<T> {
         } else {
             &["Location"]
         };
-        operation.answer(201, "Created.", headers, content);
+        operation.response(201, "Created.", headers, content);
     }
 }
 
@@ -295,13 +295,18 @@ impl<T: Resource> Describe for Put<T> {
     }
 }
 
-impl<T: Resource> Describe for Settled<T> {
+impl<T: Resource> Describe for OkOrAccepted<T> {
     fn describe(operation: &mut Operation) {
         let content = Some(operation.schema::<T>());
-        operation.answer(200, "LiveKit has confirmed.", etag::<T>(), content.clone());
-        operation.answer(
+        operation.response(
+            200,
+            "LiveKit has confirmed the change.",
+            etag::<T>(),
+            content.clone(),
+        );
+        operation.response(
             202,
-            "Recorded; LiveKit has not confirmed yet and is asked again in the background.",
+            "The change is recorded. LiveKit has not confirmed it yet; the request to LiveKit is retried in the background.",
             etag::<T>(),
             content,
         );
@@ -310,7 +315,7 @@ impl<T: Resource> Describe for Settled<T> {
 
 impl Describe for Deleted {
     fn describe(operation: &mut Operation) {
-        operation.answer(204, "Gone.", &[], None);
+        operation.response(204, "Deleted.", &[], None);
     }
 }
 
@@ -324,11 +329,11 @@ impl<T: ToSchema> Describe for Page<T> {
                 "description": "One page of a list, newest first.",
                 "required": ["data", "next_cursor"],
                 "properties": {
-                    "data": { "type": "array", "maxItems": 100, "items": item, "description": "The items of the page: `limit`, or fewer where they are large." },
-                    "next_cursor": { "type": ["string", "null"], "maxLength": 64, "description": "Send it as `cursor` for the next page; null on the last one." },
+                    "data": { "type": "array", "maxItems": 100, "items": item, "description": "Items of the page: `limit` of them, or fewer if they are large." },
+                    "next_cursor": { "type": ["string", "null"], "maxLength": 64, "description": "Value of `cursor` for the next page; null on the last page." },
                 },
             }),
         );
-        operation.answer(200, "One page.", &[], Some(page));
+        operation.response(200, "One page of the list.", &[], Some(page));
     }
 }
