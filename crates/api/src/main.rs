@@ -17,7 +17,7 @@ use patchbay_persistence::{
     migrations,
 };
 use patchbay_service::{
-    checks,
+    checks, database_role,
     knowledge::{confinement, extractor},
     secrets,
 };
@@ -203,9 +203,7 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
             return Err(fault.cause);
         }
     }
-    if let Some(role) = app.service.db.bypassing_role().await? {
-        anyhow::bail!("DATABASE_URL: the role {role} bypasses row-level security");
-    }
+    database_role::require_confined(&app.service).await?;
     println!("The settings are valid, and all services respond.");
     match confinement::run_probe(&app.settings.service.knowledge.program()).await {
         Ok(found) => println!("On this machine, {found}."),
@@ -214,27 +212,16 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logs how processes that extract untrusted files are confined.
-async fn log_confinement(settings: &Settings) {
-    match confinement::run_probe(&settings.service.knowledge.program()).await {
-        Ok(found) if found.permitted().is_empty() && found.missing_layers().is_empty() => {
-            tracing::info!(confinement = %found, "extraction is confined");
-        }
-        Ok(found) => tracing::warn!(confinement = %found, "extraction is only partly confined"),
-        Err(error) => {
-            tracing::warn!(error = %format!("{error:#}"), "the confinement of extraction could not be determined");
-        }
-    }
-}
-
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let traces = telemetry::init(&settings)?;
+    let allow_bypass = settings.allow_rls_bypass;
     let app = Arc::new(App::new(settings, Clock::system())?);
-    let is_role_checked = reject_bypassing_role(&app).await?;
+    let service = &app.service;
+    let is_role_checked = database_role::reject_bypassing(service, allow_bypass).await?;
     if app.settings.operator_key.is_empty() {
         tracing::warn!("PATCHBAY_OPERATOR_KEY is not set, so tenants cannot be created");
     }
-    log_confinement(&app.settings).await;
+    confinement::log_layers(&service.settings.knowledge.program()).await;
     let mut server = Server::start(Arc::clone(&app))?;
     tracing::info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut terminate = signal(SignalKind::terminate())?;
@@ -243,7 +230,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         fault = server.wait_for_failure() => Some(fault),
-        role = wait_for_bypassing_role(&app), if !is_role_checked => Some(bypass_message(&role)),
+        fault = database_role::wait_for_bypassing(service, allow_bypass), if !is_role_checked => Some(fault),
     };
     if let Some(fault) = &fatal {
         tracing::error!(fault, "the service cannot continue");
@@ -261,45 +248,5 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     match fatal {
         Some(fault) => anyhow::bail!(fault),
         None => Ok(()),
-    }
-}
-
-/// Fails if the database role bypasses row-level security, which is the second barrier between tenants. Returns
-/// false if the database is not reachable yet.
-async fn reject_bypassing_role(app: &App) -> anyhow::Result<bool> {
-    match app.service.db.bypassing_role().await {
-        Ok(Some(role)) if app.settings.allow_rls_bypass => {
-            tracing::warn!(
-                role,
-                "ROW-LEVEL SECURITY IS BYPASSED by this role: development only"
-            );
-            Ok(true)
-        }
-        Ok(Some(role)) => anyhow::bail!(bypass_message(&role)),
-        Ok(None) => Ok(true),
-        // Readiness reports it; the service waits for its database instead of exiting.
-        Err(error) => {
-            tracing::warn!(%error, "the database is not reachable yet");
-            Ok(false)
-        }
-    }
-}
-
-fn bypass_message(role: &str) -> String {
-    format!(
-        "DATABASE_URL: the role {role} bypasses row-level security; use a member of {}",
-        migrations::APPLICATION_ROLE
-    )
-}
-
-/// Repeats the check until the database is reachable. Resolves only if the role bypasses row-level security.
-async fn wait_for_bypassing_role(app: &App) -> String {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        match app.service.db.bypassing_role().await {
-            Ok(Some(role)) if !app.settings.allow_rls_bypass => return role,
-            Ok(_) => std::future::pending().await,
-            Err(_) => {}
-        }
     }
 }

@@ -1,17 +1,20 @@
-//! Bindings of agents: validation of the versions and knowledge settings that they combine.
+//! Bindings of agents: creation, with validation of the versions and knowledge settings that they combine, and
+//! activation.
 
 use std::collections::HashSet;
 
 use patchbay_domain::{
-    FileId, Invalid, ToolVersionId, VersionId, artifact::ArtifactKind, knowledge::KnowledgeSettings,
+    AgentId, BindingId, FileId, Invalid, ToolVersionId, VersionId, artifact::ArtifactKind,
+    knowledge::KnowledgeSettings,
 };
 use patchbay_persistence::{
-    TenantTx,
+    TenantTx, agents,
     artifacts::{self, Outline},
-    bindings,
+    bindings::{self, Activation, Binding},
 };
+use serde_json::json;
 
-use crate::{Error, Result};
+use crate::{Error, Result, UnitOfWork, audit::Event, knowledge::files::require_files};
 
 /// Maximum number of tools of one binding.
 const MAX_TOOLS: usize = 50;
@@ -21,6 +24,68 @@ const MAX_SPEC_BYTES: i32 = 2 << 20;
 
 /// Name of the function with which a model searches its agent's knowledge base.
 const SEARCH_TOOL: &str = "search_knowledge";
+
+/// Finds an agent, or fails with `not_found`.
+pub async fn find_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
+    let found = agents::find(tx, id).await?;
+    found.ok_or_else(Error::not_found)
+}
+
+/// Finds and locks an agent, or fails with `not_found`.
+pub async fn lock_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
+    let found = agents::lock(tx, id).await?;
+    found.ok_or_else(Error::not_found)
+}
+
+/// Inserts a binding of the locked agent with its tool versions, assigns its number, and sorts the tools as they are
+/// read. `files` are those of its knowledge settings.
+pub async fn insert(
+    tx: &mut TenantTx,
+    agent: &mut agents::Agent,
+    row: &mut Binding,
+    (tools, files): (&mut [ToolVersionId], &[FileId]),
+) -> Result<()> {
+    require_versions(tx, row, tools).await?;
+    require_files(tx, files).await?;
+    agent.last_binding += 1;
+    agents::update(tx, agent).await?;
+    row.number = agent.last_binding;
+    bindings::insert(tx, row, tools).await?;
+    tools.sort_by_key(|version| version.uuid());
+    Ok(())
+}
+
+/// Makes a binding the active one of the locked agent, and returns the audit event.
+pub async fn activate(
+    unit: &mut UnitOfWork,
+    agent: &mut agents::Agent,
+    (id, number): (BindingId, i32),
+) -> Result<Event> {
+    let now = unit.clock().now();
+    let before = agent.active_binding_id.replace(id);
+    agent.revision += 1;
+    agent.updated_at = now;
+    agents::update(unit, agent).await?;
+    let activation = Activation {
+        tenant_id: agent.tenant_id,
+        id: unit.clock().new_id(),
+        agent_id: agent.id,
+        binding_id: id,
+        binding_number: number,
+        author: unit.origin().actor.id(),
+        activated_at: now,
+    };
+    bindings::record_activation(unit, &activation).await?;
+    let state = |id| json!({ "active_binding_id": id });
+    let (before, after) = (state(before), state(Some(id)));
+    Ok(Event::new(
+        "activated",
+        "agent",
+        agent.id,
+        Some(&before),
+        Some(&after),
+    ))
+}
 
 /// Validates knowledge settings and returns the files that they list.
 pub fn validate_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<FileId>> {
@@ -34,9 +99,9 @@ pub fn validate_knowledge(settings: Option<&KnowledgeSettings>) -> Result<Vec<Fi
 
 /// Checks that every version of the binding exists in this tenant, that the tools' function names are distinct,
 /// and that the total size of the specs is acceptable for a worker.
-pub async fn require_versions(
+async fn require_versions(
     tx: &mut TenantTx,
-    binding: &bindings::Binding,
+    binding: &Binding,
     tools: &[ToolVersionId],
 ) -> Result<()> {
     if tools.len() > MAX_TOOLS {

@@ -8,6 +8,7 @@ use patchbay_domain::{
 use patchbay_persistence::{agents, idempotency, inbound_mappings};
 use patchbay_service::{
     Code, Error, Result,
+    agents::require_unused,
     audit::{Change, Event},
     idempotency::Idempotent,
 };
@@ -323,14 +324,7 @@ async fn delete(
             let found = agents::lock(tx, id).await?;
             let row = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
-            if agents::has_live_session(tx, id).await? {
-                let detail = "The agent has active sessions. Stop them first, or wait until they have ended.";
-                return Err(Error::new(Code::AgentInUse, detail));
-            }
-            if inbound_mappings::any_names(tx, id).await? {
-                let detail = "Inbound mappings use the agent. Change or delete them first.";
-                return Err(Error::new(Code::AgentInUse, detail));
-            }
+            require_unused(tx, id).await?;
             agents::delete(tx, id).await?;
             let path = format!("/api/tenants/{}/agents/{id}", tx.tenant());
             idempotency::clear_own_data(tx, &path, "metadata").await?;

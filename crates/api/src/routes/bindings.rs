@@ -9,9 +9,8 @@ use patchbay_persistence::{TenantTx, agents, bindings};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
-    bindings::{require_versions, validate_knowledge},
+    bindings::{self as service, find_agent, insert, lock_agent, validate_knowledge},
     idempotency::Idempotent,
-    knowledge::files::require_files,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -229,16 +228,6 @@ pub(super) fn routes(api: &mut Api) {
     );
 }
 
-async fn find_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
-    let found = agents::find(tx, id).await?;
-    found.ok_or_else(Error::not_found)
-}
-
-async fn lock_agent(tx: &mut TenantTx, id: AgentId) -> Result<agents::Agent> {
-    let found = agents::lock(tx, id).await?;
-    found.ok_or_else(Error::not_found)
-}
-
 async fn create(
     caller: Caller<AgentsWrite>,
     Path((tenant, agent_id)): Path<(TenantId, AgentId)>,
@@ -248,21 +237,15 @@ async fn create(
     let files = validate_knowledge(body.knowledge.as_ref())?;
     let (mut row, mut tools) = new_rows(&caller, (tenant, agent_id), body)?;
     let path = format!("/api/tenants/{tenant}/agents/{agent_id}/bindings");
-    let insert = async |tx: &mut UnitOfWork| {
+    let create = async |tx: &mut UnitOfWork| {
         let mut agent = lock_agent(tx, agent_id).await?;
-        require_versions(tx, &row, &tools).await?;
-        require_files(tx, &files).await?;
-        agent.last_binding += 1;
-        agents::update(tx, &agent).await?;
-        row.number = agent.last_binding;
-        bindings::insert(tx, &row, &tools).await?;
-        tools.sort_by_key(|version| version.uuid());
+        insert(tx, &mut agent, &mut row, (&mut tools, &files)).await?;
         let value = Binding::new(row, tools, None)?;
         let event = Event::created("binding", value.id, &value);
         let location = format!("{path}/{}", value.id);
         Ok(Change::one(Created { location, value }, event))
     };
-    caller.once(&key, insert).await
+    caller.once(&key, create).await
 }
 
 /// Builds the row of a new binding and its tool versions. The number is assigned in the transaction.
@@ -356,35 +339,12 @@ async fn activate(
             if binding.active {
                 return Ok(Change::without_events(binding));
             }
-            let before = agent.active_binding_id.replace(id);
-            agent.revision += 1;
-            agent.updated_at = caller.service.clock.now();
-            agents::update(tx, &agent).await?;
-            bindings::record_activation(tx, &new_activation(&caller, &agent, &binding)).await?;
+            let event = service::activate(tx, &mut agent, (id, binding.number)).await?;
             binding.active = true;
-            let state = |id| serde_json::json!({ "active_binding_id": id });
-            let (before, after) = (state(before), state(Some(id)));
-            let event = Event::new("activated", "agent", agent_id, Some(&before), Some(&after));
             Ok(Change::one(binding, event))
         })
         .await?;
     Ok(Entity(binding))
-}
-
-fn new_activation(
-    caller: &Caller<AgentsWrite>,
-    agent: &agents::Agent,
-    binding: &Binding,
-) -> bindings::Activation {
-    bindings::Activation {
-        tenant_id: agent.tenant_id,
-        id: caller.service.clock.new_id(),
-        agent_id: agent.id,
-        binding_id: binding.id,
-        binding_number: binding.number,
-        author: caller.origin.actor.id(),
-        activated_at: caller.service.clock.now(),
-    }
 }
 
 async fn list_activations(

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use patchbay_domain::{
-    Invalid, TenantId,
-    buckets::{self, Bucket, MOST},
-    clock,
-};
+use patchbay_domain::{buckets::Bucket, clock};
 use patchbay_persistence::metrics::{self, Key, Span};
-use patchbay_service::{Error, Result, Service};
+use patchbay_service::{
+    Result,
+    metrics::{self as service, Figures},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -249,14 +248,10 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
         Bucket::Day => TimeDelta::days(30),
     };
     let from = query.from.unwrap_or(to - default_span);
-    let span = span((from, to), bucket, &zone)?;
-    let buckets = query_buckets(
-        &caller.service,
-        caller.tenant()?,
-        &span,
-        key(query.group_by),
-    )
-    .await?;
+    let span = service::span((from, to), bucket, &zone)?;
+    let key = key(query.group_by);
+    let found = service::query(&caller.service, caller.tenant()?, &span, key).await?;
+    let buckets = fill_buckets(&span, key, found);
     Ok(Entity(Metrics {
         from,
         to,
@@ -265,23 +260,6 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
         group_by: query.group_by,
         buckets,
     }))
-}
-
-fn span((from, to): (DateTime<Utc>, DateTime<Utc>), bucket: Bucket, zone: &str) -> Result<Span> {
-    let zone = zone.parse().map_err(|_| {
-        let message = "must be the name of an IANA time zone, such as `Europe/Berlin`";
-        Error::invalid_at("/time_zone", Invalid::new("unknown_time_zone", message))
-    })?;
-    if from >= to {
-        let invalid = Invalid::new("out_of_range", "`from` must be before `to`");
-        return Err(Error::invalid_at("/from", invalid));
-    }
-    let starts = buckets::starts((from, to), bucket, zone).ok_or_else(|| {
-        let message =
-            format!("more than {MOST} buckets: choose a shorter time range or longer buckets");
-        Error::invalid_at("/from", Invalid::new("too_many_buckets", message))
-    })?;
-    Ok(Span { from, to, starts })
 }
 
 fn key(group_by: Option<GroupBy>) -> Key {
@@ -294,37 +272,17 @@ fn key(group_by: Option<GroupBy>) -> Key {
     }
 }
 
-/// Queries the metrics of all buckets, on two connections in parallel.
-async fn query_buckets(
-    service: &Service,
-    tenant: TenantId,
-    span: &Span,
-    key: Key,
-) -> Result<Vec<MetricsBucket>> {
-    let calls = async {
-        let mut tx = service.db.begin(tenant).await?;
-        metrics::prepare(&mut tx).await?;
-        let counted = metrics::calls(&mut tx, span, key).await?;
-        let kinds = metrics::kinds(&mut tx, span).await?;
-        tx.finish();
-        Ok::<_, Error>((counted, kinds))
-    };
-    let rest = async {
-        let mut tx = service.db.begin(tenant).await?;
-        metrics::prepare(&mut tx).await?;
-        let mut buckets = Buckets::of(span);
-        buckets.add_peaks(metrics::peaks(&mut tx, span).await?);
-        buckets.add_sessions(metrics::sessions(&mut tx, span).await?);
-        buckets.add_usage(metrics::usage(&mut tx, span).await?);
-        buckets.add_tool_calls(metrics::tool_calls(&mut tx, span).await?);
-        buckets.add_knowledge(metrics::knowledge(&mut tx, span).await?);
-        tx.finish();
-        Ok(buckets)
-    };
-    let ((calls, kinds), mut buckets) = futures_util::future::try_join(calls, rest).await?;
-    buckets.add_calls(calls, key);
-    buckets.add_kinds(kinds);
-    Ok(buckets.0)
+/// Fills the buckets of the span.
+fn fill_buckets(span: &Span, key: Key, found: Figures) -> Vec<MetricsBucket> {
+    let mut buckets = Buckets::of(span);
+    buckets.add_calls(found.calls, key);
+    buckets.add_kinds(found.kinds);
+    buckets.add_peaks(found.peaks);
+    buckets.add_sessions(found.sessions);
+    buckets.add_usage(found.usage);
+    buckets.add_tool_calls(found.tool_calls);
+    buckets.add_knowledge(found.knowledge);
+    buckets.0
 }
 
 struct Buckets(Vec<MetricsBucket>);

@@ -2,20 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Metadata, TenantId, knowledge,
+    Metadata, TenantId,
     limits::TenantLimits,
-    phone::normalise_prefix,
-    scope::Preset,
     states::TenantStatus,
     text::{Name, Slug, Text},
 };
-use patchbay_persistence::{TenantTx, api_keys, tenants};
+use patchbay_persistence::tenants;
 use patchbay_service::{
     Code, Error, Result,
-    api_keys::generate,
     audit::{Change, Event},
     idempotency::Idempotent,
     stored,
+    tenants::{check_settings, insert_with_admin_key, normalise_prefixes},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -234,16 +232,6 @@ pub struct PatchLimits {
     emergency_calls: Patch<Option<bool>>,
 }
 
-/// Normalises number prefixes to the form of stored numbers. Invalid prefixes stay unchanged, and fail validation
-/// later.
-fn normalise_prefixes(prefixes: Patch<Option<Vec<String>>>) -> Patch<Option<Vec<String>>> {
-    let one = |prefix: String| normalise_prefix(&prefix).unwrap_or(prefix);
-    match prefixes {
-        Patch::To(Some(list)) => Patch::To(Some(list.into_iter().map(one).collect())),
-        other => other,
-    }
-}
-
 impl PatchLimits {
     fn apply(self, mut limits: TenantLimits) -> Result<Value> {
         for (patch, target) in [
@@ -262,7 +250,7 @@ impl PatchLimits {
             (self.allowed_prefixes, &mut limits.allowed_prefixes),
             (self.denied_prefixes, &mut limits.denied_prefixes),
         ] {
-            normalise_prefixes(patch).apply(target, |prefixes| prefixes);
+            patch.apply(target, |prefixes| prefixes.map(normalise_prefixes));
         }
         self.emergency_calls
             .apply(&mut limits.emergency_calls, |allowed| allowed);
@@ -271,14 +259,6 @@ impl PatchLimits {
             .map_err(|(name, invalid)| Error::invalid_at(&format!("/limits/{name}"), invalid))?;
         serde_json::to_value(limits).map_err(Error::internal)
     }
-}
-
-/// Validates the settings that the service itself reads. Other entries are custom and not restricted.
-fn check_settings(settings: Metadata) -> Result<Value> {
-    let settings = settings.value()?;
-    let language = knowledge::language(&settings);
-    language.map_err(|invalid| Error::invalid_at("/settings/search_language", invalid))?;
-    Ok(settings)
 }
 
 impl PatchTenant {
@@ -368,36 +348,24 @@ async fn create(
     };
     caller
         .once_in(row.id, &key, async |tx| {
-            let value = insert(&caller, tx, row).await?;
-            let (tenant, first) = (&value.tenant, &value.admin_key);
+            let (key, secret) = insert_with_admin_key(clock, tx, &row).await?;
+            let (tenant, admin_key) = (Tenant::try_from(row)?, ApiKey::from(key));
             let events = vec![
-                Event::created("tenant", tenant.id, tenant),
-                Event::created("api_key", first.id(), first),
+                Event::created("tenant", tenant.id, &tenant),
+                Event::created("api_key", admin_key.id(), &admin_key),
             ];
             let location = format!("/api/tenants/{}", tenant.id);
+            let value = NewTenant {
+                tenant,
+                admin_key,
+                admin_secret: Some(secret.token),
+            };
             Ok(Change {
                 value: Created { location, value },
                 events,
             })
         })
         .await
-}
-
-/// Inserts the tenant with its first API key.
-async fn insert(
-    caller: &Caller<Operator>,
-    tx: &mut TenantTx,
-    row: tenants::Tenant,
-) -> Result<NewTenant> {
-    let (name, scopes) = ("first admin key", Preset::Admin.scopes());
-    let (key, secret) = generate(&caller.service.clock, row.id, name, scopes, None);
-    tenants::insert(tx, &row).await?;
-    api_keys::insert(tx, &key, &secret.hash).await?;
-    Ok(NewTenant {
-        tenant: row.try_into()?,
-        admin_key: key.into(),
-        admin_secret: Some(secret.token),
-    })
 }
 
 async fn list(caller: Caller<Operator>, list: List<TenantFilter>) -> Result<Page<Tenant>> {

@@ -1,8 +1,6 @@
 //! Settings. Each is a flag and an environment variable with a documented default.
 
 mod keys;
-#[cfg(test)]
-mod tests;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -38,6 +38,7 @@ mod rls;
 mod search;
 mod secrets;
 mod sessions;
+mod settings;
 mod support;
 mod tenants;
 mod tokens;

@@ -48,6 +48,19 @@ pub async fn run_probe(program: &Path) -> anyhow::Result<Findings> {
     Ok(found)
 }
 
+/// Logs how processes that extract untrusted files are confined.
+pub async fn log_layers(program: &Path) {
+    match run_probe(program).await {
+        Ok(found) if found.permitted().is_empty() && found.missing_layers().is_empty() => {
+            tracing::info!(confinement = %found, "extraction is confined");
+        }
+        Ok(found) => tracing::warn!(confinement = %found, "extraction is only partly confined"),
+        Err(error) => {
+            tracing::warn!(error = %format!("{error:#}"), "the confinement of extraction could not be determined");
+        }
+    }
+}
+
 impl Findings {
     fn add(&mut self, message: Message) {
         let is_denied = |error: Option<i32>| error.is_some_and(|error| DENIED.contains(&error));

@@ -19,7 +19,7 @@ use rustix::{
     thread::{no_new_privs, set_no_new_privs},
 };
 
-pub use findings::{Findings, run_probe};
+pub use findings::{Findings, log_layers, run_probe};
 pub use probe::{ProbeArgs, run};
 
 /// Everything that Landlock can deny. On an older kernel the subset that it supports is denied.

@@ -1,6 +1,8 @@
+//! Settings, and what the documentation says of them.
+
 use clap::Args as _;
 
-use super::Settings;
+use patchbay_api::settings::Settings;
 
 /// Rows of README's table of settings: each variable with its default.
 fn documented() -> Vec<(String, String)> {
