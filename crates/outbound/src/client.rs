@@ -59,7 +59,7 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// Timeout: the request may have taken effect.
-    #[error("no answer within {0:?}")]
+    #[error("no response within {0:?}")]
     Timeout(Duration),
     /// The response is larger than allowed.
     #[error("the answer is larger than {0} bytes")]

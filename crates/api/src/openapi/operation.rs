@@ -23,7 +23,7 @@ pub trait Describe {
 pub struct Operation {
     pub(super) value: Map<String, Value>,
     pub(super) schemas: BTreeMap<String, Value>,
-    errors: BTreeMap<u16, Vec<&'static str>>,
+    errors: BTreeMap<u16, Vec<Code>>,
     overridden: Vec<u16>,
     pub(super) path_names: Vec<String>,
 }
@@ -63,10 +63,9 @@ impl Operation {
     /// Adds an error that can occur.
     pub fn error(&mut self, code: impl Into<Code>) {
         let code = code.into();
-        let (name, status) = (code.name(), code.status());
-        let names = self.errors.entry(status).or_default();
-        if !names.contains(&name) {
-            names.push(name);
+        let codes = self.errors.entry(code.status()).or_default();
+        if !codes.contains(&code) {
+            codes.push(code);
         }
     }
 
@@ -226,7 +225,8 @@ impl Operation {
             if self.overridden.contains(&status) {
                 continue;
             }
-            let codes: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
+            let example = codes.first().copied().map(problem_example);
+            let codes: Vec<_> = codes.iter().map(|c| format!("`{}`", c.name())).collect();
             let headers = match status {
                 401 => json!({ "WWW-Authenticate": header("WWW-Authenticate") }),
                 429 | 503 => json!({ "Retry-After": header("Retry-After") }),
@@ -235,7 +235,7 @@ impl Operation {
             let mut response = json!({
                 "description": format!("Code: {}.", codes.join(", ")),
                 "headers": headers,
-                "content": { PROBLEM_JSON: { "schema": problem, "example": problem_example(status, &codes) } },
+                "content": { PROBLEM_JSON: { "schema": problem, "example": example } },
             });
             response["headers"]["X-Request-Id"] = header("X-Request-Id");
             let responses = self.value.entry("responses").or_insert_with(|| json!({}));
@@ -269,17 +269,14 @@ impl Operation {
     }
 }
 
-fn problem_example(status: u16, codes: &[String]) -> Value {
-    let code = codes
-        .first()
-        .map(|code| code.trim_matches('`'))
-        .unwrap_or_default();
+fn problem_example(code: Code) -> Value {
+    let status = code.status();
     let mut example = json!({
         "type": "about:blank",
-        "title": "Description of the code",
+        "title": code.title(),
         "status": status,
         "detail": "Explanation of this occurrence.",
-        "code": code,
+        "code": code.name(),
         "request_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11",
     });
     if status == 422 {
