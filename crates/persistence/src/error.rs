@@ -79,7 +79,10 @@ impl From<Diesel> for Error {
                 }
                 _ => Self::Other(error),
             },
-            Diesel::DeserializationError(cause) => Self::Unreadable(cause.to_string()),
+            Diesel::DeserializationError(cause) => {
+                let source = cause.source().map(|source| format!(": {source}"));
+                Self::Unreadable(format!("{cause}{}", source.unwrap_or_default()))
+            }
             _ => Self::Other(error),
         }
     }

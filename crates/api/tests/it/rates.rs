@@ -59,6 +59,17 @@ async fn a_key_has_its_limit_and_its_answers_say_so() {
     let body = json!({ "agent_id": ours.agent, "variables": { "company": "A" } });
     let refused = ours.admin.post(&ours.at("sessions"), &body).await;
     refused.expect_error(429, "rate_limited");
+    // Tool calls are of that class.
+    let worker = app.key(&ours.tenant, &["worker"]).await;
+    let path = format!("sessions/{0}/agent-runs/{0}/tools/find_order", ours.agent);
+    let call = json!({ "arguments": {} });
+    let missing = worker.post(&ours.at(&path), &call).await;
+    assert!(
+        missing
+            .header("ratelimit")
+            .starts_with("\"key-starts\";r=1;")
+    );
+    missing.expect_error(404, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
