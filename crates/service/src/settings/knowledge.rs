@@ -59,7 +59,7 @@ pub struct KnowledgeSettings {
     /// Directory of a local embedding model with model.safetensors, tokenizer.json and config.json.
     #[arg(long, env = "PATCHBAY_EMBEDDING_DIRECTORY")]
     pub embedding_directory: Option<PathBuf>,
-    /// Base URL of an OpenAI-compatible embedding provider, such as https://api.openai.com/v1.
+    /// Base URL of an OpenAI-compatible embedding provider, such as `https://api.openai.com/v1`.
     #[arg(long, env = "PATCHBAY_EMBEDDING_URL")]
     pub embedding_url: Option<String>,
     /// Name of the embedding provider's model.
