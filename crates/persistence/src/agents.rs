@@ -28,6 +28,14 @@ pub struct Agent {
     pub updated_at: DateTime<Utc>,
 }
 
+/// Filter of a list of agents.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Filter {
+    pub name: Option<String>,
+    pub worker_name: Option<String>,
+}
+
 /// Inserts an agent. A taken name is the unique violation `agents_name_key`.
 pub async fn insert(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
     diesel::insert_into(agents::table)
@@ -81,12 +89,7 @@ pub async fn lock_shared(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>
 }
 
 /// A page of agents.
-pub async fn list(
-    tx: &mut TenantTx,
-    window: Window,
-    name: Option<&str>,
-    worker_name: Option<&str>,
-) -> Result<Rows<Agent>> {
+pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<Agent>> {
     let mut query = agents::table
         .filter(agents::tenant_id.eq(tx.tenant()))
         .filter(agents::id.lt(window.below()))
@@ -94,11 +97,11 @@ pub async fn list(
         .limit(window.fetch())
         .select(Agent::as_select())
         .into_boxed();
-    if let Some(name) = name {
-        query = query.filter(agents::name.eq(name.to_owned()));
+    if let Some(name) = filter.name {
+        query = query.filter(agents::name.eq(name));
     }
-    if let Some(worker_name) = worker_name {
-        query = query.filter(agents::worker_name.eq(worker_name.to_owned()));
+    if let Some(worker_name) = filter.worker_name {
+        query = query.filter(agents::worker_name.eq(worker_name));
     }
     Ok(window.cut(query.load(tx).await?))
 }

@@ -262,15 +262,12 @@ async fn create(
 }
 
 async fn list(caller: Caller<AgentsRead>, list: List<AgentFilter>) -> Result<Page<Agent>> {
+    let filter = agents::Filter {
+        name: list.filter.name.clone(),
+        worker_name: list.filter.worker_name.clone(),
+    };
     let mut tx = caller.read().await?;
-    let AgentFilter { name, worker_name } = &list.filter;
-    let rows = agents::list(
-        &mut tx,
-        list.window,
-        name.as_deref(),
-        worker_name.as_deref(),
-    )
-    .await?;
+    let rows = agents::list(&mut tx, list.window, filter).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), Agent::from))
 }
