@@ -60,7 +60,7 @@ pub fn run(call: bool) -> Result<()> {
     outcome
 }
 
-/// An outbound call to a telephone that answers.
+/// An outbound call to a phone that answers.
 fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
     let story = Story::start();
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;

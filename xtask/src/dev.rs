@@ -49,7 +49,7 @@ impl Running {
         })
     }
 
-    /// The port of the telephone that answers, if there is one.
+    /// The port of the phone that answers, if there is one.
     pub fn telephone_port(&self) -> Option<u16> {
         self.telephone.as_ref().map(|phone| phone.peer_port)
     }
@@ -268,7 +268,7 @@ fn demo_tenant(running: &Running, folder: &Path) -> Result<Seeded> {
     Ok(seeded)
 }
 
-/// Creates the demo tenant's trunk to the telephone; returns a line for the terminal.
+/// Creates the demo tenant's trunk to the phone; returns a line for the terminal.
 fn telephone(running: &Running, demo: &Seeded) -> Result<String> {
     Ok(match (&running.telephone, phone::missing()) {
         (Some(phone), _) => {

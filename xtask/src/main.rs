@@ -40,7 +40,7 @@ enum Command {
     },
     /// Show the main use cases: a real session, from an empty tenant to its audit trail.
     Demo {
-        /// Show an outbound telephone call instead, if livekit-sip and sipp are installed.
+        /// Show an outbound phone call instead, if livekit-sip and sipp are installed.
         #[arg(long)]
         call: bool,
     },

@@ -1,4 +1,4 @@
-//! Telephony of the development stack: livekit-sip and a telephone that answers, if both programs are installed.
+//! Telephony of the development stack: livekit-sip and a phone that answers, if both programs are installed.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -13,13 +13,13 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A SIP service, and a telephone that answers every call.
+/// A SIP service, and a phone that answers every call.
 pub struct Phone {
     /// Both servers.
     pub servers: Vec<Server>,
     /// SIP port for inbound calls.
     pub sip_port: u16,
-    /// SIP port of the telephone.
+    /// SIP port of the phone.
     pub peer_port: u16,
 }
 
@@ -75,7 +75,7 @@ pub fn start(stack: &Stack, folder: &Path, preferred: u16) -> Result<Option<Phon
     }))
 }
 
-/// Creates the tenant's trunk to the telephone; returns its id once it is synced.
+/// Creates the tenant's trunk to the phone; returns its id once it is synced.
 pub fn trunk(base: &str, seeded: &Seeded, peer_port: u16) -> Result<String> {
     let client = Client::new(base, &seeded.key);
     let path = format!("/api/tenants/{}/sip-trunks", seeded.tenant);

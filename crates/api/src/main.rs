@@ -36,6 +36,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Commands that process untrusted files, without async runtime and network.
+    #[command(flatten)]
+    Isolated(Isolated),
+    /// The other commands.
+    #[command(flatten)]
+    Normal(Normal),
+}
+
+#[derive(Subcommand)]
+enum Isolated {
+    /// Extract the text of a file: standard input to standard output, within limits.
+    #[command(hide = true)]
+    Extract(extractor::ExtractArgs),
+    /// Confine this process as `extract` does, and report which forbidden operations are still possible.
+    #[command(hide = true)]
+    Confinement(confinement::ProbeArgs),
+}
+
+#[derive(Subcommand)]
+enum Normal {
     /// Serve the API.
     Serve(Box<Settings>),
     /// Run the database migrations as the owner of the database.
@@ -46,12 +66,6 @@ enum Command {
     CheckConfig(Box<Settings>),
     /// Re-encrypt all secrets with the first key of PATCHBAY_SECRET_KEYS.
     RotateSecrets(Box<Settings>),
-    /// Extract the text of a file: standard input to standard output, within limits.
-    #[command(hide = true)]
-    Extract(extractor::ExtractArgs),
-    /// Confine this process as `extract` does, and report which forbidden operations are still possible.
-    #[command(hide = true)]
-    Confinement(confinement::ProbeArgs),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -70,16 +84,19 @@ fn main() -> ExitCode {
         return exit_code(Err(error));
     }
     let cli = Cli::parse();
-    // These commands process untrusted files, so they run without async runtime and network.
     match cli.command {
-        Command::Extract(args) => return exit_code(extractor::run(args)),
-        Command::Confinement(probe) => return exit_code(confinement::run(&probe)),
-        _ => {}
+        Command::Isolated(Isolated::Extract(args)) => exit_code(extractor::run(args)),
+        Command::Isolated(Isolated::Confinement(probe)) => exit_code(confinement::run(&probe)),
+        Command::Normal(command) => run_to_end(command),
     }
+}
+
+/// Runs a command on the async runtime.
+fn run_to_end(command: Normal) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let code = runtime.block_on(run(cli.command));
+            let code = runtime.block_on(run(command));
             // A blocked thread must not delay the exit.
             runtime.shutdown_timeout(Duration::from_secs(1));
             code
@@ -104,25 +121,23 @@ fn limit_model_threads() {
     }
 }
 
-async fn run(command: Command) -> ExitCode {
+async fn run(command: Normal) -> ExitCode {
     let outcome = match command {
-        Command::Serve(settings) => match settings.check() {
+        Normal::Serve(settings) => match settings.check() {
             Ok(()) => serve(*settings).await,
             Err(fault) => return invalid_setting(&fault),
         },
-        Command::CheckConfig(settings) => match settings.check() {
+        Normal::CheckConfig(settings) => match settings.check() {
             Ok(()) => check_config(*settings).await,
             Err(fault) => return invalid_setting(&fault),
         },
-        Command::RotateSecrets(settings) => match settings.check() {
+        Normal::RotateSecrets(settings) => match settings.check() {
             Ok(()) => rotate_secrets(*settings).await,
             Err(fault) => return invalid_setting(&fault),
         },
-        Command::Migrate(settings) => migrate(&settings.database_owner_url).await,
-        Command::Index(command) => index(&command).await,
-        Command::Extract(args) => extractor::run(args),
-        Command::Confinement(probe) => confinement::run(&probe),
-        Command::Openapi => print_document(),
+        Normal::Migrate(settings) => migrate(&settings.database_owner_url).await,
+        Normal::Index(command) => index(&command).await,
+        Normal::Openapi => print_document(),
     };
     exit_code(outcome)
 }

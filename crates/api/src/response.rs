@@ -105,12 +105,17 @@ pub struct ResponseParts {
     pub body: String,
 }
 
+/// Returns the entity tag of a revision.
+pub fn etag(revision: i64) -> String {
+    format!("\"{revision}\"")
+}
+
 impl ResponseParts {
     fn of(status: u16, location: Option<String>, value: &impl Resource) -> Result<Self> {
         Ok(Self {
             status,
             location,
-            etag: value.revision().map(|revision| format!("\"{revision}\"")),
+            etag: value.revision().map(etag),
             body: serde_json::to_string(value).map_err(Error::internal)?,
         })
     }
@@ -265,14 +270,14 @@ impl Respond for Deleted {
     }
 }
 
-fn etag<T: Resource>() -> &'static [&'static str] {
+fn etag_header<T: Resource>() -> &'static [&'static str] {
     if T::VERSIONED { &["ETag"] } else { &[] }
 }
 
 impl<T: Resource> Describe for Entity<T> {
     fn describe(operation: &mut Operation) {
         let content = Some(operation.schema::<T>());
-        operation.response(200, "Success.", etag::<T>(), content);
+        operation.response(200, "Success.", etag_header::<T>(), content);
     }
 }
 
@@ -301,13 +306,13 @@ impl<T: Resource> Describe for OkOrAccepted<T> {
         operation.response(
             200,
             "LiveKit has confirmed the change.",
-            etag::<T>(),
+            etag_header::<T>(),
             content.clone(),
         );
         operation.response(
             202,
             "The change is recorded. LiveKit has not confirmed it yet; the request to LiveKit is retried in the background.",
-            etag::<T>(),
+            etag_header::<T>(),
             content,
         );
     }

@@ -14,6 +14,7 @@ use actix_web::{
     http::{Method, header},
     web,
 };
+use patchbay_domain::limits::Class;
 use serde_json::Value;
 
 use crate::{
@@ -47,49 +48,6 @@ impl Api {
     /// Returns a group for routes with this tag.
     pub fn tag(&mut self, tag: Tag) -> Group<'_> {
         Group { api: self, tag }
-    }
-
-    /// Adds a route with its handler.
-    fn add<F, Args, R, E>(&mut self, path: &str, handler: F, doc: &Doc)
-    where
-        F: Handler<Args, Output = Result<R, E>> + Send + Sync,
-        Args: Describe + 'static,
-        InOrder<Args>: FromRequest<Error = actix_web::Error>,
-        R: Respond + Describe + 'static,
-        E: Into<ApiError> + 'static,
-    {
-        let needs_key = self.document.add::<Args, R>(path, doc);
-        let (method, class) = (doc.method.clone(), doc.class);
-        let key = (method.clone(), path.to_owned());
-        self.time_limits.insert(key, doc.time);
-        let make = {
-            let method = method.clone();
-            move || {
-                let route = match method {
-                    // HEAD is allowed wherever GET is.
-                    Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
-                    _ => web::method(method.clone()),
-                };
-                let handler = handler.clone();
-                route.to(move |request: HttpRequest, payload: web::Payload| {
-                    let handler = handler.clone();
-                    async move {
-                        if needs_key {
-                            rates::enforce(&request, class)
-                                .await
-                                .map_err(ApiError::from)?;
-                        }
-                        let mut payload = payload.into_inner();
-                        let InOrder(args) =
-                            InOrder::<Args>::from_request(&request, &mut payload).await?;
-                        let response = handler.call(args).await.map_err(Into::<ApiError>::into)?;
-                        Ok::<_, actix_web::Error>(response.respond(&request).await)
-                    }
-                })
-            }
-        };
-        let routes = self.resources.entry(path.to_owned()).or_default();
-        routes.push((method, Arc::new(make)));
     }
 
     /// Adds all routes to an actix application.
@@ -144,7 +102,50 @@ impl Group<'_> {
         R: Respond + Describe + 'static,
         E: Into<ApiError> + 'static,
     {
-        let tag = self.tag;
-        self.api.add(path, handler, &Doc { tag, ..doc });
+        let doc = Doc {
+            tag: self.tag,
+            ..doc
+        };
+        let api = &mut *self.api;
+        let needs_key = api.document.add::<Args, R>(path, &doc);
+        let limited = needs_key.then_some(doc.class);
+        let method = doc.method.clone();
+        let key = (method.clone(), path.to_owned());
+        api.time_limits.insert(key, doc.time);
+        let make = {
+            let method = method.clone();
+            move || route(&method, handler.clone(), limited)
+        };
+        let routes = api.resources.entry(path.to_owned()).or_default();
+        routes.push((method, Arc::new(make)));
     }
+}
+
+/// The actix route of a handler. Requests are counted in the rate limits of their class, if any, before anything of
+/// them is extracted.
+fn route<F, Args, R, E>(method: &Method, handler: F, limited: Option<Class>) -> actix_web::Route
+where
+    F: Handler<Args, Output = Result<R, E>> + Send + Sync,
+    Args: 'static,
+    InOrder<Args>: FromRequest<Error = actix_web::Error>,
+    R: Respond + 'static,
+    E: Into<ApiError> + 'static,
+{
+    let route = match *method {
+        Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
+        _ => web::method(method.clone()),
+    };
+    route.to(move |request: HttpRequest, payload: web::Payload| {
+        let handler = handler.clone();
+        async move {
+            if let Some(class) = limited {
+                let counted = rates::enforce(&request, class).await;
+                counted.map_err(ApiError::from)?;
+            }
+            let mut payload = payload.into_inner();
+            let InOrder(args) = InOrder::<Args>::from_request(&request, &mut payload).await?;
+            let response = handler.call(args).await.map_err(Into::<ApiError>::into)?;
+            Ok::<_, actix_web::Error>(response.respond(&request).await)
+        }
+    })
 }

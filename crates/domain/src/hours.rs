@@ -71,10 +71,10 @@ pub struct Span {
     /// The days that it begins on.
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 7))]
     pub days: Vec<Day>,
-    /// When it begins, `HH:MM`.
+    /// Start time, `HH:MM`.
     #[cfg_attr(feature = "openapi", schema(max_length = 5))]
     pub from: String,
-    /// When it ends, `HH:MM` up to `24:00`; on the next day if it is not later than `from`.
+    /// End time, `HH:MM` up to `24:00`; on the next day if it is not later than `from`.
     #[cfg_attr(feature = "openapi", schema(max_length = 5))]
     pub to: String,
 }

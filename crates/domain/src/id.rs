@@ -84,13 +84,13 @@ pub type ArtifactId = Id<kind::Artifact>;
 pub type AuditEventId = Id<kind::AuditEvent>;
 /// A binding of an agent to exact versions.
 pub type BindingId = Id<kind::Binding>;
-/// A telephone call.
+/// A phone call.
 pub type CallId = Id<kind::Call>;
 /// A file of a tenant.
 pub type FileId = Id<kind::File>;
 /// An inbound mapping: how calls to a number are handled.
 pub type MappingId = Id<kind::Mapping>;
-/// The assignment of a telephone number to a tenant.
+/// The assignment of a phone number to a tenant.
 pub type NumberId = Id<kind::Number>;
 /// An object in the object store.
 pub type ObjectId = Id<kind::Object>;

@@ -72,10 +72,10 @@ words! {
     schema(example = json!({"mode": "hybrid", "top_k": 5, "min_score": null, "file_ids": null}))
 )]
 pub struct KnowledgeSettings {
-    /// How it is searched.
+    /// Search mode.
     #[serde(default)]
     pub mode: SearchMode,
-    /// Most passages that the model is given; 5 by default.
+    /// Maximum number of passages returned to the model; 5 by default.
     #[serde(default = "usual_top_k")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 50))]
     pub top_k: u32,

@@ -50,7 +50,7 @@ pub struct PromptSpec {
 pub struct Variable {
     /// Name in the template: a letter or `_`, then letters, digits and `_`.
     pub name: Text<1, 64>,
-    /// What it is for.
+    /// Purpose of the variable.
     #[serde(default, skip_serializing_if = "str_is_empty")]
     pub description: Description,
     /// Whether a session must set it. A required variable has no default.

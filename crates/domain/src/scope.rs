@@ -52,11 +52,11 @@ pub enum Scope {
     SecretsWrite,
     /// Create join tokens.
     TokensWrite,
-    /// Read the tenant's telephone numbers.
+    /// Read the tenant's phone numbers.
     NumbersRead,
-    /// Read telephone calls.
+    /// Read phone calls.
     CallsRead,
-    /// Make, stop and transfer telephone calls.
+    /// Make, stop and transfer phone calls.
     CallsWrite,
     /// Read SIP trunks.
     SipTrunksRead,

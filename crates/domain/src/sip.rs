@@ -76,23 +76,17 @@ impl<'de> Deserialize<'de> for SipAddress {
 mod schema {
     use utoipa::{
         ToSchema,
-        openapi::{
-            RefOr,
-            schema::{ObjectBuilder, Schema, Type},
-        },
+        openapi::{RefOr, schema::Schema},
     };
 
-    use crate::schema::ComposeSchema;
+    use crate::schema::{ComposeSchema, text};
 
     use super::SipAddress;
 
     impl ComposeSchema for SipAddress {
         fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .min_length(Some(1))
-                .max_length(Some(255))
-                .description(Some("Host of a carrier, and perhaps a port."))
+            text(1, 255)
+                .description(Some("Host of a carrier, optionally with a port."))
                 .into()
         }
     }

@@ -31,7 +31,7 @@ words! {
         Standard = "standard",
         /// An agent.
         Agent = "agent",
-        /// A telephone, over SIP.
+        /// A phone, over SIP.
         Sip = "sip",
         /// Anything else, such as a recorder.
         Other = "other",

@@ -20,7 +20,7 @@ pub struct Facts {
     /// Identity of the participant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub participant: Option<String>,
-    /// The telephone call.
+    /// The phone call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call_id: Option<CallId>,
     /// The tool call.

@@ -18,7 +18,7 @@ pub enum Error {
         code: String,
         /// The server's message.
         message: String,
-        /// The SIP status from the other side of a telephone call.
+        /// The SIP status from the other side of a phone call.
         sip: Option<SipStatus>,
     },
     /// A response that cannot be decoded.

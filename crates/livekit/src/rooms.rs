@@ -62,7 +62,7 @@ pub struct Participant {
     pub kind: ParticipantKind,
     /// When it joined, in whole seconds.
     pub joined_at: Option<DateTime<Utc>>,
-    /// Attributes, such as `sip.callStatus` of a telephone.
+    /// Attributes, such as `sip.callStatus` of a phone.
     pub attributes: HashMap<String, String>,
 }
 

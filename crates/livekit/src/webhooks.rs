@@ -77,7 +77,7 @@ pub struct EventParticipant {
     /// Protobuf's name of the disconnect reason; empty while it is connected.
     #[serde(alias = "disconnectReason", deserialize_with = "text")]
     pub disconnect_reason: String,
-    /// Attributes, such as `sip.callStatus` of a telephone.
+    /// Attributes, such as `sip.callStatus` of a phone.
     pub attributes: HashMap<String, String>,
 }
 

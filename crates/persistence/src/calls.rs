@@ -1,4 +1,4 @@
-//! Telephone calls.
+//! Phone calls.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;

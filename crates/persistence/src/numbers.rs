@@ -1,4 +1,4 @@
-//! Assignments of telephone numbers to tenants. A lookup table; a tenant's queries filter by it.
+//! Assignments of phone numbers to tenants. A lookup table; a tenant's queries filter by it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

@@ -35,7 +35,7 @@ pub async fn insert(tx: &mut TenantTx, object: &Object) -> Result<()> {
 }
 
 /// Finds and locks an object.
-pub async fn find(tx: &mut TenantTx, id: ObjectId) -> Result<Option<Object>> {
+pub async fn lock(tx: &mut TenantTx, id: ObjectId) -> Result<Option<Object>> {
     Ok(objects::table
         .find((tx.tenant(), id))
         .select(Object::as_select())

@@ -106,6 +106,7 @@ pub async fn insert(tx: &mut TenantTx, session: &Session) -> Result<()> {
             sessions::worker_name.eq(&session.worker_name),
             sessions::state.eq(session.state),
             sessions::room_name.eq(&session.room_name),
+            sessions::room_sid.eq(&session.room_sid),
             sessions::variables.eq(&session.variables),
             sessions::metadata.eq(&session.metadata),
             sessions::rendered_prompt.eq(&session.rendered_prompt),

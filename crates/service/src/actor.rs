@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use patchbay_domain::ApiKeyId;
 
-use crate::{Code, Error, Result};
+use crate::{Error, Result};
 
 /// The actor of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +66,7 @@ impl Origin {
     /// Rejects a request of a suspended tenant's worker unless the session is live.
     pub fn require_live_if_suspended(&self, is_live: bool) -> Result<()> {
         if self.is_suspended && !is_live {
-            let detail = "The operator has suspended this tenant.";
-            return Err(Error::new(Code::TenantSuspended, detail));
+            return Err(Error::tenant_suspended());
         }
         Ok(())
     }

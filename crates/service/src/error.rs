@@ -3,7 +3,8 @@
 use std::fmt;
 
 use patchbay_domain::{
-    Invalid, TenantId, Violation, invalid::MOST_VIOLATIONS, text::without_quotes,
+    Invalid, TenantId, Violation, invalid::MOST_VIOLATIONS, session::SessionState,
+    text::without_quotes,
 };
 
 use crate::keyring::KeyRingError;
@@ -160,6 +161,23 @@ impl Error {
     /// the two cannot be told apart.
     pub fn not_found() -> Self {
         Self::new(Code::NotFound, "There is no such resource.")
+    }
+
+    /// `tenant_suspended`.
+    pub fn tenant_suspended() -> Self {
+        let detail = "The operator has suspended this tenant.";
+        Self::new(Code::TenantSuspended, detail)
+    }
+
+    /// `session_over`, unless the session is starting or running.
+    pub fn require_active(state: SessionState) -> Result<()> {
+        match state.is_active() {
+            true => Ok(()),
+            false => Err(Self::new(
+                Code::SessionOver,
+                "The session is stopping or has ended.",
+            )),
+        }
     }
 
     /// `validation_failed` with these violations.

@@ -72,8 +72,7 @@ fn authorize<P: Permission>(request: &HttpRequest, identity: &Identity) -> Resul
         .collect();
     let as_worker = granted.contains(&&Scope::Worker);
     if identity.is_suspended && !as_worker {
-        let detail = "The operator has suspended this tenant.";
-        return Err(Error::new(Code::TenantSuspended, detail));
+        return Err(Error::tenant_suspended());
     }
     if granted.is_empty() {
         let names: Vec<_> = P::ANY_OF.iter().map(|scope| format!("`{scope}`")).collect();

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     error::ApiError,
     openapi::{Describe, Operation},
+    response::etag,
 };
 
 /// The revisions that the change applies to; without the header, any.
@@ -41,11 +42,6 @@ impl IfMatch {
             _ => Ok(()),
         }
     }
-}
-
-/// Returns the entity tag of a revision.
-pub fn etag(revision: i64) -> String {
-    format!("\"{revision}\"")
 }
 
 impl FromRequest for IfMatch {

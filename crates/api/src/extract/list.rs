@@ -65,12 +65,17 @@ impl<F: ToSchema> Describe for Query<F> {
 }
 
 fn parse_query<F: DeserializeOwned>(query: &str) -> Result<F> {
-    let mut rest = Map::new();
-    let mut violations = Vec::new();
+    let (rest, violations) = collect(query)?;
+    parse_filter(rest, violations)
+}
+
+/// Collects the parameters by name.
+fn collect(query: &str) -> Result<(Map<String, Value>, Vec<Violation>)> {
+    let (mut rest, mut violations) = (Map::new(), Vec::new());
     for (name, value) in parameters(query)? {
         insert(&mut rest, &mut violations, &name, value);
     }
-    parse_filter(rest, violations)
+    Ok((rest, violations))
 }
 
 /// Decodes the parameters. Invalid UTF-8 is refused rather than replaced.
@@ -121,23 +126,28 @@ fn parse_filter<F: DeserializeOwned>(
 }
 
 fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
-    let mut rest = Map::new();
+    let (mut rest, mut violations) = collect(query)?;
     let mut window = Window {
         limit: DEFAULT_LIMIT,
         before: None,
     };
-    let mut violations = Vec::new();
-    for (name, value) in parameters(query)? {
-        match &*name {
-            "limit" => match value.parse() {
-                Ok(limit @ 1..=MAX_LIMIT) => window.limit = limit,
-                _ => violations.push(invalid_value("/limit", "1 to 100 is allowed")),
-            },
-            "cursor" => match value.parse::<Cursor>() {
-                Ok(cursor) => window.before = Some(cursor.id()),
-                Err(invalid) => violations.push(invalid.at("/cursor")),
-            },
-            _ => insert(&mut rest, &mut violations, &name, value),
+    let mut take = |name: &str| match rest.remove(name) {
+        Some(Value::String(value)) => Some(value),
+        _ => None,
+    };
+    if let Some(limit) = take("limit") {
+        match limit.parse() {
+            Ok(limit @ 1..=MAX_LIMIT) => window.limit = limit,
+            _ => {
+                let message = format!("1 to {MAX_LIMIT} is allowed");
+                violations.push(invalid_value("/limit", &message));
+            }
+        }
+    }
+    if let Some(cursor) = take("cursor") {
+        match cursor.parse::<Cursor>() {
+            Ok(cursor) => window.before = Some(cursor.id()),
+            Err(invalid) => violations.push(invalid.at("/cursor")),
         }
     }
     let filter = parse_filter(rest, violations)?;

@@ -272,6 +272,8 @@ async fn lists_are_windows_without_gaps() {
         "cursor=0199a2f07c117a549d4e3b1f8f0f2f10",
         "colour=red",
         "name=a&name=b",
+        "limit=1&limit=2",
+        "cursor=0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10&cursor=0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
     ] {
         let path = fixture.at(&format!("agents?{wrong}"));
         fixture

@@ -1,4 +1,4 @@
-//! The state machine of a telephone call, as a pure function.
+//! The state machine of a phone call, as a pure function.
 //!
 //! ```text
 //! created ─ start ─▶ dialing ─▶ ringing ─▶ answered ─▶ ended

@@ -37,7 +37,7 @@ pub struct Progress {
 pub enum CallEvent {
     /// The start was requested.
     Started,
-    /// The telephone rings.
+    /// The phone is ringing.
     Ringing,
     /// The call was answered.
     Answered,

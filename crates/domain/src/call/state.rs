@@ -19,7 +19,7 @@ words! {
         Created = "created",
         /// Started: the number is dialled as soon as the agent is in the room.
         Dialing = "dialing",
-        /// The telephone rings.
+        /// The phone is ringing.
         Ringing = "ringing",
         /// Answered.
         Answered = "answered",

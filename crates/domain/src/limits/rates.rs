@@ -44,7 +44,7 @@ impl Rates {
     }
 }
 
-/// What a tenant's telephone may do; 0 for any number.
+/// What a tenant's phone may do; 0 for any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
     /// Calls at a time.

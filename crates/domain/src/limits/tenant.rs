@@ -20,16 +20,16 @@ pub struct TenantLimits {
     /// Starts and tool calls per minute of all its keys together.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub starts_per_minute: Option<u32>,
-    /// Concurrent sessions, including those of telephone calls.
+    /// Concurrent sessions, including those of phone calls.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrent_sessions: Option<u32>,
-    /// Concurrent telephone calls, in both directions.
+    /// Concurrent phone calls, in both directions.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrent_calls: Option<u32>,
-    /// Telephone calls that begin in a minute.
+    /// New phone calls per minute.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub calls_per_minute: Option<u32>,
-    /// Longest telephone call, in seconds from the answer on.
+    /// Maximum duration of a phone call in seconds, counted from the answer.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub max_call_seconds: Option<u32>,
     /// Megabytes, of 1,000,000 bytes, of all files together; null for no limit.
@@ -47,7 +47,7 @@ pub struct TenantLimits {
         schema(max_items = 200, value_type = Option<Vec<crate::text::Text<2, 16>>>)
     )]
     pub denied_prefixes: Option<Vec<String>>,
-    /// Whether emergency numbers may be called; they may not by default.
+    /// Whether emergency numbers, such as 112 and 911, may be called; false by default.
     pub emergency_calls: Option<bool>,
 }
 

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use super::{plan, spelling::ABROAD};
 
-/// Emergency numbers in every country: those that telephones without a SIM card may call (3GPP TS 22.101), and
+/// Emergency numbers in every country: those that phones without a SIM card may call (3GPP TS 22.101), and
 /// those that many countries share.
 const EVERYWHERE: [&str; 15] = [
     "000", "08", "110", "111", "112", "113", "115", "117", "118", "119", "15", "17", "18", "911",

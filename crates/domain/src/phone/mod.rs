@@ -1,4 +1,4 @@
-//! Telephone numbers in E.164.
+//! Phone numbers in E.164.
 
 mod dialled;
 mod emergency;

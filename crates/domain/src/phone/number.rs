@@ -1,4 +1,4 @@
-//! A telephone number in E.164.
+//! A phone number in E.164.
 
 use std::{fmt, ops::Deref, str::FromStr};
 
@@ -11,7 +11,7 @@ use crate::invalid::Invalid;
 /// Maximum digits of E.164, with the country code.
 const MOST_DIGITS: usize = 15;
 
-/// A telephone number that exists in its country's numbering plan, as `+` and digits.
+/// A phone number that exists in its country's numbering plan, as `+` and digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct PhoneNumber(String);
@@ -129,23 +129,17 @@ impl<'de> Deserialize<'de> for PhoneNumber {
 mod schema {
     use utoipa::{
         ToSchema,
-        openapi::{
-            RefOr,
-            schema::{ObjectBuilder, Schema, Type},
-        },
+        openapi::{RefOr, schema::Schema},
     };
 
-    use crate::schema::ComposeSchema;
+    use crate::schema::{ComposeSchema, text};
 
     use super::PhoneNumber;
 
     impl ComposeSchema for PhoneNumber {
         fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .min_length(Some(3))
-                .max_length(Some(40))
-                .description(Some("A telephone number. Any usual spelling with a country code is taken; E.164 is answered."))
+            text(3, 40)
+                .description(Some("Phone number. Any common notation with a country code is accepted; E.164 is returned."))
                 .into()
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::invalid::Invalid;
 
-/// The zeros of scripts whose ten digits are consecutive code points and that are used for telephone numbers.
+/// The zeros of scripts whose ten digits are consecutive code points and that are used for phone numbers.
 const ZEROS: [char; 18] = [
     '\u{660}', '\u{6F0}', '\u{7C0}', '\u{966}', '\u{9E6}', '\u{A66}', '\u{AE6}', '\u{B66}',
     '\u{BE6}', '\u{C66}', '\u{CE6}', '\u{D66}', '\u{E50}', '\u{ED0}', '\u{F20}', '\u{1040}',

@@ -56,7 +56,7 @@ pub struct Interruptions {
     /// Milliseconds of speech that interrupt.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 10_000))]
     pub min_duration_ms: u32,
-    /// Words that interrupt.
+    /// Minimum number of words that interrupt the agent.
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 50))]
     pub min_words: u32,
 }

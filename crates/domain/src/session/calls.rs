@@ -1,4 +1,4 @@
-//! The next step for the telephone calls of a session.
+//! The next step for the phone calls of a session.
 
 use chrono::{DateTime, Utc};
 

@@ -26,6 +26,11 @@ impl SessionState {
         matches!(self, Self::Ended | Self::Failed)
     }
 
+    /// Whether it is starting or running: a stop has not been requested.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+
     /// Whether there may be participants in the room.
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::Stopping)

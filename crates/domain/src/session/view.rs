@@ -49,7 +49,7 @@ pub struct View {
     pub runs: Vec<RunView>,
     /// Further agents' runs that have not ended, oldest first.
     pub further: Vec<RunView>,
-    /// Its telephone calls that have not ended, oldest first.
+    /// Its phone calls that have not ended, oldest first.
     pub calls: Vec<CallView>,
 }
 

@@ -4,23 +4,16 @@ use std::borrow::Cow;
 
 use utoipa::{
     ToSchema,
-    openapi::{
-        RefOr,
-        schema::{ObjectBuilder, Schema, Type},
-    },
+    openapi::{RefOr, schema::Schema},
 };
 
-use crate::schema::ComposeSchema;
+use crate::schema::{ComposeSchema, text};
 
 use super::{bounded::Text, one_line::OneLine, slug::Slug};
 
 impl<const MIN: usize, const MAX: usize> ComposeSchema for Text<MIN, MAX> {
     fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .min_length(Some(MIN))
-            .max_length(Some(MAX))
-            .into()
+        text(MIN, MAX).into()
     }
 }
 impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
@@ -43,11 +36,8 @@ impl<const MIN: usize, const MAX: usize> ToSchema for OneLine<MIN, MAX> {
 
 impl ComposeSchema for Slug {
     fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
+        text(2, 63)
             .pattern(Some("^[a-z0-9][a-z0-9-]*[a-z0-9]$"))
-            .min_length(Some(2))
-            .max_length(Some(63))
             .into()
     }
 }

@@ -58,7 +58,7 @@ const MOST_SECRETS: usize = 10;
 pub struct ToolSpec {
     /// Name by which the model calls it: a letter or `_`, then letters, digits and `_`.
     pub function_name: Text<1, 64>,
-    /// What it does and when to use it, for the model.
+    /// Purpose of the tool and when to use it, for the model.
     pub description: Text<1, 2000>,
     /// JSON Schema 2020-12 of the arguments: an object. References must be local (`#/…`) and not recursive. No
     /// parameters by default.

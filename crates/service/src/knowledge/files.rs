@@ -79,7 +79,7 @@ pub async fn create(
 /// Deletes a file and its chunks, and its object if no other file uses it.
 pub async fn delete(service: &Service, tx: &mut TenantTx, file: &files::File) -> Result<()> {
     // The row stays locked, so that no new file starts to use the object meanwhile.
-    let object = objects::find(tx, file.object_id).await?;
+    let object = objects::lock(tx, file.object_id).await?;
     let id: FileId = file.id;
     chunks::delete_others(tx, id, -1).await?;
     files::delete(tx, id).await?;

@@ -46,7 +46,7 @@ pub async fn process(
     id: ObjectId,
 ) -> std::result::Result<Option<DateTime<Utc>>, JobError> {
     let mut tx = service.db.begin(tenant).await?;
-    let Some(object) = objects::find(&mut tx, id).await? else {
+    let Some(object) = objects::lock(&mut tx, id).await? else {
         return Ok(None);
     };
     let deadline = upload_deadline(service, object.created_at);

@@ -3,15 +3,13 @@
 use patchbay_domain::{
     AgentId, AgentRunId, SessionId, TenantId,
     knowledge::{KnowledgeSettings, SearchMode},
-    session::SessionState,
     timeline::{Facts, SearchFacts},
 };
 use patchbay_persistence::{TenantTx, files, runs, sessions};
 
 use super::search::{SearchOutcome, SearchRequest, search};
 use crate::{
-    Code, Error, Origin, Result, Service, sessions::configuration::read_configuration,
-    timeline::Timeline,
+    Error, Origin, Result, Service, sessions::configuration::read_configuration, timeline::Timeline,
 };
 
 /// Searches with the settings that the run's configuration pins, and appends the result to the timeline.
@@ -27,10 +25,7 @@ pub async fn search_for_run(
     let found = runs::with_configuration(&mut tx, session, run).await?;
     let (state, document) = found.ok_or_else(Error::not_found)?;
     origin.require_live_if_suspended(state.is_live())?;
-    if !matches!(state, SessionState::Starting | SessionState::Running) {
-        let detail = "The session is stopping or has ended.";
-        return Err(Error::new(Code::SessionOver, detail));
-    }
+    Error::require_active(state)?;
     let configuration = read_configuration(&permit, document).await?;
     drop(permit);
     let settings = configuration.knowledge.ok_or_else(Error::not_found)?;

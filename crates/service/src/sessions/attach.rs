@@ -1,7 +1,7 @@
 //! Attaches a participant to a live session: a further agent, a user, or a phone call.
 
 use chrono::TimeDelta;
-use patchbay_domain::{AgentId, BindingId, SessionId, prompt::Variables, session::SessionState};
+use patchbay_domain::{AgentId, BindingId, SessionId, prompt::Variables};
 use patchbay_persistence::{
     calls::Call, participants::Participant, runs::AgentRun, sessions::Session,
 };
@@ -26,14 +26,12 @@ const MAX_TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// Rejects a session that participants cannot join in its current state.
 pub fn require_joinable(session: &Session) -> Result<()> {
-    match session.state {
-        SessionState::Starting | SessionState::Running => Ok(()),
-        state => {
-            let name = state.as_str();
-            let detail = format!("The session is `{name}`; it must be `starting` or `running`.");
-            Err(Error::new(Code::SessionNotJoinable, detail))
-        }
+    let state = session.state;
+    if state.is_active() {
+        return Ok(());
     }
+    let detail = format!("The session is `{state}`; it must be `starting` or `running`.");
+    Err(Error::new(Code::SessionNotJoinable, detail))
 }
 
 /// Rejects another participant if the room's limit is reached.

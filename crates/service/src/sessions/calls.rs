@@ -98,11 +98,8 @@ impl SessionAggregate {
         let verb = call.state.as_str();
         self.events
             .push(Event::new(verb, "call", id, Some(&old), Some(&new)));
-        let running = matches!(
-            self.session.state,
-            SessionState::Starting | SessionState::Running
-        );
-        if primary && after.state.is_terminal() && running {
+        let is_active = self.session.state.is_active();
+        if primary && after.state.is_terminal() && is_active {
             self.enter(SessionState::Stopping, reason.as_deref());
         }
     }

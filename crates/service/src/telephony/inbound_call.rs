@@ -20,7 +20,7 @@ use super::{
     limits::{self, max_call_seconds},
 };
 use crate::{
-    Code, Error, Result, Service, UnitOfWork,
+    Error, Result, Service, UnitOfWork,
     compute::ComputePermit,
     jobs::queue,
     sessions::{
@@ -59,13 +59,10 @@ pub(super) async fn record_call(
     }
     let tenant = tenants::find(unit).await?;
     if tenant.is_none_or(|tenant| tenant.status != TenantStatus::Active) {
-        let detail = "The operator has suspended this tenant.";
-        return Err(Error::new(Code::TenantSuspended, detail));
+        return Err(Error::tenant_suspended());
     }
     let now = service.clock.now();
     let answering = select_agent(&mapping, now)?;
-    limits::require_capacity(service, unit).await?;
-    start::require_capacity(service, unit).await?;
     let mut aggregate =
         start_session(service, (unit, permit), &mapping, &answering, &caller).await?;
     let ring = i32::try_from(RING_SECONDS).unwrap_or(i32::MAX);
@@ -112,7 +109,9 @@ async fn start_session(
     let aggregate = SessionAggregate::load(unit, session.id).await?;
     let mut aggregate =
         aggregate.ok_or_else(|| Error::internal("the created session is missing"))?;
-    aggregate.session.room_sid = session.room_sid;
+    // Checked last, because the checks of a tenant's calls wait for each other until the transaction ends.
+    limits::require_capacity(service, unit).await?;
+    start::require_capacity(service, unit).await?;
     aggregate.enter(SessionState::Starting, None);
     let now = service.clock.now();
     aggregate.session.dispatched_at = Some(now);

@@ -1,4 +1,4 @@
-//! Telephone calls in both directions, and the SIP trunks and dispatch rules that they need in LiveKit.
+//! Phone calls in both directions, and the SIP trunks and dispatch rules that they need in LiveKit.
 
 pub mod actions;
 pub mod answering;

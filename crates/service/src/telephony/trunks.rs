@@ -12,7 +12,7 @@ pub fn check_address(service: &Service, address: &SipAddress) -> Result<()> {
     })
 }
 
-/// Maximum number of telephone numbers of a trunk.
+/// Maximum number of phone numbers of a trunk.
 const MAX_NUMBERS: usize = 500;
 
 /// Checks the numbers and removes duplicates.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{call::PreparedCall, check::check_arguments, outcome::Outcome};
 use crate::{
-    Code, Error, Result, Service, UnitOfWork, compute::ComputePermit,
+    Error, Result, Service, UnitOfWork, compute::ComputePermit,
     sessions::configuration::read_configuration, timeline::Timeline,
 };
 
@@ -48,10 +48,7 @@ pub async fn prepare(
 ) -> Result<RunCall> {
     let (spec, state) = pinned_tool((unit, &permit), (session, run), function).await?;
     unit.origin().require_live_if_suspended(state.is_live())?;
-    if !matches!(state, SessionState::Starting | SessionState::Running) {
-        let detail = "The session is stopping or has ended.";
-        return Err(Error::new(Code::SessionOver, detail));
-    }
+    Error::require_active(state)?;
     let checked = check_arguments(&permit, spec, arguments).await?;
     let id: ToolCallId = service.clock.new_id();
     let facts = start_facts(id, &checked.spec)?;
