@@ -1,7 +1,5 @@
 //! Attaching participants and further agents to a live session.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::support::{Fixture, TestApp, deliver, event, eventually, id, now};
@@ -30,7 +28,7 @@ async fn running(app: &TestApp, fixture: &Fixture) -> Value {
     )
     .await
     .expect(200);
-    eventually("running", Duration::from_secs(5), async || {
+    eventually("running", async || {
         let session = fixture.read(&session).await;
         (session["state"] == "running").then_some(session)
     })
@@ -92,7 +90,7 @@ async fn a_person_is_recorded_and_given_a_token_in_one_answer() {
     )
     .await
     .expect(200);
-    let joined = eventually("she has joined", Duration::from_secs(5), async || {
+    let joined = eventually("she has joined", async || {
         let people = session_items(&fixture, &session, "participants").await;
         people.into_iter().find(|p| p["sid"] == "PA_ada")
     })
@@ -166,7 +164,7 @@ async fn a_further_agent_comes_and_goes_and_the_session_runs_on() {
         (&json!(false), &other["id"], &Value::Null)
     );
     let state_of = async |run: &Value, state: &str| {
-        eventually(state, Duration::from_secs(8), async || {
+        eventually(state, async || {
             let runs = runs(&fixture, &session).await;
             runs.into_iter()
                 .find(|r| r["id"] == run["id"] && r["state"] == state)
@@ -250,7 +248,7 @@ async fn one_who_never_came_has_not_been_there() {
     )
     .await
     .expect(200);
-    let ended = eventually("ended", Duration::from_secs(5), async || {
+    let ended = eventually("ended", async || {
         let session = fixture.read(&session).await;
         (session["state"] == "ended").then_some(session)
     })

@@ -29,14 +29,10 @@ pub(super) async fn trunk(fixture: &Fixture, name: &str) -> Value {
     let path = fixture.at("sip-trunks");
     let made = fixture.admin.post(&path, &body).await.expect(201);
     let path = format!("{path}/{}", id(&made));
-    eventually(
-        "LiveKit has the trunk",
-        Duration::from_secs(5),
-        async || {
-            let trunk = fixture.admin.get(&path).await.expect(200);
-            (trunk["sync"]["state"] == "synced").then_some(trunk)
-        },
-    )
+    eventually("LiveKit has the trunk", async || {
+        let trunk = fixture.admin.get(&path).await.expect(200);
+        (trunk["sync"]["state"] == "synced").then_some(trunk)
+    })
     .await
 }
 
@@ -62,7 +58,7 @@ async fn read(fixture: &Fixture, call: &Value) -> Value {
 }
 
 pub(super) async fn becomes(fixture: &Fixture, call: &Value, state: &str) -> Value {
-    eventually(state, Duration::from_secs(12), async || {
+    eventually(state, async || {
         let call = read(fixture, call).await;
         (call["state"] == state).then_some(call)
     })
@@ -78,7 +74,7 @@ async fn session_of(fixture: &Fixture, call: &Value) -> Value {
 }
 
 async fn session_ends(fixture: &Fixture, call: &Value) -> Value {
-    eventually("the session's end", Duration::from_secs(8), async || {
+    eventually("the session's end", async || {
         let session = session_of(fixture, call).await;
         (session["state"] == "ended" || session["state"] == "failed").then_some(session)
     })
@@ -295,7 +291,7 @@ async fn a_telephone_comes_into_a_live_session_and_goes_alone() {
     assert_eq!(fake.exchange().telephones(room), [identity(made)]);
     let stop = fixture.at(&format!("calls/{}/stop", id(made)));
     assert_eq!(fixture.admin.act(&stop).await.expect(200)["state"], "ended");
-    eventually("it leaves the room", Duration::from_secs(5), async || {
+    eventually("it leaves the room", async || {
         fake.exchange().telephones(room).is_empty().then_some(())
     })
     .await;
@@ -559,7 +555,7 @@ async fn keys_are_pressed_by_the_agent() {
     let session = session_of(&fixture, &made).await;
     let room = session["room_name"].as_str().unwrap();
     fake.exchange().leaves(&format!("agent-of-{room}"));
-    eventually("nobody is there", Duration::from_secs(8), async || {
+    eventually("nobody is there", async || {
         let keys = json!({ "digits": "1" });
         let refused = fixture.admin.post(&path, &keys).await.expect(200);
         (refused["detail"] == "no agent has joined yet").then_some(())

@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Output},
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -232,7 +231,7 @@ async fn files_are_read_by_a_confined_process_that_inherits_nothing() {
         .upload(&path, text.as_bytes())
         .await
         .expect(201);
-    let reader = eventually("it is read", Duration::from_secs(20), async || {
+    let reader = eventually("it is read", async || {
         let reader = *readers(service.api.id()).first()?;
         (confined(reader) == [(true, true); 2]).then_some(reader)
     })
@@ -244,7 +243,7 @@ async fn files_are_read_by_a_confined_process_that_inherits_nothing() {
         assert_eq!(open, ["0", "1", "2"]);
     }
     let status = fixture.at(&format!("files/{}/status", id(&file)));
-    eventually("it has been read", Duration::from_secs(60), async || {
+    eventually("it has been read", async || {
         let status = fixture.admin.get(&status).await.expect(200);
         (status["stage"] == "embed" && status["chunks"].as_i64() > Some(1000)).then_some(())
     })
@@ -283,7 +282,7 @@ async fn what_it_has_too_much_of_is_still_told_apart() {
         let text = line.repeat(lines);
         let file = fixture.admin.upload(&path, text.as_bytes());
         let path = fixture.at(&format!("files/{}/status", id(&file.await.expect(201))));
-        let status = eventually(code, Duration::from_secs(120), async || {
+        let status = eventually(code, async || {
             let status = fixture.admin.get(&path).await.expect(200);
             status["finished_at"].is_string().then_some(status)
         })
@@ -350,7 +349,7 @@ async fn nobody_of_the_same_user_reads_the_service() {
     let path = fixture.at("files?name=a.txt&ingest=true");
     let file = fixture.admin.upload(&path, b"All is well.").await;
     let path = fixture.at(&format!("files/{}/status", id(&file.expect(201))));
-    let status = eventually("the ingest ends", Duration::from_secs(30), async || {
+    let status = eventually("the ingest ends", async || {
         let status = fixture.admin.get(&path).await.expect(200);
         status["finished_at"].is_string().then_some(status)
     })

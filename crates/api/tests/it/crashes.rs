@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
 use patchbay_livekit::{LiveKit, SipObject};
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use super::{
     calls::{CALLEE, becomes, call, identity, trunk},
     support::{
         Callee, FakeLiveKit, Fixture, Process, arguments, environment, eventually, free_port, id,
-        make_schema,
+        in_schema, make_schema,
     },
 };
 
@@ -31,6 +32,18 @@ impl Crashing {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Waits until there is no job of this kind.
+    pub async fn no_jobs(&self, kind: &str) {
+        let url = in_schema(&environment("DATABASE_OWNER_URL"), &self.schema);
+        let mut connection = AsyncPgConnection::establish(&url).await.unwrap();
+        let query = format!("SELECT subject_id FROM jobs WHERE kind = '{kind}'");
+        eventually("its jobs are done", async || {
+            let jobs = diesel::sql_query(&query).execute(&mut connection).await;
+            (jobs.unwrap() == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Starts the binary and waits until it listens; with a crash point, it aborts there.
     pub fn start(&self, crash_at: Option<&str>, more: &[&str]) -> Process {
         let mut api = self.spawn(crash_at, more);
@@ -50,7 +63,7 @@ impl Crashing {
 }
 
 async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool) -> Value {
-    eventually("the session", Duration::from_secs(15), async || {
+    eventually("the session", async || {
         let session = fixture.read(session).await;
         test(&session).then_some(session)
     })
@@ -95,7 +108,7 @@ async fn start_and_crash(fixture: &Fixture, api: &mut Process) -> Value {
         .bearer_auth(&fixture.key)
         .send()
         .await;
-    assert!(!api.wait(Duration::from_secs(10)).success());
+    assert!(!api.wait().success());
     session
 }
 
@@ -128,7 +141,7 @@ async fn after_a_second_dispatch_it_is_found_and_not_repeated() {
         "sessions/{}/agent-runs",
         session["id"].as_str().unwrap()
     ));
-    eventually("recorded", Duration::from_secs(15), async || {
+    eventually("recorded", async || {
         let runs = fixture.admin.get(&path).await.expect(200);
         runs["data"][0]["dispatch_id"].is_string().then_some(())
     })
@@ -151,7 +164,7 @@ async fn after_the_room_was_deleted_the_session_ends_as_it_was_asked_to() {
         .post(format!("{}{path}", fixture.base))
         .bearer_auth(&fixture.key);
     let _ = request.json(&json!({ "reason": "enough" })).send().await;
-    assert!(!api.wait(Duration::from_secs(10)).success());
+    assert!(!api.wait().success());
     let _api = crashing.start(None, &[]);
     let ended = until(&fixture, &session, |s| s["state"] == "ended").await;
     assert_eq!(ended["end_reason"], "enough");
@@ -168,7 +181,7 @@ async fn what_was_acknowledged_survives_kill_and_sigterm_ends_in_order() {
     let mut api = crashing.start(None, &[]);
     assert_eq!(fixture.read(&session).await["id"], session["id"]);
     api.terminate();
-    assert!(api.wait(Duration::from_secs(30)).success());
+    assert!(api.wait().success());
     let log = std::fs::read_to_string(&api.log).unwrap();
     for secret in [
         super::support::OPERATOR_KEY,
@@ -200,11 +213,7 @@ async fn a_wrong_setting_is_one_line_and_exit_code_2() {
         ("--env=UPPER", "--env"),
     ] {
         let mut api = Process::api(&arguments("none", &[argument]));
-        assert_eq!(
-            api.wait(Duration::from_secs(10)).code(),
-            Some(2),
-            "{argument}"
-        );
+        assert_eq!(api.wait().code(), Some(2), "{argument}");
         let said = std::fs::read_to_string(&api.log).unwrap();
         assert!(said.contains(named), "{argument}: {said}");
         assert!(!said.contains("short"), "a secret is printed: {said}");
@@ -230,12 +239,12 @@ async fn a_keyed_start_that_died_is_answered_and_not_repeated() {
             .send()
     };
     assert!(send().await.is_err(), "the answer is lost");
-    api.wait(Duration::from_secs(10));
+    api.wait();
     let _api = crashing.start(None, &settings);
     let client = fixture.admin.with_header("idempotency-key", "k");
     let path = fixture.at("sessions");
     // The first request may still be in progress, as far as the service knows; later it is not.
-    let replay = eventually("the replay", Duration::from_secs(35), async || {
+    let replay = eventually("the replay", async || {
         let answer = client.post(&path, &body).await;
         (answer.status != 409).then_some(answer)
     })
@@ -291,7 +300,7 @@ async fn call_and_crash(fixture: &Fixture, api: &mut Process) {
     });
     let request = reqwest::Client::new().post(format!("{}{}", fixture.base, fixture.at("calls")));
     let _ = request.bearer_auth(&fixture.key).json(&body).send().await;
-    assert!(!api.wait(Duration::from_secs(10)).success());
+    assert!(!api.wait().success());
 }
 
 async fn only_call(fixture: &Fixture) -> Value {
@@ -406,7 +415,7 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
         let fixture = std::sync::Arc::new(fixture);
         let asking = std::sync::Arc::clone(&fixture);
         drop(tokio::spawn(async move { asking.mapping(number).await }).await);
-        assert!(!api.wait(Duration::from_secs(10)).success());
+        assert!(!api.wait().success());
         let prefix = format!("{}-mapping-", crashing.schema);
         let ours = async || {
             let is_ours = |found: &&SipObject| found.name.starts_with(&prefix);
@@ -422,14 +431,14 @@ async fn a_mapping_that_a_kill_left_half_told_is_one_trunk_and_one_rule() {
         let all = fixture.at("inbound-mappings");
         let all = fixture.admin.get(&all).await.expect(200);
         let path = fixture.at(&format!("inbound-mappings/{}", id(&all["data"][0])));
-        eventually("it is synced", Duration::from_secs(20), async || {
+        eventually("it is synced", async || {
             let mapping = fixture.admin.get(&path).await.expect(200);
             (mapping["sync"]["state"] == "synced").then_some(())
         })
         .await;
         assert_eq!(ours().await, (1, 1), "{point}");
         fixture.admin.delete(&path).await.expect(204);
-        eventually("it is gone", Duration::from_secs(10), async || {
+        eventually("it is gone", async || {
             (ours().await == (0, 0)).then_some(())
         })
         .await;
@@ -455,9 +464,9 @@ async fn an_ingest_that_a_kill_interrupts_ends_with_each_chunk_once() {
         let (admin, ingest) = (fixture.admin.clone(), format!("{path}/ingest"));
         // Whether there is a response depends on the time of the crash.
         drop(tokio::spawn(async move { admin.act(&ingest).await }).await);
-        assert!(!api.wait(Duration::from_secs(20)).success(), "{point}");
+        assert!(!api.wait().success(), "{point}");
         let _api = crashing.start(None, &settings);
-        let status = eventually("it ends", Duration::from_secs(30), async || {
+        let status = eventually("it ends", async || {
             let status = fixture
                 .admin
                 .get(&format!("{path}/status"))
@@ -500,23 +509,19 @@ async fn an_upload_or_a_deletion_that_a_kill_interrupts_leaves_nothing() {
     let (admin, path) = (fixture.admin.clone(), fixture.at("files?name=a.bin"));
     let bytes = vec![7; 9_000_000];
     drop(tokio::spawn(async move { admin.upload(&path, &bytes).await }).await);
-    assert!(!api.wait(Duration::from_secs(20)).success());
+    assert!(!api.wait().success());
     assert_eq!(there(), 1, "the bytes are there, and nobody's");
     let gone = async || {
-        eventually("nothing is left", Duration::from_secs(15), async || {
-            (there() == 0).then_some(())
-        })
-        .await;
+        eventually("nothing is left", async || (there() == 0).then_some(())).await;
     };
     let mut api = crashing.start(Some("after_object_deleted"), &short);
-    assert!(
-        !api.wait(Duration::from_secs(20)).success(),
-        "it dies after it has cleaned up"
-    );
+    assert!(!api.wait().success(), "it dies after it has cleaned up");
     gone().await;
     let mut api = crashing.start(None, &short);
     let files = fixture.admin.get(&fixture.at("files")).await.expect(200);
     assert_eq!(files["data"], json!([]));
+    // The next crash is to be that of the next object.
+    crashing.no_jobs("object").await;
     let file = fixture
         .admin
         .upload(&fixture.at("files?name=b.txt"), b"b")
@@ -527,7 +532,7 @@ async fn an_upload_or_a_deletion_that_a_kill_interrupts_leaves_nothing() {
     let path = fixture.at(&format!("files/{}", id(&file)));
     let admin = fixture.admin.clone();
     drop(tokio::spawn(async move { admin.delete(&path).await }).await);
-    assert!(!api.wait(Duration::from_secs(20)).success());
+    assert!(!api.wait().success());
     let _api = crashing.start(None, &short);
     gone().await;
     let files = fixture.admin.get(&fixture.at("files")).await.expect(200);

@@ -33,7 +33,7 @@ async fn ingest(fixture: &Fixture, text: &str) -> (Value, Value) {
         .await
         .expect(201);
     let path = fixture.at(&format!("files/{}/status", id(&file)));
-    let status = eventually("the ingest ends", Duration::from_secs(30), async || {
+    let status = eventually("the ingest ends", async || {
         let status = fixture.admin.get(&path).await.expect(200);
         status["finished_at"].is_string().then_some(status)
     });
@@ -174,7 +174,7 @@ async fn files_of_an_old_model_are_listed_and_seen_again_after_an_ingest() {
         .act(&fixture.at(&format!("files/{}/ingest", id(&file))))
         .await
         .expect(202);
-    eventually("it is up to date", Duration::from_secs(20), async || {
+    eventually("it is up to date", async || {
         (listed("current").await.len() == 1).then_some(())
     })
     .await;

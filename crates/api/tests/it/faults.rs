@@ -1,7 +1,5 @@
 //! Faults of LiveKit: a start whose request hangs, fails or loses its response.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually};
@@ -20,7 +18,7 @@ async fn app(fake: &FakeLiveKit) -> (TestApp, Fixture) {
 }
 
 async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool) -> Value {
-    eventually("the session", Duration::from_secs(10), async || {
+    eventually("the session", async || {
         let session = fixture.read(session).await;
         test(&session).then_some(session)
     })
@@ -104,15 +102,11 @@ async fn a_lost_answer_to_a_second_dispatch_does_not_dispatch_twice() {
         "sessions/{}/agent-runs",
         session["id"].as_str().unwrap()
     ));
-    eventually(
-        "the second run is dispatched",
-        Duration::from_secs(8),
-        async || {
-            let runs = fixture.admin.get(&path).await.expect(200);
-            let dispatched = runs["data"][0]["dispatch_id"].is_string();
-            (dispatched && runs["data"][0]["attempt"] == 2).then_some(())
-        },
-    )
+    eventually("the second run is dispatched", async || {
+        let runs = fixture.admin.get(&path).await.expect(200);
+        let dispatched = runs["data"][0]["dispatch_id"].is_string();
+        (dispatched && runs["data"][0]["attempt"] == 2).then_some(())
+    })
     .await;
     assert_eq!(fake.calls("CreateDispatch"), 1, "found, not repeated");
     let dispatches = app

@@ -1,6 +1,6 @@
 //! Files: upload, deduplication, metadata, download and deletion.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -108,7 +108,7 @@ async fn a_file_goes_in_is_told_about_and_comes_out() {
         .get(&path)
         .await
         .expect_error(404, "not_found");
-    eventually("its bytes are gone", Duration::from_secs(5), async || {
+    eventually("its bytes are gone", async || {
         stored(&app).is_empty().then_some(())
     })
     .await;
@@ -161,7 +161,7 @@ async fn a_form_is_taken_in_any_order_and_refused_where_it_is_wrong() {
     let refused = fixture.admin.upload(&wrong, b"x").await;
     assert_eq!(refused.violations()[0].0, "/metadata");
     // The same content is stored once, and nothing is left of refused uploads.
-    eventually("one is left", Duration::from_secs(5), async || {
+    eventually("one is left", async || {
         (stored(&app).len() == 1).then_some(())
     })
     .await;
@@ -179,7 +179,7 @@ async fn the_same_bytes_are_kept_once_in_a_tenant_until_the_last_file_goes() {
         (&two["sha256"], true)
     );
     let left = async |count: usize| {
-        eventually("so many objects", Duration::from_secs(5), async || {
+        eventually("so many objects", async || {
             (stored(&app).len() == count).then_some(())
         })
         .await;
@@ -216,7 +216,7 @@ async fn an_upload_happens_once_and_a_large_one_leaves_nothing() {
     assert_eq!(file["size_bytes"], 19_000_000);
     let refused = fixture.admin.upload(&path, &vec![b'x'; 20_000_001]).await;
     refused.expect_error(413, "body_too_large");
-    eventually("two objects are left", Duration::from_secs(5), async || {
+    eventually("two objects are left", async || {
         (stored(&app).len() == 2).then_some(())
     })
     .await;
@@ -237,7 +237,7 @@ async fn what_nobody_has_recorded_is_deleted() {
     std::fs::write(&stray, "stray").unwrap();
     // A file of another installation in a shared folder.
     std::fs::write(format!("{folder}/readme"), "foreign").unwrap();
-    eventually("the stray is gone", Duration::from_secs(8), async || {
+    eventually("the stray is gone", async || {
         (!std::fs::exists(&stray).unwrap()).then_some(())
     })
     .await;
@@ -279,8 +279,8 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
         "--s3-bucket=files",
         "--s3-access-key-id=k",
         "--s3-secret-access-key=s",
-        "--storage-timeout=1s",
-        "--upload-timeout=2s",
+        "--storage-timeout=4s",
+        "--upload-timeout=8s",
     ];
     let app = TestApp::start_with(&settings).await;
     let fixture = app.tenant("acme").await;
@@ -320,23 +320,19 @@ async fn a_bucket_serves_as_well_and_its_faults_are_told() {
     }
     let list = fixture.admin.get(&fixture.at("files")).await.expect(200);
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
-    eventually(
-        "one object and no upload is left",
-        Duration::from_secs(15),
-        async || {
-            let objects = s3
-                .query_bucket("list-type=2")
-                .await
-                .matches("<Key>")
-                .count();
-            let uploads = s3
-                .query_bucket("uploads")
-                .await
-                .matches("<UploadId>")
-                .count();
-            (objects == 1 && uploads == 0).then_some(())
-        },
-    )
+    eventually("one object and no upload is left", async || {
+        let objects = s3
+            .query_bucket("list-type=2")
+            .await
+            .matches("<Key>")
+            .count();
+        let uploads = s3
+            .query_bucket("uploads")
+            .await
+            .matches("<UploadId>")
+            .count();
+        (objects == 1 && uploads == 0).then_some(())
+    })
     .await;
 }
 
@@ -369,7 +365,7 @@ async fn half_a_file_is_not_taken_for_the_whole() {
         .await
         .expect(202);
     let status = async |test: &dyn Fn(&Value) -> bool| {
-        eventually("the status", Duration::from_secs(30), async || {
+        eventually("the status", async || {
             let status = fixture
                 .admin
                 .get(&format!("{path}/status"))
@@ -415,7 +411,7 @@ async fn equal_bytes_that_come_at_once_are_kept_once() {
         async move { admin.upload(&path, b"the same").await.status.as_u16() }
     });
     assert_eq!(join_all(uploads).await, [201; 8]);
-    eventually("one is left", Duration::from_secs(5), async || {
+    eventually("one is left", async || {
         (stored(&app).len() == 1).then_some(())
     })
     .await;
@@ -439,10 +435,8 @@ async fn a_tenant_keeps_no_more_bytes_than_its_operator_allows() {
     let refused = fixture.admin.upload(&path, &[9; 300_000]).await;
     refused.expect_error(409, "file_limit_reached");
     fixture.admin.upload(&path, b"small").await.expect(201);
-    eventually(
-        "no bytes are left over",
-        Duration::from_secs(5),
-        async || (stored(&app).len() == 4).then_some(()),
-    )
+    eventually("no bytes are left over", async || {
+        (stored(&app).len() == 4).then_some(())
+    })
     .await;
 }

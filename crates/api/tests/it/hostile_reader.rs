@@ -1,6 +1,6 @@
 //! A compromised extractor: here a shell that executes what the file says.
 
-use std::{os::unix::fs::PermissionsExt as _, time::Duration};
+use std::os::unix::fs::PermissionsExt as _;
 
 use patchbay_domain::Clock;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn outcome(fixture: &Fixture, script: &str) -> Value {
     let file = fixture.admin.upload(&path, script.as_bytes()).await;
     let file = file.expect(201);
     let path = fixture.at(&format!("files/{}/status", id(&file)));
-    eventually("the ingest ends", Duration::from_secs(12), async || {
+    eventually("the ingest ends", async || {
         let status = fixture.admin.get(&path).await.expect(200);
         status["finished_at"].is_string().then_some(status)
     })

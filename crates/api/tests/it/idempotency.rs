@@ -1,7 +1,5 @@
 //! `Idempotency-Key`: one effect, despite repetitions, lost responses and crashes.
 
-use std::time::Duration;
-
 use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -272,7 +270,7 @@ async fn a_start_is_in_flight_until_it_has_settled() {
         let (client, path) = (client.clone(), path.clone());
         async move { client.act(&path).await }
     });
-    eventually("it is starting", Duration::from_secs(2), async || {
+    eventually("it is starting", async || {
         let session = fixture.read(&session).await;
         (session["state"] == "starting").then_some(())
     })

@@ -1,7 +1,5 @@
 //! Inbound calls: mappings in the real LiveKit, and fake callers in real rooms.
 
-use std::time::Duration;
-
 use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 use livekit_protocol as proto;
@@ -48,7 +46,7 @@ fn spec(fixture: &Fixture) -> Value {
 
 async fn synced(fixture: &Fixture, mapping: &Value) -> Value {
     let path = fixture.at(&format!("inbound-mappings/{}", id(mapping)));
-    eventually("LiveKit has it", Duration::from_secs(8), async || {
+    eventually("LiveKit has it", async || {
         let mapping = fixture.admin.get(&path).await.expect(200);
         (mapping["sync"]["state"] == "synced").then_some(mapping)
     })
@@ -155,7 +153,7 @@ async fn calls(fixture: &Fixture) -> Vec<Value> {
 }
 
 async fn call_becomes(fixture: &Fixture, state: &str) -> Value {
-    eventually(state, Duration::from_secs(8), async || {
+    eventually(state, async || {
         let all = calls(fixture).await;
         all.into_iter().find(|call| call["state"] == state)
     })
@@ -168,7 +166,7 @@ async fn a_mapping_is_one_trunk_and_one_rule_whatever_livekit_loses() {
     let mapping = mapping(&app, &fixture, json!({})).await;
     let livekit = &app.server.app.service.livekit;
     let whole = async |but: &[String]| {
-        eventually("one trunk, one rule", Duration::from_secs(8), async || {
+        eventually("one trunk, one rule", async || {
             let (trunks, rules) = in_livekit(&app).await;
             let whole = trunks.len() == 1 && rules.len() == 1 && rules[0].1 == trunks;
             (whole && !but.contains(&rules[0].0)).then_some((trunks, rules))
@@ -206,7 +204,7 @@ async fn a_mapping_is_one_trunk_and_one_rule_whatever_livekit_loses() {
     let off = json!({ "enabled": false });
     fixture.admin.patch(&path, &off).await.expect(200);
     let nothing = async || {
-        eventually("nothing of it", Duration::from_secs(8), async || {
+        eventually("nothing of it", async || {
             let (trunks, rules) = in_livekit(&app).await;
             (trunks.is_empty() && rules.is_empty()).then_some(())
         })
@@ -253,7 +251,7 @@ async fn a_call_is_claimed_once_by_whoever_comes_first() {
     let joined = ringing.participant(&rules[0].0, json!({}));
     let joined = event("EV_in", "participant_joined", &ringing.room, now(), joined);
     deliver(&app, &joined).await.expect(200);
-    eventually("the webhook makes it", Duration::from_secs(5), async || {
+    eventually("the webhook makes it", async || {
         (calls(&fixture).await.len() == 2).then_some(())
     })
     .await;
@@ -305,7 +303,7 @@ async fn a_call_in_is_answered_and_hung_up_by_the_caller() {
             "sessions/{}",
             claim["session_id"].as_str().unwrap()
         ));
-        eventually("the session ends", Duration::from_secs(5), async || {
+        eventually("the session ends", async || {
             let session = fixture.admin.get(&path).await.expect(200);
             (session["state"] == "ended").then_some(())
         })

@@ -1,7 +1,5 @@
 //! From a file to a search hit, with the real model.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::support::{Fixture, TestApp, environment, eventually, id};
@@ -20,7 +18,7 @@ async fn world(more: &[&str]) -> (TestApp, Fixture) {
 /// The status of a file's ingest, once it has ended.
 async fn ended(fixture: &Fixture, file: &Value) -> Value {
     let path = fixture.at(&format!("files/{}/status", id(file)));
-    eventually("the ingest ends", Duration::from_secs(120), async || {
+    eventually("the ingest ends", async || {
         let status = fixture.admin.get(&path).await.expect(200);
         status["finished_at"].is_string().then_some(status)
     })
@@ -549,7 +547,7 @@ async fn files_that_are_made_to_harm_harm_nobody() {
     }
     for (name, file) in files {
         let path = fixture.at(&format!("files/{}/status", id(&file)));
-        let status = eventually(&name, Duration::from_secs(120), async || {
+        let status = eventually(&name, async || {
             let status = fixture.admin.get(&path).await.expect(200);
             // It is extracted; embedding it would take the model an hour.
             let embeds = status["stage"] == "embed";

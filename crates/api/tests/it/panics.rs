@@ -37,7 +37,7 @@ async fn ingest(fixture: &Fixture, text: &str) -> Value {
     let path = fixture.at("files?name=a.txt&ingest=true");
     let file = fixture.admin.upload(&path, text.as_bytes()).await;
     let path = fixture.at(&format!("files/{}/status", id(&file.expect(201))));
-    eventually("the ingest ends", Duration::from_secs(40), async || {
+    eventually("the ingest ends", async || {
         let status = fixture.admin.get(&path).await.expect(200);
         status["finished_at"].is_string().then_some(status)
     })
@@ -83,7 +83,7 @@ async fn a_loop_that_panics_ends_the_process() {
         let schema = make_schema().await;
         let crash = format!("--crash-at=panic:{name}");
         let mut api = Process::api(&arguments(&schema, &[&crash]));
-        let ended = api.wait(Duration::from_secs(20));
+        let ended = api.wait();
         let log = std::fs::read_to_string(&api.log).unwrap();
         assert_eq!(ended.code(), Some(1), "{log}");
         let said = format!("patchbay-api: {name}: it panicked");
@@ -140,7 +140,7 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     // Recently died, if it is dead.
     let job = "SELECT crashes, coalesce(dead_at > now() - interval '1 minute', false) AS ended
                FROM jobs WHERE kind = 'session'";
-    eventually("it is tried again", Duration::from_secs(20), async || {
+    eventually("it is tried again", async || {
         let row = row(&mut database, job).await;
         assert!(!row.ended);
         (row.crashes > 2).then_some(())
@@ -152,16 +152,14 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     let path_of_file = fixture.at(&format!("files/{}", id(&file)));
     fixture.admin.delete(&path_of_file).await.expect(204);
     let left = "SELECT 0 AS crashes, NOT EXISTS (SELECT FROM objects) AS ended";
-    eventually(
-        "an object is deleted",
-        Duration::from_secs(10),
-        async || row(&mut database, left).await.ended.then_some(()),
-    )
+    eventually("an object is deleted", async || {
+        row(&mut database, left).await.ended.then_some(())
+    })
     .await;
     ready(&fixture.admin).await;
     let often = "UPDATE jobs SET crashes = 9 WHERE kind = 'session'";
     let dies = async |database: &mut AsyncPgConnection| {
-        eventually("it is dead", Duration::from_secs(30), async || {
+        eventually("it is dead", async || {
             row(database, job).await.ended.then_some(())
         })
         .await;
@@ -175,7 +173,7 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     // A new request gives it one more attempt, which here does not panic.
     let stop = json!({ "reason": "enough" });
     fixture.admin.post(&format!("{path}/stop"), &stop).await;
-    eventually("it ends", Duration::from_secs(10), async || {
+    eventually("it ends", async || {
         let session = fixture.read(&session).await;
         (session["state"] == "ended").then_some(())
     })
@@ -194,7 +192,7 @@ async fn an_event_that_panics_is_left_out_in_the_end() {
     database.batch_execute(EVENT).await.unwrap();
     let _api = crashing.start(Some("panic:apply_event"), &[]);
     let postponed = "SELECT crashes, next_try_at > received_at AS ended FROM webhook_events";
-    eventually("it is postponed", Duration::from_secs(10), async || {
+    eventually("it is postponed", async || {
         let row = row(&mut database, postponed).await;
         (row.crashes == 1 && row.ended).then_some(())
     })
@@ -211,7 +209,7 @@ async fn an_event_that_takes_the_process_with_it_is_left_out_in_the_end() {
     database.batch_execute(EVENT).await.unwrap();
     for crashes in 1..=10 {
         let mut api = crashing.spawn(Some("apply_event"), &[]);
-        assert!(!api.wait(Duration::from_secs(10)).success());
+        assert!(!api.wait().success());
         let known = row(&mut database, CRASHES_OF_EVENT).await;
         assert!(known.crashes == crashes && !known.ended);
     }
@@ -220,7 +218,7 @@ async fn an_event_that_takes_the_process_with_it_is_left_out_in_the_end() {
 }
 
 async fn left_out(crashing: &Crashing, database: &mut AsyncPgConnection) {
-    eventually("it is left out", Duration::from_secs(10), async || {
+    eventually("it is left out", async || {
         let ended = row(database, CRASHES_OF_EVENT).await.ended;
         ended.then_some(())
     })
@@ -249,14 +247,10 @@ async fn what_is_seen_through_for_a_request_and_panics_is_a_500_and_not_repeated
     let arguments = json!({ "arguments": {} });
     let panicked = keyed.post(&path, &arguments).await;
     panicked.expect_error(500, "internal");
-    eventually(
-        "its outcome is unknown",
-        Duration::from_secs(20),
-        async || {
-            let again = keyed.post(&path, &arguments).await;
-            (again.status == 409 && again.body["code"] == "outcome_unknown").then_some(())
-        },
-    )
+    eventually("its outcome is unknown", async || {
+        let again = keyed.post(&path, &arguments).await;
+        (again.status == 409 && again.body["code"] == "outcome_unknown").then_some(())
+    })
     .await;
     ready(&fixture.admin).await;
 }

@@ -1,7 +1,5 @@
 //! Rate limits, and the purge of expired data.
 
-use std::time::Duration;
-
 use diesel::{QueryableByName, sql_types::BigInt};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::json;
@@ -256,7 +254,7 @@ async fn what_has_aged_out_is_purged() {
         ('old', now() - interval '1 hour', '{}', now(), now()),
         ('waiting', now() - interval '1 hour', '{}', now() + interval '1 hour', NULL)";
     database.batch_execute(events).await.unwrap();
-    eventually("the event is gone", Duration::from_secs(5), async || {
+    eventually("the event is gone", async || {
         let left = "SELECT count(*) AS count FROM webhook_events";
         let left: Count = diesel::sql_query(left)
             .get_result(&mut database)
@@ -266,7 +264,7 @@ async fn what_has_aged_out_is_purged() {
     })
     .await;
     // Once the idempotency key is purged, the request is a new one.
-    eventually("the key is forgotten", Duration::from_secs(5), async || {
+    eventually("the key is forgotten", async || {
         let again = keyed.post(&path, &body).await;
         (again.status == 409).then(|| again.expect_error(409, "name_taken"))
     })

@@ -6,8 +6,6 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use std::time::Duration;
-
 use super::support::{TestApp, environment, eventually};
 
 /// Tables that are read before the tenant is known, and the one whose index could not be used under row-level
@@ -79,7 +77,7 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
         .post(&ours.at("search"), &search)
         .await
         .expect(200);
-    eventually("it is counted", Duration::from_secs(15), async || {
+    eventually("it is counted", async || {
         let metrics = ours
             .admin
             .get(&ours.at("metrics?bucket=hour"))

@@ -1,6 +1,6 @@
 //! Search: quality, isolation of tenants, and use of the index.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use diesel_async::SimpleAsyncConnection as _;
 use patchbay_domain::{TenantId, knowledge::SearchMode};
@@ -36,7 +36,7 @@ async fn ingest_all(
         ids.push(id(&file));
     }
     let pending = fixture.at("files?limit=100");
-    eventually("all are ingested", Duration::from_secs(60), async || {
+    eventually("all are ingested", async || {
         let page = fixture.admin.get(&pending).await.expect(200);
         let all = page["data"].as_array().unwrap();
         all.iter()

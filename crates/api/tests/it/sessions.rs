@@ -1,7 +1,5 @@
 //! Sessions on the real LiveKit, without a worker.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -77,7 +75,7 @@ async fn without_a_worker_a_session_fails_after_one_more_dispatch() {
     let fixture = app.tenant("acme").await;
     let session = fixture.session(true).await;
     assert!(session["room_sid"].is_string(), "{session}");
-    let failed = eventually("failed", Duration::from_secs(15), async || {
+    let failed = eventually("failed", async || {
         let session = fixture.read(&session).await;
         (session["state"] == "failed").then_some(session)
     })
@@ -96,7 +94,7 @@ async fn without_a_worker_a_session_fails_after_one_more_dispatch() {
         .collect();
     assert_eq!(attempts, [json!(2), json!(1)]);
     let room = session["room_name"].as_str().unwrap().to_owned();
-    eventually("the room is deleted", Duration::from_secs(5), async || {
+    eventually("the room is deleted", async || {
         let rooms = app
             .server
             .app
@@ -265,7 +263,7 @@ async fn a_room_that_comes_back_after_its_session_is_deleted() {
         livekit.list_rooms(vec![room.clone()]).await.unwrap().len(),
         1
     );
-    eventually("swept away", Duration::from_secs(8), async || {
+    eventually("swept away", async || {
         let rooms = livekit.list_rooms(vec![room.clone()]).await.ok()?;
         rooms.is_empty().then_some(())
     })

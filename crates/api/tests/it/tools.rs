@@ -459,7 +459,7 @@ async fn a_worker_that_hangs_up_does_not_lose_the_outcome() {
     let worker = keyed(&app.worker(), "turn-1");
     let hasty = tokio::time::timeout(Duration::from_millis(400), worker.post(&path, &body));
     assert!(hasty.await.is_err());
-    let answer = eventually("the outcome is there", Duration::from_secs(5), async || {
+    let answer = eventually("the outcome is there", async || {
         let answer = worker.post(&path, &body).await;
         (answer.status == 200).then_some(answer)
     })
@@ -499,8 +499,7 @@ async fn after_a_crash_the_outcome_is_unknown_and_the_call_is_not_repeated() {
         .post(&path, &body)
         .await
         .expect_error(409, "idempotency_in_flight");
-    let patience = Duration::from_secs(6);
-    eventually("nobody can be at it any more", patience, async || {
+    eventually("nobody can be at it any more", async || {
         let answer = worker.post(&path, &body).await;
         assert_eq!(answer.status, 409);
         (answer.body["code"] == "outcome_unknown").then_some(())
@@ -530,7 +529,7 @@ async fn an_answer_that_comes_after_the_erasure_is_not_kept() {
         let (client, path, body) = (client.clone(), path.clone(), body.clone());
         async move { client.post(&path, &body).await }
     });
-    eventually("it is being called", Duration::from_secs(3), async || {
+    eventually("it is being called", async || {
         (!upstream.calls().is_empty()).then_some(())
     })
     .await;

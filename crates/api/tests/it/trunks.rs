@@ -1,7 +1,5 @@
 //! SIP trunks: stored with encrypted passwords, and synced to LiveKit.
 
-use std::time::Duration;
-
 use patchbay_livekit::{OutboundTrunk, Transport};
 use serde_json::{Value, json};
 
@@ -21,7 +19,7 @@ async fn make(fixture: &Fixture) -> Value {
 
 async fn synced(fixture: &Fixture, trunk: &Value) -> Value {
     let path = fixture.at(&format!("sip-trunks/{}", id(trunk)));
-    eventually("it is in LiveKit", Duration::from_secs(8), async || {
+    eventually("it is in LiveKit", async || {
         let trunk = fixture.admin.get(&path).await.expect(200);
         (trunk["sync"]["state"] == "synced").then_some(trunk)
     })
@@ -90,7 +88,7 @@ async fn a_trunk_is_in_livekit_once_as_it_is_here() {
         .await
         .expect_error(404, "not_found");
     fixture.admin.delete(&path).await.expect(204);
-    eventually("LiveKit forgets it", Duration::from_secs(5), async || {
+    eventually("LiveKit forgets it", async || {
         in_livekit(&app).await.is_empty().then_some(())
     })
     .await;
@@ -105,7 +103,7 @@ async fn what_livekit_loses_comes_back_and_what_it_has_too_many_goes() {
     let livekit = &app.server.app.service.livekit;
     let before = in_livekit(&app).await;
     livekit.delete_trunk(&before[0].0).await.unwrap();
-    let after = eventually("it comes back", Duration::from_secs(8), async || {
+    let after = eventually("it comes back", async || {
         let now = in_livekit(&app).await;
         (now.len() == 1).then_some(now)
     })
@@ -129,7 +127,7 @@ async fn what_livekit_loses_comes_back_and_what_it_has_too_many_goes() {
         .unwrap();
     let foreign = stray(format!("somebody-elses-{}", app.schema()));
     let foreign = livekit.put_outbound_trunk(None, &foreign).await.unwrap();
-    eventually("the orphan goes", Duration::from_secs(5), async || {
+    eventually("the orphan goes", async || {
         (in_livekit(&app).await == after).then_some(())
     })
     .await;
@@ -155,7 +153,7 @@ async fn a_fault_is_told_and_a_lost_answer_makes_no_second_trunk() {
         let made = fixture.admin.post(&path, &spec).await.expect(201);
         let one = format!("{path}/{}", id(&made));
         if fault == Fault::Broken {
-            let failed = eventually("the fault", Duration::from_secs(5), async || {
+            let failed = eventually("the fault", async || {
                 let trunk = fixture.admin.get(&one).await.expect(200);
                 (trunk["sync"]["state"] == "failed").then_some(trunk)
             })

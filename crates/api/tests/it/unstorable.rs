@@ -311,7 +311,7 @@ async fn a_webhook_is_true_whatever_a_participant_is_called() {
         "sessions/{}/participants",
         session["id"].as_str().unwrap()
     ));
-    let person = eventually("ada is there", Duration::from_secs(5), async || {
+    let person = eventually("ada is there", async || {
         let people = fixture.admin.get(&path).await.expect(200);
         let mut people = people["data"].as_array().unwrap().clone();
         people.retain(|person| person["identity"] == "ada");

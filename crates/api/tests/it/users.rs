@@ -1,7 +1,5 @@
 //! Users, their data in rooms, and their erasure.
 
-use std::time::Duration;
-
 use diesel_async::SimpleAsyncConnection as _;
 use serde_json::{Value, json};
 
@@ -121,7 +119,7 @@ async fn a_user_joins_under_their_id_and_leaves_no_name_when_erased() {
         .await
         .expect_error(404, "not_found");
     let people = fixture.at(&format!("sessions/{session_id}/participants"));
-    let person = eventually("the stay", Duration::from_secs(2), async || {
+    let person = eventually("the stay", async || {
         let people = fixture.admin.get(&people).await.expect(200);
         let all = people["data"].as_array().unwrap().clone();
         all.into_iter()

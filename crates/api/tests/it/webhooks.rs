@@ -25,7 +25,7 @@ fn agent(sid: &str, more: Value) -> Option<Value> {
 }
 
 async fn state_is(fixture: &Fixture, session: &Value, state: &str) -> Value {
-    eventually(state, Duration::from_secs(5), async || {
+    eventually(state, async || {
         let session = fixture.read(session).await;
         (session["state"] == state).then_some(session)
     })
@@ -153,7 +153,7 @@ async fn events_in_reverse_order_end_the_same() {
         "sessions/{}/participants",
         session["id"].as_str().unwrap()
     ));
-    let stay = eventually("both recorded", Duration::from_secs(5), async || {
+    let stay = eventually("both recorded", async || {
         let people = fixture.admin.get(&path).await.expect(200);
         let stay = people["data"][0].clone();
         (stay["joined_at"].is_string() && stay["left_at"].is_string()).then_some(stay)
@@ -282,7 +282,7 @@ async fn an_event_is_blank_once_it_is_applied_or_given_up() {
     for (id, session) in [("EV_ours", &session), ("EV_nobodys", &nobodys)] {
         let joined = event(id, "participant_joined", session, now(), ada("PA_1"));
         deliver(&app, &joined).await.expect(200);
-        let kept = eventually("it is applied", Duration::from_secs(5), async || {
+        let kept = eventually("it is applied", async || {
             let kept = kept(&mut database, id).await;
             kept.applied.then_some(kept)
         })
@@ -305,7 +305,7 @@ async fn an_event_is_blank_once_it_is_applied_or_given_up() {
     );
     deliver(&app, &joined).await.expect(200);
     let postponed = "SELECT payload, next_try_at > received_at AS applied FROM webhook_events WHERE id = 'EV_stuck'";
-    eventually("it is postponed", Duration::from_secs(5), async || {
+    eventually("it is postponed", async || {
         let kept: Kept = diesel::sql_query(postponed)
             .get_result(&mut database)
             .await
@@ -317,7 +317,7 @@ async fn an_event_is_blank_once_it_is_applied_or_given_up() {
         "UPDATE webhook_events SET received_at = now() - interval '61 minutes', next_try_at = now()
                  WHERE id = 'EV_stuck'";
     database.batch_execute(later).await.unwrap();
-    eventually("it is given up", Duration::from_secs(5), async || {
+    eventually("it is given up", async || {
         let kept = kept(&mut database, "EV_stuck").await;
         (kept.applied && kept.payload == json!({ "event": "participant_joined" })).then_some(())
     })
@@ -331,7 +331,7 @@ async fn what_an_earlier_version_has_applied_is_blanked_too() {
     let whole = r#"INSERT INTO webhook_events (id, received_at, payload, next_try_at, applied_at) VALUES
         ('EV_old', now(), '{"event": "room_finished", "room": {"name": "x_+4930777777_y"}}', now(), now())"#;
     database.batch_execute(whole).await.unwrap();
-    eventually("it is blank", Duration::from_secs(5), async || {
+    eventually("it is blank", async || {
         let kept = kept(&mut database, "EV_old").await;
         (kept.payload == json!({ "event": "room_finished" })).then_some(())
     })

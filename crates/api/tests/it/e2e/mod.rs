@@ -135,12 +135,12 @@ fn start_worker(livekit_port: u16, base: &str) -> Process {
             .env("PATCHBAY_DRAIN_SECONDS", "1")
             .env_remove("OPENAI_API_KEY");
     });
-    worker.wait_for("registered worker", Duration::from_secs(60));
+    worker.wait_for("registered worker");
     worker
 }
 
-async fn state_is(fixture: &Fixture, session: &Value, state: &str, seconds: u64) -> Value {
-    eventually(state, Duration::from_secs(seconds), async || {
+async fn state_is(fixture: &Fixture, session: &Value, state: &str) -> Value {
+    eventually(state, async || {
         let session = fixture.read(session).await;
         assert!(
             session["state"] != "failed" || state == "failed",
@@ -202,7 +202,7 @@ async fn story(webhooks: bool) {
     let world = World::start(webhooks).await;
     let fixture = Fixture::make(&world.base, "acme").await;
     let session = fixture.session(true).await;
-    let running = state_is(&fixture, &session, "running", 20).await;
+    let running = state_is(&fixture, &session, "running").await;
     hear_the_echo(&fixture, &running).await;
     let path = fixture.at(&format!(
         "sessions/{}/stop",
@@ -245,7 +245,7 @@ async fn ten_sessions_at_once_have_one_agent_each() {
     let fixture = Fixture::make(&world.base, "acme").await;
     let sessions = join_all((0..10).map(|_| fixture.session(true))).await;
     for session in &sessions {
-        state_is(&fixture, session, "running", 40).await;
+        state_is(&fixture, session, "running").await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     for session in &sessions {
@@ -259,18 +259,14 @@ async fn a_killed_worker_is_replaced() {
     let mut world = World::start(true).await;
     let fixture = Fixture::make(&world.base, "acme").await;
     let session = fixture.session(true).await;
-    state_is(&fixture, &session, "running", 20).await;
+    state_is(&fixture, &session, "running").await;
     world.worker.kill();
     world.worker = start_worker(world.livekit_port, &world.base);
     // LiveKit needs about 20 s to notice.
-    eventually(
-        "the second run has joined",
-        Duration::from_secs(60),
-        async || {
-            let runs = list(&fixture, &session, "agent-runs").await;
-            (runs.len() == 2 && runs[0]["state"] == "joined").then_some(())
-        },
-    )
+    eventually("the second run has joined", async || {
+        let runs = list(&fixture, &session, "agent-runs").await;
+        (runs.len() == 2 && runs[0]["state"] == "joined").then_some(())
+    })
     .await;
     let runs = list(&fixture, &session, "agent-runs").await;
     assert_eq!(runs[1]["state"], "lost");
@@ -285,7 +281,7 @@ async fn a_restart_of_livekit_dispatches_nothing_twice() {
     let mut world = World::start(true).await;
     let fixture = Fixture::make(&world.base, "acme").await;
     let session = fixture.session(true).await;
-    state_is(&fixture, &session, "running", 20).await;
+    state_is(&fixture, &session, "running").await;
     world.livekit.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
     world.livekit = start_livekit(&world.config, world.livekit_port);
@@ -307,7 +303,7 @@ async fn a_second_agent_joins_and_may_leave() {
     let world = World::start(true).await;
     let fixture = Fixture::make(&world.base, "acme").await;
     let session = fixture.session(true).await;
-    let running = state_is(&fixture, &session, "running", 20).await;
+    let running = state_is(&fixture, &session, "running").await;
     let at = fixture.at(&format!(
         "sessions/{}/attach",
         session["id"].as_str().unwrap()
@@ -315,15 +311,15 @@ async fn a_second_agent_joins_and_may_leave() {
     let body =
         json!({ "type": "agent", "agent_id": fixture.agent, "variables": { "company": "Beta" } });
     let run = fixture.admin.post(&at, &body).await.expect(201)["agent_run"].clone();
-    let state_of = async |state: &str, seconds| {
-        eventually(state, Duration::from_secs(seconds), async || {
+    let state_of = async |state: &str| {
+        eventually(state, async || {
             let runs = list(&fixture, &session, "agent-runs").await;
             runs.into_iter()
                 .find(|r| r["id"] == run["id"] && r["state"] == state)
         })
         .await
     };
-    let joined = state_of("joined", 20).await;
+    let joined = state_of("joined").await;
     assert_eq!(agents(&fixture, &session).await, 2);
     let livekit = LiveKit::new(patchbay_livekit::Settings {
         url: format!("ws://127.0.0.1:{}", world.livekit_port),
@@ -338,7 +334,7 @@ async fn a_second_agent_joins_and_may_leave() {
         .remove_participant(room, identity)
         .await
         .unwrap();
-    state_of("lost", 20).await;
+    state_of("lost").await;
     assert_eq!(fixture.read(&session).await["state"], "running");
     hear_the_echo(&fixture, &running).await;
 }

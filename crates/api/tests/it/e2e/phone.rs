@@ -59,14 +59,10 @@ fn livekit(world: &World) -> LiveKit {
 /// The only rule in LiveKit.
 async fn rule(world: &World) -> SipObject {
     let livekit = livekit(world);
-    eventually(
-        "the rule is in LiveKit",
-        Duration::from_secs(30),
-        async || {
-            let rules = livekit.list_dispatch_rules().await.ok()?;
-            rules.into_iter().next()
-        },
-    )
+    eventually("the rule is in LiveKit", async || {
+        let rules = livekit.list_dispatch_rules().await.ok()?;
+        rules.into_iter().next()
+    })
     .await
 }
 
@@ -89,7 +85,7 @@ async fn caller(world: &World, fixture: &Fixture, mapping: &str, stays: u16) -> 
 /// The only call, once it is answered.
 async fn answered(fixture: &Fixture) -> Value {
     let calls = fixture.at("calls");
-    eventually("the call", Duration::from_secs(30), async || {
+    eventually("the call", async || {
         let page = fixture.admin.get(&calls).await.expect(200);
         let all = page["data"].as_array().unwrap().clone();
         assert!(all.len() < 2, "{all:?}");
@@ -109,16 +105,12 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
         assert_eq!(answered["from"], "+4930777777");
         let path = fixture.at(&format!("calls/{}", id(&answered)));
         let keys = json!({ "digits": "1#" });
-        let pressed = eventually(
-            "the agent presses keys",
-            Duration::from_secs(30),
-            async || {
-                let answer = fixture.admin.post(&format!("{path}/dtmf"), &keys).await;
-                let answer = answer.expect(200);
-                eprintln!("keys: {} {}", answer["status"], answer["detail"]);
-                (answer["status"] == "succeeded").then_some(answer)
-            },
-        )
+        let pressed = eventually("the agent presses keys", async || {
+            let answer = fixture.admin.post(&format!("{path}/dtmf"), &keys).await;
+            let answer = answer.expect(200);
+            eprintln!("keys: {} {}", answer["status"], answer["detail"]);
+            (answer["status"] == "succeeded").then_some(answer)
+        })
         .await;
         assert_eq!(pressed["call"]["state"], "answered");
         let output = caller.await.unwrap();
@@ -128,7 +120,7 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
             said.contains(r#""digit": "1""#) && said.contains(r##""digit": "#""##),
             "{said}"
         );
-        let ended = eventually("the end", Duration::from_secs(25), async || {
+        let ended = eventually("the end", async || {
             let call = fixture.admin.get(&path).await.expect(200);
             (call["state"] == "ended").then_some(call)
         })
@@ -156,7 +148,7 @@ async fn a_call_and_its_number_live_through_restarts_of_livekit() {
         call["session_id"].as_str().unwrap()
     ));
     // This caller counts as answered from the beginning: the agent may not have joined yet.
-    eventually("the agent is there", Duration::from_secs(30), async || {
+    eventually("the agent is there", async || {
         let all = fixture.admin.get(&runs).await.expect(200);
         (all["data"][0]["state"] == "joined").then_some(())
     })
@@ -181,7 +173,7 @@ async fn a_call_and_its_number_live_through_restarts_of_livekit() {
     world.valkey.kill();
     world.valkey = start_valkey(world.valkey_port);
     let livekit = livekit(&world);
-    eventually("all is back", Duration::from_secs(30), async || {
+    eventually("all is back", async || {
         let rules = livekit.list_dispatch_rules().await.ok()?;
         let trunks = livekit.list_inbound_trunks().await.ok()?;
         let ([rule], [trunk]) = (&*rules, &*trunks) else {

@@ -41,7 +41,7 @@ impl Exchange {
         let mut sip = Process::start("livekit-sip", "livekit-sip", |command| {
             command.arg("--config").arg(&file);
         });
-        sip.wait_for("signaling listening", Duration::from_secs(20));
+        sip.wait_for("signaling listening");
         Self {
             world,
             sip_port,
@@ -84,7 +84,7 @@ async fn carrier(fixture: &Fixture, scenario: &str, rtp: u16) -> (Process, Value
     let path = fixture.at("sip-trunks");
     let made = fixture.admin.post(&path, &body).await.expect(201);
     let path = format!("{path}/{}", id(&made));
-    let trunk = eventually("the trunk", Duration::from_secs(10), async || {
+    let trunk = eventually("the trunk", async || {
         let trunk = fixture.admin.get(&path).await.expect(200);
         (trunk["sync"]["state"] == "synced").then_some(trunk)
     })
@@ -103,7 +103,7 @@ async fn call(fixture: &Fixture, trunk: &Value) -> Value {
 
 async fn becomes(fixture: &Fixture, call: &Value, state: &str) -> Value {
     let path = fixture.at(&format!("calls/{}", id(call)));
-    eventually(state, Duration::from_secs(40), async || {
+    eventually(state, async || {
         let call = fixture.admin.get(&path).await.expect(200);
         (call["state"] == state).then_some(call)
     })
@@ -116,7 +116,7 @@ async fn stop(fixture: &Fixture, call: &Value) -> Value {
 }
 
 fn finishes(mut carrier: Process) {
-    let status = carrier.wait(Duration::from_secs(30));
+    let status = carrier.wait();
     let said = || std::fs::read_to_string(&carrier.log).unwrap_or_default();
     assert!(status.success(), "sipp: {}", said());
 }
@@ -211,7 +211,7 @@ async fn mapping(fixture: &Fixture, number: &str) -> Value {
     let path = fixture.at(&format!("inbound-mappings/{made}"));
     let patch = json!({ "allowed_addresses": ["127.0.0.0/8"] });
     fixture.admin.patch(&path, &patch).await.expect(200);
-    eventually("the mapping", Duration::from_secs(10), async || {
+    eventually("the mapping", async || {
         let mapping = fixture.admin.get(&path).await.expect(200);
         (mapping["sync"]["state"] == "synced").then_some(mapping)
     })
@@ -318,7 +318,7 @@ async fn two_tenants_are_called_at_once_and_each_caller_hears_its_agent() {
     }
     for (tenant, number) in tenants.iter().zip(numbers) {
         let calls = tenant.at("calls");
-        let ended = eventually("the end", Duration::from_secs(20), async || {
+        let ended = eventually("the end", async || {
             let page = tenant.admin.get(&calls).await.expect(200);
             assert_eq!(page["data"].as_array().unwrap().len(), 1, "{page}");
             let call = page["data"][0].clone();

@@ -1,7 +1,5 @@
 //! A real conversation: a caller who speaks, the worker's pipeline, tools, and scripted providers.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -15,7 +13,7 @@ fn start_providers() -> (Process, String) {
         let script = format!("{REPOSITORY}/xtask/client/scripted_providers.py");
         command.args(["-B", &script, &port.to_string()]);
     });
-    providers.wait_for("listening", Duration::from_secs(20));
+    providers.wait_for("listening");
     (providers, format!("http://127.0.0.1:{port}/v1"))
 }
 
@@ -85,7 +83,7 @@ async fn a_conversation_with_tools() {
         "client": {},
     });
     let session = talking_agent(&fixture, pipeline(&url, &dead), &[find_order, open_page]).await;
-    let running = state_is(&fixture, &session, "running", 30).await;
+    let running = state_is(&fixture, &session, "running").await;
     let said = join(&fixture, &running, "voice_client.py").await;
     assert!(
         said.contains("orders/A-17"),
@@ -102,14 +100,10 @@ async fn a_conversation_with_tools() {
         asked[0]["headers"]["authorization"],
         "Bearer tok-very-secret"
     );
-    let calls = eventually(
-        "both calls are on the timeline",
-        Duration::from_secs(5),
-        async || {
-            let events = list(&fixture, &session, "events?kind=tool_call.finished").await;
-            (events.len() == 2).then_some(events)
-        },
-    )
+    let calls = eventually("both calls are on the timeline", async || {
+        let events = list(&fixture, &session, "events?kind=tool_call.finished").await;
+        (events.len() == 2).then_some(events)
+    })
     .await;
     let tool_calls: Vec<_> = calls
         .iter()
@@ -130,14 +124,10 @@ async fn a_conversation_with_tools() {
             (json!("open_page"), json!("client"), json!("succeeded")),
         ]
     );
-    let turns = eventually(
-        "the conversation is written down",
-        Duration::from_secs(10),
-        async || {
-            let turns = list(&fixture, &session, "transcript").await;
-            (turns.len() >= 3).then_some(turns)
-        },
-    )
+    let turns = eventually("the conversation is written down", async || {
+        let turns = list(&fixture, &session, "transcript").await;
+        (turns.len() >= 3).then_some(turns)
+    })
     .await;
     let words: Vec<_> = turns
         .iter()
@@ -155,7 +145,7 @@ async fn a_conversation_with_tools() {
         session["id"].as_str().unwrap()
     ));
     assert_eq!(fixture.admin.act(&path).await.expect(200)["state"], "ended");
-    let usage = eventually("usage of all three", Duration::from_secs(10), async || {
+    let usage = eventually("usage of all three", async || {
         let path = fixture.at(&format!(
             "sessions/{}/usage",
             session["id"].as_str().unwrap()
@@ -185,7 +175,7 @@ async fn what_a_worker_lacks_is_told_by_name() {
         let model = json!({ "provider": provider, "model": "m" });
         let runtime = json!({ "kind": "pipeline", "stt": model, "llm": model, "tts": model });
         let session = talking_agent(&fixture, runtime, &[]).await;
-        let failed = state_is(&fixture, &session, "failed", 20).await;
+        let failed = state_is(&fixture, &session, "failed").await;
         assert_eq!(failed["end_reason"], "agent_error", "{failed}");
         assert!(
             failed["error_detail"].as_str().unwrap().contains(words),
@@ -203,7 +193,7 @@ async fn silence_on_both_sides_ends_a_session() {
     let mut runtime = pipeline(&url, &url);
     runtime["limits"] = json!({ "idle_seconds": 5 });
     let session = talking_agent(&fixture, runtime, &[]).await;
-    let running = state_is(&fixture, &session, "running", 30).await;
+    let running = state_is(&fixture, &session, "running").await;
     let body = json!({ "session_id": running["id"] });
     let token = fixture
         .admin
@@ -222,6 +212,6 @@ async fn silence_on_both_sides_ends_a_session() {
             "40",
         ]);
     });
-    let ended = state_is(&fixture, &session, "ended", 30).await;
+    let ended = state_is(&fixture, &session, "ended").await;
     assert_eq!(ended["end_reason"], "idle", "{ended}");
 }

@@ -9,7 +9,7 @@ mod world;
 
 pub(super) use world::{Spelling, spelled};
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use self::{
     classes::{AUDITED, LOGGED, MOMENTARY, PERSONAL, PLAIN, UNREADABLE},
@@ -90,7 +90,7 @@ async fn nothing_is_left_of_a_person() {
     let traces = world.live().await;
     let tenant = &world.fixture.tenant;
     let mut database = world.database().await;
-    let was_there = eventually("all is there", Duration::from_secs(10), async || {
+    let was_there = eventually("all is there", async || {
         let found = scan::found_in_tables(&mut database, tenant).await;
         // Until it is applied, an event is stored as a whole.
         (!found.contains(MOMENTARY)).then_some(found)

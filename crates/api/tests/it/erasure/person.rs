@@ -1,7 +1,5 @@
 //! Creates personal data wherever the API allows it, and erases it.
 
-use std::time::Duration;
-
 use diesel_async::SimpleAsyncConnection as _;
 use serde_json::{Value, json};
 
@@ -9,7 +7,7 @@ use super::{
     super::support::{event, eventually, id, now},
     scan::{count, enter},
     telephone::joined,
-    world::{CALLEE, CALLER, Keyed, Spelling, Traces, WAIT, WORD, World, spelled},
+    world::{CALLEE, CALLER, Keyed, Spelling, Traces, WORD, World, spelled},
 };
 
 impl World {
@@ -98,7 +96,7 @@ impl World {
         upload.body = Some(text.into_bytes());
         let file = self.repeat(&typed, &upload).await.expect(201);
         let path = self.at(&format!("files/{}", id(&file)));
-        eventually("it is searchable", Duration::from_secs(40), async || {
+        eventually("it is searchable", async || {
             let status = self
                 .fixture
                 .admin
@@ -311,7 +309,7 @@ impl World {
             self.fixture.admin.delete(path).await.expect(204);
         }
         let mut database = self.database().await;
-        eventually("the background has settled", WAIT, async || {
+        eventually("the background has settled", async || {
             let waiting = "SELECT 1 FROM webhook_events WHERE applied_at IS NULL";
             let events = count(
                 &mut database,
@@ -342,7 +340,7 @@ impl World {
         ))
         .await;
         let people = self.at(&format!("sessions/{}/participants", id(&traces.survivor)));
-        eventually("they are back", WAIT, async || {
+        eventually("they are back", async || {
             let people = self.fixture.admin.get(&people).await.expect(200);
             let people = people["data"].as_array().unwrap().clone();
             people
@@ -352,7 +350,7 @@ impl World {
         })
         .await;
         let mut database = self.database().await;
-        eventually("all is applied", WAIT, async || {
+        eventually("all is applied", async || {
             let waiting = "(SELECT 1 FROM webhook_events WHERE applied_at IS NULL) AS events";
             (count(&mut database, &self.fixture.tenant, waiting).await == 0).then_some(())
         })

@@ -13,7 +13,7 @@ use super::{
         crashes::livekit,
         support::{Callee, Client, Fault, OPERATOR_KEY, event, eventually, free_port, id, now},
     },
-    world::{CALLEE, CALLER, Spelling, Traces, WAIT, WORD, World},
+    world::{CALLEE, CALLER, Spelling, Traces, WORD, World},
 };
 
 impl World {
@@ -156,7 +156,7 @@ impl World {
 
     async fn rule_of(&self, mapping: &str) -> String {
         let path = self.at(&format!("inbound-mappings/{mapping}"));
-        eventually("LiveKit has it", WAIT, async || {
+        eventually("LiveKit has it", async || {
             let mapping = self.fixture.admin.get(&path).await.expect(200);
             (mapping["sync"]["state"] == "synced").then_some(())
         })

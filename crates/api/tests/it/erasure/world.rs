@@ -1,6 +1,6 @@
 //! The service as a process with everything that it connects to; spelling and repetition of requests.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use reqwest::Method;
@@ -20,7 +20,6 @@ pub const WORD: &str = "qzadamark";
 /// The person's numbers, inbound and outbound.
 pub const CALLER: &str = "+493077007788";
 pub const CALLEE: &str = "+493077007799";
-pub const WAIT: Duration = Duration::from_secs(20);
 
 /// Spellings of ids in paths.
 #[derive(Clone, Copy, Debug)]
@@ -188,7 +187,7 @@ impl World {
     }
 
     pub(super) async fn session_becomes(&self, session: &Value, states: &[&str]) -> Value {
-        eventually(&format!("a session is {states:?}"), WAIT, async || {
+        eventually(&format!("a session is {states:?}"), async || {
             let session = self.fixture.read(session).await;
             states
                 .iter()

@@ -30,18 +30,18 @@ pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};
 
-/// Polls until there is a result, and fails after the given time.
-pub async fn eventually<T>(
-    what: &str,
-    patience: Duration,
-    mut poll: impl AsyncFnMut() -> Option<T>,
-) -> T {
-    let deadline = Instant::now() + patience;
+/// How long tests wait for an event before they fail. It is far above what anything takes, also on a machine that is
+/// busy with other work: a test waits for events, and this only ends one that waits in vain.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Polls until there is a result.
+pub async fn eventually<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = poll().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
 }

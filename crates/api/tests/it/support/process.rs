@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::environment;
+use super::{PATIENCE, environment};
 
 /// A process that is killed when it is dropped.
 pub struct Process {
@@ -65,8 +65,8 @@ impl Process {
     }
 
     /// Waits for a text in the log.
-    pub fn wait_for(&mut self, text: &str, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    pub fn wait_for(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             if log.contains(text) {
@@ -90,7 +90,7 @@ impl Process {
 
     /// Waits until the port is open.
     pub fn wait_for_port(&mut self, port: u16) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = self.child.try_wait().unwrap();
             let log = || std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -104,15 +104,15 @@ impl Process {
     }
 
     /// Waits for the end.
-    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
-        let deadline = Instant::now() + patience;
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
             assert!(
                 Instant::now() < deadline,
-                "still running after {patience:?}"
+                "still running after {PATIENCE:?}"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
