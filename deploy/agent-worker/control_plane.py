@@ -8,7 +8,7 @@ import uuid
 
 import aiohttp
 
-from patchbay_worker import ConfigError, Dispatch, Inbound, Unavailable, UsageMeter
+from patchbay_worker import ConfigError, Dispatch, Inbound, Refused, Unavailable, UsageMeter
 
 log = logging.getLogger("patchbay.worker")
 
@@ -37,7 +37,7 @@ class Patchbay:
             await self._http.close()
 
     async def call(self, method: str, path: str, body: dict | None = None, key: str | None = None, timeout: float = TIMEOUT) -> dict:
-        """Sends a request; 4xx raises ConfigError with the message, 5xx raises Unavailable."""
+        """Sends a request; 4xx raises Refused with the message, 5xx raises Unavailable."""
         assert self._http is not None, "used outside of `async with`"
         headers = {"Idempotency-Key": key} if key else None
         limit = aiohttp.ClientTimeout(total=timeout)
@@ -46,7 +46,7 @@ class Patchbay:
                 raise Unavailable(f"{method} {path}: {response.status}")
             answer = await response.json(content_type=None)
             if response.status >= 400:
-                raise ConfigError(f"{method} {path}: {response.status}: {(answer or {}).get('detail')}")
+                raise Refused(response.status, f"{method} {path}: {response.status}: {(answer or {}).get('detail')}")
             return answer
 
     async def insist(self, method: str, path: str, body: dict | None = None) -> dict:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import re
+import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+VERSION = "0.1.0"
+# Kinds of runtime configs that this worker runs.
+KINDS = ("echo", "pipeline")
 SAMPLE_RATE = 48_000
 FRAME_SAMPLES = SAMPLE_RATE // 100
 AMPLITUDE = 8_000
@@ -28,16 +34,31 @@ class ConfigError(Exception):
     """The configuration cannot be run by this worker."""
 
 
+class Refused(ConfigError):
+    """Patchbay has refused a request with this HTTP status."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
 class Unavailable(ConfigError):
     """Patchbay cannot be reached or fails."""
 
 
-def read_capacity(text: str) -> int:
-    """Parses the setting for the maximum number of concurrent jobs."""
-    capacity = int(text) if text.isdecimal() and text.isascii() else 0
-    if not 1 <= capacity <= 10_000:
-        raise ValueError(f"a number from 1 to 10000 is needed, not {text!r}")
-    return capacity
+def read_number(text: str, least: int) -> int:
+    """Parses a numeric setting."""
+    number = int(text) if text.isdecimal() and text.isascii() else -1
+    if not least <= number <= 10_000:
+        raise ValueError(f"a number from {least} to 10000 is needed, not {text!r}")
+    return number
+
+
+def worker_id() -> str:
+    """The id under which this process registers: its host and process id, so that a restarted container replaces its
+    predecessor."""
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:80] or "worker"
+    return f"{host}:{os.getpid()}"
 
 
 def load(running: int, capacity: int) -> float:
@@ -67,19 +88,23 @@ class WithoutCaller(logging.Filter):
 
 @dataclass(frozen=True)
 class Dispatch:
-    """The ids in a dispatch's metadata."""
+    """The ids in a dispatch's metadata, and its room."""
 
     tenant_id: str
     session_id: str
     agent_run_id: str
+    # Only for the run of an inbound call, which LiveKit's rule has dispatched before.
+    mapping_id: str | None = field(default=None, compare=False)
+    room_name: str = field(default="", compare=False)
 
     @classmethod
-    def parse(cls, metadata: str) -> Dispatch | None:
+    def parse(cls, metadata: str, room_name: str = "") -> Dispatch | None:
         """The dispatch, or None if the metadata is not Patchbay's."""
         try:
             ids = json.loads(metadata)
-            return cls(str(ids["tenant_id"]), str(ids["session_id"]), str(ids["agent_run_id"]))
-        except (ValueError, TypeError, KeyError):
+            own = (str(ids[name]) for name in ("tenant_id", "session_id", "agent_run_id"))
+            return cls(*own, ids.get("mapping_id"), room_name)
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
     @property
@@ -132,6 +157,14 @@ class Inbound:
         return Dispatch(self.tenant_id, answer["session_id"], answer["agent_run_id"])
 
 
+def same_run(one: Dispatch | Inbound, other: Dispatch | Inbound) -> bool:
+    """Whether two jobs are for one agent run. Patchbay dispatches a run again if no worker seems to have taken it, and
+    LiveKit offers jobs again when it has been restarted: the agent that is here must stay the only one."""
+    if isinstance(one, Dispatch) == isinstance(other, Dispatch):
+        return one == other
+    return one.mapping_id == other.mapping_id and one.room_name == other.room_name
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """The configuration of a run."""
@@ -153,7 +186,7 @@ def read_config(answer: dict) -> RunConfig:
     if configuration["schema"] not in SCHEMAS:
         raise ConfigError(f"configuration schema {configuration['schema']} is newer than this worker")
     runtime = configuration["runtime"]
-    if runtime["kind"] not in ("echo", "pipeline"):
+    if runtime["kind"] not in KINDS:
         raise ConfigError(f"this worker does not run the kind {runtime['kind']}")
     return RunConfig(
         digest=answer["digest"],

@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import pkgutil
+from importlib import metadata
 
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, inference, llm, stt, tts
 
@@ -39,6 +40,19 @@ def load_plugins() -> dict[str, object]:
 
 
 PLUGINS = load_plugins()
+
+
+def installed() -> list[dict]:
+    """The installed plugins, with whether the providers' keys are set; never the keys."""
+    plugins = []
+    for name in sorted(PLUGINS):
+        variable = KEYS.get(name)
+        plugins.append({
+            "name": name,
+            "version": metadata.version(f"livekit-plugins-{name.replace('_', '-')}"),
+            "has_key": None if variable is None else bool(os.environ.get(variable)),
+        })
+    return plugins
 
 
 def own_keys() -> dict[str, str]:

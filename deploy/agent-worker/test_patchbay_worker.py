@@ -20,10 +20,12 @@ from patchbay_worker import (
     keys,
     load,
     passages,
-    read_capacity,
     read_config,
+    read_number,
+    same_run,
     tone_frames,
     turn,
+    worker_id,
 )
 
 METADATA = json.dumps({"tenant_id": "t", "session_id": "s", "agent_run_id": "r"})
@@ -52,10 +54,32 @@ class LoadTest(unittest.TestCase):
             self.assertEqual(loads[-1], 1)
 
     def test_a_capacity_is_a_number(self):
-        self.assertEqual(read_capacity("50"), 50)
+        self.assertEqual(read_number("50", 1), 50)
+        self.assertEqual(read_number("0", 0), 0)
         for wrong in ("", "0", "-1", "1.5", "many", "10001", "٥"):
             with self.assertRaises(ValueError, msg=wrong):
-                read_capacity(wrong)
+                read_number(wrong, 1)
+
+    def test_a_worker_has_an_id_that_patchbay_accepts(self):
+        self.assertRegex(worker_id(), r"\A[A-Za-z0-9._:-]{1,100}\Z")
+
+
+class SameRunTest(unittest.TestCase):
+    def test_a_run_that_is_dispatched_again_is_the_same(self):
+        run = Dispatch.parse(METADATA, "room")
+        self.assertTrue(same_run(run, Dispatch.parse(METADATA, "room")))
+        self.assertFalse(same_run(run, Dispatch("t", "s", "other", room_name="room")))
+
+    def test_an_inbound_call_that_is_dispatched_again_is_the_same(self):
+        ids = {"tenant_id": "t", "mapping_id": "m"}
+        call = Inbound.parse(json.dumps(ids), "room")
+        again = Dispatch.parse(json.dumps(ids | {"session_id": "s", "agent_run_id": "r"}), "room")
+        for one, other in ((call, again), (again, call), (call, Inbound("t", "m", "room"))):
+            self.assertTrue(same_run(one, other))
+        elsewhere = Dispatch("t", "s", "r", "m", "another room")
+        attached = Dispatch("t", "s", "r2", room_name="room")
+        for other in (elsewhere, attached, Inbound("t", "m", "another room")):
+            self.assertFalse(same_run(call, other))
 
 
 class RequirementsTest(unittest.TestCase):

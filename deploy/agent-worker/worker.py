@@ -13,16 +13,20 @@ import logging
 import os
 import sys
 import threading
+import time
 
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobRequest, cli
 
+import providers
 from control_plane import Patchbay
 from patchbay_worker import (
     DTMF_CODES,
     FRAME_SAMPLES,
+    KINDS,
     SAMPLE_RATE,
+    VERSION,
     ConfigError,
     Dispatch,
     Inbound,
@@ -32,26 +36,32 @@ from patchbay_worker import (
     attributes,
     keys,
     load,
-    read_capacity,
     read_config,
+    read_number,
+    same_run,
     tone_frames,
+    worker_id,
 )
 from pipeline import Pipeline
+from registration import Registration
 
 log = logging.getLogger("patchbay.worker")
 for logger in (log, logging.getLogger("livekit.agents")):
     logger.addFilter(WithoutCaller())
 
-LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError)
+LIVEKIT_FAILED = (rtc.ConnectError, PublishTrackError, asyncio.TimeoutError)
 # The SDK's native part loses an event now and then when two rooms are entered at the same moment, and ends the process.
 ENTERING = threading.Lock()
+# Seconds after which a job that cannot join its room gives up, and lets the others join theirs.
+ENTERED_WITHIN = 15
 # How long DTMF tones wait until the telephone is subscribed to the agent; Patchbay's timeout includes it.
 LISTENED_TO_SECONDS = 3
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-# Running jobs of this process.
-RUNNING: set[Dispatch | Inbound] = set()
-# Ids of the jobs that it has accepted and that LiveKit has not assigned yet.
-ACCEPTING: set[str] = set()
+# Jobs by id that this worker has accepted and that LiveKit has not assigned yet, with the time of acceptance.
+ACCEPTING: dict[str, tuple[Dispatch | Inbound, float]] = {}
+# LiveKit waits so long for a worker to accept a job. One that it has not assigned by then is lost.
+ASSIGNED_WITHIN = 3.0
+EXECUTORS = {"process": JobExecutorType.PROCESS, "thread": JobExecutorType.THREAD}
 
 
 def setting(name: str, default: str | None = None) -> str:
@@ -62,18 +72,30 @@ def setting(name: str, default: str | None = None) -> str:
     return value
 
 
-def capacity() -> int:
-    """Maximum concurrent jobs of this process; exits with a message if the setting is invalid."""
+def number(name: str, default: str, least: int) -> int:
+    """A numeric setting; exits with a message if it is invalid."""
     try:
-        return read_capacity(setting("PATCHBAY_WORKER_CAPACITY", "50"))
+        return read_number(setting(name, default), least)
     except ValueError as error:
-        sys.exit(f"patchbay worker: PATCHBAY_WORKER_CAPACITY: {error}")
+        sys.exit(f"patchbay worker: {name}: {error}")
+
+
+def executor() -> JobExecutorType:
+    """How jobs are kept apart; exits with a message if the setting is invalid."""
+    name = setting("PATCHBAY_WORKER_EXECUTOR", "process")
+    if name not in EXECUTORS:
+        sys.exit(f"patchbay worker: PATCHBAY_WORKER_EXECUTOR: `process` or `thread` is needed, not `{name}`")
+    return EXECUTORS[name]
 
 
 PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080")
 # The service may have two keys during a rotation; both are valid, and one is enough here.
 WORKER_KEY = setting("PATCHBAY_WORKER_KEY").split(",")[0].strip()
-CAPACITY = capacity()
+WORKER_NAME = setting("PATCHBAY_WORKER_NAME", "patchbay-agent")
+CAPACITY = number("PATCHBAY_WORKER_CAPACITY", "50", 1)
+EXECUTOR = executor()
+# Processes that wait for their jobs, so that a job does not wait for its process.
+WARM = number("PATCHBAY_WORKER_IDLE_PROCESSES", "2", 0) if EXECUTOR == JobExecutorType.PROCESS else 0
 
 
 def taken() -> int:
@@ -85,8 +107,10 @@ server = AgentServer(
     ws_url=setting("LIVEKIT_URL"),
     api_key=setting("LIVEKIT_API_KEY"),
     api_secret=setting("LIVEKIT_API_SECRET"),
-    num_idle_processes=0,
-    job_executor_type=JobExecutorType.THREAD,
+    num_idle_processes=WARM,
+    # With a process for each job, one that crashes, hangs or leaks ends one conversation. Threads need less memory.
+    job_executor_type=EXECUTOR,
+    preload_modules=["pipeline"],
     host="127.0.0.1",
     port=0,
     # The default is the machine's CPU, and then a busy machine's every dispatch is lost. What is too much is
@@ -99,7 +123,15 @@ server = AgentServer(
 
 def job_of(metadata: str, room_name: str) -> Dispatch | Inbound | None:
     """Parses a job's metadata; None if the job is not Patchbay's."""
-    return Dispatch.parse(metadata) or Inbound.parse(metadata, room_name)
+    return Dispatch.parse(metadata, room_name) or Inbound.parse(metadata, room_name)
+
+
+def is_here(job: Dispatch | Inbound) -> bool:
+    """Whether the run of this job is carried out here, or about to be."""
+    known = [job_of(info.job.metadata, info.job.room.name) for info in server.active_jobs]
+    lost_before = time.monotonic() - ASSIGNED_WITHIN
+    known += [other for other, since in ACCEPTING.values() if since > lost_before]
+    return any(same_run(job, other) for other in known if other is not None)
 
 
 async def accept(request: JobRequest) -> None:
@@ -109,10 +141,9 @@ async def accept(request: JobRequest) -> None:
         log.warning("refused a job that is not Patchbay's", extra={"room": request.room.name})
         await request.reject()
         return
-    if job in RUNNING:
-        # LiveKit offers jobs again when it has been restarted. The agent that is here reconnects; a second one
-        # under the same identity would throw it out, and be thrown out in turn.
-        log.info("refused a job that runs here already", extra=job.ids)
+    if is_here(job):
+        # A second agent under the same identity would throw the first one out, and be thrown out in turn.
+        log.info("refused a job whose agent is here already", extra=job.ids)
         await request.reject()
         return
     if taken() >= CAPACITY:
@@ -122,19 +153,17 @@ async def accept(request: JobRequest) -> None:
         return
     # The run of an inbound call is not known yet; its room has no other agent.
     identity = job.identity if isinstance(job, Dispatch) else f"agent-{request.id}"
-    ACCEPTING.add(request.id)
+    ACCEPTING[request.id] = (job, time.monotonic())
     try:
         await request.accept(name="agent", identity=identity)
     finally:
-        ACCEPTING.discard(request.id)
+        ACCEPTING.pop(request.id, None)
 
 
-@server.rtc_session(agent_name=setting("PATCHBAY_WORKER_NAME", "patchbay-agent"), on_request=accept)
+@server.rtc_session(agent_name=WORKER_NAME, on_request=accept)
 async def run(ctx: JobContext) -> None:
     job = job_of(ctx.job.metadata, ctx.job.room.name)
     assert job is not None, "accept() lets only Patchbay's jobs through"
-    RUNNING.add(job)
-    ctx.add_shutdown_callback(lambda: forget(job))
     async with Patchbay(PATCHBAY_URL, WORKER_KEY) as patchbay:
         try:
             dispatch, answer = await patchbay.begin(job)
@@ -155,10 +184,6 @@ async def run(ctx: JobContext) -> None:
             log.exception("leaving: the run failed", extra=dispatch.ids)
             await patchbay.stop({"error": f"{type(error).__name__}: {error}"[:1000]})
             ctx.shutdown(reason="the run failed")
-
-
-async def forget(job: Dispatch | Inbound) -> None:
-    RUNNING.discard(job)
 
 
 async def perform(ctx: JobContext, dispatch: Dispatch, answer: dict, patchbay: Patchbay) -> None:
@@ -183,9 +208,11 @@ async def perform(ctx: JobContext, dispatch: Dispatch, answer: dict, patchbay: P
 
 async def enter(ctx: JobContext) -> None:
     """Joins the room, one job of this process at a time."""
-    await asyncio.to_thread(ENTERING.acquire)
+    # Not in a thread, which would get the lock even if this job is cancelled meanwhile, and never release it.
+    while not ENTERING.acquire(blocking=False):
+        await asyncio.sleep(0.02)
     try:
-        await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        await asyncio.wait_for(ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY), ENTERED_WITHIN)
     finally:
         ENTERING.release()
 
@@ -275,6 +302,25 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
             task.cancel()
 
     ctx.add_shutdown_callback(cancel)
+
+
+def about() -> dict:
+    """What Patchbay is told of this worker."""
+    return {
+        "worker_name": WORKER_NAME,
+        "version": VERSION,
+        "kinds": list(KINDS),
+        "plugins": providers.installed(),
+        "capacity": CAPACITY,
+        "running": taken(),
+        "draining": server.draining,
+    }
+
+
+@server.on("worker_started")
+def register() -> None:
+    # Kept alive by the server, which the loop cancels last.
+    server.registration = asyncio.create_task(Registration(PATCHBAY_URL, WORKER_KEY, worker_id(), about).run())
 
 
 if __name__ == "__main__":

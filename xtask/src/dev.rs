@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::{
@@ -23,7 +23,8 @@ use crate::{
 /// A running development stack. Fields are dropped in their order.
 pub struct Running {
     telephone: Option<Phone>,
-    worker: Server,
+    /// The agent worker.
+    pub worker: Server,
     api: Server,
     scripted: Server,
     /// The servers.
@@ -174,7 +175,9 @@ fn start_worker(
         .env("LIVEKIT_API_SECRET", &stack.livekit_secret)
         .env("PATCHBAY_URL", base)
         .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
-        .env("PATCHBAY_DRAIN_SECONDS", "1");
+        .env("PATCHBAY_DRAIN_SECONDS", "1")
+        // Threads, which need less memory and start sooner; a deployment uses processes.
+        .env("PATCHBAY_WORKER_EXECUTOR", "thread");
     let mut worker = Server::start("the agent worker", &mut command, &log)?;
     wait_for(
         "the agent worker",
@@ -216,17 +219,14 @@ pub fn run(fresh: bool) -> Result<()> {
     println!("\n· ending");
     fs::remove_file(folder.join("running.json"))?;
     drop(running);
-    ensure!(
-        ended.is_none(),
-        "{} ended by itself; see the logs in {}",
-        ended.unwrap_or_default(),
-        folder.display()
-    );
-    Ok(())
+    match ended {
+        Some(obituary) => bail!("{obituary}"),
+        None => Ok(()),
+    }
 }
 
-/// Waits for Ctrl-C, or for a server that ends unexpectedly.
-fn watch(running: &mut Running) -> Option<&'static str> {
+/// Waits for Ctrl-C, or for a server that ends unexpectedly, and says how that ended.
+fn watch(running: &mut Running) -> Option<String> {
     while !interrupted() {
         let servers = running.stack.servers.iter_mut().chain([
             &mut running.api,
@@ -234,7 +234,7 @@ fn watch(running: &mut Running) -> Option<&'static str> {
             &mut running.scripted,
         ]);
         let servers = servers.chain(running.telephone.iter_mut().flat_map(|p| &mut p.servers));
-        let ended = servers.filter_map(Server::ended).next();
+        let ended = servers.filter_map(Server::obituary).next();
         if ended.is_some() {
             return ended;
         }

@@ -1,6 +1,7 @@
 //! Developer commands, such as `cargo xtask dev` and `cargo xtask test`.
 
 mod bench;
+mod busy;
 mod cache;
 mod check;
 mod clients;
@@ -63,6 +64,9 @@ enum Command {
         /// Live sessions during the restart of LiveKit.
         #[arg(long, default_value = "20")]
         sessions: usize,
+        /// Start sessions while every processor is busy, and one without a worker, instead.
+        #[arg(long)]
+        busy: bool,
     },
     /// Search for input that breaks the code that handles untrusted input.
     Fuzz {
@@ -101,7 +105,11 @@ fn main() -> ExitCode {
         Command::Demo { call } => demo::run(call),
         Command::Test { filter } => test::all(filter.as_deref()),
         Command::Bench { only } => bench::run(only.as_deref()),
-        Command::Soak { kills, sessions } => soak::run(kills, sessions),
+        Command::Soak {
+            kills,
+            sessions,
+            busy,
+        } => soak::run(kills, sessions, busy),
         Command::Fuzz {
             target,
             seconds,

@@ -68,6 +68,11 @@ impl Server {
         Ok(())
     }
 
+    /// Stops it gracefully.
+    pub fn stop(&mut self) {
+        end(&mut self.child, self.patience);
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -86,6 +91,19 @@ impl Server {
     /// The server's name if it has ended unexpectedly.
     pub fn ended(&mut self) -> Option<&'static str> {
         matches!(self.child.try_wait(), Ok(Some(_))).then_some(self.name)
+    }
+
+    /// How it ended and what it said last, if it has ended unexpectedly.
+    pub fn obituary(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(Some(status)) => Some(format!(
+                "{} ended by itself ({status}); the end of {}:\n{}",
+                self.name,
+                self.log.display(),
+                tail(&self.log)
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -285,6 +303,13 @@ pub fn patience(usual: Duration) -> Duration {
     usual.mul_f64(crowd.clamp(1.0, 10.0))
 }
 
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(10).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
 /// Waits until `ready` succeeds, a server ends, or a signal is received.
 pub fn wait_for(
     what: &str,
@@ -297,11 +322,7 @@ pub fn wait_for(
     let deadline = Instant::now() + patience;
     while !ready() {
         ensure!(!interrupted(), "interrupted");
-        let tail = || {
-            let text = std::fs::read_to_string(log).unwrap_or_default();
-            let lines: Vec<_> = text.lines().rev().take(10).collect();
-            lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-        };
+        let tail = || tail(log);
         if server.ended().is_some() {
             bail!(
                 "{what} ended while starting; the end of {}:\n{}",

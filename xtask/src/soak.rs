@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    cache, dev,
+    busy, cache, dev,
     process::{catch_signals, interrupted, patience},
     seed::{self, Client, Seeded, text},
     stack::Ports,
@@ -29,12 +29,15 @@ const CHANGE: Duration = Duration::from_secs(15);
 const UNLIMITED: &str = "reads=0,writes=0,starts=0";
 
 /// The command: the api is killed `kills` times under writes, PostgreSQL is restarted under load, LiveKit is
-/// restarted with `sessions` live ones.
-pub fn run(kills: usize, sessions: usize) -> Result<()> {
+/// restarted with `sessions` live ones; or, if `busy`, sessions start beside busy processors.
+pub fn run(kills: usize, sessions: usize, busy: bool) -> Result<()> {
     catch_signals()?;
     let tools = tools::ensure(dev::build)?;
     let folder = cache::scratch("soak")?;
-    let outcome = rounds(&tools, &folder, (kills, sessions));
+    let outcome = match busy {
+        true => busy::run(&tools, &folder),
+        false => rounds(&tools, &folder, (kills, sessions)),
+    };
     match &outcome {
         Ok(()) => fs::remove_dir_all(&folder)?,
         Err(_) => println!("· the servers' logs are in {}", folder.display()),

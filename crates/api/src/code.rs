@@ -105,6 +105,8 @@ const fn of_service(code: service::Code) -> (u16, &'static str) {
         Code::VersionInUse => (409, "A binding refers to the version"),
         Code::BindingActive => (409, "The binding is active"),
         Code::AgentInUse => (409, "A live session uses the agent"),
+        Code::NoCapableWorker => (409, "No live worker can run the binding"),
+        Code::JobRunning => (409, "The job is running"),
         Code::NoActiveBinding => (409, "The agent has no active binding"),
         Code::SessionLive => (409, "The session has not ended"),
         Code::SessionOver => (409, "The session has ended"),

@@ -1,5 +1,7 @@
 //! Setup of logs and traces.
 
+use std::io::IsTerminal as _;
+
 use actix_web::http::header::HeaderMap;
 use opentelemetry::{
     propagation::{Extractor, TextMapPropagator as _},
@@ -40,6 +42,8 @@ pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
             .boxed(),
         LogFormat::Pretty => tracing_subscriber::fmt::layer()
             .compact()
+            // Colour codes are for people, not for files.
+            .with_ansi(std::io::stdout().is_terminal())
             .with_target(false)
             .boxed(),
     };

@@ -35,6 +35,8 @@ pub mod kind {
     #[derive(Debug)]
     pub enum File {}
     #[derive(Debug)]
+    pub enum Job {}
+    #[derive(Debug)]
     pub enum Mapping {}
     #[derive(Debug)]
     pub enum Number {}
@@ -88,6 +90,8 @@ pub type BindingId = Id<kind::Binding>;
 pub type CallId = Id<kind::Call>;
 /// A file of a tenant.
 pub type FileId = Id<kind::File>;
+/// A job: background work about one subject.
+pub type JobId = Id<kind::Job>;
 /// An inbound mapping: how calls to a number are handled.
 pub type MappingId = Id<kind::Mapping>;
 /// The assignment of a phone number to a tenant.

@@ -37,12 +37,13 @@ pub mod timeline;
 pub mod tool;
 pub mod transcript;
 mod words;
+pub mod worker;
 
 pub use clock::Clock;
 pub use cursor::Cursor;
 pub use id::{
     ActivationId, AgentId, AgentRunId, ApiKeyId, ArtifactId, AuditEventId, BindingId, CallId,
-    FileId, Id, MappingId, NumberId, ObjectId, ParticipantId, PromptVersionId,
+    FileId, Id, JobId, MappingId, NumberId, ObjectId, ParticipantId, PromptVersionId,
     RuntimeConfigVersionId, SecretId, SessionEventId, SessionId, TenantId, ToolCallId,
     ToolVersionId, TrunkId, TurnId, UsageId, UserId, VersionId,
 };

@@ -24,6 +24,30 @@ words! {
     }
 }
 
+impl JobKind {
+    /// Number of attempts in a row after which a job that keeps failing is dead. With the longest delay between two
+    /// attempts, 1,000 are about four hours. Jobs of the installation itself have no bound, because nothing would schedule
+    /// them again.
+    pub const fn max_attempts(self) -> i32 {
+        match self {
+            Self::Session | Self::SipObject | Self::Ingest | Self::Object => 1_000,
+            Self::RoomSweep | Self::SipSweep | Self::ObjectSweep | Self::Purge => i32::MAX,
+        }
+    }
+}
+
+words! {
+    /// What a job does at the moment.
+    pub enum JobState {
+        /// It is to run at its time.
+        Waiting = "waiting",
+        /// A process runs it.
+        Running = "running",
+        /// It has failed for good.
+        Dead = "dead",
+    }
+}
+
 words! {
     /// Kind of a participant.
     pub enum ParticipantKind {

@@ -73,6 +73,9 @@ pub struct Dispatch {
     pub id: String,
     /// The metadata it was created with.
     pub metadata: String,
+    /// Whether a worker has taken it. LiveKit drops a dispatch for good if none does, and does not say so; it shows only
+    /// that the dispatch has no job.
+    pub is_taken: bool,
 }
 
 impl LiveKit {
@@ -264,6 +267,7 @@ fn participant(info: proto::ParticipantInfo) -> Participant {
 
 fn dispatch(made: proto::AgentDispatch) -> Dispatch {
     Dispatch {
+        is_taken: made.state.is_some_and(|state| !state.jobs.is_empty()),
         id: made.id,
         metadata: made.metadata,
     }

@@ -19,6 +19,9 @@ use crate::{client::LiveKit, rooms::kind_of_name, storable};
 /// Maximum bytes of an event's id; LiveKit's have 15.
 const MOST_ID: usize = 255;
 
+/// Prefix of an agent's identity: LiveKit's default, and that of workers that name the agent run.
+const AGENT_IDENTITY: &str = "agent-";
+
 /// Why a webhook was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
@@ -35,7 +38,7 @@ pub enum Rejected {
 pub struct Event {
     /// Id of the event; the same for every delivery attempt.
     pub id: String,
-    /// Name, such as `participant_joined`. Unknown ones are accepted and ignored.
+    /// Name, such as `participant_joined`. Unknown ones are accepted and not stored.
     pub event: String,
     /// When it happened, in whole Unix seconds.
     #[serde(default, alias = "createdAt", deserialize_with = "seconds")]
@@ -82,6 +85,21 @@ pub struct EventParticipant {
 }
 
 impl Event {
+    /// Whether the event says something about a session. Of tracks only an agent's matters: it is when a call is answered.
+    pub fn is_relevant(&self) -> bool {
+        match &*self.event {
+            "room_started" | "room_finished" => self.room.is_some(),
+            "participant_joined" | "participant_left" | "participant_connection_aborted" => {
+                self.room.is_some()
+            }
+            "track_published" => {
+                let of_agent = |p: &EventParticipant| p.identity.starts_with(AGENT_IDENTITY);
+                self.room.is_some() && self.participant.as_ref().is_some_and(of_agent)
+            }
+            _ => false,
+        }
+    }
+
     /// When it happened.
     pub fn at(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp(self.created_at, 0).filter(|_| self.created_at > 0)

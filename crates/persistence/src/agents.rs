@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{AgentId, BindingId, Metadata, TenantId};
+use patchbay_domain::{AgentId, BindingId, Metadata, TenantId, worker::Availability};
 
 use crate::{
     Result, Rows, TenantTx, Window,
     schema::{agent_runs, agents, sessions},
+    workers,
 };
 
 /// One agent.
@@ -61,6 +62,23 @@ pub async fn find(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>> {
     Ok(agents::table
         .find((tx.tenant(), id))
         .select(Agent::as_select())
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// Finds an agent, and whether a worker that was seen after `alive_after` can take its next session.
+pub async fn find_with_availability(
+    tx: &mut TenantTx,
+    id: AgentId,
+    alive_after: DateTime<Utc>,
+) -> Result<Option<(Agent, Availability)>> {
+    Ok(agents::table
+        .find((tx.tenant(), id))
+        .select((
+            Agent::as_select(),
+            workers::availability_of_agent(alive_after),
+        ))
         .first(tx)
         .await
         .optional()?)

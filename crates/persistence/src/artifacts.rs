@@ -225,6 +225,16 @@ pub async fn outlines(tx: &mut TenantTx, ids: &[VersionId]) -> Result<Vec<Outlin
         .await?)
 }
 
+/// The spec of a version.
+pub async fn find_spec(tx: &mut TenantTx, id: VersionId) -> Result<Option<RawJson>> {
+    Ok(artifact_versions::table
+        .find((tx.tenant(), id))
+        .select(artifact_versions::spec)
+        .first(tx)
+        .await
+        .optional()?)
+}
+
 /// A page of an artifact's versions.
 pub async fn list_versions(
     tx: &mut TenantTx,

@@ -19,7 +19,11 @@ use diesel_async::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use patchbay_domain::TenantId;
 
-use crate::{Error, Result, spans::SqlSpans};
+use crate::{
+    Error, Result,
+    jobs::{self, Claim},
+    spans::SqlSpans,
+};
 
 /// A connection taken from the pool.
 pub type Connection = Object<AsyncPgConnection>;
@@ -42,6 +46,7 @@ pub struct PoolSettings {
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     url: String,
+    claim: Option<Claim>,
 }
 
 #[derive(QueryableByName)]
@@ -79,7 +84,19 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { pool, url })
+        Ok(Self {
+            pool,
+            url,
+            claim: None,
+        })
+    }
+
+    /// The same database, on behalf of a job, or of none: its transactions commit only while the claim is held.
+    pub fn under_claim(&self, claim: Option<Claim>) -> Self {
+        Self {
+            claim,
+            ..self.clone()
+        }
     }
 
     /// A connection without a tenant: only lookup tables are readable, row-level security hides the rest.
@@ -99,6 +116,7 @@ impl Db {
         Ok(TenantTx {
             connection,
             tenant,
+            claim: self.claim,
             open: true,
         })
     }
@@ -120,6 +138,13 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         self.connection().await?.batch_execute("SELECT 1").await?;
         Ok(())
+    }
+
+    /// For tests: waits while one holds the advisory lock of the schema.
+    #[cfg(feature = "fault-injection")]
+    pub async fn pass_barrier(&self) -> Result<()> {
+        let barrier = "SELECT pg_advisory_xact_lock(hashtext(current_schema()))";
+        Ok(self.connection().await?.batch_execute(barrier).await?)
     }
 
     /// A dedicated connection that listens for due jobs.
@@ -188,6 +213,7 @@ fn send(connection: &Connection, statement: &str) {
 pub struct TenantTx {
     connection: Connection,
     tenant: TenantId,
+    claim: Option<Claim>,
     open: bool,
 }
 
@@ -221,8 +247,13 @@ impl TenantTx {
         }
     }
 
-    /// Commits; returns when PostgreSQL has confirmed it.
+    /// Commits; returns when PostgreSQL has confirmed it. On behalf of a job that has lost its claim it fails.
     pub async fn commit(mut self) -> Result<()> {
+        if let Some(claim) = self.claim
+            && !jobs::hold(&mut self.connection, &claim).await?
+        {
+            return Err(Error::ClaimLost);
+        }
         self.open = false;
         // PostgreSQL reports success for a COMMIT that rolled back after an error; a SET fails in such a
         // transaction.

@@ -24,6 +24,9 @@ pub enum Error {
     /// A column holds a value that its type does not have; the message names the column and the value.
     #[error("a column cannot be read: {0}")]
     Unreadable(String),
+    /// Another process has taken the job over, so nothing is written.
+    #[error("the job's claim was lost")]
+    ClaimLost,
     /// Anything else: a defect, or a fault of the server. PostgreSQL's message may quote values.
     #[error("database: {}", without_quotes(&.0.to_string()))]
     Other(Diesel),

@@ -41,6 +41,7 @@ pub mod usage;
 pub mod users;
 mod vector;
 pub mod webhook_events;
+pub mod workers;
 
 pub use db::{Connection, Db, Listener, PoolSettings, TenantTx, VerifiedTenant};
 pub use error::{Error, Result};

@@ -16,7 +16,7 @@ const MOST: i64 = 200;
 
 /// One participant; LiveKit's `sid` distinguishes two connections of the same identity, and is null before the
 /// first.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = participants, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
 pub struct Participant {

@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// One agent run.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = agent_runs)]
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = agent_runs, check_for_backend(diesel::pg::Pg))]
 #[expect(missing_docs, reason = "columns")]
 pub struct AgentRun {
     pub tenant_id: TenantId,
@@ -37,25 +37,55 @@ pub struct AgentRun {
     pub worker_name: Option<String>,
     pub rendered_prompt: Option<String>,
     pub rendered_greeting: Option<String>,
+    pub dispatches: i32,
+    pub last_dispatched_at: Option<DateTime<Utc>>,
+    pub taken_at: Option<DateTime<Utc>>,
+    pub error_detail: Option<String>,
+}
+
+/// The columns of a run that change.
+#[derive(Clone, Debug, PartialEq, Eq, AsChangeset)]
+#[diesel(table_name = agent_runs, treat_none_as_null = true)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Progress {
+    pub state: RunState,
+    pub dispatch_id: Option<String>,
+    pub participant_sid: Option<String>,
+    pub participant_identity: Option<String>,
+    pub dispatched_at: Option<DateTime<Utc>>,
+    pub joined_at: Option<DateTime<Utc>>,
+    pub left_at: Option<DateTime<Utc>>,
+    pub missing_since: Option<DateTime<Utc>>,
+    pub dispatches: i32,
+    pub last_dispatched_at: Option<DateTime<Utc>>,
+    pub taken_at: Option<DateTime<Utc>>,
+    pub error_detail: Option<String>,
+}
+
+impl AgentRun {
+    /// The columns that change.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            state: self.state,
+            dispatch_id: self.dispatch_id.clone(),
+            participant_sid: self.participant_sid.clone(),
+            participant_identity: self.participant_identity.clone(),
+            dispatched_at: self.dispatched_at,
+            joined_at: self.joined_at,
+            left_at: self.left_at,
+            missing_since: self.missing_since,
+            dispatches: self.dispatches,
+            last_dispatched_at: self.last_dispatched_at,
+            taken_at: self.taken_at,
+            error_detail: self.error_detail.clone(),
+        }
+    }
 }
 
 /// Inserts a run.
 pub async fn insert(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
     diesel::insert_into(agent_runs::table)
-        .values((
-            agent_runs::tenant_id.eq(tx.tenant()),
-            agent_runs::id.eq(run.id),
-            agent_runs::session_id.eq(run.session_id),
-            agent_runs::configuration_digest.eq(&run.configuration_digest),
-            agent_runs::is_primary.eq(run.is_primary),
-            agent_runs::attempt.eq(run.attempt),
-            agent_runs::state.eq(run.state),
-            agent_runs::created_at.eq(run.created_at),
-            agent_runs::agent_id.eq(run.agent_id),
-            agent_runs::worker_name.eq(&run.worker_name),
-            agent_runs::rendered_prompt.eq(&run.rendered_prompt),
-            agent_runs::rendered_greeting.eq(&run.rendered_greeting),
-        ))
+        .values(run)
         .execute(tx)
         .await?;
     Ok(())
@@ -127,19 +157,10 @@ pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Resu
     Ok(window.cut(rows))
 }
 
-/// Stores the mutable columns of a run; the session's row must be locked.
-pub async fn update(tx: &mut TenantTx, run: &AgentRun) -> Result<()> {
-    diesel::update(agent_runs::table.find((tx.tenant(), run.id)))
-        .set((
-            agent_runs::state.eq(run.state),
-            agent_runs::dispatch_id.eq(&run.dispatch_id),
-            agent_runs::participant_sid.eq(&run.participant_sid),
-            agent_runs::participant_identity.eq(&run.participant_identity),
-            agent_runs::dispatched_at.eq(run.dispatched_at),
-            agent_runs::joined_at.eq(run.joined_at),
-            agent_runs::left_at.eq(run.left_at),
-            agent_runs::missing_since.eq(run.missing_since),
-        ))
+/// Stores the columns that change of a run; the session's row must be locked.
+pub async fn update(tx: &mut TenantTx, id: AgentRunId, progress: &Progress) -> Result<()> {
+    diesel::update(agent_runs::table.find((tx.tenant(), id)))
+        .set(progress)
         .execute(tx)
         .await?;
     Ok(())

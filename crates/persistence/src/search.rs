@@ -65,6 +65,8 @@ pub struct Search {
     pub is_indexed: bool,
     /// Up to this number of chunks, the search is exact.
     pub exact_most: i64,
+    /// Maximum number of index entries that are visited.
+    pub max_scan: i64,
 }
 
 /// What a search depends on.
@@ -191,6 +193,7 @@ async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
         .bind::<Nullable<Jsonb>, _>(&search.metadata)
         .bind::<Text, _>(&search.model)
         .bind::<BigInt, _>(ef_search)
+        .bind::<BigInt, _>(search.max_scan)
         .get_result(tx)
         .await?;
     let is_worth_it = amounts.total > search.exact_most

@@ -1,5 +1,7 @@
 //! Sessions and their configurations.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -44,6 +46,47 @@ pub struct Session {
     pub ended_at: Option<DateTime<Utc>>,
     pub room_missing_since: Option<DateTime<Utc>>,
     pub room_deleted_at: Option<DateTime<Utc>>,
+}
+
+/// The columns of a session that change.
+#[derive(Clone, Debug, PartialEq, Eq, AsChangeset)]
+#[diesel(table_name = sessions, treat_none_as_null = true)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Progress {
+    pub state: SessionState,
+    pub end_reason: Option<String>,
+    pub error_detail: Option<String>,
+    pub last_error: Option<String>,
+    pub room_sid: Option<String>,
+    pub revision: i64,
+    pub starting_at: Option<DateTime<Utc>>,
+    pub dispatched_at: Option<DateTime<Utc>>,
+    pub running_at: Option<DateTime<Utc>>,
+    pub stopping_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub room_missing_since: Option<DateTime<Utc>>,
+    pub room_deleted_at: Option<DateTime<Utc>>,
+}
+
+impl Session {
+    /// The columns that change.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            state: self.state,
+            end_reason: self.end_reason.clone(),
+            error_detail: self.error_detail.clone(),
+            last_error: self.last_error.clone(),
+            room_sid: self.room_sid.clone(),
+            revision: self.revision,
+            starting_at: self.starting_at,
+            dispatched_at: self.dispatched_at,
+            running_at: self.running_at,
+            stopping_at: self.stopping_at,
+            ended_at: self.ended_at,
+            room_missing_since: self.room_missing_since,
+            room_deleted_at: self.room_deleted_at,
+        }
+    }
 }
 
 /// Filter of sessions.
@@ -130,6 +173,20 @@ pub async fn find(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
         .optional()?)
 }
 
+/// The states of these sessions, as far as they exist.
+pub async fn states(
+    tx: &mut TenantTx,
+    ids: &[SessionId],
+) -> Result<HashMap<SessionId, SessionState>> {
+    let found: Vec<(SessionId, SessionState)> = sessions::table
+        .filter(sessions::tenant_id.eq(tx.tenant()))
+        .filter(sessions::id.eq_any(ids))
+        .select((sessions::id, sessions::state))
+        .load(tx)
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
 /// Finds and locks a session.
 pub async fn lock(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
     Ok(sessions::table
@@ -177,24 +234,10 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
     window.fill(rows, bytes).await
 }
 
-/// Stores the mutable columns of a session whose row is locked.
-pub async fn update(tx: &mut TenantTx, session: &Session) -> Result<()> {
-    diesel::update(sessions::table.find((tx.tenant(), session.id)))
-        .set((
-            sessions::state.eq(session.state),
-            sessions::end_reason.eq(&session.end_reason),
-            sessions::error_detail.eq(&session.error_detail),
-            sessions::last_error.eq(&session.last_error),
-            sessions::room_sid.eq(&session.room_sid),
-            sessions::revision.eq(session.revision),
-            sessions::starting_at.eq(session.starting_at),
-            sessions::dispatched_at.eq(session.dispatched_at),
-            sessions::running_at.eq(session.running_at),
-            sessions::stopping_at.eq(session.stopping_at),
-            sessions::ended_at.eq(session.ended_at),
-            sessions::room_missing_since.eq(session.room_missing_since),
-            sessions::room_deleted_at.eq(session.room_deleted_at),
-        ))
+/// Stores the columns that change of a session whose row is locked.
+pub async fn update(tx: &mut TenantTx, id: SessionId, progress: &Progress) -> Result<()> {
+    diesel::update(sessions::table.find((tx.tenant(), id)))
+        .set(progress)
         .execute(tx)
         .await?;
     Ok(())

@@ -12,9 +12,8 @@ use uuid::Uuid;
 use crate::{Result, schema::sip_objects};
 
 /// Sync state of one resource.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = sip_objects, check_for_backend(diesel::pg::Pg))]
-#[diesel(treat_none_as_null = true)]
 #[expect(missing_docs, reason = "columns")]
 pub struct SipObject {
     pub id: Uuid,
@@ -26,6 +25,18 @@ pub struct SipObject {
     pub error: Option<String>,
     pub attempts: i32,
     pub synced_at: Option<DateTime<Utc>>,
+    pub revision: i64,
+}
+
+/// Outcome of a sync. LiveKit's ids are stored in any case, the rest only if nothing has changed meanwhile.
+#[derive(Debug)]
+pub struct Outcome {
+    /// LiveKit's id of the trunk.
+    pub trunk_sid: Option<String>,
+    /// LiveKit's id of the dispatch rule.
+    pub rule_sid: Option<String>,
+    /// Why the sync failed; `None` if LiveKit has the revision that was read.
+    pub error: Option<String>,
 }
 
 impl SipObject {
@@ -55,6 +66,7 @@ pub async fn mark_pending(
             sip_objects::sync_state.eq(SyncState::Pending),
             sip_objects::error.eq(None::<String>),
             sip_objects::attempts.eq(0),
+            sip_objects::revision.eq(sip_objects::revision + 1),
         ))
         .returning(SipObject::as_returning())
         .get_result(connection)
@@ -95,13 +107,44 @@ pub async fn page_after(connection: &mut AsyncPgConnection, after: Uuid) -> Resu
         .await?)
 }
 
-/// Stores the outcome of a sync.
-pub async fn update(connection: &mut AsyncPgConnection, object: &SipObject) -> Result<()> {
-    diesel::update(sip_objects::table.find(object.id))
-        .set(object)
+/// Stores the outcome of a sync of `read`. If the resource has changed since it was read, it stays pending; returns
+/// whether it has not.
+pub async fn record(
+    connection: &mut AsyncPgConnection,
+    read: &SipObject,
+    outcome: Outcome,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let (trunk, rule) = (&outcome.trunk_sid, &outcome.rule_sid);
+    let sids = (
+        sip_objects::trunk_sid.eq(trunk),
+        sip_objects::rule_sid.eq(rule),
+    );
+    let (state, synced_at) = match outcome.error {
+        None => (SyncState::Synced, Some(now)),
+        Some(_) => (SyncState::Failed, read.synced_at),
+    };
+    let unchanged = sip_objects::table
+        .find(read.id)
+        .filter(sip_objects::revision.eq(read.revision));
+    let recorded = diesel::update(unchanged)
+        .set((
+            sids,
+            sip_objects::sync_state.eq(state),
+            sip_objects::error.eq(&outcome.error),
+            sip_objects::attempts.eq(sip_objects::attempts + 1),
+            sip_objects::synced_at.eq(synced_at),
+        ))
         .execute(connection)
         .await?;
-    Ok(())
+    if recorded == 1 {
+        return Ok(true);
+    }
+    diesel::update(sip_objects::table.find(read.id))
+        .set(sids)
+        .execute(connection)
+        .await?;
+    Ok(false)
 }
 
 /// Deletes the sync state of a resource that is deleted here and in LiveKit.

@@ -1,13 +1,13 @@
 //! Webhook events, which are stored before the response and applied afterwards, and the room names that map them
 //! to tenants.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use diesel::{
     dsl::sql,
     prelude::*,
-    sql_types::{Bool, Jsonb},
+    sql_types::{BigInt, Bool, Double, Integer, Jsonb, Text, Timestamptz},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{SessionId, TenantId};
@@ -74,16 +74,17 @@ pub async fn find_rooms(connection: &mut AsyncPgConnection, names: &[String]) ->
     Ok(named.collect())
 }
 
-/// Stores an event; false if it is stored already.
+/// Stores an event of this room; false if it is stored already.
 pub async fn insert(
     connection: &mut AsyncPgConnection,
-    id: &str,
+    (id, room): (&str, &str),
     payload: &Value,
     now: DateTime<Utc>,
 ) -> Result<bool> {
     let inserted = diesel::insert_into(webhook_events::table)
         .values((
             webhook_events::id.eq(id),
+            webhook_events::room.eq(digest_of(room)),
             webhook_events::received_at.eq(now),
             webhook_events::payload.eq(payload),
             webhook_events::next_try_at.eq(now),
@@ -94,43 +95,66 @@ pub async fn insert(
     Ok(inserted == 1)
 }
 
-/// An event that has not been applied.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = webhook_events, check_for_backend(diesel::pg::Pg))]
+/// An event that has been claimed.
+#[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
-pub struct Pending {
+pub struct Claimed {
+    #[diesel(sql_type = Text)]
     pub id: String,
+    #[diesel(sql_type = Text)]
+    pub room: String,
+    #[diesel(sql_type = Timestamptz)]
     pub received_at: DateTime<Utc>,
+    #[diesel(sql_type = Jsonb)]
     pub payload: Value,
+    /// Number of attempts that ended in a crash, this one included: an event may crash the process, which could not
+    /// count it afterwards.
+    #[diesel(sql_type = Integer)]
+    pub crashes: i32,
+    /// Number of attempts that failed.
+    #[diesel(sql_type = Integer)]
+    pub attempts: i32,
 }
 
-/// Events that have not been applied, oldest first.
-pub async fn pending(
+/// Claims the events that are due of up to `rooms` rooms, for the time of the lease; oldest rooms first, in order
+/// within each room. A room whose events another process works on is left to it. An event that has crashed is claimed
+/// alone, so that no other is blamed for it.
+pub async fn claim(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Pending>> {
-    Ok(webhook_events::table
-        .filter(webhook_events::applied_at.is_null())
-        .filter(webhook_events::next_try_at.le(now))
-        .order((webhook_events::next_try_at, webhook_events::id))
-        .limit(limit)
-        .select(Pending::as_select())
+    lease: Duration,
+    rooms: i64,
+) -> Result<Vec<Claimed>> {
+    let statement = "
+        WITH heads AS (
+            SELECT e.room, e.crashes FROM webhook_events e
+            WHERE e.applied_at IS NULL AND e.next_try_at <= $1 AND coalesce(e.claimed_until < now(), true)
+              AND NOT EXISTS (
+                  SELECT FROM webhook_events o
+                  WHERE o.room = e.room AND o.applied_at IS NULL
+                    AND (o.claimed_until >= now() OR (o.next_try_at, o.id) < (e.next_try_at, e.id)))
+            ORDER BY e.next_try_at, e.id LIMIT $3 FOR UPDATE OF e SKIP LOCKED
+        ), due AS (
+            SELECT w.id FROM heads CROSS JOIN LATERAL (
+                SELECT id FROM webhook_events
+                WHERE room = heads.room AND applied_at IS NULL AND next_try_at <= $1
+                ORDER BY next_try_at, id LIMIT CASE WHEN heads.crashes > 0 THEN 1 ELSE 64 END) w
+        ), claimed AS (
+            UPDATE webhook_events w
+            SET claimed_until = now() + make_interval(secs => $2), crashes = w.crashes + 1
+            FROM due WHERE w.id = due.id
+            RETURNING w.id, w.room, w.received_at, w.payload, w.crashes, w.attempts, w.next_try_at
+        )
+        SELECT * FROM claimed ORDER BY next_try_at, id";
+    Ok(diesel::sql_query(statement)
+        .bind::<Timestamptz, _>(now)
+        .bind::<Double, _>(lease.as_secs_f64())
+        .bind::<BigInt, _>(rooms)
         .load(connection)
         .await?)
 }
 
-/// Counts an attempt as crashed before it begins: an event may crash the process. Returns the number of
-/// consecutive crashes, including this attempt.
-pub async fn count_try(connection: &mut AsyncPgConnection, id: &str) -> Result<i32> {
-    Ok(diesel::update(webhook_events::table.find(id))
-        .set(webhook_events::crashes.eq(webhook_events::crashes + 1))
-        .returning(webhook_events::crashes)
-        .get_result(connection)
-        .await?)
-}
-
-/// Moves an event that could not be applied behind the others.
+/// Releases an event that could not be applied until this time.
 pub async fn postpone(
     connection: &mut AsyncPgConnection,
     id: &str,
@@ -139,7 +163,12 @@ pub async fn postpone(
 ) -> Result<()> {
     let crashes = (!crashed).then_some(webhook_events::crashes.eq(0));
     diesel::update(webhook_events::table.find(id))
-        .set((webhook_events::next_try_at.eq(until), crashes))
+        .set((
+            webhook_events::next_try_at.eq(until),
+            webhook_events::attempts.eq(webhook_events::attempts + 1),
+            webhook_events::claimed_until.eq(None::<DateTime<Utc>>),
+            crashes,
+        ))
         .execute(connection)
         .await?;
     Ok(())
@@ -148,23 +177,24 @@ pub async fn postpone(
 /// What is kept of an event: its name. The rest is personal data.
 const BLANK: &str = "jsonb_build_object('event', payload->'event')";
 
-/// Claims an event for this transaction and blanks it; false if it has already been applied.
+/// Marks events as applied and blanks them; returns those that had not been applied before.
 pub async fn mark_applied(
     connection: &mut AsyncPgConnection,
-    id: &str,
+    ids: &[&str],
     now: DateTime<Utc>,
-) -> Result<bool> {
+) -> Result<Vec<String>> {
     let pending = webhook_events::table
-        .find(id)
+        .filter(webhook_events::id.eq_any(ids))
         .filter(webhook_events::applied_at.is_null());
-    let updated = diesel::update(pending)
+    Ok(diesel::update(pending)
         .set((
             webhook_events::applied_at.eq(now),
+            webhook_events::claimed_until.eq(None::<DateTime<Utc>>),
             webhook_events::payload.eq(sql::<Jsonb>(BLANK)),
         ))
-        .execute(connection)
-        .await?;
-    Ok(updated == 1)
+        .returning(webhook_events::id)
+        .get_results(connection)
+        .await?)
 }
 
 /// Blanks events that an earlier version has applied without blanking; returns their number.

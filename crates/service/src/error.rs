@@ -46,6 +46,8 @@ pub enum Code {
     VersionInUse,
     BindingActive,
     AgentInUse,
+    NoCapableWorker,
+    JobRunning,
     TrunkInUse,
     NoActiveBinding,
     SessionLive,
@@ -100,6 +102,8 @@ impl Code {
             Self::VersionInUse => "version_in_use",
             Self::BindingActive => "binding_active",
             Self::AgentInUse => "agent_in_use",
+            Self::NoCapableWorker => "no_capable_worker",
+            Self::JobRunning => "job_running",
             Self::TrunkInUse => "trunk_in_use",
             Self::NoActiveBinding => "no_active_binding",
             Self::SessionLive => "session_live",
@@ -280,6 +284,9 @@ impl From<patchbay_persistence::Error> for Error {
                 tracing::error!(%cause, "stored data cannot be read");
                 let detail = format!("{cause}. The operator must repair the row.");
                 Self::new(Code::StoredDataUnreadable, detail)
+            }
+            Db::ClaimLost => {
+                Self::new(Code::Unavailable, "Another process has taken the job over.")
             }
             Db::Other(cause) => Self::internal(cause),
         }

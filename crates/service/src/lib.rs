@@ -34,6 +34,7 @@ pub mod tenants;
 pub mod timeline;
 pub mod tools;
 mod unit_of_work;
+pub mod workers;
 
 pub use actor::{Actor, Origin};
 pub use error::{Code, Error, Result};

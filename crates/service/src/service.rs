@@ -1,11 +1,11 @@
 //! The service: its settings, clients and shared state.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use patchbay_domain::{Clock, session::Timings};
 use patchbay_livekit::LiveKit;
 use patchbay_outbound::{Client, Network, Policy};
-use patchbay_persistence::{Db, PoolSettings};
+use patchbay_persistence::{Db, PoolSettings, jobs::Claim};
 use patchbay_storage::Store;
 use patchbay_vectors::Embedder;
 use tokio::sync::Notify;
@@ -18,14 +18,26 @@ use crate::{
     settings::{DatabaseSettings, LiveKitSettings},
 };
 
-/// The settings, clients and shared state of the service. Shared in an `Arc`.
+/// The service: the database, and what it shares with the service on behalf of each job. Shared in an `Arc`.
 pub struct Service {
+    /// PostgreSQL connection pool.
+    pub db: Db,
+    shared: Arc<Shared>,
+}
+
+impl Deref for Service {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// The settings, clients and shared state of the service.
+pub struct Shared {
     /// The settings it was started with.
     pub settings: Settings,
     /// Deadlines of sessions and calls.
     pub timings: Timings,
-    /// PostgreSQL connection pool.
-    pub db: Db,
     /// LiveKit client.
     pub livekit: LiveKit,
     /// Source of times and ids.
@@ -61,10 +73,10 @@ impl Service {
         spans: bool,
     ) -> anyhow::Result<Self> {
         let policy = Policy::new(settings.outbound_allow.clone());
-        Ok(Self {
+        let db = database(&settings.database, spans)?;
+        let shared = Shared {
             outbound: Client::new(policy.clone(), Network::default())?,
             policy,
-            db: database(&settings.database, spans)?,
             livekit: livekit(&settings.livekit)?,
             clock,
             timings: settings.timings.timings(),
@@ -77,6 +89,19 @@ impl Service {
             job_due: Notify::new(),
             ingest_due: Notify::new(),
             event_stored: Notify::new(),
+        };
+        Ok(Self {
+            db,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// The service on behalf of a job, whose transactions commit only while the claim is held; with `None`, for work
+    /// that outlives its job.
+    pub fn under_claim(&self, claim: Option<Claim>) -> Arc<Self> {
+        Arc::new(Self {
+            db: self.db.under_claim(claim),
+            shared: Arc::clone(&self.shared),
         })
     }
 }

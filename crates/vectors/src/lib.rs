@@ -53,6 +53,16 @@ pub struct Model {
     pub batch: usize,
 }
 
+/// How a local model embeds documents, beside queries.
+#[derive(Clone, Copy, Debug)]
+pub struct Background {
+    /// Number of threads.
+    pub threads: usize,
+    /// Their nice value, 0 to 19. They get a share of a busy processor: 5 is a quarter of what others get, 19 almost
+    /// nothing.
+    pub nice: i32,
+}
+
 /// A provider of embeddings.
 pub trait Embedder: Send + Sync {
     /// Its model.

@@ -1,7 +1,7 @@
 //! A model of the BERT family from a directory (`model.safetensors`, `tokenizer.json`, `config.json`), on
 //! dedicated threads.
 //!
-//! Queries have a thread of their own; documents have others at idle priority, so that ingests do not slow
+//! Queries have a thread of their own; documents have others with a nice value, so that ingests do not slow
 //! searches down. A panic fails its request, and the thread goes on with the next one.
 
 use std::{
@@ -18,14 +18,11 @@ use candle_transformers::models::bert::{BertModel, Config};
 use futures_util::future::BoxFuture;
 use patchbay_domain::knowledge::Embedding;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
+use rustix::process::setpriority_process;
 use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::{Embedder, Error, Model, Purpose, Result, unit};
+use crate::{Background, Embedder, Error, Model, Purpose, Result, unit};
 
 /// Texts that are embedded at once.
 const BATCH: usize = 8;
@@ -67,19 +64,19 @@ pub(crate) fn tokenizer(folder: &Path) -> Result<Tokenizer> {
 }
 
 impl Local {
-    /// Loads the model in `folder`; this many threads embed documents.
-    pub fn load(folder: &Path, threads: usize) -> Result<Self> {
-        Self::start(folder, threads, Weights::load(folder)?)
+    /// Loads the model in `folder`; documents are embedded by `background` threads.
+    pub fn load(folder: &Path, background: Background) -> Result<Self> {
+        Self::start(folder, background, Weights::load(folder)?)
     }
 
     /// For tests: the same, but it panics on the text "the planted fault".
-    pub fn load_with_fault(folder: &Path, threads: usize) -> Result<Self> {
+    pub fn load_with_fault(folder: &Path, background: Background) -> Result<Self> {
         let mut weights = Weights::load(folder)?;
         weights.panics = true;
-        Self::start(folder, threads, weights)
+        Self::start(folder, background, weights)
     }
 
-    fn start(folder: &Path, threads: usize, weights: Weights) -> Result<Self> {
+    fn start(folder: &Path, background: Background, weights: Weights) -> Result<Self> {
         let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
         let weights = Arc::new(weights);
         let dimensions = weights.embed(&[String::new()]).map_err(unusable)?;
@@ -89,8 +86,8 @@ impl Local {
                 name: format!("local/{folder_name}/{dimensions}"),
                 batch: BATCH,
             },
-            queries: Queue::start(&weights, 1, false)?,
-            documents: Queue::start(&weights, threads.max(1), true)?,
+            queries: Queue::start(&weights, 1, None)?,
+            documents: Queue::start(&weights, background.threads.max(1), Some(background.nice))?,
         })
     }
 }
@@ -122,12 +119,12 @@ impl Embedder for Local {
 }
 
 impl Queue {
-    fn start(weights: &Arc<Weights>, threads: usize, is_background: bool) -> Result<Self> {
+    fn start(weights: &Arc<Weights>, threads: usize, nice: Option<i32>) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..threads {
             let (weights, waiting) = (Arc::clone(weights), Arc::clone(&waiting));
-            let pool = pool(is_background)?;
+            let pool = pool(nice)?;
             // A panic drops the job's channel, which fails the request.
             let lives = move || {
                 let work = || work(&weights, &waiting, &pool);
@@ -150,19 +147,14 @@ fn unstarted(error: impl std::fmt::Display) -> Error {
 }
 
 /// A pool of one thread, as the matrix multiplication would use all cores.
-fn pool(is_background: bool) -> Result<ThreadPool> {
+fn pool(nice: Option<i32>) -> Result<ThreadPool> {
     let pool = ThreadPoolBuilder::new().num_threads(1);
     let pool = pool.thread_name(|_| "embedding-model".to_owned());
     let pool = pool.start_handler(move |_| {
-        if is_background {
-            // A lower nice value would not do: the thread would still delay others until the end of its time
-            // slice.
-            let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-            let set =
-                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
-            if let Err(error) = set {
-                tracing::warn!(%error, "the threads of the model could not be set to idle priority");
-            }
+        // On Linux this is the nice value of the calling thread alone.
+        let set = nice.map(|nice| setpriority_process(None, nice));
+        if let Some(Err(error)) = set {
+            tracing::warn!(%error, "the nice value of a thread of the model could not be set");
         }
     });
     pool.build().map_err(unstarted)

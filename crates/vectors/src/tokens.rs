@@ -31,11 +31,11 @@ impl TokenCounter {
 
     /// The minimum number of tokens of a text.
     pub fn count(&self, text: &str) -> usize {
-        // A long run without blanks is one unknown word for a tokenizer; it must not count as one token.
-        let least = text.len() / 12;
         match self {
             #[cfg(feature = "local")]
             Self::Exact(tokenizer) => {
+                // A long run without blanks is one unknown word for a tokenizer; it must not count as one token.
+                let least = text.len() / 12;
                 let encoded = tokenizer.encode_fast(text, false);
                 encoded.map_or(least, |encoded| encoded.len()).max(least)
             }

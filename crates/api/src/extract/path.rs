@@ -86,6 +86,21 @@ impl PathParameter for Number {
     }
 }
 
+/// The id of a worker, not validated.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct WorkerId(pub String);
+
+impl PathParameter for WorkerId {
+    fn describe() -> Value {
+        json!({
+            "description": "Id that the worker process has chosen, such as its host name with its process id.",
+            "schema": { "type": "string", "pattern": "^[A-Za-z0-9._:-]+$", "maxLength": 100 },
+            "example": "worker-1",
+        })
+    }
+}
+
 impl<T: DeserializeOwned + 'static> FromRequest for Path<T> {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
@@ -114,6 +129,7 @@ macro_rules! describe_path {
         }
     };
 }
+describe_path!(A);
 describe_path!(A, B);
 describe_path!(A, B, C);
 describe_path!(A, B, C, D);

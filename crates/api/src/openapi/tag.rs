@@ -11,6 +11,7 @@ pub enum Tag {
     Calls,
     Files,
     InboundMappings,
+    Jobs,
     Knowledge,
     Metrics,
     PhoneNumbers,
@@ -24,6 +25,7 @@ pub enum Tag {
     Tokens,
     Tools,
     Users,
+    Workers,
 }
 
 impl Tag {
@@ -51,6 +53,10 @@ impl Tag {
             Self::InboundMappings => (
                 "Inbound mappings",
                 "Assignment of phone numbers to agents, with opening hours.",
+            ),
+            Self::Jobs => (
+                "Jobs",
+                "Background jobs of the installation, for its operator.",
             ),
             Self::Knowledge => (
                 "Knowledge",
@@ -89,6 +95,10 @@ impl Tag {
                 "Tools that an agent can call, in immutable versions.",
             ),
             Self::Users => ("Users", "Users of a tenant."),
+            Self::Workers => (
+                "Workers",
+                "Worker processes, which run the agents of all tenants.",
+            ),
         }
     }
 }

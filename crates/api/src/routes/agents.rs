@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, BindingId, Invalid, Metadata, TenantId,
     text::{Description, Name},
+    worker::Availability,
 };
 use patchbay_persistence::{agents, idempotency, inbound_mappings};
 use patchbay_service::{
@@ -11,6 +12,7 @@ use patchbay_service::{
     agents::require_unused,
     audit::{Change, Event},
     idempotency::Idempotent,
+    workers::alive_after,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -62,6 +64,10 @@ pub struct Agent {
     created_at: DateTime<Utc>,
     /// Time at which the agent was last changed.
     updated_at: DateTime<Utc>,
+    /// Whether a registered worker can take the agent's next session. Only in the response to `getAgent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    availability: Option<Availability>,
 }
 
 impl Resource for Agent {
@@ -96,6 +102,7 @@ impl From<agents::Agent> for Agent {
             revision,
             created_at,
             updated_at,
+            availability: None,
         }
     }
 }
@@ -186,7 +193,7 @@ pub(super) fn routes(api: &mut Api) {
         one,
         get,
         Doc::get("getAgent", "Get an agent")
-            .about("Returns the agent with the id of its active binding."),
+            .about("Returns the agent with the id of its active binding, and whether a worker can take its next session."),
     );
     api.add(
         one,
@@ -276,10 +283,15 @@ async fn get(
     caller: Caller<AgentsRead>,
     Path((_, id)): Path<(TenantId, AgentId)>,
 ) -> Result<Entity<Agent>> {
+    let alive_after = alive_after(&caller.service);
     let mut tx = caller.read().await?;
-    let found = agents::find(&mut tx, id).await?;
+    let found = agents::find_with_availability(&mut tx, id, alive_after).await?;
     tx.finish();
-    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
+    let (row, availability) = found.ok_or_else(Error::not_found)?;
+    Ok(Entity(Agent {
+        availability: Some(availability),
+        ..row.into()
+    }))
 }
 
 async fn patch(

@@ -9,15 +9,16 @@ use patchbay_persistence::{TenantTx, agents, bindings};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
-    bindings::{self as service, find_agent, insert, lock_agent, validate_knowledge},
+    bindings::{activate as activate_binding, find_agent, insert, lock_agent, validate_knowledge},
     idempotency::Idempotent,
+    workers,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     extract::{
-        Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Path,
+        Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Path, Query, flag,
         scopes::{AgentsRead, AgentsWrite},
     },
     openapi::{Doc, Tag},
@@ -67,6 +68,33 @@ pub struct Binding {
     author: String,
     /// Time at which the binding was created.
     created_at: DateTime<Utc>,
+    /// What no live worker of the agent can run. Only in the response to `activateBinding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_items = 20)]
+    warnings: Option<Vec<Warning>>,
+}
+
+/// A warning of something that will not work as things are.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "code": "worker_lacks", "message": "No live worker of the agent has the plugin `deepgram`."
+}))]
+pub struct Warning {
+    /// Code of the warning: `worker_lacks`. New values may be added.
+    #[schema(max_length = 64)]
+    code: String,
+    /// What is missing.
+    #[schema(max_length = 500)]
+    message: String,
+}
+
+/// Options of an activation.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateOptions {
+    /// Whether to refuse a binding that no live worker can run, instead of warning.
+    #[serde(default, deserialize_with = "flag")]
+    strict: Option<bool>,
 }
 
 impl Resource for Binding {}
@@ -102,6 +130,7 @@ impl Binding {
             note,
             author,
             created_at,
+            warnings: None,
         })
     }
 }
@@ -153,6 +182,15 @@ pub struct Activation {
     author: String,
     /// Time of the activation. The binding stayed active until the next activation.
     activated_at: DateTime<Utc>,
+}
+
+impl Warning {
+    fn of_missing(missing: &String) -> Self {
+        Self {
+            code: "worker_lacks".to_owned(),
+            message: format!("No live worker of the agent has {missing}."),
+        }
+    }
 }
 
 impl From<bindings::Activation> for Activation {
@@ -217,8 +255,10 @@ pub(super) fn routes(api: &mut Api) {
         Doc::post("activateBinding", "Activate a binding").about(
             "Makes the binding the active one, which new sessions run. An agent has at most one \
              active binding. To roll back, activate an older binding. `If-Match` takes the ETag of \
-             the agent.",
-        ),
+             the agent. If no live worker of the agent can run the binding, it is activated \
+             nevertheless, and `warnings` name what is missing; with `strict=true` it is refused.",
+        )
+        .errors(&[Code::NoCapableWorker]),
     );
     api.add(
         "/api/tenants/{tenant_id}/agents/{agent_id}/activations",
@@ -329,17 +369,25 @@ async fn delete(
 async fn activate(
     caller: Caller<AgentsWrite>,
     Path((_, agent_id, id)): Path<(TenantId, AgentId, BindingId)>,
+    Query(options): Query<ActivateOptions>,
     if_match: IfMatch,
 ) -> Result<Entity<Binding>> {
+    let service = &caller.service;
     let binding = caller
         .change(async |tx| {
             let mut agent = lock_agent(tx, agent_id).await?;
             let mut binding = find_binding(tx, &agent, id).await?;
             if_match.check(agent.revision)?;
+            let config = binding.runtime_config_version_id;
+            let missing = workers::missing(service, tx, &agent.worker_name, config).await?;
+            if options.strict == Some(true) {
+                workers::require_none(&missing)?;
+            }
+            binding.warnings = Some(missing.iter().map(Warning::of_missing).collect());
             if binding.active {
                 return Ok(Change::without_events(binding));
             }
-            let event = service::activate(tx, &mut agent, (id, binding.number)).await?;
+            let event = activate_binding(tx, &mut agent, (id, binding.number)).await?;
             binding.active = true;
             Ok(Change::one(binding, event))
         })

@@ -6,7 +6,8 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
-use patchbay_service::{Error, Result, checks};
+use patchbay_persistence::workers::Totals;
+use patchbay_service::{Error, Result, checks, workers};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -60,7 +61,8 @@ impl Resource for Health {}
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok",
-    "checks": [{"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}]
+    "checks": [{"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}],
+    "workers": {"alive": 2, "capacity": 100, "running": 3}
 }))]
 pub struct Readiness {
     /// `ok`, or `down` if a check has failed or the process is shutting down.
@@ -70,6 +72,39 @@ pub struct Readiness {
     /// `background`, the background tasks.
     #[schema(max_items = 10)]
     checks: Vec<Check>,
+    /// Registered workers that are alive, which do not affect the status: others may run without having registered. Null
+    /// if the database does not answer.
+    workers: Option<Workers>,
+}
+
+/// Totals of the registered workers that are alive.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"alive": 2, "capacity": 100, "running": 3}))]
+pub struct Workers {
+    /// Number of workers.
+    #[schema(minimum = 0)]
+    alive: i64,
+    /// Number of jobs that they can run at a time.
+    #[schema(minimum = 0)]
+    capacity: i64,
+    /// Number of jobs that they run.
+    #[schema(minimum = 0)]
+    running: i64,
+}
+
+impl From<Totals> for Workers {
+    fn from(totals: Totals) -> Self {
+        let Totals {
+            workers,
+            capacity,
+            running,
+        } = totals;
+        Self {
+            alive: workers,
+            capacity,
+            running,
+        }
+    }
 }
 
 /// Result of one check.
@@ -150,10 +185,12 @@ async fn get_readiness(State(app): State) -> Result<Readiness> {
     });
     let checks: Vec<_> = results.into_iter().map(Check::from).collect();
     let draining = app.draining.load(Ordering::Relaxed);
+    let workers = workers::totals(&app.service).await.ok();
     let ok = !draining && checks.iter().all(|check| check.status == "ok");
     Ok(Readiness {
         status: if ok { "ok" } else { "down" }.to_owned(),
         checks,
+        workers: workers.map(Workers::from),
     })
 }
 

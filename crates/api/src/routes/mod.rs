@@ -9,6 +9,7 @@ mod credentials;
 mod files;
 mod health;
 mod inbound_mappings;
+mod jobs;
 mod keys;
 mod metrics;
 mod numbers;
@@ -24,6 +25,7 @@ mod tools;
 mod users;
 mod webhooks;
 mod whoami;
+mod workers;
 
 use crate::router::Api;
 
@@ -53,6 +55,8 @@ pub fn api() -> Api {
         metrics::routes,
         audit_events::routes,
         webhooks::routes,
+        workers::routes,
+        jobs::routes,
     ] {
         add(&mut api);
     }

@@ -80,7 +80,12 @@ impl Respond for EventStored {
 
 impl Describe for EventStored {
     fn describe(operation: &mut Operation) {
-        operation.response(200, "The event is stored.", &[], None);
+        operation.response(
+            200,
+            "The event is stored, or says nothing about a session.",
+            &[],
+            None,
+        );
     }
 }
 
@@ -99,16 +104,16 @@ pub(super) fn routes(api: &mut Api) {
 
 async fn receive(State(app): State, webhook: SignedWebhook) -> Result<EventStored, ApiError> {
     let event = verify(&app.service, webhook).await?;
+    if !event.is_relevant() {
+        return Ok(EventStored);
+    }
     let payload = serde_json::to_value(&event).map_err(Error::internal)?;
+    let room = event.room.as_ref().map_or("", |room| &room.name);
+    let now = app.service.clock.now();
     let mut connection = app.service.db.connection().await.map_err(Error::from)?;
-    webhook_events::insert(
-        &mut connection,
-        &event.id,
-        &payload,
-        app.service.clock.now(),
-    )
-    .await
-    .map_err(Error::from)?;
+    webhook_events::insert(&mut connection, (&event.id, room), &payload, now)
+        .await
+        .map_err(Error::from)?;
     app.service.event_stored.notify_one();
     Ok(EventStored)
 }

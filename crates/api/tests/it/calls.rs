@@ -192,6 +192,8 @@ async fn nobody_is_called_without_an_agent() {
     assert_eq!(made["state"], "dialing");
     let failed = becomes(&fixture, &made, "failed").await;
     assert_eq!(failed["reason"], "no_worker");
+    let why = failed["detail"].as_str().unwrap();
+    assert!(why.starts_with("No worker took"), "{why}");
     assert!(fake.exchange().dials().is_empty(), "nobody's phone rang");
 }
 

@@ -79,6 +79,8 @@ async fn ids(fixture: &Fixture) -> Map<String, Value> {
         "tool_version_id": fixture.tool_version,
         "tool_version_ids": [fixture.tool_version],
         "function_name": "open_page",
+        "worker_id": "worker-1",
+        "job_id": "01a20a81-0000-7000-8000-000000000000",
     });
     map.as_object().unwrap().clone()
 }

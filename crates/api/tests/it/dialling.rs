@@ -1,11 +1,13 @@
 //! Which numbers a tenant may call: every spelling of a number is normalised before it is compared, and exactly
 //! what was compared is dialled.
 
+use diesel::{QueryableByName, sql_types::BigInt};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use serde_json::{Value, json};
 
 use super::{
     calls::{becomes, body, call, world},
-    support::{Fixture, TestApp, id},
+    support::{Fixture, TestApp, eventually, id},
 };
 
 async fn limit(app: &TestApp, fixture: &Fixture, limits: Value) -> Value {
@@ -256,4 +258,50 @@ async fn a_transfer_is_to_a_number_under_prefixes() {
     let to = json!({ "to": "sip:+1-274-5550123@127.0.0.1" });
     fixture.admin.post(&transfer, &to).await.expect(200);
     assert_eq!(fake.exchange().transfers(), ["sip:+12745550123@127.0.0.1"]);
+}
+
+/// The barrier of the app's schema, held as long as the connection lives.
+async fn barrier(app: &TestApp) -> AsyncPgConnection {
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let hold = "SELECT pg_advisory_lock(hashtext(current_schema()))";
+    database.batch_execute(hold).await.unwrap();
+    database
+}
+
+#[derive(QueryableByName)]
+struct Waiting {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_stopped_just_before_its_dial_rings_nobody() {
+    let (fake, app, fixture) = world(&["--crash-at=wait:before_dial"]).await;
+    let mut held = barrier(&app).await;
+    let made = call(&fixture).await;
+    eventually("the dial is about to be recorded", async || {
+        let waiting =
+            "SELECT count(*) AS count FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                       AND objid::bigint = hashtext(current_schema())::bigint & 4294967295";
+        let found: Waiting = diesel::sql_query(waiting)
+            .get_result(&mut held)
+            .await
+            .unwrap();
+        (found.count > 0).then_some(())
+    })
+    .await;
+    let stop = fixture.at(&format!("calls/{}/stop", id(&made)));
+    fixture.admin.act(&stop).await;
+    drop(held);
+    becomes(&fixture, &made, "canceled").await;
+    let session = fixture.at(&format!(
+        "sessions/{}",
+        made["session_id"].as_str().unwrap()
+    ));
+    eventually("its job is over", async || {
+        let session = fixture.admin.get(&session).await.expect(200);
+        (session["state"] == "ended").then_some(())
+    })
+    .await;
+    assert_eq!(fake.exchange().dials(), []);
 }

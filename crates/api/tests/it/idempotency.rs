@@ -8,7 +8,7 @@ use super::erasure::{Spelling, spelled};
 use super::support::{Client, FakeLiveKit, Fault, Fixture, TestApp, eventually, operations};
 
 /// POSTs that accept no key: they create nothing, or are idempotent by ids in their body.
-const WITHOUT_KEY: [&str; 10] = [
+const WITHOUT_KEY: [&str; 11] = [
     "claimInboundCall",
     "resolveInboundNumber",
     "createToken",
@@ -17,6 +17,7 @@ const WITHOUT_KEY: [&str; 10] = [
     "appendTranscript",
     "appendUsage",
     "renderPrompt",
+    "retryJob",
     "searchFiles",
     "searchKnowledge",
 ];

@@ -21,7 +21,7 @@ fn number(fixture: &Fixture) -> String {
     format!("+49301{digits:06}")
 }
 
-async fn world(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
+pub(super) async fn world(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
     let fake = FakeLiveKit::start();
     let url = format!("--livekit-url={}", fake.url);
     let mut settings = vec![&*url, "--call-poll=100ms", "--join-deadline=20s"];
@@ -54,7 +54,7 @@ async fn synced(fixture: &Fixture, mapping: &Value) -> Value {
 }
 
 /// A synced mapping.
-async fn mapping(app: &TestApp, fixture: &Fixture, more: Value) -> Value {
+pub(super) async fn mapping(app: &TestApp, fixture: &Fixture, more: Value) -> Value {
     assign(app, fixture).await;
     let mut spec = spec(fixture);
     let more = more.as_object().unwrap().clone();
@@ -65,7 +65,7 @@ async fn mapping(app: &TestApp, fixture: &Fixture, more: Value) -> Value {
 }
 
 /// The objects of this installation in LiveKit: trunks, and rules with their trunks.
-async fn in_livekit(app: &TestApp) -> (Vec<String>, Vec<(String, Vec<String>)>) {
+pub(super) async fn in_livekit(app: &TestApp) -> (Vec<String>, Vec<(String, Vec<String>)>) {
     let prefix = format!("{}-mapping-", app.schema());
     let livekit = &app.server.app.service.livekit;
     let trunks = livekit.list_inbound_trunks().await.unwrap();
@@ -79,13 +79,13 @@ async fn in_livekit(app: &TestApp) -> (Vec<String>, Vec<(String, Vec<String>)>) 
 }
 
 /// A call that LiveKit has accepted: its room exists, and the caller is in it.
-struct Ringing {
-    room: Value,
+pub(super) struct Ringing {
+    pub room: Value,
     identity: String,
 }
 
 impl Ringing {
-    async fn new(fake: &FakeLiveKit, app: &TestApp, mapping: &Value, name: &str) -> Self {
+    pub async fn new(fake: &FakeLiveKit, app: &TestApp, mapping: &Value, name: &str) -> Self {
         let (_, rules) = in_livekit(app).await;
         let room = format!("{}-in-{}_{CALLER}_{name}", app.schema(), id(mapping));
         let request = RoomRequest {
@@ -127,7 +127,7 @@ impl Ringing {
         }
     }
 
-    fn participant(&self, rule: &str, more: Value) -> Option<Value> {
+    pub fn participant(&self, rule: &str, more: Value) -> Option<Value> {
         let sid = format!("PA_{}", self.identity.rsplit('_').next().unwrap());
         let mut participant = json!({
             "sid": sid, "identity": self.identity, "kind": "SIP",
@@ -140,7 +140,7 @@ impl Ringing {
         Some(participant)
     }
 
-    async fn claim(&self, app: &TestApp, fixture: &Fixture, mapping: &Value) -> Response {
+    pub async fn claim(&self, app: &TestApp, fixture: &Fixture, mapping: &Value) -> Response {
         let path = fixture.at(&format!("inbound-mappings/{}/claim", id(mapping)));
         let body = json!({ "room_name": self.room["room_name"] });
         app.worker().post(&path, &body).await

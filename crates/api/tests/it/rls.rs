@@ -9,7 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use super::support::{TestApp, environment, eventually};
 
 /// Tables that are read before the tenant is known, and the one whose index could not be used under row-level
-/// security. This list may only shrink.
+/// security.
 const LOOKUP: [&str; 7] = [
     "api_keys",
     "chunks",

@@ -165,6 +165,7 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
         .await
         .unwrap()
         .unwrap();
+    let index = &app.server.app.settings.service.knowledge.index;
     let search = Search {
         mode,
         query: "zebra".to_owned(),
@@ -178,14 +179,8 @@ async fn plan(app: &TestApp, fixture: &Fixture, mode: SearchMode, file: Option<&
         min_score: 0.0,
         highlight: false,
         is_indexed: context.is_indexed,
-        exact_most: app
-            .server
-            .app
-            .settings
-            .service
-            .knowledge
-            .index
-            .search_exact_chunks,
+        exact_most: index.search_exact_chunks,
+        max_scan: index.search_max_scan,
     };
     let plan = search::plan(&mut tx, &search).await.unwrap().join("\n");
     tx.finish();
@@ -206,11 +201,16 @@ const THINGS: [&str; 6] = ["zebra", "harbour", "violin", "bread", "comet", "ladd
 
 /// Fills a file with chunks whose embeddings are near the first chunk of one of these.
 fn crowd(file: &str, around: &[String], count: usize) -> String {
+    crowd_within(0.14, file, around, count)
+}
+
+/// The same, at most this far away in each dimension.
+fn crowd_within(spread: f64, file: &str, around: &[String], count: usize) -> String {
     let around: Vec<_> = around.iter().map(|id| format!("'{id}'")).collect();
     format!(
         "INSERT INTO chunks (tenant_id, file_id, generation, ordinal, headings, starts_at, ends_at, tokens, model, embedding, words, text)
          SELECT c.tenant_id, '{file}', 1, n, c.headings, 0, 1, 1, c.model,
-                (SELECT array_agg(x + (random() - 0.5) * 0.14) FROM unnest(c.embedding::vector::real[]) AS x WHERE n > 0)::vector::halfvec,
+                (SELECT array_agg(x + (random() - 0.5) * {spread}) FROM unnest(c.embedding::vector::real[]) AS x WHERE n > 0)::vector::halfvec,
                 c.words, c.text
          FROM generate_series(1, {count}) AS n
          JOIN chunks c ON c.file_id = (ARRAY[{}]::uuid[])[1 + n % {}] AND c.ordinal = 0;
@@ -352,4 +352,33 @@ async fn each_way_of_searching_uses_its_index() {
     )
     .await;
     assert_eq!((found.len(), &found[0]["file_id"]), (5, &json!(file)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_whose_index_gives_up_compares_all_candidates() {
+    let app = world(&["--search-exact-chunks=500", "--search-max-scan=1"]).await;
+    let fixture = app.tenant("acme").await;
+    let text = |thing: &str| (format!("{thing}.txt"), format!("Where is the {thing}?"));
+    let files = ingest_all(&fixture, THINGS.map(text)).await;
+    let mut owner = app.connect("DATABASE_OWNER_URL").await;
+    // What is nearest is nearly all in the first file, and it is searched for in the others.
+    let fill = [
+        crowd_within(0.01, &files[0], &files[..1], 4_000),
+        crowd_within(0.01, &files[1], &files[1..2], 2_000),
+    ];
+    let fill = fill.join(";");
+    owner.batch_execute(&fill).await.unwrap();
+    let known = json!({ "file_ids": files[1..] });
+    let path = fixture.at(&format!("agents/{}/files", fixture.agent));
+    fixture.admin.post(&path, &known).await.expect(200);
+    let thing = THINGS[0];
+    let question = json!({
+        "query": format!("Where is the {thing}?"), "mode": "semantic", "agent_id": fixture.agent,
+    });
+    let exact = hits(&fixture, &question).await;
+    assert!(exact.len() > 5, "{exact:?}");
+    maintain(&app, 500).await;
+    let by_index = plan(&app, &fixture, SearchMode::Semantic, None).await;
+    assert!(by_index.contains("chunks_hnsw_"), "{by_index}");
+    assert_eq!(hits(&fixture, &question).await, exact);
 }

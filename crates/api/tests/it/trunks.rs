@@ -214,3 +214,36 @@ async fn bad_trunks_are_refused() {
     let taken = fixture.admin.post(&path, &spec()).await;
     taken.expect_error(409, "name_taken");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_during_a_sync_is_synced_too_before_it_counts_as_synced() {
+    let fake = FakeLiveKit::start();
+    let url = format!("--livekit-url={}", fake.url);
+    let more = [&*url, "--livekit-timeout=60s", "--reconcile-interval=10m"];
+    let app = TestApp::start_with(&more).await;
+    let fixture = app.tenant("acme").await;
+    let trunk = make(&fixture).await;
+    synced(&fixture, &trunk).await;
+    let path = fixture.at(&format!("sip-trunks/{}", id(&trunk)));
+    let patch = async |numbers: [&str; 1]| {
+        let patched = fixture
+            .admin
+            .patch(&path, &json!({ "numbers": numbers }))
+            .await;
+        patched.expect(200)
+    };
+    fake.set("UpdateSIPOutboundTrunk", Fault::Held);
+    patch(["+4930123457"]).await;
+    eventually("LiveKit is told", async || {
+        (fake.calls("UpdateSIPOutboundTrunk") == 1).then_some(())
+    })
+    .await;
+    let last = patch(["+4930123458"]).await;
+    assert_eq!(last["sync"]["state"], "pending");
+    fake.set("UpdateSIPOutboundTrunk", Fault::None);
+    // Whenever it counts as synced, LiveKit has the last revision.
+    synced(&fixture, &trunk).await;
+    let there = in_livekit(&app).await;
+    assert!(there.len() == 1 && there[0].1.ends_with("-3"), "{there:?}");
+    assert_eq!(fake.calls("UpdateSIPOutboundTrunk"), 2);
+}

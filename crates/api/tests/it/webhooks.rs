@@ -252,7 +252,7 @@ async fn a_lost_agent_is_replaced_once() {
         .iter()
         .map(|r| r["state"].clone())
         .collect();
-    assert_eq!(states, [json!("finished"), json!("lost")]);
+    assert_eq!(states, [json!("no_show"), json!("lost")]);
 }
 
 #[derive(QueryableByName)]

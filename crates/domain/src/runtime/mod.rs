@@ -94,6 +94,17 @@ impl RuntimeSpec {
         urls
     }
 
+    /// Every provider, and whether it is called at its own host, for which a worker needs its key.
+    pub fn providers(&self) -> Vec<(&str, bool)> {
+        let mut providers = Vec::new();
+        for (_, model) in self.models() {
+            providers.push((&*model.provider, model.base_url.is_none()));
+            let fallbacks = model.fallbacks.iter();
+            providers.extend(fallbacks.map(|model| (&*model.provider, model.base_url.is_none())));
+        }
+        providers
+    }
+
     fn models(&self) -> impl Iterator<Item = (&'static str, &Model)> {
         let parts = [
             ("stt", self.stt.as_ref()),

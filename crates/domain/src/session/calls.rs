@@ -71,21 +71,10 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::{clock::Clock, session::tests::timings};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
-    }
-
-    fn timings() -> Timings {
-        Timings {
-            start_deadline: TimeDelta::seconds(60),
-            join_deadline: TimeDelta::seconds(15),
-            join_poll: TimeDelta::seconds(2),
-            grace: TimeDelta::seconds(10),
-            reconcile: TimeDelta::seconds(30),
-            call_poll: TimeDelta::seconds(1),
-        }
     }
 
     fn call(state: CallState) -> CallView {

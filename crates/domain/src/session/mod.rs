@@ -9,6 +9,7 @@
 //! again after every step, so an interrupted step is simply repeated.
 
 mod calls;
+mod dispatch;
 mod state;
 mod step;
 #[cfg(test)]
@@ -85,14 +86,12 @@ fn carry_on(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
             Step::Fail(reason::LIVEKIT_UNAVAILABLE)
         }
         RunState::Pending => Step::Dispatch(run.id),
-        RunState::Dispatched => {
-            let deadline = run.dispatched_at.unwrap_or(run.created_at) + timings.join_deadline;
-            if now < deadline {
-                Step::Wait(wake.min(deadline).min(now + timings.join_poll))
-            } else {
-                replace_or_fail(view, run, RunState::NoShow)
-            }
-        }
+        RunState::Dispatched => match dispatch::next(run, timings, now) {
+            Some(Step::Wait(until)) => Step::Wait(wake.min(until)),
+            Some(step) => step,
+            None if run.taken_at.is_some() => replace_or_fail(view, run, RunState::NoShow),
+            None => fail(view),
+        },
         RunState::Joined => match run.missing_since {
             Some(since) if run.left || now >= since + timings.grace => {
                 replace_or_fail(view, run, RunState::Lost)
@@ -106,7 +105,7 @@ fn carry_on(view: &View, timings: &Timings, now: DateTime<Utc>) -> Step {
     }
 }
 
-/// Steps for further agents, which are dispatched once and never replaced, if there is nothing to do for the
+/// Steps for further agents, which are never replaced, if there is nothing to do for the
 /// primary one before `wake`.
 fn further(view: &View, timings: &Timings, now: DateTime<Utc>, mut wake: DateTime<Utc>) -> Step {
     for run in &view.further {
@@ -115,13 +114,11 @@ fn further(view: &View, timings: &Timings, now: DateTime<Utc>, mut wake: DateTim
                 return Step::Dispatch(run.id);
             }
             (RunState::Pending, _) => return Step::Close(run.id, RunState::NoShow),
-            (RunState::Dispatched, _) => {
-                let deadline = run.dispatched_at.unwrap_or(run.created_at) + timings.join_deadline;
-                if now >= deadline {
-                    return Step::Close(run.id, RunState::NoShow);
-                }
-                deadline.min(now + timings.join_poll)
-            }
+            (RunState::Dispatched, _) => match dispatch::next(run, timings, now) {
+                Some(Step::Wait(until)) => until,
+                Some(step) => return step,
+                None => return Step::Close(run.id, RunState::NoShow),
+            },
             (RunState::Joined, Some(since)) => {
                 if run.left || now >= since + timings.grace {
                     return Step::Close(run.id, RunState::Lost);
@@ -144,10 +141,17 @@ fn replace_or_fail(view: &View, run: &RunView, mark: RunState) -> Step {
         .skip(1)
         .filter(|other| since.is_none_or(|since| other.created_at >= since))
         .count();
-    match (replacements, view.running_at) {
-        (0, _) => Step::Replace(run.id, mark),
-        (_, None) => Step::Fail(reason::NO_WORKER),
-        (_, Some(_)) => Step::Fail(reason::AGENT_LOST),
+    match replacements {
+        0 => Step::Replace(run.id, mark),
+        _ => fail(view),
+    }
+}
+
+/// Without an agent, and without another attempt to get one.
+fn fail(view: &View) -> Step {
+    match view.running_at {
+        None => Step::Fail(reason::NO_WORKER),
+        Some(_) => Step::Fail(reason::AGENT_LOST),
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Step {
     CreateRoom(AgentRunId),
     /// Dispatch this run into the existing room.
     Dispatch(AgentRunId),
+    /// Look whether a worker has taken a dispatch of this run, and dispatch it again if none has.
+    CheckDispatch(AgentRunId),
     /// Set this run to the state and record a replacement.
     Replace(AgentRunId, RunState),
     /// Set this further agent's run to the state; the session goes on.

@@ -9,10 +9,11 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
 }
 
-fn timings() -> Timings {
+pub(super) fn timings() -> Timings {
     Timings {
         start_deadline: TimeDelta::seconds(60),
         join_deadline: TimeDelta::seconds(15),
+        dispatch_check: TimeDelta::seconds(1),
         join_poll: TimeDelta::seconds(2),
         grace: TimeDelta::seconds(10),
         reconcile: TimeDelta::seconds(30),
@@ -20,12 +21,14 @@ fn timings() -> Timings {
     }
 }
 
-fn run(state: RunState, second: i64) -> RunView {
+pub(super) fn run(state: RunState, second: i64) -> RunView {
     RunView {
         id: Clock::system().new_id(),
         state,
         created_at: at(second),
         dispatched_at: Some(at(second)),
+        dispatches: (1, Some(at(second))),
+        taken_at: None,
         missing_since: None,
         left: false,
     }
@@ -71,20 +74,43 @@ fn a_start_is_tried_until_its_deadline() {
 }
 
 #[test]
-fn an_agent_that_does_not_come_is_replaced_once() {
-    let first = run(RunState::Dispatched, 0);
+fn an_agent_that_was_taken_and_does_not_come_is_replaced_once() {
+    let first = RunView {
+        taken_at: Some(at(0)),
+        ..run(RunState::Dispatched, 0)
+    };
     let view = starting(vec![first]);
     assert_eq!(next_step(&view, &timings(), at(1)), Step::Wait(at(3)));
     assert_eq!(next_step(&view, &timings(), at(14)), Step::Wait(at(15)));
     let replace = Step::Replace(first.id, RunState::NoShow);
     assert_eq!(next_step(&view, &timings(), at(15)), replace);
-    let view = starting(vec![
-        run(RunState::NoShow, 0),
-        run(RunState::Dispatched, 15),
-    ]);
+    let second = RunView {
+        taken_at: Some(at(15)),
+        ..run(RunState::Dispatched, 15)
+    };
+    let view = starting(vec![run(RunState::NoShow, 0), second]);
     assert_eq!(
         next_step(&view, &timings(), at(30)),
         Step::Fail(reason::NO_WORKER)
+    );
+}
+
+#[test]
+fn without_a_worker_a_session_fails_at_the_join_deadline() {
+    let run = RunView {
+        dispatches: (4, Some(at(7))),
+        ..run(RunState::Dispatched, 0)
+    };
+    let view = starting(vec![run]);
+    assert_eq!(next_step(&view, &timings(), at(14)), Step::Wait(at(15)));
+    assert_eq!(
+        next_step(&view, &timings(), at(15)),
+        Step::Fail(reason::NO_WORKER)
+    );
+    let view = running(vec![run]);
+    assert_eq!(
+        next_step(&view, &timings(), at(15)),
+        Step::Fail(reason::AGENT_LOST)
     );
 }
 
@@ -149,6 +175,9 @@ fn a_further_agent_comes_and_goes_without_the_session() {
     let no_show = Step::Close(pending.id, RunState::NoShow);
     assert_eq!(next_step(&view, &timings(), at(70)), no_show);
     view.further[0].state = RunState::Dispatched;
+    let check = Step::CheckDispatch(pending.id);
+    assert_eq!(next_step(&view, &timings(), at(11)), check);
+    view.further[0].taken_at = Some(at(10));
     assert_eq!(next_step(&view, &timings(), at(11)), Step::Wait(at(13)));
     assert_eq!(next_step(&view, &timings(), at(25)), no_show);
     view.further[0].state = RunState::Joined;
@@ -190,7 +219,8 @@ fn nobody_is_called_while_the_agent_is_out_of_sight() {
         next_step(&view(agent), &timings(), at(6)),
         Step::Wait(at(15))
     );
-    let coming = run(RunState::Dispatched, 5);
+    let mut coming = run(RunState::Dispatched, 5);
+    coming.taken_at = Some(at(5));
     assert_eq!(
         next_step(&view(coming), &timings(), at(6)),
         Step::Wait(at(8))

@@ -13,8 +13,10 @@ use crate::{
 pub struct Timings {
     /// From `starting` until LiveKit must have the room.
     pub start_deadline: TimeDelta,
-    /// From the dispatch until the agent must have joined.
+    /// From the first dispatch until a worker must have taken it, and from then until the agent must have joined.
     pub join_deadline: TimeDelta,
+    /// From a dispatch until it is checked whether a worker has taken it. Doubled with each repetition.
+    pub dispatch_check: TimeDelta,
     /// How often to look for the agent before it has joined.
     pub join_poll: TimeDelta,
     /// How long an agent or a room may be missing before it counts as gone (after a restart of LiveKit both come
@@ -62,8 +64,12 @@ pub struct RunView {
     pub state: RunState,
     /// When it was recorded.
     pub created_at: DateTime<Utc>,
-    /// When LiveKit confirmed its dispatch.
+    /// When LiveKit confirmed its first dispatch.
     pub dispatched_at: Option<DateTime<Utc>>,
+    /// How often it was dispatched, and when last.
+    pub dispatches: (i32, Option<DateTime<Utc>>),
+    /// When a worker was seen to have taken a dispatch.
+    pub taken_at: Option<DateTime<Utc>>,
     /// Since when its agent has been missing.
     pub missing_since: Option<DateTime<Utc>>,
     /// Whether LiveKit reported that its agent left (and not merely that the server went down).

@@ -16,6 +16,9 @@ diesel::table! {
         next_try_at -> Timestamptz,
         applied_at -> Nullable<Timestamptz>,
         crashes -> Integer,
+        room -> Text,
+        claimed_until -> Nullable<Timestamptz>,
+        attempts -> Integer,
     }
 }
 
@@ -31,6 +34,24 @@ diesel::table! {
         last_error -> Nullable<Text>,
         dead_at -> Nullable<Timestamptz>,
         crashes -> Integer,
+        id -> Uuid,
+        claim -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    workers (id) {
+        id -> Text,
+        row_id -> Uuid,
+        worker_name -> Text,
+        version -> Text,
+        kinds -> Array<Text>,
+        plugins -> Jsonb,
+        capacity -> Integer,
+        running -> Integer,
+        is_draining -> Bool,
+        registered_at -> Timestamptz,
+        seen_at -> Timestamptz,
     }
 }
 

@@ -10,7 +10,7 @@ mod telephony;
 pub use accounts::{
     __diesel_schema_migrations, api_keys, audit_events, idempotency_keys, secrets, tenants, users,
 };
-pub use background::{jobs, rooms, webhook_events};
+pub use background::{jobs, rooms, webhook_events, workers};
 pub use definitions::{activations, agents, artifact_versions, artifacts, binding_tools, bindings};
 pub use knowledge::{agent_files, chunks, files, ingests, knowledge_usage, objects};
 pub use records::{

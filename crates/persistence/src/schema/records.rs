@@ -61,6 +61,10 @@ diesel::table! {
         worker_name -> Nullable<Text>,
         rendered_prompt -> Nullable<Text>,
         rendered_greeting -> Nullable<Text>,
+        dispatches -> Integer,
+        last_dispatched_at -> Nullable<Timestamptz>,
+        taken_at -> Nullable<Timestamptz>,
+        error_detail -> Nullable<Text>,
     }
 }
 

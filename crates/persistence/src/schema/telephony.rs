@@ -20,6 +20,7 @@ diesel::table! {
         error -> Nullable<Text>,
         attempts -> Integer,
         synced_at -> Nullable<Timestamptz>,
+        revision -> BigInt,
     }
 }
 

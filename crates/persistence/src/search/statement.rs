@@ -53,7 +53,7 @@ pub fn context() -> String {
 }
 
 /// The numbers that decide between an exact search and the index; and the settings for index scans in this
-/// transaction. $6 is `hnsw.ef_search`.
+/// transaction. $6 is `hnsw.ef_search`, $7 `hnsw.max_scan_tuples`.
 pub fn amounts() -> String {
     format!(
         "WITH {}, {},
@@ -61,7 +61,7 @@ pub fn amounts() -> String {
             SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true),
                    set_config('hnsw.ef_search', $6::text, true),
                    set_config('hnsw.scan_mem_multiplier', '8', true),
-                   set_config('hnsw.max_scan_tuples', '200000', true)
+                   set_config('hnsw.max_scan_tuples', $7::text, true)
         )
         SELECT (SELECT total FROM total) AS total,
                (SELECT coalesce(sum(i.chunks), 0)::bigint FROM ingests i JOIN files f

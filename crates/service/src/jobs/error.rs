@@ -1,34 +1,53 @@
-//! Errors of jobs, which are retried.
+//! Errors of jobs: worth another attempt, or final.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::Error;
+use crate::{Code, Error};
 
-/// The error of a job that is to be retried.
-#[derive(Debug, thiserror::Error)]
+/// Why an attempt of a job failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// The database or another dependency failed, or the service has a defect.
+    /// Something was not available. The job is tried again after this time, or after its backoff.
+    #[error("{1}")]
+    Retry(Option<TimeDelta>, String),
+    /// No further attempt can succeed, for this reason.
     #[error("{0}")]
-    Service(#[from] Error),
-    /// LiveKit failed.
-    #[error("{0}")]
-    LiveKit(#[from] patchbay_livekit::Error),
-    /// A prerequisite does not exist yet.
-    #[error("{0}")]
-    NotYet(&'static str),
+    Fail(String),
+}
+
+impl JobError {
+    /// Worth another attempt, after the backoff.
+    pub fn retry(reason: impl ToString) -> Self {
+        Self::Retry(None, reason.to_string())
+    }
+}
+
+impl From<Error> for JobError {
+    fn from(error: Error) -> Self {
+        match error.is(Code::StoredDataUnreadable) {
+            true => Self::Fail(error.to_string()),
+            false => Self::retry(error),
+        }
+    }
+}
+
+impl From<patchbay_livekit::Error> for JobError {
+    fn from(error: patchbay_livekit::Error) -> Self {
+        Self::retry(error)
+    }
 }
 
 impl From<patchbay_persistence::Error> for JobError {
     fn from(error: patchbay_persistence::Error) -> Self {
-        Self::Service(error.into())
+        Error::from(error).into()
     }
 }
 
 impl From<patchbay_storage::Error> for JobError {
     fn from(error: patchbay_storage::Error) -> Self {
-        Self::Service(error.into())
+        Error::from(error).into()
     }
 }
 
-/// Result of a job: when it is due again, if ever, or its error message.
-pub(super) type JobResult = Result<Option<DateTime<Utc>>, String>;
+/// Result of an attempt: when the job is due again, if ever.
+pub(super) type JobResult = Result<Option<DateTime<Utc>>, JobError>;

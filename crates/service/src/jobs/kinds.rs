@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use patchbay_domain::{FileId, ObjectId, SessionId, states::JobKind};
 use patchbay_persistence::jobs::Job;
 
 use super::{
+    dead,
     error::{JobError, JobResult},
-    purge, retry,
+    purge,
 };
 use crate::{
-    Error, Service,
+    Service,
     knowledge::{ingest, object_sweep, objects},
     sessions::{reconcile, room_sweep},
     telephony::{sip_sweep, sip_sync},
@@ -19,27 +20,27 @@ use crate::{
 
 /// Runs a job.
 pub(super) async fn run(service: &Arc<Service>, job: &Job) -> JobResult {
-    let due = match (job.kind, job.tenant_id) {
+    match (job.kind, job.tenant_id) {
         (JobKind::Session, Some(tenant)) => {
             reconcile::reconcile(service, tenant, SessionId::new(job.subject_id)).await
         }
         (JobKind::SipObject, Some(tenant)) => {
-            run_once(sip_sync::sync(service, tenant, job.subject_id).await)
+            let synced = sip_sync::sync(service, tenant, job.subject_id).await;
+            synced.map(|()| None)
         }
         (JobKind::Ingest, Some(tenant)) => {
             let result = ingest::run(service, tenant, FileId::new(job.subject_id)).await;
-            return result.map(|()| None).map_err(|error| error.to_string());
+            result.map(|()| None).map_err(JobError::retry)
         }
         (JobKind::Object, Some(tenant)) => {
             objects::process(service, tenant, ObjectId::new(job.subject_id)).await
         }
         (kind, _) => run_periodic(service, kind).await,
-    };
-    due.map_err(|error| error.to_string())
+    }
 }
 
 /// Runs one of the installation's own jobs, which repeat at an interval.
-async fn run_periodic(service: &Service, kind: JobKind) -> Result<Option<DateTime<Utc>>, JobError> {
+async fn run_periodic(service: &Service, kind: JobKind) -> JobResult {
     let settings = &service.settings;
     let reconcile = service.timings.reconcile;
     let purge_interval = TimeDelta::from_std(settings.retention.purge_interval);
@@ -52,18 +53,13 @@ async fn run_periodic(service: &Service, kind: JobKind) -> Result<Option<DateTim
             .map(|()| purge_interval)?,
         JobKind::Purge => {
             purge::purge(service).await?;
-            retry::retry_dead(service).await?;
+            dead::attempt_again(service).await?;
             purge_interval
         }
         JobKind::Session | JobKind::SipObject | JobKind::Ingest | JobKind::Object => {
             let error = format!("a job of kind {kind} without its tenant");
-            return Err(Error::internal(error).into());
+            return Err(JobError::Fail(error));
         }
     };
     Ok(Some(service.clock.now() + interval))
-}
-
-/// Result of a job that is not due again once it has succeeded.
-fn run_once(result: Result<(), JobError>) -> Result<Option<DateTime<Utc>>, JobError> {
-    result.map(|()| None)
 }

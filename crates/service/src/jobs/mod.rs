@@ -1,6 +1,7 @@
 //! Background work: jobs, webhook events, and the storing of counters.
 
 pub mod background;
+mod dead;
 pub mod error;
 mod kinds;
 mod purge;

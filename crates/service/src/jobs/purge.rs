@@ -1,9 +1,13 @@
-//! Deletes idempotency keys' stored responses and applied webhook events after their retention periods.
+//! Deletes idempotency keys' stored responses applied webhook events, and workers that are gone, after their retention periods.
 
+use chrono::TimeDelta;
 use patchbay_domain::TenantId;
-use patchbay_persistence::{idempotency, tenants, webhook_events};
+use patchbay_persistence::{idempotency, tenants, webhook_events, workers};
 
 use crate::{Result, Service};
+
+/// How long a worker that is gone stays listed.
+const WORKER_RETENTION: TimeDelta = TimeDelta::days(1);
 
 /// Runs the purge job. Row-level security shows the rows of one tenant at a time, so the tenants are
 /// processed one after the other.
@@ -13,6 +17,7 @@ pub async fn purge(service: &Service) -> Result<()> {
     let mut connection = service.db.connection().await?;
     let events = webhook_events::purge(&mut connection, before).await?;
     webhook_events::blank_applied(&mut connection).await?;
+    workers::purge(&mut connection, now - WORKER_RETENTION).await?;
     drop(connection);
     let before = now - service.settings.retention.idempotency;
     // Responses to requests without a tenant are stored under the nil id.

@@ -1,7 +1,11 @@
 //! Enqueues jobs within the transaction of the change that requires them.
 
+use chrono::{DateTime, Utc};
 use patchbay_domain::{FileId, ObjectId, SessionId, states::JobKind};
-use patchbay_persistence::{TenantTx, jobs};
+use patchbay_persistence::{
+    TenantTx,
+    jobs::{self, Subject},
+};
 use uuid::Uuid;
 
 use crate::{Result, Service};
@@ -26,7 +30,30 @@ pub async fn enqueue_object(service: &Service, tx: &mut TenantTx, id: ObjectId) 
     enqueue(service, tx, JobKind::Object, id.uuid()).await
 }
 
+/// Enqueues the same job for a time at which an upload must be over.
+pub async fn enqueue_object_at(
+    service: &Service,
+    tx: &mut TenantTx,
+    id: ObjectId,
+    run_at: DateTime<Utc>,
+) -> Result<()> {
+    enqueue_at(service, tx, (JobKind::Object, id.uuid()), run_at).await
+}
+
 async fn enqueue(service: &Service, tx: &mut TenantTx, kind: JobKind, subject: Uuid) -> Result<()> {
-    let tenant = tx.tenant();
-    Ok(jobs::enqueue(tx, kind, subject, Some(tenant), service.clock.now()).await?)
+    enqueue_at(service, tx, (kind, subject), service.clock.now()).await
+}
+
+async fn enqueue_at(
+    service: &Service,
+    tx: &mut TenantTx,
+    (kind, id): (JobKind, Uuid),
+    run_at: DateTime<Utc>,
+) -> Result<()> {
+    let subject = Subject {
+        kind,
+        id,
+        tenant: Some(tx.tenant()),
+    };
+    Ok(jobs::enqueue(tx, &service.clock, subject, run_at).await?)
 }

@@ -1,16 +1,16 @@
-//! Retries of jobs: exponential backoff after failures, and occasional attempts of dead jobs.
+//! Retries of jobs: exponential backoff after failures, and an end after too many.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use patchbay_persistence::jobs::{self, Job, MOST_CRASHES, Outcome};
+use patchbay_persistence::jobs::{CRASHED, Job, MAX_CRASHES, Outcome};
 
-use super::error::JobResult;
-use crate::{Service, panics::Panicked};
+use super::{
+    dead,
+    error::{JobError, JobResult},
+};
+use crate::panics::Panicked;
 
 /// Longest delay between two attempts.
 const MAX_BACKOFF: TimeDelta = TimeDelta::seconds(15);
-
-/// Delay before another attempt of a job that has crashed too often; its cause may have been fixed by then.
-const DEAD_JOB_DELAY: TimeDelta = TimeDelta::hours(1);
 
 /// Derives the outcome of a job from its result. A job of the installation never becomes dead, since no request
 /// would enqueue it again.
@@ -19,13 +19,21 @@ pub(super) fn outcome_of<'a>(
     result: &'a Result<JobResult, Panicked>,
     now: DateTime<Utc>,
 ) -> Outcome<'a> {
-    let is_dead = job.crashes >= MOST_CRASHES;
+    let dies = |reason| match job.tenant_id {
+        Some(_) => Outcome::Dead(reason),
+        None => Outcome::Failed(now + dead::DELAY, reason),
+    };
     match result {
         Ok(Ok(None)) => Outcome::Done,
         Ok(Ok(Some(at))) => Outcome::Again(*at),
-        Ok(Err(message)) => Outcome::Failed(now + backoff(job.attempts), message),
-        Err(Panicked) if is_dead && job.tenant_id.is_some() => Outcome::Dead,
-        Err(Panicked) if is_dead => Outcome::Again(now + DEAD_JOB_DELAY),
+        Ok(Err(JobError::Fail(reason))) => dies(reason),
+        Ok(Err(JobError::Retry(_, reason))) if job.attempts >= job.kind.max_attempts() => {
+            dies(reason)
+        }
+        Ok(Err(JobError::Retry(after, reason))) => {
+            Outcome::Failed(now + after.unwrap_or_else(|| backoff(job.attempts)), reason)
+        }
+        Err(Panicked) if job.crashes >= MAX_CRASHES => dies(CRASHED),
         Err(Panicked) => Outcome::Crashed(now + backoff(job.crashes)),
     }
 }
@@ -46,8 +54,8 @@ pub(super) fn log_outcome(job: &Job, outcome: Outcome<'_>) {
         Outcome::Crashed(_) => {
             tracing::error!(%kind, %subject, attempts, crashes, "job crashed; it will be retried");
         }
-        Outcome::Dead => {
-            tracing::error!(%kind, %subject, crashes, "job is dead; it is attempted once when it is enqueued again, and every hour");
+        Outcome::Dead(error) => {
+            tracing::error!(%kind, %subject, attempts, crashes, error, "job is dead; it is attempted when it is scheduled again, and every hour");
         }
         Outcome::Done | Outcome::Again(_) => {}
     }
@@ -59,57 +67,73 @@ fn backoff(attempts: i32) -> TimeDelta {
     TimeDelta::milliseconds(250 * (1 << doublings)).min(MAX_BACKOFF)
 }
 
-/// Makes jobs that have been dead for [`DEAD_JOB_DELAY`] due for one more attempt.
-pub(super) async fn retry_dead(service: &Service) -> crate::Result<()> {
-    let now = service.clock.now();
-    let mut connection = service.db.connection().await?;
-    let count = jobs::revive(&mut connection, now, now - DEAD_JOB_DELAY).await?;
-    if count > 0 {
-        tracing::warn!(count, "dead jobs are attempted once more");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use patchbay_domain::{TenantId, states::JobKind};
     use uuid::Uuid;
 
     use super::*;
 
-    fn job(crashes: i32, tenant: bool) -> Job {
+    fn job(kind: JobKind, attempts: i32, crashes: i32) -> Job {
         Job {
-            kind: patchbay_domain::states::JobKind::Session,
+            kind,
             subject_id: Uuid::nil(),
-            tenant_id: tenant.then(|| patchbay_domain::TenantId::new(Uuid::nil())),
-            attempts: 3,
+            tenant_id: (kind == JobKind::Session).then(|| TenantId::new(Uuid::nil())),
+            attempts,
             crashes,
             generation: 1,
-            claimed_until: DateTime::UNIX_EPOCH,
+            claim: Uuid::nil(),
         }
+    }
+
+    fn outcome(job: &Job, result: Result<JobResult, Panicked>) -> Outcome<'static> {
+        outcome_of(job, Box::leak(Box::new(result)), DateTime::UNIX_EPOCH)
+    }
+
+    fn after(milliseconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds)
     }
 
     #[test]
     fn a_crashing_job_is_retried_and_becomes_dead_in_the_end() {
-        let now = DateTime::UNIX_EPOCH;
-        let outcome = |crashes, tenant| outcome_of(&job(crashes, tenant), &Err(Panicked), now);
-        let retried_after =
-            |milliseconds| Outcome::Crashed(now + TimeDelta::milliseconds(milliseconds));
-        assert_eq!(outcome(1, true), retried_after(250));
-        assert_eq!(outcome(2, true), retried_after(500));
-        assert_eq!(outcome(MOST_CRASHES - 1, true), retried_after(15_000));
-        assert_eq!(outcome(MOST_CRASHES, true), Outcome::Dead);
+        let crashed = |kind, crashes| outcome(&job(kind, 3, crashes), Err(Panicked));
+        let of_tenant = |crashes| crashed(JobKind::Session, crashes);
+        assert_eq!(of_tenant(1), Outcome::Crashed(after(250)));
+        assert_eq!(of_tenant(2), Outcome::Crashed(after(500)));
+        assert_eq!(of_tenant(MAX_CRASHES - 1), Outcome::Crashed(after(15_000)));
+        assert_eq!(of_tenant(MAX_CRASHES), Outcome::Dead(CRASHED));
         // The last crash ended the process, so it could not be recorded as dead.
-        assert_eq!(outcome(MOST_CRASHES + 1, true), Outcome::Dead);
+        assert_eq!(of_tenant(MAX_CRASHES + 1), Outcome::Dead(CRASHED));
         assert_eq!(
-            outcome(MOST_CRASHES, false),
-            Outcome::Again(now + DEAD_JOB_DELAY),
+            crashed(JobKind::Purge, MAX_CRASHES),
+            Outcome::Failed(after(3_600_000), CRASHED),
             "no request would enqueue it again"
         );
-        let failed = Ok(Err("unreachable".to_owned()));
-        let outcome = outcome_of(&job(MOST_CRASHES, true), &failed, now);
+    }
+
+    #[test]
+    fn a_failing_job_is_retried_until_its_attempts_are_used_up() {
+        let failed = |kind, attempts, after| {
+            let error = JobError::Retry(after, "unreachable".to_owned());
+            outcome(&job(kind, attempts, MAX_CRASHES), Ok(Err(error)))
+        };
+        let most = JobKind::Session.max_attempts();
+        for (attempts, delay, expected) in [
+            (3, None, 1_000),
+            (3, Some(TimeDelta::seconds(2)), 2_000),
+            (most - 1, None, 15_000),
+        ] {
+            let retried = Outcome::Failed(after(expected), "unreachable");
+            assert_eq!(failed(JobKind::Session, attempts, delay), retried);
+        }
         assert_eq!(
-            outcome,
-            Outcome::Failed(now + TimeDelta::seconds(1), "unreachable")
+            failed(JobKind::Session, most, None),
+            Outcome::Dead("unreachable")
         );
+        let again = Outcome::Failed(after(15_000), "unreachable");
+        assert_eq!(failed(JobKind::Purge, most, None), again);
+        let hopeless = Ok(Err(JobError::Fail("unreadable".to_owned())));
+        let dead = outcome(&job(JobKind::Session, 1, 0), hopeless);
+        assert_eq!(dead, Outcome::Dead("unreadable"));
     }
 }

@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use patchbay_persistence::jobs::{self, Job, MOST_CRASHES};
-use tokio::{sync::Semaphore, time::timeout};
+use patchbay_persistence::jobs::{self, Job, MAX_CRASHES};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use super::{
     Shutdown,
@@ -93,7 +95,7 @@ async fn time_until_due(service: &Service, lane: Lane) -> Duration {
     let poll = service.settings.jobs.poll;
     let due = async {
         let mut connection = service.db.connection().await?;
-        jobs::next_due(&mut connection, service.clock.now(), lane == Lane::Ingests).await
+        jobs::next_due(&mut connection, lane == Lane::Ingests).await
     };
     match due.await {
         Ok(Some(due)) => {
@@ -112,19 +114,26 @@ async fn claim(
     free: usize,
 ) -> patchbay_persistence::Result<Vec<Job>> {
     let limit = i64::try_from(free.min(16)).unwrap_or_default();
-    let times = (service.clock.now(), lease_expiry(service));
+    let (now, lease) = (service.clock.now(), service.settings.jobs.lease);
     let mut connection = service.db.connection().await?;
     match lane {
-        Lane::Ingests => jobs::claim_ingests(&mut connection, times, limit).await,
-        Lane::Others => jobs::claim(&mut connection, times, limit).await,
+        Lane::Ingests => jobs::claim_ingests(&mut connection, now, lease, limit).await,
+        Lane::Others => jobs::claim(&mut connection, now, lease, limit).await,
     }
 }
 
-async fn run_one(service: &Arc<Service>, mut job: Job) {
+async fn run_one(service: &Service, job: Job) {
     // The job has ended the process too many times already, so it is not run again.
-    let result = match job.crashes > MOST_CRASHES {
+    let result = match job.crashes > MAX_CRASHES {
         true => Err(Panicked),
-        false => run_with_heartbeat(service, &mut job).await,
+        false => {
+            let Some(result) = run_while_claimed(service, &job).await else {
+                let (kind, subject) = (job.kind, job.subject_id);
+                tracing::warn!(%kind, %subject, "a job's claim was lost; its work has been stopped");
+                return;
+            };
+            result
+        }
     };
     let now = service.clock.now();
     let outcome = outcome_of(&job, &result, now);
@@ -140,30 +149,32 @@ async fn run_one(service: &Arc<Service>, mut job: Job) {
     service.ingest_due.notify_one();
 }
 
-/// Runs a job and extends its lease meanwhile.
-async fn run_with_heartbeat(service: &Arc<Service>, job: &mut Job) -> Result<JobResult, Panicked> {
-    let claimed = job.clone();
-    let mut work = std::pin::pin!(catch_panic(kinds::run(service, &claimed)));
-    let interval = service.settings.jobs.lease / 3;
+/// Runs a job and extends its lease meanwhile. `None` if the claim was lost: then the work is dropped where it stands,
+/// and what it would have written is refused ([`Service::under_claim`]).
+async fn run_while_claimed(service: &Service, job: &Job) -> Option<Result<JobResult, Panicked>> {
+    let lease = service.settings.jobs.lease;
+    let claimed = service.under_claim(Some(job.claim()));
+    let mut work = std::pin::pin!(catch_panic(kinds::run(&claimed, job)));
+    let mut held_until = Instant::now() + lease;
     loop {
-        match timeout(interval, &mut work).await {
-            Ok(result) => return result,
-            Err(_) => extend_lease(service, job).await,
+        if let Ok(result) = timeout(lease / 3, &mut work).await {
+            return Some(result);
+        }
+        let asked_at = Instant::now();
+        match extend_lease(service, job).await {
+            Ok(true) => held_until = asked_at + lease,
+            Ok(false) => return None,
+            Err(error) => {
+                tracing::warn!(%error, "a job's lease could not be extended");
+                if Instant::now() > held_until {
+                    return None;
+                }
+            }
         }
     }
 }
 
-async fn extend_lease(service: &Service, job: &mut Job) {
-    let extended = async {
-        let mut connection = service.db.connection().await?;
-        jobs::heartbeat(&mut connection, job, lease_expiry(service)).await
-    };
-    if let Err(error) = extended.await {
-        tracing::warn!(%error, "a job's lease could not be extended");
-    }
-}
-
-/// The end of a lease that starts now.
-fn lease_expiry(service: &Service) -> DateTime<Utc> {
-    service.clock.now() + service.settings.jobs.lease
+async fn extend_lease(service: &Service, job: &Job) -> patchbay_persistence::Result<bool> {
+    let mut connection = service.db.connection().await?;
+    jobs::heartbeat(&mut connection, &job.claim(), service.settings.jobs.lease).await
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use patchbay_domain::states::JobKind;
 use patchbay_persistence::jobs;
 
-use super::Shutdown;
+use super::{Shutdown, dead};
 use crate::{Result, Service};
 
 /// Periodic jobs of the installation, which belong to no tenant.
@@ -21,8 +21,9 @@ pub(super) async fn seed(service: &Service) -> bool {
     let seeded = async {
         let mut connection = service.db.connection().await?;
         for kind in PERIODIC {
-            jobs::seed(&mut connection, kind, service.clock.now()).await?;
+            jobs::seed(&mut connection, &service.clock, kind).await?;
         }
+        dead::bury_unknown(service, &mut connection).await?;
         Result::Ok(())
     };
     let outcome = seeded.await;

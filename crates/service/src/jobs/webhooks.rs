@@ -1,85 +1,132 @@
-//! Applies stored webhook events.
+//! Applies stored webhook events. Processes share the rooms; within a room, one process works at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use patchbay_persistence::webhook_events::{self, Pending};
+use futures_util::FutureExt as _;
+use patchbay_livekit::Event;
+use patchbay_persistence::webhook_events::{self, Claimed};
+use tokio::task::JoinSet;
 
 use super::Shutdown;
 use crate::{Result, Service, faults::crash_here, panics::catch_panic, sessions::room_events};
 
-/// Events per batch.
-const BATCH: i64 = 64;
-/// Delay before an event that could not be applied is retried.
-const RETRY_DELAY: Duration = Duration::from_secs(10);
+/// Rooms whose events one process applies at a time. One that waits for LiveKit holds up no other.
+const MAX_ROOMS: usize = 16;
 /// Number of crashes after which an event is discarded.
 const MAX_CRASHES: i32 = 10;
 /// Age after which an event that cannot be applied is discarded.
 const MAX_AGE: TimeDelta = TimeDelta::hours(1);
+/// Longest delay between two attempts of an event.
+const MAX_BACKOFF: TimeDelta = TimeDelta::minutes(5);
 
 /// Applies stored events, oldest first, and waits for more, until shutdown.
 pub async fn run(service: Arc<Service>, mut shutdown: Shutdown) {
+    let mut rooms = JoinSet::new();
     while !*shutdown.borrow() {
-        match apply_pending(&service).await {
-            Ok(BATCH) => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "webhook events could not be applied"),
+        let free = MAX_ROOMS - rooms.len();
+        let claimed = match free {
+            0 => Vec::new(),
+            free => claim(&service, free).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "webhook events could not be claimed");
+                Vec::new()
+            }),
+        };
+        let is_idle = claimed.is_empty();
+        for events in claimed {
+            let service = Arc::clone(&service);
+            rooms.spawn(async move { apply_room(&service, events).await }.boxed());
+        }
+        if !is_idle {
+            continue;
         }
         tokio::select! {
-            () = service.event_stored.notified() => {}
+            Some(_) = rooms.join_next() => {}
+            () = service.event_stored.notified(), if free > 0 => {}
             () = tokio::time::sleep(service.settings.jobs.poll) => {}
             _ = shutdown.changed() => {}
         }
     }
+    // The events of rooms that take longer are claimed again when their leases expire.
+    let _ = tokio::time::timeout(Duration::from_secs(10), rooms.join_all()).await;
 }
 
-async fn apply_pending(service: &Service) -> Result<i64> {
+/// Claims events, grouped by room.
+async fn claim(service: &Service, rooms: usize) -> Result<Vec<Vec<Claimed>>> {
+    let rooms = i64::try_from(rooms).unwrap_or_default();
+    let (now, lease) = (service.clock.now(), service.settings.jobs.lease);
     let mut connection = service.db.connection().await?;
-    let pending = webhook_events::pending(&mut connection, service.clock.now(), BATCH).await?;
-    drop(connection);
-    let mut count = 0;
-    for event in pending {
-        count += 1;
-        apply_one(service, event).await?;
+    let claimed = webhook_events::claim(&mut connection, now, lease, rooms).await?;
+    let mut of_room: BTreeMap<String, Vec<Claimed>> = BTreeMap::new();
+    for event in claimed {
+        of_room.entry(event.room.clone()).or_default().push(event);
     }
-    Ok(count)
+    Ok(of_room.into_values().collect())
+}
+
+/// Applies the events of one room: together, and if that fails one after the other, so that one that cannot be applied
+/// does not delay the others.
+async fn apply_room(service: &Service, claimed: Vec<Claimed>) {
+    let mut readable = Vec::new();
+    for event in claimed {
+        readable.extend(read(service, event).await);
+    }
+    let events: Vec<_> = readable.iter().map(|(_, event)| event.clone()).collect();
+    if events.len() > 1 && matches!(apply(service, &events).await, Ok(Ok(()))) {
+        return;
+    }
+    for (claimed, event) in readable {
+        if let Err(error) = apply_one(service, &claimed, event).await {
+            // It is claimed again when its lease expires.
+            tracing::warn!(id = claimed.id, %error, "the outcome of an event could not be stored");
+        }
+    }
+}
+
+/// Reads an event. One that cannot be read, or that crashed too often, is discarded: the job of its session observes the
+/// room's state anyway, and the personal data in it must not be stored indefinitely.
+async fn read(service: &Service, claimed: Claimed) -> Option<(Claimed, Event)> {
+    let id = &claimed.id;
+    let reason = match serde_json::from_value(claimed.payload.clone()) {
+        Ok(event) if claimed.crashes <= MAX_CRASHES => return Some((claimed, event)),
+        Ok(_) => "applying it crashed too many times",
+        // The parse error is not logged, since it would quote the event.
+        Err(_) => "it cannot be parsed",
+    };
+    tracing::error!(%id, reason, "a webhook event is discarded");
+    if let Err(error) = discard(service, id).await {
+        tracing::warn!(%id, %error, "a webhook event could not be discarded yet");
+    }
+    None
 }
 
 async fn discard(service: &Service, id: &str) -> Result<()> {
     let mut connection = service.db.connection().await?;
-    webhook_events::mark_applied(&mut connection, id, service.clock.now()).await?;
+    webhook_events::mark_applied(&mut connection, &[id], service.clock.now()).await?;
     Ok(())
 }
 
-/// Applies one event. An event that fails must not delay the others. It is retried, and discarded in the end,
-/// since the personal data in it must not be stored indefinitely.
-async fn apply_one(service: &Service, pending: Pending) -> Result<()> {
-    let Pending {
-        id,
-        received_at,
-        payload,
-    } = pending;
-    let Ok(event) = serde_json::from_value(payload) else {
-        // The parse error is not logged, since it would quote the event.
-        tracing::error!(%id, "a stored event cannot be parsed; it is discarded");
-        return discard(service, &id).await;
-    };
-    // An event that always crashes is discarded: the job of its session observes the room's state anyway.
-    let crashes = webhook_events::count_try(&mut *service.db.connection().await?, &id).await?;
-    if crashes > MAX_CRASHES {
-        tracing::error!(%id, "applying an event crashed too many times; it is discarded");
-        return discard(service, &id).await;
-    }
-    let applied = catch_panic(async {
+async fn apply(
+    service: &Service,
+    events: &[Event],
+) -> std::result::Result<Result<()>, crate::panics::Panicked> {
+    let applied = async {
         crash_here(service, "apply_event");
-        room_events::apply(service, &event).await
-    });
+        room_events::apply(service, events).await
+    };
+    catch_panic(applied).await
+}
+
+/// Applies one event. One that fails is retried with growing delays, and discarded in the end.
+async fn apply_one(service: &Service, claimed: &Claimed, event: Event) -> Result<()> {
+    let id = &claimed.id;
+    let applied = apply(service, &[event]).await;
     let now = service.clock.now();
-    let crashed = match applied.await {
-        Ok(Ok(_)) => return Ok(()),
-        Ok(Err(error)) if now - received_at > MAX_AGE => {
+    let crashed = match applied {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) if now - claimed.received_at > MAX_AGE => {
             tracing::error!(%id, %error, "an event could not be applied for an hour; it is discarded");
-            return discard(service, &id).await;
+            return discard(service, id).await;
         }
         Ok(Err(error)) => {
             tracing::warn!(%id, %error, "an event could not be applied; it will be retried");
@@ -87,7 +134,13 @@ async fn apply_one(service: &Service, pending: Pending) -> Result<()> {
         }
         Err(_) => true,
     };
+    let until = now + backoff(claimed.attempts);
     let mut connection = service.db.connection().await?;
-    webhook_events::postpone(&mut connection, &id, now + RETRY_DELAY, crashed).await?;
+    webhook_events::postpone(&mut connection, id, until, crashed).await?;
     Ok(())
+}
+
+/// Delay before the next attempt: 1 s, doubled with every attempt, up to [`MAX_BACKOFF`].
+fn backoff(attempts: i32) -> TimeDelta {
+    TimeDelta::seconds(1 << attempts.clamp(0, 10)).min(MAX_BACKOFF)
 }

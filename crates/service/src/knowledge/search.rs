@@ -103,6 +103,7 @@ pub async fn search(
         highlight: request.highlight,
         is_indexed: context.is_indexed,
         exact_most: service.settings.knowledge.index.search_exact_chunks,
+        max_scan: service.settings.knowledge.index.search_max_scan,
     };
     let rows = rows::search(&mut tx, &search).await?;
     tx.finish();

@@ -2,11 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use patchbay_domain::{
-    ObjectId, TenantId,
-    states::{JobKind, ObjectState},
-};
-use patchbay_persistence::{TenantTx, files, jobs, objects, tenants};
+use patchbay_domain::{ObjectId, TenantId, states::ObjectState};
+use patchbay_persistence::{TenantTx, files, objects, tenants};
 use patchbay_storage::{Stored, Upload};
 use tokio::time::timeout;
 
@@ -65,15 +62,7 @@ async fn start_upload(service: &Service, tenant: TenantId) -> Result<ObjectId> {
     // Checked again after the upload; checked here so that a tenant over the limit need not send the file.
     check_limit(&mut tx, 1).await?;
     objects::insert(&mut tx, &row).await?;
-    let deadline = upload_deadline(service, now);
-    jobs::enqueue(
-        &mut tx,
-        JobKind::Object,
-        row.id.uuid(),
-        Some(tenant),
-        deadline,
-    )
-    .await?;
+    queue::enqueue_object_at(service, &mut tx, row.id, upload_deadline(service, now)).await?;
     tx.commit().await?;
     Ok(row.id)
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
     AgentRunId, Clock, SessionId, UserId,
-    call::CallEvent,
+    call::{CallEvent, CallState},
     session::{RunState, RunView, SessionState, View, closed_reason},
     states::ParticipantKind,
 };
@@ -42,7 +42,6 @@ pub struct SessionAggregate {
     /// Its phone calls, oldest first.
     pub calls: Vec<Call>,
     pub(crate) clock: Clock,
-    pub(super) touched_participants: Vec<usize>,
     pub(crate) events: Vec<Event>,
     before: Snapshot,
 }
@@ -69,7 +68,6 @@ impl SessionAggregate {
             calls,
             session,
             clock: unit.clock().clone(),
-            touched_participants: Vec::new(),
             events: Vec::new(),
         }))
     }
@@ -79,29 +77,16 @@ impl SessionAggregate {
         Self::load(unit, id).await?.ok_or_else(Error::not_found)
     }
 
-    /// Stores the changes, with their audit events and timeline events.
+    /// Stores what has changed, with its audit events and timeline events.
     pub async fn save(mut self, unit: &mut UnitOfWork) -> Result<Session> {
         self.clear_erased_names(unit).await?;
         unit.append(self.timeline()).await?;
-        sessions::update(unit, &self.session).await?;
-        for run in &self.runs {
-            runs::update(unit, run).await?;
-        }
-        for index in &self.touched_participants {
-            let participant = &self.participants[*index];
-            if self.before.has_participant(*index) {
-                participants::update(unit, participant).await?;
-            } else {
-                participants::insert(unit, participant).await?;
-            }
-        }
-        for (index, call) in self.calls.iter().enumerate() {
-            match self.before.calls.get(index) {
-                Some(before) if before == call => {}
-                Some(_) => calls::update(unit, call).await?,
-                None => calls::insert(unit, call).await?,
-            }
-        }
+        self.before.store_session(unit, &self.session).await?;
+        self.before.store_runs(unit, &self.runs).await?;
+        self.before
+            .store_participants(unit, &self.participants)
+            .await?;
+        self.before.store_calls(unit, &self.calls).await?;
         for event in self.events {
             unit.audit(event).await?;
         }
@@ -121,10 +106,10 @@ impl SessionAggregate {
 
     /// Clears the names of participants whose users have been erased in the meantime.
     async fn clear_erased_names(&mut self, tx: &mut TenantTx) -> Result<()> {
-        let touched = self.touched_participants.iter();
-        let touched = touched.map(|index| &self.participants[*index]);
-        let named = touched.filter(|participant| !participant.name.is_empty());
-        let users = named.filter_map(|participant| UserId::of_identity(&participant.identity));
+        let participants = self.participants.iter().enumerate();
+        let changed = participants.filter(|(index, p)| self.before.is_changed(*index, p));
+        let named = changed.filter(|(_, participant)| !participant.name.is_empty());
+        let users = named.filter_map(|(_, p)| UserId::of_identity(&p.identity));
         let users: Vec<_> = users.collect();
         if users.is_empty() {
             return Ok(());
@@ -177,6 +162,8 @@ impl SessionAggregate {
             state: run.state,
             created_at: run.created_at,
             dispatched_at: run.dispatched_at,
+            dispatches: (run.dispatches, run.last_dispatched_at),
+            taken_at: run.taken_at,
             missing_since: run.missing_since,
             left: participant.is_some_and(|participant| {
                 let reason = participant.disconnect_reason.as_deref();
@@ -201,9 +188,7 @@ impl SessionAggregate {
             disconnect_reason: None,
             invited_at: Some(self.clock.now()),
         });
-        let index = self.participants.len() - 1;
-        self.touched_participants.push(index);
-        &self.participants[index]
+        &self.participants[self.participants.len() - 1]
     }
 
     /// Adds an audit event, which is written when the aggregate is saved.
@@ -216,10 +201,21 @@ impl SessionAggregate {
         self.runs.iter_mut().find(|run| run.id == id)
     }
 
-    /// Closes a run whose agent was lost or never joined; returns the number of the attempt.
-    pub fn close_run(&mut self, id: AgentRunId, state: RunState, now: DateTime<Utc>) -> i32 {
+    /// The newest primary run.
+    pub fn newest_primary_run(&self) -> Option<&AgentRun> {
+        self.runs.iter().rfind(|run| run.is_primary)
+    }
+
+    /// Closes a run whose agent was lost or never joined, for this reason; returns the number of the attempt.
+    pub fn close_run(
+        &mut self,
+        id: AgentRunId,
+        (state, why): (RunState, String),
+        now: DateTime<Utc>,
+    ) -> i32 {
         self.run(id).map_or(0, |run| {
             run.state = state;
+            run.error_detail = Some(why);
             run.left_at = run.joined_at.map(|_| run.left_at.unwrap_or(now));
             run.attempt
         })
@@ -253,6 +249,7 @@ impl SessionAggregate {
             let reason = self.session.end_reason.clone().unwrap_or_default();
             let failed = state == SessionState::Failed;
             self.apply_to_calls(&CallEvent::SessionOver(reason, failed));
+            self.explain_failed_calls();
         }
         let session = &self.session;
         let after = json!({ "state": session.state, "end_reason": session.end_reason });
@@ -265,6 +262,15 @@ impl SessionAggregate {
         ));
     }
 
+    /// A call that failed with its session failed for the same reason.
+    fn explain_failed_calls(&mut self) {
+        for call in &mut self.calls {
+            if call.state == CallState::Failed && call.detail.is_none() {
+                call.detail.clone_from(&self.session.error_detail);
+            }
+        }
+    }
+
     fn close_runs_and_participants(&mut self, now: DateTime<Utc>) {
         for run in &mut self.runs {
             if matches!(
@@ -275,10 +281,9 @@ impl SessionAggregate {
                 run.state = RunState::Finished;
             }
         }
-        for (index, participant) in self.participants.iter_mut().enumerate() {
+        for participant in &mut self.participants {
             if participant.left_at.is_none() && participant.sid.is_some() {
                 participant.left_at = Some(now);
-                self.touched_participants.push(index);
             }
         }
     }

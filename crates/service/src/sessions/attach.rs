@@ -61,7 +61,7 @@ pub async fn attach_agent(
     let pinned = pin_configuration(service, unit, permit, (agent, binding), variables).await?;
     let mut aggregate = SessionAggregate::require(unit, id).await?;
     require_participant_capacity(service, &aggregate)?;
-    let run = add_run(service, unit, &mut aggregate, (1, Some(pinned))).await?;
+    let run = add_run(service, &mut aggregate, (1, Some(pinned)));
     queue::enqueue_session(service, unit, id).await?;
     aggregate.save(unit).await?;
     let after = json!({ "type": "agent", "agent_id": agent, "agent_run_id": run.id });

@@ -27,7 +27,6 @@ impl SessionAggregate {
             participant.disconnect_reason = None;
         }
         let left = participant.left_at;
-        self.touched_participants.push(index);
         if observed.kind == ParticipantKind::Agent && !self.session.state.is_terminal() {
             self.record_agent_joined(observed, at, left);
         }
@@ -126,7 +125,6 @@ impl SessionAggregate {
         participant
             .disconnect_reason
             .get_or_insert_with(|| reason.to_owned());
-        self.touched_participants.push(index);
         let run = self
             .runs
             .iter_mut()
@@ -146,7 +144,7 @@ impl SessionAggregate {
         let is_present = |sid: &str| present.iter().any(|observed| observed.sid == sid);
         // A participant who joined in the last two seconds may have done so after LiveKit made the list.
         let joined_before = at - TimeDelta::seconds(2);
-        for (index, participant) in self.participants.iter_mut().enumerate() {
+        for participant in &mut self.participants {
             let is_listed_if_present = participant
                 .joined_at
                 .is_some_and(|joined| joined < joined_before);
@@ -155,7 +153,6 @@ impl SessionAggregate {
                 && !is_present(participant.sid.as_deref().unwrap_or_default())
             {
                 participant.left_at = Some(at);
-                self.touched_participants.push(index);
             }
         }
         for run in &mut self.runs {

@@ -13,10 +13,10 @@ use patchbay_domain::{
     session::{SessionState, Step, next_step},
 };
 use patchbay_livekit::Participant;
-use patchbay_persistence::sessions::Session;
+use patchbay_persistence::sessions::{self, Session};
 
 use super::{aggregate::SessionAggregate, observed::ObservedParticipant, steps::execute};
-use crate::{Error, Service, jobs::error::JobError};
+use crate::{Service, jobs::error::JobError};
 
 /// More steps than any session needs in one run of its job; a defect must not cause an endless loop.
 const MAX_STEPS: usize = 12;
@@ -38,7 +38,8 @@ pub async fn reconcile(
             (session, step) => execute(service, &session, step).await?,
         }
     }
-    Err(Error::internal("a session's job did not finish within its maximum number of steps").into())
+    let reason = "a session's job did not finish within its maximum number of steps";
+    Err(JobError::retry(reason))
 }
 
 /// Determines the next step; while the session may have a room, from an observation of LiveKit, which is
@@ -48,54 +49,83 @@ async fn determine_step(
     tenant: TenantId,
     id: SessionId,
 ) -> Result<Option<(Session, Step)>, JobError> {
-    let mut unit = service.system_work(tenant).await?;
-    let Some(aggregate) = SessionAggregate::load(&mut unit, id).await? else {
+    let mut tx = service.db.begin(tenant).await?;
+    let found = sessions::find(&mut tx, id).await?;
+    tx.finish();
+    let Some(session) = found else {
         return Ok(None);
     };
-    unit.finish();
-    let may_have_room = match aggregate.session.state {
-        SessionState::Starting => aggregate.session.dispatched_at.is_some(),
-        state => state == SessionState::Running,
-    };
-    if may_have_room {
-        return match observe(service, &aggregate.session).await {
-            // Deadlines are enforced even while LiveKit is unreachable.
-            Err(JobError::LiveKit(error)) => {
-                match next_step(&aggregate.view(), &service.timings, service.clock.now()) {
-                    step @ Step::Stop(_) => Ok(Some((aggregate.session, step))),
-                    _ => Err(error.into()),
-                }
-            }
-            observed => observed,
-        };
+    if !may_have_room(&session) {
+        return recorded_step(service, &session).await;
     }
-    let step = next_step(&aggregate.view(), &service.timings, service.clock.now());
-    Ok(Some((aggregate.session, step)))
+    match look(service, &session).await {
+        Ok(observed) => record(service, &session, observed).await,
+        // Deadlines are enforced even while LiveKit is unreachable.
+        Err(error) => match recorded_step(service, &session).await? {
+            Some((session, step @ Step::Stop(_))) => Ok(Some((session, step))),
+            _ => Err(error.into()),
+        },
+    }
 }
 
-/// Records the state of the room in LiveKit, removes surplus participants from it, and returns the next step.
-async fn observe(
+fn may_have_room(session: &Session) -> bool {
+    match session.state {
+        SessionState::Starting => session.dispatched_at.is_some(),
+        state => state == SessionState::Running,
+    }
+}
+
+/// The next step according to what is recorded.
+async fn recorded_step(
     service: &Service,
     session: &Session,
 ) -> Result<Option<(Session, Step)>, JobError> {
+    let mut unit = service.system_work(session.tenant_id).await?;
+    let aggregate = SessionAggregate::load(&mut unit, session.id).await?;
+    unit.finish();
+    Ok(aggregate.map(|aggregate| {
+        let step = next_step(&aggregate.view(), &service.timings, service.clock.now());
+        (aggregate.session, step)
+    }))
+}
+
+/// What LiveKit shows of a room at one moment; no participants if the room does not exist.
+struct Observation {
+    at: DateTime<Utc>,
+    participants: Option<Vec<Participant>>,
+}
+
+async fn look(
+    service: &Service,
+    session: &Session,
+) -> Result<Observation, patchbay_livekit::Error> {
     let at = service.clock.now();
-    let name = session.room_name.clone();
+    let name = &session.room_name;
     let rooms = service.livekit.list_rooms(vec![name.clone()]).await?;
     let room_exists = rooms
         .iter()
         .any(|room| session.room_sid.as_ref().is_none_or(|sid| *sid == room.sid));
-    let participants = if room_exists {
-        service.livekit.list_participants(&name).await?
-    } else {
-        Vec::new()
+    let participants = match room_exists {
+        true => Some(service.livekit.list_participants(name).await?),
+        false => None,
     };
-    let present: Vec<_> = participants.iter().map(to_observed).collect();
+    Ok(Observation { at, participants })
+}
+
+/// Records the observation, removes surplus participants from the room, and returns the next step.
+async fn record(
+    service: &Service,
+    session: &Session,
+    observation: Observation,
+) -> Result<Option<(Session, Step)>, JobError> {
+    let Observation { at, participants } = observation;
+    let present: Vec<_> = participants.iter().flatten().map(to_observed).collect();
     let mut unit = service.system_work(session.tenant_id).await?;
     let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
         return Ok(None);
     };
     if aggregate.session.state.is_live() {
-        if room_exists {
+        if participants.is_some() {
             aggregate.session.room_missing_since = None;
             aggregate.record_present(&present, at);
         } else {
@@ -114,7 +144,8 @@ async fn observe(
         tracing::info!(
             "removing an agent that joined too late, or the SIP participant of an ended call"
         );
-        service.livekit.remove_participant(&name, &identity).await?;
+        let room = &session.room_name;
+        service.livekit.remove_participant(room, &identity).await?;
     }
     Ok(Some((session, step)))
 }

@@ -8,32 +8,49 @@ use patchbay_persistence::webhook_events::{self, Room};
 use super::{aggregate::SessionAggregate, observed::ObservedParticipant};
 use crate::{Result, Service, jobs::queue, telephony::claim};
 
-/// Applies one stored event and marks it as applied, in one transaction.
-pub async fn apply(service: &Service, event: &Event) -> Result<()> {
+/// Applies stored events of one room, in order, and marks them as applied, in one transaction.
+pub async fn apply(service: &Service, events: &[Event]) -> Result<()> {
     let now = service.clock.now();
-    let room = match find_room(service, event).await? {
-        Some(room) => Some(room),
-        None => claim::claim_by_event(service, event).await?,
-    };
-    let Some(room) = room else {
-        // The event has no room, or its room on a shared LiveKit is not managed by this installation.
+    let ids: Vec<_> = events.iter().map(|event| &*event.id).collect();
+    let Some(room) = find_or_claim(service, events).await? else {
+        // The events have no room, or their room on a shared LiveKit is not managed by this installation.
         let mut connection = service.db.connection().await?;
-        webhook_events::mark_applied(&mut connection, &event.id, now).await?;
+        webhook_events::mark_applied(&mut connection, &ids, now).await?;
         return Ok(());
     };
     let mut unit = service.system_work(room.tenant_id).await?;
-    if !webhook_events::mark_applied(&mut unit, &event.id, now).await? {
+    let aggregate = SessionAggregate::load(&mut unit, room.session_id).await?;
+    let new = webhook_events::mark_applied(&mut unit, &ids, now).await?;
+    if new.is_empty() {
         return Ok(());
     }
-    let aggregate = SessionAggregate::load(&mut unit, room.session_id).await?;
     if let Some(mut aggregate) = aggregate {
-        apply_to_session(&mut aggregate, event, now);
+        for event in events.iter().filter(|event| new.contains(&event.id)) {
+            apply_to_session(&mut aggregate, event, now);
+        }
         aggregate.save(&mut unit).await?;
     }
     queue::enqueue_session(service, &mut unit, room.session_id).await?;
     unit.commit().await?;
     service.job_due.notify_one();
     Ok(())
+}
+
+/// The tenant and session of the events' room. A room with an inbound call gets its session here, unless the worker was
+/// faster.
+async fn find_or_claim(service: &Service, events: &[Event]) -> Result<Option<Room>> {
+    let Some(first) = events.first() else {
+        return Ok(None);
+    };
+    if let Some(room) = find_room(service, first).await? {
+        return Ok(Some(room));
+    }
+    for event in events {
+        if let Some(room) = claim::claim_by_event(service, event).await? {
+            return Ok(Some(room));
+        }
+    }
+    Ok(None)
 }
 
 /// Finds the tenant and session of the event's room, if the room is known.

@@ -1,7 +1,10 @@
 //! The periodic job that finds rooms in LiveKit whose session is over.
 
+use std::collections::HashMap;
+
+use patchbay_domain::TenantId;
 use patchbay_persistence::{
-    VerifiedTenant,
+    VerifiedTenant, sessions,
     webhook_events::{self, Room},
 };
 
@@ -10,6 +13,9 @@ use crate::{
     Service,
     jobs::{error::JobError, queue},
 };
+
+/// Number of rooms that are compared with the database together.
+const PAGE: usize = 500;
 
 /// Enqueues the jobs of sessions that are over but still have a room in LiveKit, and deletes rooms whose
 /// sessions have been erased.
@@ -21,13 +27,37 @@ pub async fn sweep(service: &Service) -> Result<(), JobError> {
         .map(|room| room.name)
         .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
         .collect();
-    let mut connection = service.db.connection().await?;
-    let rooms = webhook_events::find_rooms(&mut connection, &names).await?;
-    drop(connection);
-    for room in rooms {
-        sweep_room(service, &room).await?;
+    for page in names.chunks(PAGE) {
+        sweep_page(service, page).await?;
     }
     service.job_due.notify_one();
+    Ok(())
+}
+
+/// Compares a page of rooms with the sessions' states, which are read per tenant. Only a room that should not be there
+/// costs more.
+async fn sweep_page(service: &Service, names: &[String]) -> Result<(), JobError> {
+    let mut connection = service.db.connection().await?;
+    let rooms = webhook_events::find_rooms(&mut connection, names).await?;
+    drop(connection);
+    let mut of_tenant: HashMap<TenantId, Vec<Room>> = HashMap::new();
+    for room in rooms {
+        of_tenant.entry(room.tenant_id).or_default().push(room);
+    }
+    for (tenant, rooms) in of_tenant {
+        let ids: Vec<_> = rooms.iter().map(|room| room.session_id).collect();
+        let mut tx = service.db.begin(tenant).await?;
+        let states = sessions::states(&mut tx, &ids).await?;
+        tx.finish();
+        for room in rooms {
+            if states
+                .get(&room.session_id)
+                .is_none_or(|state| state.is_terminal())
+            {
+                sweep_room(service, &room).await?;
+            }
+        }
+    }
     Ok(())
 }
 

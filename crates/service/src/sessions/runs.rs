@@ -1,24 +1,20 @@
 //! Agent runs: each run is one dispatch of an agent into a session.
 
 use patchbay_domain::session::RunState;
-use patchbay_persistence::{
-    TenantTx,
-    runs::{self, AgentRun},
-};
+use patchbay_persistence::runs::AgentRun;
 
 use super::{aggregate::SessionAggregate, configuration::PinnedConfiguration};
-use crate::{Result, Service};
+use crate::Service;
 
 /// Adds a run to be dispatched: of the session's own agent, or of the agent of `further`.
-pub async fn add_run(
+pub fn add_run(
     service: &Service,
-    tx: &mut TenantTx,
     aggregate: &mut SessionAggregate,
     (attempt, further): (i32, Option<PinnedConfiguration>),
-) -> Result<AgentRun> {
+) -> AgentRun {
     let session = &aggregate.session;
     let mut run = AgentRun {
-        tenant_id: tx.tenant(),
+        tenant_id: session.tenant_id,
         id: service.clock.new_id(),
         session_id: session.id,
         configuration_digest: session.configuration_digest.clone(),
@@ -37,6 +33,10 @@ pub async fn add_run(
         worker_name: None,
         rendered_prompt: None,
         rendered_greeting: None,
+        dispatches: 0,
+        last_dispatched_at: None,
+        taken_at: None,
+        error_detail: None,
     };
     if let Some(pinned) = further {
         run.agent_id = Some(pinned.agent.id);
@@ -45,7 +45,6 @@ pub async fn add_run(
         run.rendered_prompt = Some(pinned.rendered.prompt);
         run.rendered_greeting = pinned.rendered.greeting;
     }
-    runs::insert(tx, &run).await?;
     aggregate.runs.push(run.clone());
-    Ok(run)
+    run
 }

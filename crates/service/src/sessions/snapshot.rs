@@ -1,26 +1,23 @@
-//! Snapshot of a session as it was loaded; the differences from it become timeline events.
+//! Snapshot of a session as it was loaded; the differences from it are stored, and become timeline events.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{
-    session::{RunState, SessionState},
-    timeline::Facts,
-};
+use patchbay_domain::timeline::Facts;
 use patchbay_persistence::{
-    calls::Call, participants::Participant, runs::AgentRun, sessions::Session,
+    TenantTx,
+    calls::{self, Call},
+    participants::{self, Participant},
+    runs::{self, AgentRun},
+    sessions::{self, Session},
 };
 
-use crate::timeline::Timeline;
+use crate::{Result, timeline::Timeline};
 
-/// When a participant joined and left.
-type Presence = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
-
-/// State of a session aggregate at the time it was loaded.
+/// State of a session aggregate at the time it was loaded: of the session and its runs what can change.
 pub(super) struct Snapshot {
-    state: SessionState,
-    runs: Vec<RunState>,
-    participants: Vec<Presence>,
-    /// The calls.
-    pub calls: Vec<Call>,
+    session: sessions::Progress,
+    runs: Vec<runs::Progress>,
+    participants: Vec<Participant>,
+    calls: Vec<Call>,
 }
 
 impl Snapshot {
@@ -31,23 +28,72 @@ impl Snapshot {
         participants: &[Participant],
         calls: &[Call],
     ) -> Self {
-        let presence = |participant: &Participant| (participant.joined_at, participant.left_at);
         Self {
-            state: session.state,
-            runs: runs.iter().map(|run| run.state).collect(),
-            participants: participants.iter().map(presence).collect(),
+            session: session.progress(),
+            runs: runs.iter().map(AgentRun::progress).collect(),
+            participants: participants.to_vec(),
             calls: calls.to_vec(),
         }
     }
 
-    /// Whether the participant at this index existed when the session was loaded.
-    pub fn has_participant(&self, index: usize) -> bool {
-        index < self.participants.len()
+    /// Whether the participant at this index is new or has changed.
+    pub fn is_changed(&self, index: usize, participant: &Participant) -> bool {
+        self.participants.get(index) != Some(participant)
+    }
+
+    /// Stores the session if it has changed.
+    pub async fn store_session(&self, tx: &mut TenantTx, session: &Session) -> Result<()> {
+        let progress = session.progress();
+        if progress != self.session {
+            sessions::update(tx, session.id, &progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the runs that are new or have changed.
+    pub async fn store_runs(&self, tx: &mut TenantTx, runs: &[AgentRun]) -> Result<()> {
+        for (index, run) in runs.iter().enumerate() {
+            let progress = run.progress();
+            match self.runs.get(index) {
+                Some(before) if *before == progress => {}
+                Some(_) => runs::update(tx, run.id, &progress).await?,
+                None => runs::insert(tx, run).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the participants that are new or have changed.
+    pub async fn store_participants(
+        &self,
+        tx: &mut TenantTx,
+        participants: &[Participant],
+    ) -> Result<()> {
+        for (index, participant) in participants.iter().enumerate() {
+            match self.participants.get(index) {
+                Some(before) if before == participant => {}
+                Some(_) => participants::update(tx, participant).await?,
+                None => participants::insert(tx, participant).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the calls that are new or have changed.
+    pub async fn store_calls(&self, tx: &mut TenantTx, calls: &[Call]) -> Result<()> {
+        for (index, call) in calls.iter().enumerate() {
+            match self.calls.get(index) {
+                Some(before) if before == call => {}
+                Some(_) => calls::update(tx, call).await?,
+                None => calls::insert(tx, call).await?,
+            }
+        }
+        Ok(())
     }
 
     /// Adds an event if the session's state has changed.
     pub fn compare_session(&self, session: &Session, now: DateTime<Utc>, timeline: &mut Timeline) {
-        if session.state == self.state {
+        if session.state == self.session.state {
             return;
         }
         let facts = Facts {
@@ -60,7 +106,7 @@ impl Snapshot {
     /// Adds an event for each run that is new or whose state has changed.
     pub fn compare_runs(&self, runs: &[AgentRun], now: DateTime<Utc>, timeline: &mut Timeline) {
         for (index, run) in runs.iter().enumerate() {
-            if self.runs.get(index) == Some(&run.state) {
+            if self.runs.get(index).map(|before| before.state) == Some(run.state) {
                 continue;
             }
             let facts = Facts {
@@ -99,9 +145,10 @@ impl Snapshot {
         participant: &Participant,
         now: DateTime<Utc>,
     ) -> Option<(DateTime<Utc>, &'static str)> {
-        let is_new = !self.has_participant(index);
-        let before = self.participants.get(index).copied();
-        let (joined, left) = before.unwrap_or_default();
+        let before = self.participants.get(index);
+        let is_new = before.is_none();
+        let joined = before.and_then(|before| before.joined_at);
+        let left = before.and_then(|before| before.left_at);
         match (participant.joined_at, participant.left_at) {
             (None, None) if is_new => Some((now, "participant.invited")),
             (Some(at), None) if joined.is_none() => Some((at, "participant.joined")),

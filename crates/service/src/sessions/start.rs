@@ -50,6 +50,6 @@ pub async fn start(
     require_capacity(service, tx).await?;
     calls::start_primary(service, tx, aggregate).await?;
     aggregate.enter(SessionState::Starting, None);
-    add_run(service, tx, aggregate, (1, None)).await?;
+    add_run(service, aggregate, (1, None));
     queue::enqueue_session(service, tx, aggregate.session.id).await
 }

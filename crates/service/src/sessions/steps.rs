@@ -2,24 +2,20 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentRunId, CallId,
     call::CallEvent,
     session::{RunState, SessionState, Step},
 };
-use patchbay_livekit::RoomRequest;
-use patchbay_persistence::{runs, sessions::Session};
-use serde_json::json;
+use patchbay_persistence::sessions::Session;
 
 use super::{
     aggregate::SessionAggregate,
+    dispatch, no_show,
     runs::add_run,
     update::{is_still_due, update},
 };
-use crate::{
-    Service, faults::crash_here, jobs::error::JobError, settings::seconds, telephony::dial,
-};
+use crate::{Service, UnitOfWork, faults::crash_here, jobs::error::JobError, telephony::dial};
 
 /// Executes one step.
 pub(super) async fn execute(
@@ -28,8 +24,9 @@ pub(super) async fn execute(
     step: Step,
 ) -> Result<(), JobError> {
     match step {
-        Step::CreateRoom(run) => create_room(service, session, run).await,
-        Step::Dispatch(run) => dispatch(service, session, run).await,
+        Step::CreateRoom(run) => dispatch::create_room(service, session, run).await,
+        Step::Dispatch(run) => dispatch::dispatch(service, session, run).await,
+        Step::CheckDispatch(run) => dispatch::check(service, session, run).await,
         Step::DeleteRoom => {
             service.livekit.delete_room(&session.room_name).await?;
             crash_here(service, "after_delete_room");
@@ -46,9 +43,7 @@ pub(super) async fn execute(
         Step::HangUp(call, reason) => {
             end_call(service, session, &step, call, CallEvent::HangUp(reason)).await
         }
-        Step::Fail(reason) => {
-            change_state(service, session, &step, SessionState::Failed, reason).await
-        }
+        Step::Fail(reason) => fail(service, session, &step, reason).await,
         Step::Stop(reason) => {
             change_state(service, session, &step, SessionState::Stopping, reason).await
         }
@@ -74,94 +69,54 @@ async fn change_state(
     .await
 }
 
-/// Creates the room and dispatches the agent in one idempotent request.
-async fn create_room(
+/// Fails the session. Without an agent, session and run say why none has come.
+async fn fail(
     service: &Service,
     session: &Session,
-    run: AgentRunId,
+    step: &Step,
+    reason: &str,
 ) -> Result<(), JobError> {
-    let request = RoomRequest {
-        name: session.room_name.clone(),
-        empty_timeout: seconds(service.settings.rooms.empty_timeout),
-        departure_timeout: seconds(service.settings.rooms.departure_timeout),
-        max_participants: service.settings.rooms.max_participants,
-        agent_name: session.worker_name.clone(),
-        dispatch_metadata: dispatch_metadata(session, run),
-    };
-    let room = match service.livekit.create_room(&request).await {
-        Ok(room) => room,
-        Err(error) => {
-            let summary = error.summary();
-            update(service, session, |aggregate| {
-                aggregate.session.last_error = Some(summary)
-            })
-            .await?;
-            return Err(error.into());
-        }
-    };
-    crash_here(service, "after_create_room");
-    let now = service.clock.now();
-    update(service, session, |aggregate| {
-        aggregate.session.room_sid = Some(room.sid);
-        aggregate.session.dispatched_at.get_or_insert(now);
-        aggregate.session.last_error = None;
-        record_dispatch(aggregate, run, None, now);
-    })
-    .await
-}
-
-/// Dispatches a further run. The request is not idempotent, so LiveKit's dispatches are listed first, to find
-/// one that an interrupted attempt has already created.
-async fn dispatch(service: &Service, session: &Session, run: AgentRunId) -> Result<(), JobError> {
-    let metadata = dispatch_metadata(session, run);
     let mut unit = service.system_work(session.tenant_id).await?;
-    let row = runs::find(&mut unit, session.id, run).await?;
-    unit.finish();
-    let worker = row.and_then(|row| row.worker_name);
-    let worker = worker.as_ref().unwrap_or(&session.worker_name);
-    let dispatches = service.livekit.list_dispatches(&session.room_name).await?;
-    let mut dispatches = dispatches.into_iter();
-    let dispatch = match dispatches.find(|dispatch| dispatch.metadata == metadata) {
-        Some(dispatch) => dispatch,
-        None => {
-            let room = &session.room_name;
-            service
-                .livekit
-                .create_dispatch(room, worker, &metadata)
-                .await?
+    let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
+        return Ok(());
+    };
+    if !is_still_due(service, &aggregate, step) {
+        return Ok(());
+    }
+    let why = explain(service, &mut unit, &mut aggregate).await?;
+    aggregate.session.error_detail.get_or_insert(why);
+    aggregate.enter(SessionState::Failed, Some(reason));
+    aggregate.save(&mut unit).await?;
+    Ok(unit.commit().await?)
+}
+
+/// Why the session has no agent; its newest run is closed for the same reason.
+async fn explain(
+    service: &Service,
+    unit: &mut UnitOfWork,
+    aggregate: &mut SessionAggregate,
+) -> Result<String, JobError> {
+    let session = &aggregate.session;
+    let Some(run) = aggregate.newest_primary_run() else {
+        return Ok("The session has no agent run.".to_owned());
+    };
+    let (state, why) = match run.state {
+        RunState::Dispatched => {
+            let worker = run.worker_name.as_ref().unwrap_or(&session.worker_name);
+            let why = no_show::explain(service, unit, run, worker).await?;
+            (RunState::NoShow, why)
+        }
+        RunState::Joined => (RunState::Lost, no_show::explain_closed(RunState::Lost)),
+        _ => {
+            let cause = session.last_error.as_deref().unwrap_or("it was not tried");
+            return Ok(format!(
+                "The agent could not be dispatched in time: {cause}."
+            ));
         }
     };
-    crash_here(service, "after_create_dispatch");
-    let now = service.clock.now();
-    update(service, session, |aggregate| {
-        record_dispatch(aggregate, run, Some(dispatch.id), now)
-    })
-    .await
-}
-
-fn record_dispatch(
-    aggregate: &mut SessionAggregate,
-    run: AgentRunId,
-    id: Option<String>,
-    now: DateTime<Utc>,
-) {
-    if let Some(run) = aggregate.run(run) {
-        run.dispatch_id = id;
-        run.dispatched_at.get_or_insert(now);
-        if run.state == RunState::Pending {
-            run.state = RunState::Dispatched;
-        }
-    }
-}
-
-/// Contains ids only, since the metadata of a dispatch is not confidential.
-fn dispatch_metadata(session: &Session, run: AgentRunId) -> String {
-    json!({
-        "tenant_id": session.tenant_id,
-        "session_id": session.id,
-        "agent_run_id": run,
-    })
-    .to_string()
+    let id = run.id;
+    aggregate.close_run(id, (state, why.clone()), service.clock.now());
+    Ok(why)
 }
 
 async fn replace_run(
@@ -178,8 +133,9 @@ async fn replace_run(
         return Ok(());
     }
     let now = service.clock.now();
-    let attempt = aggregate.close_run(run, state, now) + 1;
-    add_run(service, &mut unit, &mut aggregate, (attempt, None)).await?;
+    let why = no_show::explain_closed(state);
+    let attempt = aggregate.close_run(run, (state, why), now) + 1;
+    add_run(service, &mut aggregate, (attempt, None));
     aggregate.save(&mut unit).await?;
     unit.commit().await?;
     Ok(())
@@ -192,13 +148,24 @@ async fn close_run(
     run: AgentRunId,
     state: RunState,
 ) -> Result<(), JobError> {
+    let mut unit = service.system_work(session.tenant_id).await?;
+    let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
+        return Ok(());
+    };
+    if !is_still_due(service, &aggregate, &Step::Close(run, state)) {
+        return Ok(());
+    }
     let now = service.clock.now();
-    update(service, session, |aggregate| {
-        if is_still_due(service, aggregate, &Step::Close(run, state)) {
-            aggregate.close_run(run, state, now);
+    let why = match aggregate.run(run) {
+        Some(row) if row.state == RunState::Dispatched => {
+            let worker = row.worker_name.clone().unwrap_or_default();
+            no_show::explain(service, &mut unit, row, &worker).await?
         }
-    })
-    .await
+        _ => no_show::explain_closed(state),
+    };
+    aggregate.close_run(run, (state, why), now);
+    aggregate.save(&mut unit).await?;
+    Ok(unit.commit().await?)
 }
 
 /// Ends one call. The end of a session's primary call also stops the session.

@@ -16,7 +16,7 @@ pub struct StopRequest {
 }
 
 /// Stops a session. A session that was never started ends at once; otherwise its job is enqueued. Does nothing
-/// if the session is already stopping or over.
+/// if the session is over.
 pub async fn stop(
     service: &Service,
     tx: &mut TenantTx,
@@ -24,7 +24,9 @@ pub async fn stop(
     request: StopRequest,
 ) -> Result<()> {
     match (aggregate.session.state, request.error) {
-        (SessionState::Stopping | SessionState::Ended | SessionState::Failed, _) => return Ok(()),
+        (SessionState::Ended | SessionState::Failed, _) => return Ok(()),
+        // Its job may have failed for good since.
+        (SessionState::Stopping, _) => {}
         (SessionState::Created, _) => {
             aggregate.enter(SessionState::Ended, Some(reason::CANCELED));
             return Ok(());

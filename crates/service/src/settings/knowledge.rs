@@ -10,7 +10,7 @@ use clap::Args;
 use patchbay_storage::{Bucket, Store};
 #[cfg(feature = "local-embeddings")]
 use patchbay_vectors::Local;
-use patchbay_vectors::{Embedder, OpenAi};
+use patchbay_vectors::{Background, Embedder, OpenAi};
 
 use super::values::{Secret, duration};
 
@@ -22,6 +22,9 @@ pub struct IndexSettings {
     /// index, which `patchbay-api index` creates.
     #[arg(long, env = "PATCHBAY_SEARCH_EXACT_CHUNKS", default_value = "50000", value_parser = clap::value_parser!(i64).range(1..))]
     pub search_exact_chunks: i64,
+    /// Maximum number of index entries that a search visits before it compares all candidates instead.
+    #[arg(long, env = "PATCHBAY_SEARCH_MAX_SCAN", default_value = "200000", value_parser = clap::value_parser!(i64).range(1..=2_000_000_000))]
+    pub search_max_scan: i64,
 }
 
 /// Settings of storage, embeddings and ingests.
@@ -78,6 +81,10 @@ pub struct KnowledgeSettings {
     /// Number of threads on which a local model embeds files.
     #[arg(long, env = "PATCHBAY_EMBEDDING_THREADS", default_value = "1")]
     pub embedding_threads: usize,
+    /// Nice value of these threads, 0 to 19: how far they stand back when the processors are busy. With 5 they still get
+    /// about a quarter of what other threads get, with 19 almost nothing.
+    #[arg(long, env = "PATCHBAY_EMBEDDING_NICE", default_value = "5", value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub embedding_nice: i32,
 
     /// Maximum number of concurrent ingests of this process.
     #[arg(long, env = "PATCHBAY_INGEST_PARALLEL", default_value = "2")]
@@ -155,6 +162,13 @@ impl KnowledgeSettings {
         Ok(Some(Store::new(&settings)?))
     }
 
+    const fn background(&self) -> Background {
+        Background {
+            threads: self.embedding_threads,
+            nice: self.embedding_nice,
+        }
+    }
+
     /// Loads the embedding model, if one is set. With `panics`, for tests, a local model panics.
     pub fn embedder(&self, panics: bool) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
         if let Some(url) = &self.embedding_url {
@@ -167,22 +181,26 @@ impl KnowledgeSettings {
             return Ok(Some(Arc::new(provider)));
         }
         match &self.embedding_directory {
-            Some(folder) => load_local(folder, self.embedding_threads, panics).map(Some),
+            Some(folder) => load_local(folder, self.background(), panics).map(Some),
             None => Ok(None),
         }
     }
 }
 
 #[cfg(feature = "local-embeddings")]
-fn load_local(folder: &Path, threads: usize, panics: bool) -> anyhow::Result<Arc<dyn Embedder>> {
+fn load_local(
+    folder: &Path,
+    background: Background,
+    panics: bool,
+) -> anyhow::Result<Arc<dyn Embedder>> {
     let model = match panics {
-        true => Local::load_with_fault(folder, threads),
-        false => Local::load(folder, threads),
+        true => Local::load_with_fault(folder, background),
+        false => Local::load(folder, background),
     };
     Ok(Arc::new(model?))
 }
 
 #[cfg(not(feature = "local-embeddings"))]
-fn load_local(_: &Path, _: usize, _: bool) -> anyhow::Result<Arc<dyn Embedder>> {
+fn load_local(_: &Path, _: Background, _: bool) -> anyhow::Result<Arc<dyn Embedder>> {
     anyhow::bail!("PATCHBAY_EMBEDDING_DIRECTORY: this binary was built without local models")
 }

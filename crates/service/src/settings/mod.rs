@@ -39,6 +39,10 @@ pub struct Settings {
     /// Deadlines of sessions and calls.
     #[command(flatten)]
     pub timings: TimingSettings,
+    /// Time after its last heartbeat from which a registered worker counts as gone, at least 2s. Workers are told to send a
+    /// heartbeat three times as often.
+    #[arg(long, env = "PATCHBAY_WORKER_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub worker_timeout: Duration,
     /// How long requests to start or stop a session wait for LiveKit before they return 202.
     #[arg(long, env = "PATCHBAY_START_WAIT", default_value = "10s", value_parser = duration)]
     pub start_wait: Duration,
@@ -70,8 +74,8 @@ pub struct Settings {
     /// Settings of files, ingests and search.
     #[command(flatten)]
     pub knowledge: KnowledgeSettings,
-    /// For tests: aborts the process at this point, such as `after_create_room`, or panics there with the prefix
-    /// `panic:`.
+    /// For tests: aborts the process at this point, such as `after_create_room`; panics there with the prefix `panic:`,
+    /// and waits there with `wait:`.
     #[cfg(feature = "fault-injection")]
     #[arg(long, env = "PATCHBAY_TEST_CRASH_AT", hide = true)]
     pub crash_at: Option<String>,
@@ -169,9 +173,14 @@ pub struct TimingSettings {
     /// How long the start of a session is retried before it fails with livekit_unavailable.
     #[arg(long, env = "PATCHBAY_START_DEADLINE", default_value = "60s", value_parser = duration)]
     pub start_deadline: Duration,
-    /// How long an agent may take to join before it is dispatched again; this happens once.
+    /// How long workers may take to take a dispatch, which is repeated meanwhile, and how long the agent may then take to
+    /// join before it is replaced; the latter happens once.
     #[arg(long, env = "PATCHBAY_JOIN_DEADLINE", default_value = "15s", value_parser = duration)]
     pub join_deadline: Duration,
+    /// Time after a dispatch at which it is checked whether a worker has taken it, and repeated if not; doubled with each
+    /// repetition.
+    #[arg(long, env = "PATCHBAY_DISPATCH_CHECK", default_value = "1s", value_parser = duration)]
+    pub dispatch_check: Duration,
     /// Interval of checks whether a dispatched agent has joined.
     #[arg(long, env = "PATCHBAY_JOIN_POLL", default_value = "2s", value_parser = duration)]
     pub join_poll: Duration,
@@ -256,6 +265,8 @@ impl Settings {
         for (name, interval, minimum) in [
             ("PATCHBAY_JOB_POLL", self.jobs.poll, 20),
             ("PATCHBAY_JOB_LEASE", self.jobs.lease, 1000),
+            ("PATCHBAY_WORKER_TIMEOUT", self.worker_timeout, 2000),
+            ("PATCHBAY_DISPATCH_CHECK", self.timings.dispatch_check, 20),
         ] {
             if interval < Duration::from_millis(minimum) {
                 return Err(format!("{name}: at least {minimum}ms is needed"));
@@ -309,6 +320,7 @@ impl TimingSettings {
         Timings {
             start_deadline: delta(self.start_deadline),
             join_deadline: delta(self.join_deadline),
+            dispatch_check: delta(self.dispatch_check),
             join_poll: delta(self.join_poll),
             grace: delta(self.agent_grace),
             reconcile: delta(self.reconcile_interval),

@@ -7,7 +7,7 @@ use patchbay_persistence::{sip_objects, webhook_events::Room};
 
 use super::{
     caller::{CallerInRoom, find_caller},
-    inbound_call::{ClaimedCall, record_call},
+    inbound_call::{Claimant, ClaimedCall, record_call},
     sip_names::room_prefix,
 };
 use crate::{Code, Error, Result, Service, sessions::create::ExistingRoom};
@@ -35,7 +35,7 @@ pub async fn claim(
     };
     let caller = find_caller(service, room, &rule).await?;
     let caller = caller.ok_or_else(Error::not_found)?;
-    record_once(service, tenant, mapping, caller).await
+    record_once(service, tenant, (mapping, Claimant::Worker), caller).await
 }
 
 /// Claims a call for a webhook event, and returns the room's tenant and session; `None` if the event is not an
@@ -63,7 +63,8 @@ pub async fn claim_by_event(service: &Service, event: &Event) -> Result<Option<R
         attributes: participant.attributes.clone(),
     };
     let mapping = MappingId::new(object.id);
-    match record_once(service, object.tenant_id, mapping, caller).await {
+    let claim = (mapping, Claimant::Webhook);
+    match record_once(service, object.tenant_id, claim, caller).await {
         Ok(claimed) => Ok(Some(Room {
             name: room.name.clone(),
             tenant_id: object.tenant_id,
@@ -84,13 +85,13 @@ pub async fn claim_by_event(service: &Service, event: &Event) -> Result<Option<R
 async fn record_once(
     service: &Service,
     tenant: TenantId,
-    mapping: MappingId,
+    claim: (MappingId, Claimant),
     caller: CallerInRoom,
 ) -> Result<ClaimedCall> {
     let room = caller.room.name.clone();
     let permit = service.compute.acquire(Some(tenant)).await?;
     let mut unit = service.system_work(tenant).await?;
-    match record_call(service, (&mut unit, permit), mapping, caller).await {
+    match record_call(service, (&mut unit, permit), claim, caller).await {
         Ok(claimed) => {
             unit.commit().await?;
             service.job_due.notify_one();

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::{
     CallId, Invalid,
     call::{CallEvent, reason},
@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use super::dial_outcome::DialOutcome;
 use crate::{
     Service,
-    faults::crash_here,
+    faults::{crash_here, wait_here},
     jobs::{error::JobError, queue},
     panics::catch_panic,
     sessions::{
@@ -34,6 +34,9 @@ use crate::{
         update::{is_still_due, update},
     },
 };
+
+/// Delay of a dial whose trunk is being synchronised.
+const SYNC_WAIT: TimeDelta = TimeDelta::milliseconds(250);
 
 /// Dials, unless that has been done, and spawns a task that waits for the response.
 pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Result<(), JobError> {
@@ -51,7 +54,7 @@ pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Resu
     {
         // LiveKit may still have an older version of the trunk; the job is retried shortly.
         let why = "the trunk is being synchronised into LiveKit";
-        return Err(JobError::NotYet(why));
+        return Err(JobError::Retry(Some(SYNC_WAIT), why.to_owned()));
     }
     let trunk_sid = match usable_trunk_sid(service, trunk).await {
         Ok(sid) => sid,
@@ -61,6 +64,7 @@ pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Resu
             return record_outcome(service, session, id, outcome).await;
         }
     };
+    wait_here(service, "before_dial").await;
     let lease = service.clock.now() + service.settings.jobs.lease;
     let mut sent = false;
     update(service, session, |aggregate| {
@@ -88,7 +92,9 @@ pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Resu
             // LiveKit's own limit, in case no process of the service is running to hang up.
             longest: ring + seconds(call.max_duration_seconds) + Duration::from_secs(30),
         };
-        tokio::spawn(run_dial(Arc::clone(service), session.clone(), id, dial));
+        // The dial outlives the job, and so its claim.
+        let service = service.under_claim(None);
+        tokio::spawn(run_dial(service, session.clone(), (id, lease), dial));
     }
     Ok(())
 }
@@ -114,7 +120,17 @@ async fn usable_trunk_sid(
 }
 
 /// Dials and records the outcome. After a panic the session's job reads the outcome from the room.
-async fn run_dial(service: Arc<Service>, session: Session, id: CallId, dial: Dial) {
+async fn run_dial(
+    service: Arc<Service>,
+    session: Session,
+    (id, until): (CallId, DateTime<Utc>),
+    dial: Dial,
+) {
+    if service.clock.now() >= until {
+        // This process has been paused. The session's job has judged the call by the room already.
+        tracing::warn!(call = %id, "a dial was not made, because it is too late for it");
+        return;
+    }
     if let Err(panicked) = catch_panic(await_dial(&service, &session, id, dial)).await {
         let abandoned = DialOutcome::new(CallEvent::Abandoned, panicked.to_string());
         if let Err(error) = record_outcome(&service, &session, id, abandoned).await {

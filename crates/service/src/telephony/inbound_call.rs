@@ -42,11 +42,20 @@ pub struct ClaimedCall {
     pub call_id: CallId,
 }
 
+/// Who claims a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimant {
+    /// The worker, which has taken LiveKit's dispatch.
+    Worker,
+    /// A webhook, which does not know whether a worker has.
+    Webhook,
+}
+
 /// Records the call with its session, unless that has been done; returns their ids in either case.
 pub(super) async fn record_call(
     service: &Service,
     (unit, permit): (&mut UnitOfWork, ComputePermit),
-    mapping: MappingId,
+    (mapping, claimant): (MappingId, Claimant),
     caller: CallerInRoom,
 ) -> Result<ClaimedCall> {
     // The lock serialises claims of the same room.
@@ -55,7 +64,11 @@ pub(super) async fn record_call(
     let rooms = webhook_events::find_rooms(unit, std::slice::from_ref(&caller.room.name)).await?;
     if let Some(room) = rooms.into_iter().next() {
         let aggregate = SessionAggregate::load(unit, room.session_id).await?;
-        return claimed_ids(&aggregate.ok_or_else(Error::not_found)?);
+        let mut aggregate = aggregate.ok_or_else(Error::not_found)?;
+        let claimed = claimed_ids(&aggregate)?;
+        record_claimant(service, &mut aggregate, claimed.agent_run_id, claimant);
+        aggregate.save(unit).await?;
+        return Ok(claimed);
     }
     let tenant = tenants::find(unit).await?;
     if tenant.is_none_or(|tenant| tenant.status != TenantStatus::Active) {
@@ -69,10 +82,23 @@ pub(super) async fn record_call(
     let longest = aggregate.session.max_duration_seconds - ring;
     aggregate.add_call(inbound_call(service, &aggregate, &mapping, caller, longest));
     let claimed = claimed_ids(&aggregate)?;
+    record_claimant(service, &mut aggregate, claimed.agent_run_id, claimant);
     let session = aggregate.session.id;
     aggregate.save(unit).await?;
     queue::enqueue_session(service, unit, session).await?;
     Ok(claimed)
+}
+
+/// A worker that claims a call has taken its dispatch, so that it is not dispatched again.
+fn record_claimant(
+    service: &Service,
+    aggregate: &mut SessionAggregate,
+    run: AgentRunId,
+    claimant: Claimant,
+) {
+    if let (Claimant::Worker, Some(run)) = (claimant, aggregate.run(run)) {
+        run.taken_at.get_or_insert(service.clock.now());
+    }
 }
 
 /// Creates the session as starting: LiveKit has its room and has dispatched the agent already.
@@ -115,10 +141,11 @@ async fn start_session(
     aggregate.enter(SessionState::Starting, None);
     let now = service.clock.now();
     aggregate.session.dispatched_at = Some(now);
-    let run = add_run(service, unit, &mut aggregate, (1, None)).await?;
+    let run = add_run(service, &mut aggregate, (1, None));
     if let Some(run) = aggregate.run(run.id) {
         run.state = RunState::Dispatched;
-        run.dispatched_at = Some(now);
+        run.dispatches = 1;
+        (run.dispatched_at, run.last_dispatched_at) = (Some(now), Some(now));
     }
     Ok(aggregate)
 }

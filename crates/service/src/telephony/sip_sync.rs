@@ -4,14 +4,11 @@
 //! the revision that the object was created from: an object of the current revision is kept, one of another
 //! revision is replaced, and duplicates are deleted.
 
-use patchbay_domain::{
-    TenantId,
-    states::{SipObjectKind, SyncState},
-};
+use patchbay_domain::{TenantId, states::SipObjectKind};
 use patchbay_livekit::{DispatchRule, InboundTrunk, OutboundTrunk, SipObject as Found};
 use patchbay_persistence::{
     VerifiedTenant,
-    sip_objects::{self, SipObject},
+    sip_objects::{self, Outcome, SipObject},
 };
 use uuid::Uuid;
 
@@ -38,33 +35,31 @@ pub async fn sync(service: &Service, tenant: TenantId, id: Uuid) -> Result<(), J
     tx.finish();
     let is_absent = matches!(definition, Definition::Absent(_));
     let outcome = apply(service, &object, definition).await;
-    let mut connection = service.db.connection().await?;
-    let attempts = object.attempts + 1;
-    match outcome {
-        Ok(_) if is_absent => Ok(sip_objects::delete_record(&mut connection, id).await?),
+    let mut tx = service.db.begin(tenant).await?;
+    let failure = match outcome {
+        Ok(_) if is_absent => {
+            sip_objects::delete_record(&mut tx, id).await?;
+            return Ok(tx.commit().await?);
+        }
         Ok((trunk_sid, rule_sid)) => {
-            let synced = SipObject {
+            let outcome = Outcome {
                 trunk_sid,
                 rule_sid,
-                sync_state: SyncState::Synced,
                 error: None,
-                attempts,
-                synced_at: Some(service.clock.now()),
-                ..object
             };
-            Ok(sip_objects::update(&mut connection, &synced).await?)
+            sip_objects::record(&mut tx, &object, outcome, service.clock.now()).await?;
+            return Ok(tx.commit().await?);
         }
-        Err(failure) => {
-            let failed = SipObject {
-                sync_state: SyncState::Failed,
-                error: Some(error_message(&failure)),
-                attempts,
-                ..object
-            };
-            sip_objects::update(&mut connection, &failed).await?;
-            Err(failure.into())
-        }
-    }
+        Err(failure) => failure,
+    };
+    let outcome = Outcome {
+        trunk_sid: object.trunk_sid.clone(),
+        rule_sid: object.rule_sid.clone(),
+        error: Some(error_message(&failure)),
+    };
+    sip_objects::record(&mut tx, &object, outcome, service.clock.now()).await?;
+    tx.commit().await?;
+    Err(failure.into())
 }
 
 /// Returns the error with LiveKit's message, at most 500 characters, for the tenant's users.

@@ -78,7 +78,7 @@ pub struct Call {
     /// SIP status with which the carrier rejected the call; null if there is none.
     #[schema(minimum = 300, maximum = 699)]
     sip_status: Option<i32>,
-    /// Error message of the carrier or of LiveKit.
+    /// Error message of the carrier or of LiveKit, or why the session of the call failed.
     #[schema(max_length = 1000)]
     detail: Option<String>,
     /// Caller in E.164 format, or as sent by the carrier if it is not a phone number. Null if withheld or erased.

@@ -6,6 +6,7 @@ use patchbay_domain::{
     prompt::Variables,
     session::SessionState,
     text::{Detail, Word},
+    worker::Availability,
 };
 use patchbay_persistence::sessions;
 use serde::{Deserialize, Serialize};
@@ -54,10 +55,10 @@ pub struct Session {
     /// before the session is stopping.
     #[schema(max_length = 64)]
     end_reason: Option<String>,
-    /// Error message of the worker, if it failed.
+    /// Why the session failed, in words: the worker's, or why no agent came. Null if it did not fail.
     #[schema(max_length = 1000)]
     error_detail: Option<String>,
-    /// Error of the last attempt to start the session, while `state` is `starting`.
+    /// Error of the last request to LiveKit, while `state` is `starting`.
     #[schema(max_length = 4000)]
     last_error: Option<String>,
     /// Name of the LiveKit room.
@@ -89,12 +90,26 @@ pub struct Session {
     stopping_at: Option<DateTime<Utc>>,
     /// Time when the session ended.
     ended_at: Option<DateTime<Utc>>,
+    /// Whether a registered worker could take the session. Only in the response to `createSession`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) availability: Option<Availability>,
 }
 
 impl Resource for Session {
     const VERSIONED: bool = true;
     fn revision(&self) -> Option<i64> {
         Some(self.revision)
+    }
+}
+
+impl Session {
+    /// The response to the creation.
+    pub fn created(row: sessions::Session, availability: Option<Availability>) -> Self {
+        Self {
+            availability,
+            ..row.into()
+        }
     }
 }
 
@@ -149,6 +164,7 @@ impl From<sessions::Session> for Session {
             running_at,
             stopping_at,
             ended_at,
+            availability: None,
         }
     }
 }

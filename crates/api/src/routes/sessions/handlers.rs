@@ -4,7 +4,7 @@ use patchbay_domain::{
     SessionId, TenantId,
     text::{Detail, Word},
 };
-use patchbay_persistence::{participants, sessions};
+use patchbay_persistence::{participants, sessions, workers};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
@@ -18,6 +18,7 @@ use patchbay_service::{
         stop::{self, StopRequest},
         wait::{is_dispatched, is_over, wait_until},
     },
+    workers::alive_after,
 };
 
 use super::{
@@ -41,19 +42,21 @@ pub(super) async fn create(
     let tenant = caller.tenant()?;
     let start = body.start;
     let permit = caller.compute_permit().await?;
-    let to_response = |session: sessions::Session| Created {
+    let to_response = |session: sessions::Session, availability| Created {
         location: format!("/api/tenants/{tenant}/sessions/{}", session.id),
-        value: session.into(),
+        value: Session::created(session, availability),
     };
     let work = async |unit: &mut UnitOfWork| {
         let change = create_session(&caller, unit, body, permit).await?;
-        Ok(change.map(to_response))
+        let worker = &change.value.worker_name;
+        let found = workers::availability(unit, worker, alive_after(&caller.service)).await?;
+        Ok(change.map(|session| to_response(session, Some(found))))
     };
     let then = async |response: Created<Session>| match start {
         true => {
             let id = response.value.id;
             let (session, _) = wait_until(&caller.service, tenant, id, is_dispatched).await?;
-            Ok(to_response(session))
+            Ok(to_response(session, response.value.availability))
         }
         false => Ok(response),
     };

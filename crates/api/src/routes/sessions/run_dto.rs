@@ -29,7 +29,10 @@ use crate::response::Resource;
     "created_at": "2026-11-23T20:00:00Z",
     "dispatched_at": "2026-11-23T20:00:00Z",
     "joined_at": "2026-11-23T20:00:01Z",
-    "left_at": null
+    "left_at": null,
+    "dispatches": 1,
+    "taken_at": "2026-11-23T20:00:01Z",
+    "error_detail": null
 }))]
 pub struct AgentRun {
     /// Id of the agent run.
@@ -63,6 +66,15 @@ pub struct AgentRun {
     joined_at: Option<DateTime<Utc>>,
     /// Time when the agent left.
     left_at: Option<DateTime<Utc>>,
+    /// How often the run was dispatched: LiveKit drops a dispatch that no worker takes, which is then repeated.
+    #[schema(minimum = 0)]
+    dispatches: i32,
+    /// Time when a worker was seen to have taken a dispatch; null if that was not looked for, because the agent joined
+    /// before.
+    taken_at: Option<DateTime<Utc>>,
+    /// Why the run is `lost` or `no_show`, in words; null otherwise.
+    #[schema(max_length = 1000)]
+    error_detail: Option<String>,
 }
 
 impl From<runs::AgentRun> for AgentRun {
@@ -87,6 +99,10 @@ impl From<runs::AgentRun> for AgentRun {
             worker_name: _,
             rendered_prompt: _,
             rendered_greeting: _,
+            dispatches,
+            last_dispatched_at: _,
+            taken_at,
+            error_detail,
         } = row;
         Self {
             id,
@@ -102,6 +118,9 @@ impl From<runs::AgentRun> for AgentRun {
             dispatched_at,
             joined_at,
             left_at,
+            dispatches,
+            taken_at,
+            error_detail,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! End to end: a dedicated LiveKit, the binary, the real worker and a real client. These tests run one after the
 //! other, after all others.
 
+mod dispatch;
 mod phone;
 mod sip;
 mod talk;
@@ -119,24 +120,43 @@ fn start_livekit(config: &Path, port: u16) -> Process {
     livekit
 }
 
+/// The reference worker. Its jobs are threads, which start sooner; those of a deployment are processes.
 fn start_worker(livekit_port: u16, base: &str) -> Process {
+    let script = format!("{REPOSITORY}/deploy/agent-worker/worker.py");
+    let threads = [("PATCHBAY_WORKER_EXECUTOR", "thread")];
+    start_worker_as(&script, (livekit_port, base), &threads)
+}
+
+fn start_worker_as(
+    script: &str,
+    (livekit_port, base): (u16, &str),
+    settings: &[(&str, &str)],
+) -> Process {
     let mut worker = Process::start("worker", environment("PYTHON"), |command| {
         command
-            .args([
-                "-B",
-                &format!("{REPOSITORY}/deploy/agent-worker/worker.py"),
-                "start",
-            ])
+            .args(["-B", script, "start"])
             .env("LIVEKIT_URL", format!("ws://127.0.0.1:{livekit_port}"))
             .env("LIVEKIT_API_KEY", environment("LIVEKIT_KEY"))
             .env("LIVEKIT_API_SECRET", environment("LIVEKIT_SECRET"))
             .env("PATCHBAY_URL", base)
             .env("PATCHBAY_WORKER_KEY", WORKER_KEY)
             .env("PATCHBAY_DRAIN_SECONDS", "1")
-            .env_remove("OPENAI_API_KEY");
+            .env_remove("OPENAI_API_KEY")
+            .envs(settings.iter().copied());
     });
     worker.wait_for("registered worker");
     worker
+}
+
+/// A client of the world's LiveKit.
+fn livekit_of(world: &World) -> LiveKit {
+    let settings = patchbay_livekit::Settings {
+        url: format!("ws://127.0.0.1:{}", world.livekit_port),
+        api_key: environment("LIVEKIT_KEY"),
+        api_secret: environment("LIVEKIT_SECRET"),
+        timeout: Duration::from_secs(5),
+    };
+    LiveKit::new(settings).unwrap()
 }
 
 async fn state_is(fixture: &Fixture, session: &Value, state: &str) -> Value {
@@ -321,19 +341,10 @@ async fn a_second_agent_joins_and_may_leave() {
     };
     let joined = state_of("joined").await;
     assert_eq!(agents(&fixture, &session).await, 2);
-    let livekit = LiveKit::new(patchbay_livekit::Settings {
-        url: format!("ws://127.0.0.1:{}", world.livekit_port),
-        api_key: environment("LIVEKIT_KEY"),
-        api_secret: environment("LIVEKIT_SECRET"),
-        timeout: Duration::from_secs(5),
-    });
+    let livekit = livekit_of(&world);
     let room = running["room_name"].as_str().unwrap();
     let identity = joined["participant_identity"].as_str().unwrap();
-    livekit
-        .unwrap()
-        .remove_participant(room, identity)
-        .await
-        .unwrap();
+    livekit.remove_participant(room, identity).await.unwrap();
     state_of("lost").await;
     assert_eq!(fixture.read(&session).await["state"], "running");
     hear_the_echo(&fixture, &running).await;

@@ -62,7 +62,11 @@ pub const MOMENTARY: &str = "webhook_events.payload";
 pub const PLAIN: &[Class] = &[
     ("__diesel_schema_migrations", "version", "a version"),
     ("activations", "author", "an id"),
-    ("agent_runs", "configuration_digest state", "ours"),
+    (
+        "agent_runs",
+        "configuration_digest error_detail state",
+        "ours",
+    ),
     (
         "agent_runs",
         "dispatch_id participant_identity participant_sid worker_name",
@@ -151,7 +155,12 @@ pub const PLAIN: &[Class] = &[
     ("tenants", "limits name settings slug status", "the tenant"),
     ("transcript_turns", "role", "words of ours"),
     ("usage_records", "kind model provider", "services"),
-    ("webhook_events", "id", "an id of LiveKit"),
+    ("webhook_events", "id room", "an id of LiveKit, a digest"),
+    (
+        "workers",
+        "id kinds plugins version worker_name",
+        "what a worker process says of itself",
+    ),
 ];
 
 /// Fields of a resource that the audit trail may contain, by kind. None of them is personal.
@@ -173,6 +182,7 @@ pub const AUDITED: &[(&str, &str)] = &[
         "file",
         "created_at id media_type revision searchable_generation sha256 size_bytes updated_at",
     ),
+    ("job", "kind subject_id"),
     (
         "inbound_mapping",
         "agent_id allowed_addresses closed_agent_id created_at enabled headers hours id number revision sync updated_at username worker_name",
@@ -239,7 +249,7 @@ pub const LOGGED: &[(&str, &str)] = &[
         "cause error fault why",
         "words of errors, without what others quote or say",
     ),
-    ("code column kind", "words of ours"),
+    ("code column kind reason", "words of ours"),
     (
         "address confinement role version",
         "the service's own settings and surroundings",

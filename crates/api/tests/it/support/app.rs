@@ -9,7 +9,7 @@ use clap::Parser;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use patchbay_api::{app::App, server::Server, settings::Settings};
 use patchbay_domain::Clock;
-use patchbay_vectors::{Embedder, Local};
+use patchbay_vectors::{Background, Embedder, Local};
 use serde_json::json;
 
 use super::{Client, Fixture, make_schema};
@@ -57,6 +57,14 @@ impl TestApp {
         let schema = make_schema().await;
         let server = serve(&schema, more);
         Self { server, schema }
+    }
+
+    /// A second process, so to speak, on the same data.
+    pub fn beside(&self, more: &[&str]) -> Self {
+        Self {
+            server: serve(&self.schema, more),
+            schema: self.schema.clone(),
+        }
     }
 
     /// Restarts the service on the same data with other settings and on another port.
@@ -131,7 +139,11 @@ fn serve(schema: &str, more: &[&str]) -> Server {
 pub fn model() -> Arc<dyn Embedder> {
     static MODEL: LazyLock<Arc<Local>> = LazyLock::new(|| {
         let folder = environment("MODEL");
-        Arc::new(Local::load(folder.as_ref(), 1).unwrap())
+        let background = Background {
+            threads: 1,
+            nice: 5,
+        };
+        Arc::new(Local::load(folder.as_ref(), background).unwrap())
     });
     Arc::<Local>::clone(&MODEL)
 }
@@ -159,6 +171,7 @@ pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
         "--body-timeout=1s".to_owned(),
         "--start-deadline=2s".to_owned(),
         "--join-deadline=2s".to_owned(),
+        "--dispatch-check=400ms".to_owned(),
         "--join-poll=200ms".to_owned(),
         "--agent-grace=1s".to_owned(),
         "--reconcile-interval=1s".to_owned(),

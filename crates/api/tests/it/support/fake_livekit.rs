@@ -1,8 +1,13 @@
 //! A proxy for the real LiveKit that injects faults on demand.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, body::MessageBody as _, web};
+use livekit_protocol as proto;
+use prost::Message as _;
 use serde_json::json;
 
 use super::{
@@ -27,6 +32,10 @@ pub enum Fault {
     Garbage,
     /// Forward it and lose the response: it takes effect, but the service does not know.
     Lost,
+    /// Forward it only once another fault is set.
+    Held,
+    /// Of `ListDispatch`: a worker has taken every dispatch.
+    Taken,
 }
 
 struct State {
@@ -35,6 +44,25 @@ struct State {
     exchange: Exchange,
     http: reqwest::Client,
     real: String,
+}
+
+impl State {
+    fn fault_of(&self, method: &str) -> Fault {
+        let faults = self.faults.lock().unwrap();
+        let mut faults = faults.iter();
+        let found = faults.find(|(known, _)| *known == method);
+        found.map_or(Fault::None, |(_, fault)| *fault)
+    }
+}
+
+/// The dispatches of a response, each with a job.
+fn taken(response: &[u8]) -> Vec<u8> {
+    let mut list = proto::ListAgentDispatchResponse::decode(response).unwrap();
+    for dispatch in &mut list.agent_dispatches {
+        let state = dispatch.state.get_or_insert_default();
+        state.jobs.push(proto::Job::default());
+    }
+    list.encode_to_vec()
 }
 
 /// The proxy; it forwards everything as long as no fault is set.
@@ -96,13 +124,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
         .unwrap_or_default()
         .to_owned();
     state.calls.lock().unwrap().push(method.clone());
-    let fault = {
-        let faults = state.faults.lock().unwrap();
-        faults
-            .iter()
-            .find(|(known, _)| *known == method)
-            .map_or(Fault::None, |(_, f)| *f)
-    };
+    let fault = state.fault_of(&method);
     match fault {
         Fault::Hang => std::future::pending().await,
         Fault::NoNode => {
@@ -116,7 +138,15 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
             HttpResponse::InternalServerError().json(json!({ "code": "internal", "msg": words }))
         }
         Fault::Garbage => HttpResponse::Ok().body(vec![0xff; 40]),
-        Fault::None | Fault::Lost => {
+        Fault::Taken => {
+            let answer = forward(&request, body.clone(), &state).await;
+            let bytes = answer.into_body().try_into_bytes().unwrap();
+            HttpResponse::Ok().body(taken(&bytes))
+        }
+        Fault::None | Fault::Lost | Fault::Held => {
+            while state.fault_of(&method) == Fault::Held {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             let answer = match state.exchange.answer(&method, &body).await {
                 Some(answer) => answer,
                 None => forward(&request, body.clone(), &state).await,

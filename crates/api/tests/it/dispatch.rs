@@ -1,0 +1,224 @@
+//! Dispatches that no worker takes, which LiveKit drops, and those that one has taken.
+
+use serde_json::{Value, json};
+
+use super::{
+    inbound::{self, Ringing},
+    support::{FakeLiveKit, Fault, Fixture, TestApp, deliver, event, eventually, id, now},
+};
+
+async fn start(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
+    let fake = FakeLiveKit::start();
+    let url = format!("--livekit-url={}", fake.url);
+    let mut settings = vec![&*url, "--dispatch-check=100ms"];
+    settings.extend(more);
+    let app = TestApp::start_with(&settings).await;
+    let fixture = app.tenant("acme").await;
+    (fake, app, fixture)
+}
+
+async fn runs(fixture: &Fixture, session: &Value) -> Vec<Value> {
+    let path = fixture.at(&format!("sessions/{}/agent-runs", id(session)));
+    let page = fixture.admin.get(&path).await.expect(200);
+    page["data"].as_array().unwrap().clone()
+}
+
+async fn failed(fixture: &Fixture, session: &Value) -> Value {
+    eventually("it fails", async || {
+        let session = fixture.read(session).await;
+        (session["state"] == "failed").then_some(session)
+    })
+    .await
+}
+
+async fn dispatches(app: &TestApp, session: &Value) -> usize {
+    let room = session["room_name"].as_str().unwrap();
+    let livekit = &app.server.app.service.livekit;
+    livekit.list_dispatches(room).await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
+    let (fake, app, fixture) = start(&["--join-deadline=60s"]).await;
+    let session = fixture.session(true).await;
+    let run = eventually("it is repeated", async || {
+        let runs = runs(&fixture, &session).await;
+        assert_eq!(runs.len(), 1, "never another run");
+        (runs[0]["dispatches"] == 3).then(|| runs[0].clone())
+    })
+    .await;
+    assert_eq!(
+        (&run["state"], &run["taken_at"]),
+        (&json!("dispatched"), &Value::Null)
+    );
+    assert_eq!(fake.calls("CreateDispatch"), 2);
+    assert_eq!(dispatches(&app, &session).await, 3);
+    // A worker takes one after all.
+    fake.set("ListDispatch", Fault::Taken);
+    let taken = eventually("it is taken", async || {
+        let runs = runs(&fixture, &session).await;
+        runs[0]["taken_at"].is_string().then(|| runs[0].clone())
+    })
+    .await;
+    let asked = fake.calls("ListDispatch");
+    let looked = fake.calls("ListParticipants");
+    eventually("it is only waited for", async || {
+        (fake.calls("ListParticipants") > looked + 5).then_some(())
+    })
+    .await;
+    assert_eq!(fake.calls("ListDispatch"), asked);
+    assert_eq!(
+        runs(&fixture, &session).await[0]["dispatches"],
+        taken["dispatches"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_without_a_worker_fails_and_says_why() {
+    let (fake, app, fixture) = start(&["--join-deadline=1s", "--worker-timeout=2s"]).await;
+    let session = fixture.session(true).await;
+    let unknown = failed(&fixture, &session).await;
+    assert_eq!(unknown["end_reason"], "no_worker");
+    let run = runs(&fixture, &session).await[0].clone();
+    assert_eq!(run["state"], "no_show");
+    let count = run["dispatches"].as_u64().unwrap();
+    assert!(count > 2, "{run}");
+    assert_eq!(
+        fake.calls("CreateDispatch"),
+        usize::try_from(count - 1).unwrap()
+    );
+    let why = format!(
+        "No worker took any of {count} dispatches: no worker has registered as `patchbay-agent`. Start one that connects to \
+         this LiveKit."
+    );
+    assert_eq!(unknown["error_detail"], why);
+    assert_eq!(run["error_detail"], why);
+
+    for (worker, words) in [
+        (
+            json!({ "capacity": 1, "running": 1 }),
+            "are full or draining",
+        ),
+        (
+            json!({ "capacity": 2, "running": 1 }),
+            "has room, but it took none",
+        ),
+    ] {
+        let mut body =
+            json!({ "worker_name": "patchbay-agent", "version": "1", "kinds": ["echo"] });
+        body.as_object_mut()
+            .unwrap()
+            .extend(worker.as_object().unwrap().clone());
+        let session = fixture.session(true).await;
+        let beat = async || {
+            let put = app.worker().put("/api/workers/one", &body).await;
+            put.expect(200);
+            fixture.read(&session).await
+        };
+        let failed = eventually("it fails", async || {
+            let session = beat().await;
+            (session["state"] == "failed").then_some(session)
+        })
+        .await;
+        let why = failed["error_detail"].as_str().unwrap();
+        assert!(why.contains(words), "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_taken_and_never_joined_is_replaced_once() {
+    let (fake, _app, fixture) = start(&["--join-deadline=500ms"]).await;
+    fake.set("ListDispatch", Fault::Taken);
+    let session = fixture.session(true).await;
+    let failed = failed(&fixture, &session).await;
+    assert_eq!(failed["end_reason"], "no_worker");
+    let why = "A worker took the dispatch, but its agent did not join in time. The worker's log says why.";
+    assert_eq!(failed["error_detail"], why);
+    let runs = runs(&fixture, &session).await;
+    assert_eq!(runs.len(), 2);
+    for run in runs {
+        assert_eq!(
+            (&run["state"], &run["dispatches"]),
+            (&json!("no_show"), &json!(1))
+        );
+        assert_eq!(run["error_detail"], why);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attached_agent_that_no_worker_takes_is_dispatched_again_and_closed() {
+    let (_fake, app, fixture) = start(&["--join-deadline=20s"]).await;
+    let session = fixture.session(true).await;
+    let joined = json!({
+        "sid": "PA_a", "identity": "agent-x", "name": "agent", "kind": "AGENT",
+    });
+    let joined = event(
+        "EV_joined",
+        "participant_joined",
+        &session,
+        now(),
+        Some(joined),
+    );
+    deliver(&app, &joined).await.expect(200);
+    let attach = fixture.at(&format!("sessions/{}/attach", id(&session)));
+    let body =
+        json!({ "type": "agent", "agent_id": fixture.agent, "variables": { "company": "B" } });
+    let attached = fixture.admin.post(&attach, &body).await;
+    let run = attached.expect(201)["agent_run"].clone();
+    eventually("it is dispatched again", async || {
+        let runs = runs(&fixture, &session).await;
+        let own = runs.into_iter().find(|r| r["id"] == run["id"])?;
+        (own["dispatches"].as_i64() > Some(1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbound_call_is_dispatched_again_until_a_worker_claims_it() {
+    let (fake, app, fixture) = inbound::world(&["--dispatch-check=100ms"]).await;
+    let mapping = inbound::mapping(&app, &fixture, json!({})).await;
+    let ringing = Ringing::new(&fake, &app, &mapping, "one").await;
+    let (_, rules) = inbound::in_livekit(&app).await;
+    let joined = ringing.participant(&rules[0].0, json!({}));
+    let joined = event("EV_in", "participant_joined", &ringing.room, now(), joined);
+    deliver(&app, &joined).await.expect(200);
+    let session = eventually("the webhook makes its session", async || {
+        let page = fixture.admin.get(&fixture.at("sessions")).await.expect(200);
+        page["data"].get(0).cloned()
+    })
+    .await;
+    let run = eventually("it is dispatched again", async || {
+        let run = runs(&fixture, &session).await[0].clone();
+        (run["dispatches"] == 2).then_some(run)
+    })
+    .await;
+    let room = session["room_name"].as_str().unwrap();
+    let livekit = &app.server.app.service.livekit;
+    let found = livekit.list_dispatches(room).await.unwrap();
+    let ids: Vec<Value> = found
+        .iter()
+        .map(|dispatch| serde_json::from_str(&dispatch.metadata).unwrap())
+        .collect();
+    let again = ids
+        .iter()
+        .find(|ids| ids["agent_run_id"] == run["id"])
+        .unwrap();
+    assert_eq!(
+        again["mapping_id"], mapping["id"],
+        "a worker knows it as the same call"
+    );
+    assert_eq!(again["session_id"], session["id"]);
+
+    ringing.claim(&app, &fixture, &mapping).await.expect(200);
+    let run = runs(&fixture, &session).await[0].clone();
+    assert!(run["taken_at"].is_string(), "{run}");
+    let (asked, looked) = (fake.calls("ListDispatch"), fake.calls("ListParticipants"));
+    eventually("it is only waited for", async || {
+        (fake.calls("ListParticipants") > looked + 5).then_some(())
+    })
+    .await;
+    assert!(
+        fake.calls("ListDispatch") <= asked + 1,
+        "one may have been under way"
+    );
+}

@@ -1,0 +1,134 @@
+//! Dispatches with real workers: slow ones, and one whose job's process is killed.
+
+use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+
+use futures_util::future::join_all;
+use patchbay_domain::states::ParticipantKind;
+use patchbay_livekit::LiveKit;
+use serde_json::Value;
+
+use super::{REPOSITORY, World, agents, list, livekit_of, start_worker_as, state_is};
+use crate::support::{Fixture, eventually, id};
+
+const THREADS: (&str, &str) = ("PATCHBAY_WORKER_EXECUTOR", "thread");
+const PROCESSES: (&str, &str) = ("PATCHBAY_WORKER_EXECUTOR", "process");
+
+/// LiveKit waits so long for a worker's answer: afterwards each dispatch is taken or dropped.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
+
+/// Once each dispatch of the session has been answered, one agent is in the room, and one run is live.
+async fn ends_with_one_agent(livekit: &LiveKit, fixture: &Fixture, session: &Value) {
+    let running = state_is(fixture, session, "running").await;
+    tokio::time::sleep(ANSWERED_WITHIN).await;
+    let room = running["room_name"].as_str().unwrap();
+    eventually("one agent stays", async || {
+        let present = livekit.list_participants(room).await.unwrap();
+        let agents = present
+            .iter()
+            .filter(|p| p.kind == ParticipantKind::Agent)
+            .count();
+        (agents == 1 && self::agents(fixture, session).await == 1).then_some(())
+    })
+    .await;
+    let dispatches = livekit.list_dispatches(room).await.unwrap();
+    assert!(dispatches.iter().any(|dispatch| dispatch.is_taken));
+    let runs = list(fixture, session, "agent-runs").await;
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    assert_eq!(runs[0]["state"], "joined");
+    assert!(runs[0]["dispatches"].as_i64() > Some(1), "{runs:?}");
+}
+
+/// Some sessions at a time, with a worker that accepts late while the service dispatches again.
+async fn with_a_slow_worker(rounds: usize, seconds: &str, more: &[(&str, &str)]) {
+    let mut world = World::start(true).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    world.worker.kill();
+    let script = format!("{REPOSITORY}/crates/api/tests/it/support/slow_worker.py");
+    let folder = format!("{REPOSITORY}/deploy/agent-worker");
+    let mut settings = vec![("SLOW_WORKER", &*folder), ("SLOW_SECONDS", seconds)];
+    settings.extend(more);
+    let at = (world.livekit_port, &*world.base);
+    world.worker = start_worker_as(&script, at, &settings);
+    let livekit = livekit_of(&world);
+    for _ in 0..rounds {
+        let sessions = join_all((0..5).map(|_| fixture.session(true))).await;
+        let settled = sessions
+            .iter()
+            .map(|session| ends_with_one_agent(&livekit, &fixture, session));
+        join_all(settled).await;
+        for session in &sessions {
+            let path = fixture.at(&format!("sessions/{}/stop", id(session)));
+            fixture.admin.act(&path).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_worker_ends_with_one_agent() {
+    with_a_slow_worker(5, "2.5", &[THREADS]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_worker_that_accepts_every_dispatch_ends_with_one_agent() {
+    // Agents that are thrown out while they join must not be in one another's way.
+    with_a_slow_worker(5, "2.5", &[PROCESSES, ("SLOW_NAIVE", "1")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_accepts_too_late_for_livekit_is_dispatched_again() {
+    with_a_slow_worker(1, "3.5", &[THREADS, ("SLOW_FIRST", "1")]).await;
+}
+
+/// The processes that carry jobs out: children of the worker's own fork server.
+fn descendants(of: u32) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        for thread in fs::read_dir(format!("/proc/{parent}/task"))
+            .into_iter()
+            .flatten()
+        {
+            let children = thread.unwrap().path().join("children");
+            let children = fs::read_to_string(children).unwrap_or_default();
+            for child in children.split_whitespace().map(|pid| pid.parse().unwrap()) {
+                found.insert(child);
+                parents.push(child);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_of_one_job_ends_no_other_conversation() {
+    let mut world = World::start(true).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    world.worker.kill();
+    let script = format!("{REPOSITORY}/deploy/agent-worker/worker.py");
+    let settings = [PROCESSES, ("PATCHBAY_WORKER_IDLE_PROCESSES", "0")];
+    world.worker = start_worker_as(&script, (world.livekit_port, &world.base), &settings);
+    let before = descendants(world.worker.id());
+    let victim = fixture.session(true).await;
+    state_is(&fixture, &victim, "running").await;
+    let mine = descendants(world.worker.id());
+    let job = mine.difference(&before).max().copied().unwrap();
+    let other = fixture.session(true).await;
+    state_is(&fixture, &other, "running").await;
+    let killed = Command::new("kill")
+        .args(["-KILL", &job.to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    // LiveKit needs about 20 s to notice.
+    eventually("its agent is replaced", async || {
+        let runs = list(&fixture, &victim, "agent-runs").await;
+        (runs.len() == 2 && runs[0]["state"] == "joined" && runs[1]["state"] == "lost")
+            .then_some(())
+    })
+    .await;
+    let others = list(&fixture, &other, "agent-runs").await;
+    assert_eq!(others.len(), 1);
+    assert_eq!(others[0]["state"], "joined");
+    super::hear_the_echo(&fixture, &fixture.read(&other).await).await;
+    super::hear_the_echo(&fixture, &fixture.read(&victim).await).await;
+}

@@ -1,0 +1,144 @@
+//! Jobs as the operator sees them: every one has an end, and one that failed for good can be revived.
+
+use diesel_async::SimpleAsyncConnection as _;
+use serde_json::Value;
+
+use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually, id};
+
+async fn jobs(app: &TestApp, query: &str) -> Vec<Value> {
+    let page = app.operator().get(&format!("/api/jobs?{query}")).await;
+    page.expect(200)["data"].as_array().unwrap().clone()
+}
+
+async fn only_job(app: &TestApp, query: &str) -> Value {
+    eventually(query, async || {
+        let mut jobs = jobs(app, query).await;
+        assert!(jobs.len() < 2, "{jobs:?}");
+        jobs.pop()
+    })
+    .await
+}
+
+async fn start(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
+    let fake = FakeLiveKit::start();
+    let url = format!("--livekit-url={}", fake.url);
+    let mut settings = vec![&*url, "--start-deadline=60s", "--start-wait=100ms"];
+    settings.extend(more);
+    let app = TestApp::start_with(&settings).await;
+    let fixture = app.tenant("acme").await;
+    (fake, app, fixture)
+}
+
+async fn stop(fixture: &Fixture, session: &Value) {
+    let path = fixture.at(&format!("sessions/{}/stop", id(session)));
+    fixture.admin.act(&path).await.expect(202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_keeps_failing_dies_with_its_reason_and_can_be_revived() {
+    let (fake, app, fixture) = start(&[]).await;
+    let session = fixture.session(true).await;
+    fake.set("DeleteRoom", Fault::Broken);
+    stop(&fixture, &session).await;
+    let failing = eventually("it fails", async || {
+        let jobs = jobs(&app, "kind=session&state=waiting").await;
+        jobs.into_iter().find(|job| job["last_error"].is_string())
+    })
+    .await;
+    assert_eq!(failing["subject_id"], session["id"]);
+    assert_eq!(failing["tenant_id"], *fixture.tenant);
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let often = "UPDATE jobs SET attempts = 1000 WHERE kind = 'session'";
+    database.batch_execute(often).await.unwrap();
+    let dead = only_job(&app, "state=dead").await;
+    assert_eq!(dead["id"], failing["id"]);
+    assert_eq!(dead["last_error"], "LiveKit answered 500 ");
+    assert!(dead["dead_at"].is_string());
+
+    fake.set("DeleteRoom", Fault::None);
+    let retry = format!("/api/jobs/{}/retry", id(&dead));
+    let retried = app.operator().act(&retry).await.expect(200);
+    assert_eq!(
+        (&retried["state"], &retried["attempts"]),
+        (&"waiting".into(), &0.into())
+    );
+    eventually("its session ends", async || {
+        (fixture.read(&session).await["state"] == "ended").then_some(())
+    })
+    .await;
+    eventually("it is done", async || {
+        jobs(&app, "kind=session").await.is_empty().then_some(())
+    })
+    .await;
+    app.operator()
+        .act(&retry)
+        .await
+        .expect_error(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_job_is_attempted_anew_when_its_subject_changes() {
+    let (fake, app, fixture) = start(&[]).await;
+    let session = fixture.session(true).await;
+    fake.set("DeleteRoom", Fault::Broken);
+    stop(&fixture, &session).await;
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let often = "UPDATE jobs SET attempts = 1000 WHERE kind = 'session'";
+    database.batch_execute(often).await.unwrap();
+    only_job(&app, "state=dead").await;
+    stop(&fixture, &session).await;
+    let revived = eventually("it is attempted", async || {
+        let jobs = jobs(&app, "kind=session&state=waiting").await;
+        jobs.into_iter()
+            .find(|job| job["attempts"].as_i64() > Some(0))
+    })
+    .await;
+    assert!(revived["attempts"].as_i64() < Some(100), "{revived}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_cannot_succeed_dies_at_once() {
+    let (_, app, fixture) = start(&[]).await;
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let session = fixture.session(true).await;
+    let odd = format!(
+        "ALTER TABLE agent_runs DROP CONSTRAINT agent_runs_state_check;
+         SET app.tenant_id = '{}'; UPDATE agent_runs SET state = 'odd'",
+        fixture.tenant
+    );
+    database.batch_execute(&odd).await.unwrap();
+    let dead = only_job(&app, "state=dead").await;
+    assert_eq!(dead["subject_id"], session["id"]);
+    let why = dead["last_error"].as_str().unwrap();
+    assert!(why.contains("state") && why.contains("odd"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_an_unknown_kind_dies_and_does_not_stop_the_others() {
+    let app = TestApp::start_with(&["--purge-interval=200ms"]).await;
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let unknown = "INSERT INTO jobs (kind, subject_id, run_at)
+                   VALUES ('from_the_future', gen_random_uuid(), now() - interval '1 hour')";
+    database.batch_execute(unknown).await.unwrap();
+    let dead = only_job(&app, "state=dead").await;
+    assert_eq!(dead["kind"], "from_the_future");
+    assert_eq!(dead["last_error"], "this version knows no job of this kind");
+    let fixture = app.tenant("acme").await;
+    assert!(fixture.session(true).await["dispatched_at"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_job_is_not_retried_beside_itself() {
+    let (fake, app, fixture) = start(&["--livekit-timeout=60s"]).await;
+    fake.set("CreateRoom", Fault::Hang);
+    fixture.session(true).await;
+    let running = only_job(&app, "state=running&kind=session").await;
+    assert!(running["claimed_until"].is_string());
+    let retry = format!("/api/jobs/{}/retry", id(&running));
+    app.operator()
+        .act(&retry)
+        .await
+        .expect_error(409, "job_running");
+    let path = format!("state=waiting&tenant_id={}", fixture.tenant);
+    assert_eq!(jobs(&app, &path).await, [Value::Null; 0]);
+}

@@ -1,0 +1,67 @@
+"""Registration at Patchbay, so that it can say whether a worker is there, and what it can run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import aiohttp
+
+from control_plane import Patchbay
+from patchbay_worker import ConfigError, Refused
+
+log = logging.getLogger("patchbay.worker")
+
+# Seconds between two looks at what has changed.
+LOOK_EVERY = 1.0
+# A tenant's key cannot register a worker of all tenants, and an older Patchbay knows no registration.
+FINAL = (401, 403, 404, 422)
+# Seconds between two attempts while Patchbay does not answer.
+RETRY_AFTER = 5.0
+
+
+class Registration:
+    """Tells Patchbay about this worker: when it starts, when something has changed, at each heartbeat, and when it ends."""
+
+    def __init__(self, url: str, key: str, worker_id: str, about: Callable[[], dict]):
+        self._patchbay = Patchbay(url, key)
+        self._path = f"/api/workers/{worker_id}"
+        self._about = about
+        self._told: dict | None = None
+        self._due = 0.0
+        self._warned = False
+
+    async def run(self) -> None:
+        """Runs until it is cancelled."""
+        async with self._patchbay:
+            try:
+                while await self._tell_if_due():
+                    await asyncio.sleep(LOOK_EVERY)
+            finally:
+                await self._leave()
+
+    async def _tell_if_due(self) -> bool:
+        """False if Patchbay does not take registrations with this key."""
+        about, now = self._about(), asyncio.get_running_loop().time()
+        if now < self._due and (about == self._told or self._told is None):
+            return True
+        try:
+            answer = await self._patchbay.call("PUT", self._path, about)
+        except (aiohttp.ClientError, asyncio.TimeoutError, ConfigError) as error:
+            if isinstance(error, Refused) and error.status in FINAL:
+                log.info("not registered at Patchbay: %s", error)
+                return False
+            if not self._warned:
+                log.warning("Patchbay cannot be told about this worker: %s", error)
+            self._warned, self._told, self._due = True, None, now + RETRY_AFTER
+            return True
+        self._warned, self._told, self._due = False, about, now + answer["heartbeat_seconds"]
+        return True
+
+    async def _leave(self) -> None:
+        if self._told is not None:
+            try:
+                await self._patchbay.call("DELETE", self._path)
+            except (aiohttp.ClientError, asyncio.TimeoutError, ConfigError) as error:
+                log.info("Patchbay could not be told that this worker ends: %s", error)

@@ -1,0 +1,3 @@
+DROP INDEX jobs_id;
+ALTER TABLE jobs DROP COLUMN claim;
+ALTER TABLE jobs DROP COLUMN id;

@@ -1,0 +1,1 @@
+ALTER TABLE sip_objects DROP COLUMN revision;
