@@ -25,7 +25,8 @@ pub struct Running {
     telephone: Option<Phone>,
     /// The agent worker.
     pub worker: Server,
-    api: Server,
+    /// The api.
+    pub api: Server,
     scripted: Server,
     /// The servers.
     pub stack: Stack,

@@ -51,7 +51,7 @@ enum Command {
         filter: Option<String>,
     },
     /// Measure the cost of requests: `read`s compared to pgbench, `writes`, `tools`, `tenants` of which one
-    /// floods, `metrics`.
+    /// floods, `metrics`, `search`, `ingest`, very many `live` sessions and their webhooks, jobs of the `worker`.
     Bench {
         /// Only this one.
         only: Option<String>,

@@ -68,6 +68,13 @@ impl Server {
         Ok(())
     }
 
+    /// Starts another one like it, with these environment variables instead of its own.
+    pub fn again(&self, settings: &[(&str, &str)], log: &Path) -> Result<Self> {
+        let mut command = copy(&self.command);
+        command.envs(settings.iter().copied());
+        Self::start(self.name, &mut command, log)
+    }
+
     /// Stops it gracefully.
     pub fn stop(&mut self) {
         end(&mut self.child, self.patience);

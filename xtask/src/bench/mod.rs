@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: the cost of requests, measured over HTTP on a dedicated stack.
 
+mod cpu;
 mod ingest;
+mod live;
 mod load;
 mod metrics;
 mod read;
@@ -8,6 +10,7 @@ mod search;
 mod subject;
 mod tenants;
 mod tools;
+mod worker;
 mod writes;
 
 use std::{fs, path::Path};
@@ -29,7 +32,7 @@ const UNLIMITED: &str = "reads=0,writes=0,starts=0";
 type Measure = fn(&Bench<'_>) -> Result<()>;
 
 /// All benchmarks, in order.
-const ALL: [(&str, Measure); 7] = [
+const ALL: [(&str, Measure); 9] = [
     ("read", read::measure),
     ("writes", writes::measure),
     ("tools", tools::measure),
@@ -37,6 +40,8 @@ const ALL: [(&str, Measure); 7] = [
     ("metrics", metrics::measure),
     ("search", search::measure),
     ("ingest", ingest::measure),
+    ("live", live::measure),
+    ("worker", worker::measure),
 ];
 
 /// The command.

@@ -4,7 +4,11 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
-use super::{load::Request, subject::Bench};
+use super::{
+    cpu::{cpu, cpu_with_children, memory_mib},
+    load::Request,
+    subject::Bench,
+};
 use crate::{seed::Seeded, tools::Tools};
 
 const CONNECTIONS: usize = 64;
@@ -53,46 +57,6 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
         println!("  {name:<10} {best:.0} transactions/s: the api reaches {share:.0}% of it");
     }
     Ok(())
-}
-
-/// Processor time of a process, in ticks of 10 ms.
-fn cpu(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<_> = stat
-        .rsplit(") ")
-        .next()
-        .unwrap_or_default()
-        .split(' ')
-        .collect();
-    let tick = |index: usize| {
-        fields
-            .get(index)
-            .and_then(|f| f.parse::<u64>().ok())
-            .unwrap_or_default()
-    };
-    tick(11) + tick(12)
-}
-
-fn cpu_with_children(pid: u32) -> u64 {
-    let children =
-        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok());
-    cpu(pid) + children.map(cpu).sum::<u64>()
-}
-
-fn memory_mib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM"))
-        .unwrap_or_default();
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .unwrap_or_default()
-        / 1024
 }
 
 fn pgbench(

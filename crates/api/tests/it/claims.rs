@@ -117,6 +117,8 @@ async fn a_process_that_was_paused_writes_nothing_once_another_has_taken_its_job
     let after = there.get(&path).await.expect(200);
     assert_eq!(after, started);
     assert!(after["last_error"].is_null());
+    let coloured = paused.log_of("\u{1b}");
+    assert!(coloured.is_empty(), "no terminal, no colours: {coloured:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

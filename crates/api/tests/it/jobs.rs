@@ -142,3 +142,33 @@ async fn a_running_job_is_not_retried_beside_itself() {
     let path = format!("state=waiting&tenant_id={}", fixture.tenant);
     assert_eq!(jobs(&app, &path).await, [Value::Null; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_room_sweep_waits_for_no_live_session() {
+    let app = TestApp::start_with(&["--reconcile-interval=100ms", "--join-deadline=10m"]).await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let mut database = app.connect("DATABASE_OWNER_URL").await;
+    let lock = format!(
+        "BEGIN; SET LOCAL app.tenant_id = '{}'; SELECT id FROM sessions WHERE id = '{}' FOR UPDATE",
+        fixture.tenant,
+        id(&session)
+    );
+    database.batch_execute(&lock).await.unwrap();
+    let swept = async || {
+        let sweep = only_job(&app, "kind=room_sweep").await;
+        sweep["run_at"].as_str().unwrap().to_owned()
+    };
+    let mut last = swept().await;
+    for _ in 0..3 {
+        last = eventually("it sweeps on", async || {
+            let next = swept().await;
+            (next > last).then_some(next)
+        })
+        .await;
+    }
+    // The session's own job waits for the lock.
+    let own = only_job(&app, "kind=session").await;
+    assert_eq!(own["state"], "running");
+    database.batch_execute("ROLLBACK").await.unwrap();
+}

@@ -3,7 +3,10 @@
 use patchbay_livekit::{OutboundTrunk, Transport};
 use serde_json::{Value, json};
 
-use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually, id};
+use super::{
+    calls,
+    support::{FakeLiveKit, Fault, Fixture, TestApp, eventually, id},
+};
 
 fn spec() -> Value {
     json!({
@@ -246,4 +249,35 @@ async fn a_change_during_a_sync_is_synced_too_before_it_counts_as_synced() {
     let there = in_livekit(&app).await;
     assert!(there.len() == 1 && there[0].1.ends_with("-3"), "{there:?}");
     assert_eq!(fake.calls("UpdateSIPOutboundTrunk"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_until_livekit_has_its_trunks_revision() {
+    let (fake, app, fixture) = calls::world(&["--livekit-timeout=60s"]).await;
+    let path = fixture.at("sip-trunks");
+    let trunk = fixture.admin.get(&path).await.expect(200)["data"][0].clone();
+    fake.set("UpdateSIPOutboundTrunk", Fault::Held);
+    let path = format!("{path}/{}", id(&trunk));
+    let moved = json!({ "address": "127.0.0.2:5060" });
+    fixture.admin.patch(&path, &moved).await.expect(200);
+    let made = calls::call(&fixture).await;
+    let session = json!({ "id": made["session_id"] });
+    eventually("its agent has joined", async || {
+        (fixture.read(&session).await["state"] == "running").then_some(())
+    })
+    .await;
+    let looked = fake.calls("ListParticipants");
+    eventually("it is looked after", async || {
+        (fake.calls("ListParticipants") > looked + 3).then_some(())
+    })
+    .await;
+    assert_eq!(
+        fake.exchange().dials(),
+        [],
+        "the old carrier would be dialled"
+    );
+    fake.set("UpdateSIPOutboundTrunk", Fault::None);
+    calls::becomes(&fixture, &made, "answered").await;
+    let there = in_livekit(&app).await;
+    assert!(there.len() == 1 && there[0].1.ends_with("-2"), "{there:?}");
 }

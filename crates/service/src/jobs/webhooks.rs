@@ -144,3 +144,21 @@ async fn apply_one(service: &Service, claimed: &Claimed, event: Event) -> Result
 fn backoff(attempts: i32) -> TimeDelta {
     TimeDelta::seconds(1 << attempts.clamp(0, 10)).min(MAX_BACKOFF)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_cannot_be_applied_comes_back_less_and_less_often() {
+        let delays: Vec<_> = (0..12).map(|n| backoff(n).num_seconds()).collect();
+        assert_eq!(delays[..5], [1, 2, 4, 8, 16]);
+        assert_eq!(delays[11], MAX_BACKOFF.num_seconds());
+        let within_an_hour = delays.iter().sum::<i64>() < MAX_AGE.num_seconds();
+        assert!(
+            within_an_hour,
+            "it is tried often enough before it is discarded"
+        );
+        assert_eq!(backoff(i32::MAX), MAX_BACKOFF);
+    }
+}

@@ -105,6 +105,7 @@ async fn look_and_dispatch(
             if row.state == RunState::Pending {
                 record_dispatch(aggregate, run, Some(taken.id.clone()), now);
             }
+            aggregate.session.last_error = None;
             if let Some(run) = aggregate.run(run) {
                 run.taken_at.get_or_insert(now);
             }
@@ -131,6 +132,7 @@ async fn look_and_dispatch(
     };
     crash_here(service, "after_create_dispatch");
     update(service, session, |aggregate| {
+        aggregate.session.last_error = None;
         record_dispatch(aggregate, run, Some(made.id), now);
     })
     .await

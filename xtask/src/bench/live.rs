@@ -1,0 +1,269 @@
+//! Very many live sessions on a stand-in for LiveKit: what it costs to compare each with its room once in an interval,
+//! and how many webhook events two processes apply meanwhile.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{
+    cpu::{cpu, cpu_with_children, memory_mib},
+    subject::Bench,
+};
+use crate::{
+    cache, dev,
+    process::{Server, bound, free_port, interrupted, wait_for},
+    seed::{self, Client, Seeded},
+    stack::Ports,
+};
+
+const SESSIONS: usize = 10_000;
+/// Default of `PATCHBAY_RECONCILE_INTERVAL`.
+const INTERVAL: Duration = Duration::from_secs(30);
+const INTERVALS: u32 = 2;
+/// Rates of webhook events in a second, each for some seconds.
+const RATES: [u32; 4] = [500, 1_000, 1_500, 2_000];
+const SECONDS: u32 = 15;
+/// Rooms of the events.
+const ROOMS: u32 = 500;
+
+/// Runs the benchmark, on servers of its own.
+pub fn measure(bench: &Bench<'_>) -> Result<()> {
+    let folder = bench.folder.join("live");
+    std::fs::create_dir_all(&folder)?;
+    let (_stand_in, livekit) = start_stand_in(bench, &folder)?;
+    let ports = Ports {
+        postgres: 0,
+        livekit: 0,
+        api: 0,
+    };
+    let settings = [
+        ("PATCHBAY_LOG", "warn"),
+        ("PATCHBAY_KEY_LIMITS", super::UNLIMITED),
+        ("PATCHBAY_TENANT_LIMITS", super::UNLIMITED),
+        ("PATCHBAY_SESSION_LIMIT", "0"),
+        ("PATCHBAY_START_WAIT", "0ms"),
+        ("LIVEKIT_URL", &*livekit),
+    ];
+    let binary = dev::binary("release");
+    let mut running = dev::start_binary(bench.tools, &folder, &ports, &binary, &settings)?;
+    // It knows nothing of the stand-in's rooms.
+    running.worker.stop();
+    let seeded = seed::seed(&running.base, &running.operator_key, "live")?;
+    start_sessions(bench, &running, &seeded)?;
+    reconcile(&running, &livekit)?;
+    webhooks(bench, &running, &folder, &seeded)
+}
+
+fn start_stand_in(bench: &Bench<'_>, folder: &Path) -> Result<(Server, String)> {
+    let port = free_port("the stand-in for LiveKit", 0)?;
+    let log = folder.join("stand-in.log");
+    let mut command = bound(&bench.tools.python);
+    command
+        .arg("-B")
+        .arg(cache::repository().join("xtask/client/livekit_stand_in.py"))
+        .arg(port.to_string());
+    let mut server = Server::start("the stand-in for LiveKit", &mut command, &log)?;
+    let listens = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("listening"));
+    let patience = Duration::from_secs(30);
+    wait_for("the stand-in", patience, &log, &mut server, listens)?;
+    Ok((server, format!("http://127.0.0.1:{port}")))
+}
+
+fn count(bench: &Bench<'_>, running: &dev::Running, what: &str) -> Result<usize> {
+    let url = &running.stack.database_owner_url;
+    let rows = bench
+        .tools
+        .psql(url, &format!("SELECT count(*) FROM {what}"))?;
+    let last = rows.lines().rfind(|line| !line.is_empty());
+    last.and_then(|line| line.trim().parse().ok())
+        .with_context(|| format!("no count in {rows}"))
+}
+
+/// Starts all sessions, and waits until each is running.
+fn start_sessions(bench: &Bench<'_>, running: &dev::Running, seeded: &Seeded) -> Result<()> {
+    let started = Instant::now();
+    let path = format!("/api/tenants/{}/sessions", seeded.tenant);
+    let body =
+        json!({ "agent_id": seeded.agent, "variables": { "company": "Acme" }, "start": true });
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| -> Result<()> {
+                    let client = Client::new(&running.base, &seeded.key);
+                    while next.fetch_add(1, Ordering::Relaxed) < SESSIONS {
+                        client.post(&path, &body)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let mut outcomes = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no panic"));
+        outcomes.try_for_each(|outcome| outcome)
+    })?;
+    let set = format!(
+        "(SELECT set_config('app.tenant_id', '{}', false)) x, sessions WHERE state = 'running'",
+        seeded.tenant
+    );
+    while count(bench, running, &set)? < SESSIONS {
+        ensure!(!interrupted(), "interrupted");
+        thread::sleep(Duration::from_secs(1));
+    }
+    println!(
+        "\n{SESSIONS} sessions were started in {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn looked(livekit: &str) -> Result<u64> {
+    let counts = Client::new(livekit, "").get("/counts")?;
+    Ok(counts["ListParticipants"].as_u64().unwrap_or_default())
+}
+
+fn reconcile(running: &dev::Running, livekit: &str) -> Result<()> {
+    let postgres = running
+        .stack
+        .postgres_pid()
+        .context("no PostgreSQL of its own")?;
+    // The first interval after the starts is not like the others.
+    thread::sleep(INTERVAL);
+    let ticks = || (cpu(running.api_pid()), cpu_with_children(postgres));
+    let (before, rooms, started) = (ticks(), looked(livekit)?, Instant::now());
+    thread::sleep(INTERVAL * INTERVALS);
+    let (after, seen, seconds) = (
+        ticks(),
+        looked(livekit)? - rooms,
+        started.elapsed().as_secs_f64(),
+    );
+    let share = |ticks: u64| ticks as f64 / seconds;
+    let each = |ticks: u64| ticks as f64 * 10_000.0 / seen.max(1) as f64;
+    let (api, database) = (after.0 - before.0, after.1 - before.1);
+    println!(
+        "{SESSIONS} live sessions, compared with their rooms every {} s:",
+        INTERVAL.as_secs()
+    );
+    println!(
+        "  {seen} comparisons in {seconds:.0} s, {:.0}% of what the interval promises",
+        seen as f64 * 100.0 / (SESSIONS as f64 * seconds / INTERVAL.as_secs_f64())
+    );
+    println!(
+        "  CPU: api {:.0}% of a processor ({:.0} µs for each), PostgreSQL {:.0}% ({:.0} µs); memory of the api: {} MiB at most",
+        share(api),
+        each(api),
+        share(database),
+        each(database),
+        memory_mib(running.api_pid())
+    );
+    Ok(())
+}
+
+fn webhooks(
+    bench: &Bench<'_>,
+    running: &dev::Running,
+    folder: &Path,
+    seeded: &Seeded,
+) -> Result<()> {
+    let port = free_port("the second process", 0)?;
+    let listen = format!("127.0.0.1:{port}");
+    let log = folder.join("api-2.log");
+    let second = [("PATCHBAY_LISTEN", &*listen)];
+    let mut second = running.api.again(&second, &log)?;
+    let client = Client::new(&format!("http://{listen}"), "");
+    let patience = Duration::from_secs(30);
+    wait_for("the second process", patience, &log, &mut second, || {
+        client.get("/health/ready").is_ok()
+    })?;
+    let rooms = format!(
+        "SET app.tenant_id = '{}'; SELECT room_name || ' ' || room_sid FROM sessions WHERE state = 'running' LIMIT {ROOMS}",
+        seeded.tenant
+    );
+    let rooms = bench
+        .tools
+        .psql(&running.stack.database_owner_url, &rooms)?;
+    let rooms: Vec<_> = rooms.lines().filter(|line| line.contains(" RM_")).collect();
+    println!(
+        "webhook events of {} rooms, through two processes, {SECONDS} s for each rate:",
+        rooms.len()
+    );
+    for rate in RATES {
+        let hosts = format!("{},{listen}", running.base.trim_start_matches("http://"));
+        let mut load = start_load(bench, running, &hosts, rate, &rooms.join("\n"))?;
+        let mut output = BufReader::new(load.stdout.take().context("no output")?).lines();
+        ensure!(
+            output
+                .next()
+                .transpose()?
+                .is_some_and(|line| line == "ready"),
+            "the load did not start"
+        );
+        let mut lags = Vec::new();
+        for _ in 0..SECONDS {
+            thread::sleep(Duration::from_secs(1));
+            lags.push(count(
+                bench,
+                running,
+                "webhook_events WHERE applied_at IS NULL",
+            )?);
+        }
+        let line = output
+            .next()
+            .transpose()?
+            .context("the load ended without figures")?;
+        let sent = Instant::now();
+        let figures: Value = serde_json::from_str(&line)?;
+        ensure!(
+            figures["wrong"].as_array().is_some_and(Vec::is_empty),
+            "{figures}"
+        );
+        while count(bench, running, "webhook_events WHERE applied_at IS NULL")? > 0 {
+            ensure!(!interrupted(), "interrupted");
+            thread::sleep(Duration::from_millis(100));
+        }
+        let events = figures["events"].as_f64().unwrap_or_default();
+        println!(
+            "  {rate} wanted, {:.0} stored in a second; not applied after 5 s: {}, at the end: {}, gone {:.1} s later",
+            events / figures["seconds"].as_f64().unwrap_or(1.0),
+            lags[4],
+            lags[lags.len() - 1],
+            sent.elapsed().as_secs_f64()
+        );
+        load.wait()?;
+    }
+    Ok(())
+}
+
+fn start_load(
+    bench: &Bench<'_>,
+    running: &dev::Running,
+    hosts: &str,
+    rate: u32,
+    rooms: &str,
+) -> Result<Child> {
+    let mut load = bound(&bench.tools.python)
+        .arg("-B")
+        .arg(cache::repository().join("xtask/client/webhook_load.py"))
+        .args([
+            hosts,
+            &running.stack.livekit_key,
+            &running.stack.livekit_secret,
+        ])
+        .args([rate.to_string(), SECONDS.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = load.stdin.take().context("no input")?;
+    input.write_all(rooms.as_bytes())?;
+    drop(input);
+    Ok(load)
+}
