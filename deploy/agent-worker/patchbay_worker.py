@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import re
+import secrets
 import socket
 import struct
 from collections.abc import Iterator
@@ -55,10 +56,9 @@ def read_number(text: str, least: int) -> int:
 
 
 def worker_id() -> str:
-    """The id under which this process registers: its host and process id, so that a restarted container replaces its
-    predecessor."""
-    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:80] or "worker"
-    return f"{host}:{os.getpid()}"
+    """The id under which this process registers: its host and process id, and what tells containers apart that share both."""
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:60] or "worker"
+    return f"{host}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 def load(running: int, capacity: int) -> float:

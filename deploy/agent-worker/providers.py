@@ -42,6 +42,14 @@ def load_plugins() -> dict[str, object]:
 PLUGINS = load_plugins()
 
 
+def version_of(plugin: str) -> str | None:
+    """The version of a plugin; None if it is not in a package of the usual name."""
+    try:
+        return metadata.version(f"livekit-plugins-{plugin.replace('_', '-')}")
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def installed() -> list[dict]:
     """The installed plugins, with whether the providers' keys are set; never the keys."""
     plugins = []
@@ -49,7 +57,7 @@ def installed() -> list[dict]:
         variable = KEYS.get(name)
         plugins.append({
             "name": name,
-            "version": metadata.version(f"livekit-plugins-{name.replace('_', '-')}"),
+            "version": version_of(name),
             "has_key": None if variable is None else bool(os.environ.get(variable)),
         })
     return plugins

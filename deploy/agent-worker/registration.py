@@ -6,19 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import aiohttp
-
 from control_plane import Patchbay
-from patchbay_worker import ConfigError, Refused
+from patchbay_worker import Refused
 
 log = logging.getLogger("patchbay.worker")
 
 # Seconds between two looks at what has changed.
 LOOK_EVERY = 1.0
-# A tenant's key cannot register a worker of all tenants, and an older Patchbay knows no registration.
-FINAL = (401, 403, 404, 422)
 # Seconds between two attempts while Patchbay does not answer.
 RETRY_AFTER = 5.0
+# The same after a refusal: a tenant's key cannot register a worker of all tenants, and an older Patchbay that is being
+# replaced knows no registration.
+REFUSED_AFTER = 60.0
 
 
 class Registration:
@@ -36,32 +35,30 @@ class Registration:
         """Runs until it is cancelled."""
         async with self._patchbay:
             try:
-                while await self._tell_if_due():
+                while True:
+                    await self._tell_if_due()
                     await asyncio.sleep(LOOK_EVERY)
             finally:
                 await self._leave()
 
-    async def _tell_if_due(self) -> bool:
-        """False if Patchbay does not take registrations with this key."""
-        about, now = self._about(), asyncio.get_running_loop().time()
-        if now < self._due and (about == self._told or self._told is None):
-            return True
+    async def _tell_if_due(self) -> None:
         try:
+            about, now = self._about(), asyncio.get_running_loop().time()
+            if now < self._due and (about == self._told or self._told is None):
+                return
             answer = await self._patchbay.call("PUT", self._path, about)
-        except (aiohttp.ClientError, asyncio.TimeoutError, ConfigError) as error:
-            if isinstance(error, Refused) and error.status in FINAL:
-                log.info("not registered at Patchbay: %s", error)
-                return False
+            self._warned, self._told, self._due = False, about, now + answer["heartbeat_seconds"]
+        except Exception as error:
+            # Without a registration the worker gets jobs all the same, so nothing may end this loop.
             if not self._warned:
                 log.warning("Patchbay cannot be told about this worker: %s", error)
-            self._warned, self._told, self._due = True, None, now + RETRY_AFTER
-            return True
-        self._warned, self._told, self._due = False, about, now + answer["heartbeat_seconds"]
-        return True
+            pause = REFUSED_AFTER if isinstance(error, Refused) else RETRY_AFTER
+            self._warned, self._told = True, None
+            self._due = asyncio.get_running_loop().time() + pause
 
     async def _leave(self) -> None:
         if self._told is not None:
             try:
                 await self._patchbay.call("DELETE", self._path)
-            except (aiohttp.ClientError, asyncio.TimeoutError, ConfigError) as error:
+            except Exception as error:
                 log.info("Patchbay could not be told that this worker ends: %s", error)

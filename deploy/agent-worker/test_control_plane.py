@@ -84,10 +84,16 @@ class RegistrationTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(told, sorted(told))
         self.assertGreater(told[-1], told[0])
 
-    async def test_a_worker_whose_key_is_refused_gives_up(self):
-        server = Server((403, {"detail": "another key"}))
+    async def test_a_refusal_is_not_repeated_at_once_and_ends_nothing(self):
+        server = Server((403, {"detail": "another key"}), (200, {"heartbeat_seconds": 60}))
+        with mock.patch.object(registration, "REFUSED_AFTER", 0.2):
+            await self.run_until(server, 2, {"running": 0})
+        self.assertEqual([method for method, _, _ in server.requests], ["PUT", "PUT", "DELETE"])
+
+    async def test_an_answer_that_is_no_json_ends_nothing(self):
+        server = Server((200, None), (200, {"heartbeat_seconds": 60}))
         await self.run_until(server, 2, {"running": 0})
-        self.assertEqual([method for method, _, _ in server.requests], ["PUT"])
+        self.assertEqual(server.requests[-1][0], "DELETE")
 
 
 if __name__ == "__main__":

@@ -181,9 +181,24 @@ async def run(ctx: JobContext) -> None:
             log.exception("leaving: LiveKit failed", extra=dispatch.ids)
             ctx.shutdown(reason="LiveKit failed")
         except Exception as error:
+            if was_thrown_out(ctx):
+                # The room is gone, or another agent of this run is in it: that the run goes on is not this one's to say.
+                log.info("leaving: not in the room any more (%s)", error, extra=dispatch.ids)
+                ctx.shutdown(reason="not in the room any more")
+                return
             log.exception("leaving: the run failed", extra=dispatch.ids)
             await patchbay.stop({"error": f"{type(error).__name__}: {error}"[:1000]})
             ctx.shutdown(reason="the run failed")
+
+
+def was_thrown_out(ctx: JobContext) -> bool:
+    """Whether the agent had joined its room and is not in it any more."""
+    try:
+        ctx.room.local_participant
+    except Exception:
+        # It has not joined yet.
+        return False
+    return not ctx.room.isconnected()
 
 
 async def perform(ctx: JobContext, dispatch: Dispatch, answer: dict, patchbay: Patchbay) -> None:

@@ -11,7 +11,8 @@ CREATE TABLE workers (
     running integer NOT NULL,
     is_draining boolean NOT NULL,
     registered_at timestamptz NOT NULL,
-    seen_at timestamptz NOT NULL
+    seen_at timestamptz NOT NULL,
+    ended_at timestamptz
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO patchbay_app;

@@ -1,1 +1,2 @@
+ALTER TABLE sip_objects DROP COLUMN synced_name;
 ALTER TABLE sip_objects DROP COLUMN revision;

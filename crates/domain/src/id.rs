@@ -76,7 +76,7 @@ pub mod kind {
 pub type ActivationId = Id<kind::Activation>;
 /// An agent (the definition).
 pub type AgentId = Id<kind::Agent>;
-/// One dispatch of an agent into a session.
+/// One attempt to have an agent in a session.
 pub type AgentRunId = Id<kind::AgentRun>;
 /// An API key; part of its token.
 pub type ApiKeyId = Id<kind::ApiKey>;

@@ -26,11 +26,12 @@ words! {
 
 impl JobKind {
     /// Number of attempts in a row after which a job that keeps failing is dead. With the longest delay between two
-    /// attempts, 1,000 are about four hours. Jobs of the installation itself have no bound, because nothing would schedule
-    /// them again.
+    /// attempts, 1,000 are about four hours. A session's job gets ten times as many, because it also enforces deadlines.
+    /// Jobs of the installation itself have no bound, because nothing would schedule them again.
     pub const fn max_attempts(self) -> i32 {
         match self {
-            Self::Session | Self::SipObject | Self::Ingest | Self::Object => 1_000,
+            Self::Session => 10_000,
+            Self::SipObject | Self::Ingest | Self::Object => 1_000,
             Self::RoomSweep | Self::SipSweep | Self::ObjectSweep | Self::Purge => i32::MAX,
         }
     }

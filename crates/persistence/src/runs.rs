@@ -1,4 +1,4 @@
-//! Agent runs: one dispatch of an agent into a session each.
+//! Agent runs: each is one attempt to have an agent in a session.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

@@ -26,6 +26,8 @@ pub struct SipObject {
     pub attempts: i32,
     pub synced_at: Option<DateTime<Utc>>,
     pub revision: i64,
+    /// Name that the objects in LiveKit were given by the last sync.
+    pub synced_name: Option<String>,
 }
 
 /// Outcome of a sync. LiveKit's ids are stored in any case, the rest only if nothing has changed meanwhile.
@@ -35,6 +37,8 @@ pub struct Outcome {
     pub trunk_sid: Option<String>,
     /// LiveKit's id of the dispatch rule.
     pub rule_sid: Option<String>,
+    /// Name of both.
+    pub name: Option<String>,
     /// Why the sync failed; `None` if LiveKit has the revision that was read.
     pub error: Option<String>,
 }
@@ -107,18 +111,17 @@ pub async fn page_after(connection: &mut AsyncPgConnection, after: Uuid) -> Resu
         .await?)
 }
 
-/// Stores the outcome of a sync of `read`. If the resource has changed since it was read, it stays pending; returns
-/// whether it has not.
+/// Stores the outcome of a sync of `read`. If the resource has changed since it was read, it stays pending.
 pub async fn record(
     connection: &mut AsyncPgConnection,
     read: &SipObject,
     outcome: Outcome,
     now: DateTime<Utc>,
-) -> Result<bool> {
-    let (trunk, rule) = (&outcome.trunk_sid, &outcome.rule_sid);
-    let sids = (
-        sip_objects::trunk_sid.eq(trunk),
-        sip_objects::rule_sid.eq(rule),
+) -> Result<()> {
+    let there = (
+        sip_objects::trunk_sid.eq(&outcome.trunk_sid),
+        sip_objects::rule_sid.eq(&outcome.rule_sid),
+        sip_objects::synced_name.eq(&outcome.name),
     );
     let (state, synced_at) = match outcome.error {
         None => (SyncState::Synced, Some(now)),
@@ -129,7 +132,7 @@ pub async fn record(
         .filter(sip_objects::revision.eq(read.revision));
     let recorded = diesel::update(unchanged)
         .set((
-            sids,
+            there,
             sip_objects::sync_state.eq(state),
             sip_objects::error.eq(&outcome.error),
             sip_objects::attempts.eq(sip_objects::attempts + 1),
@@ -137,14 +140,13 @@ pub async fn record(
         ))
         .execute(connection)
         .await?;
-    if recorded == 1 {
-        return Ok(true);
+    if recorded == 0 {
+        diesel::update(sip_objects::table.find(read.id))
+            .set(there)
+            .execute(connection)
+            .await?;
     }
-    diesel::update(sip_objects::table.find(read.id))
-        .set(sids)
-        .execute(connection)
-        .await?;
-    Ok(false)
+    Ok(())
 }
 
 /// Deletes the sync state of a resource that is deleted here and in LiveKit.

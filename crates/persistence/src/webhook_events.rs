@@ -118,7 +118,7 @@ pub struct Claimed {
 
 /// Claims the events that are due of up to `rooms` rooms, for the time of the lease; oldest rooms first, in order
 /// within each room. A room whose events another process works on is left to it. An event that has crashed is claimed
-/// alone, so that no other is blamed for it.
+/// alone, so that no other is blamed for it, and so is one that an earlier version has stored, without its room.
 pub async fn claim(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
@@ -127,7 +127,7 @@ pub async fn claim(
 ) -> Result<Vec<Claimed>> {
     let statement = "
         WITH heads AS (
-            SELECT e.room, e.crashes FROM webhook_events e
+            SELECT e.room, e.crashes > 0 OR e.room = '' AS is_alone FROM webhook_events e
             WHERE e.applied_at IS NULL AND e.next_try_at <= $1 AND coalesce(e.claimed_until < now(), true)
               AND NOT EXISTS (
                   SELECT FROM webhook_events o
@@ -138,7 +138,7 @@ pub async fn claim(
             SELECT w.id FROM heads CROSS JOIN LATERAL (
                 SELECT id FROM webhook_events
                 WHERE room = heads.room AND applied_at IS NULL AND next_try_at <= $1
-                ORDER BY next_try_at, id LIMIT CASE WHEN heads.crashes > 0 THEN 1 ELSE 64 END) w
+                ORDER BY next_try_at, id LIMIT CASE WHEN heads.is_alone THEN 1 ELSE 64 END) w
         ), claimed AS (
             UPDATE webhook_events w
             SET claimed_until = now() + make_interval(secs => $2), crashes = w.crashes + 1

@@ -34,6 +34,14 @@ pub struct Worker {
     pub is_draining: bool,
     pub registered_at: DateTime<Utc>,
     pub seen_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl Worker {
+    /// Whether it has not ended, and was seen after this time.
+    pub fn is_alive(&self, alive_after: DateTime<Utc>) -> bool {
+        self.ended_at.is_none() && self.seen_at > alive_after
+    }
 }
 
 /// Number of live workers, their total capacity, and the jobs that they run.
@@ -60,16 +68,20 @@ pub async fn put(connection: &mut AsyncPgConnection, worker: &Worker) -> Result<
             workers::running.eq(worker.running),
             workers::is_draining.eq(worker.is_draining),
             workers::seen_at.eq(worker.seen_at),
+            workers::ended_at.eq(None::<DateTime<Utc>>),
         ))
         .returning(Worker::as_returning())
         .get_result(connection)
         .await?)
 }
 
-/// Removes a worker; returns whether it was registered.
-pub async fn delete(connection: &mut AsyncPgConnection, id: &str) -> Result<bool> {
-    let deleted = diesel::delete(workers::table.find(id)).execute(connection);
-    Ok(deleted.await? == 1)
+/// Records that a worker has ended; returns whether it was registered and had not ended.
+pub async fn end(connection: &mut AsyncPgConnection, id: &str, now: DateTime<Utc>) -> Result<bool> {
+    let running = workers::table.find(id).filter(workers::ended_at.is_null());
+    let ended = diesel::update(running)
+        .set((workers::ended_at.eq(now), workers::running.eq(0)))
+        .execute(connection);
+    Ok(ended.await? == 1)
 }
 
 /// Removes workers that were not seen since `before`; returns their number.
@@ -105,7 +117,10 @@ pub async fn list(
         query = query.filter(workers::worker_name.eq(name));
     }
     if let Some(is_alive) = filter.is_alive {
-        query = query.filter(workers::seen_at.gt(filter.alive_after).eq(is_alive));
+        let alive = workers::seen_at
+            .gt(filter.alive_after)
+            .and(workers::ended_at.is_null());
+        query = query.filter(alive.eq(is_alive));
     }
     Ok(window.cut(query.load(connection).await?))
 }
@@ -131,6 +146,7 @@ pub async fn totals(
     };
     let (workers, capacity, running) = workers::table
         .filter(workers::seen_at.gt(alive_after))
+        .filter(workers::ended_at.is_null())
         .select((diesel::dsl::count_star(), sum("capacity"), sum("running")))
         .first(connection)
         .await?;
@@ -171,6 +187,6 @@ fn select_availability(alive_after: DateTime<Utc>) -> AvailabilityStart {
     let states = "(SELECT CASE WHEN count(*) = 0 THEN 'unknown'
                                WHEN bool_or(is_alive AND NOT is_draining AND running < capacity) THEN 'ready'
                                WHEN bool_or(is_alive) THEN 'full' ELSE 'none' END
-                   FROM (SELECT *, seen_at > ";
+                   FROM (SELECT *, ended_at IS NULL AND seen_at > ";
     sql::<Text>(states).bind::<Timestamptz, _>(alive_after)
 }

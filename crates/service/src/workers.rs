@@ -21,10 +21,9 @@ pub async fn totals(service: &Service) -> Result<Totals> {
     Ok(workers::totals(&mut connection, alive_after(service)).await?)
 }
 
-/// What is missing to run a runtime config, one list for each live worker of this name. If any is empty, or no worker
-/// has registered, nothing is known to be missing and the result is empty. An agent whose workers are all gone lacks a
-/// live worker.
-pub async fn missing(
+/// Why no live worker of this name can run a runtime config, as sentences; empty if one can, or if no worker has ever
+/// registered, since one that does not register may.
+pub async fn obstacles(
     service: &Service,
     tx: &mut TenantTx,
     worker_name: &str,
@@ -35,32 +34,33 @@ pub async fn missing(
     if registered.is_empty() {
         return Ok(Vec::new());
     }
-    let live = registered
-        .into_iter()
-        .filter(|worker| worker.seen_at > alive_after);
-    let live: Vec<_> = live.collect();
+    let is_alive = |worker: &Worker| worker.is_alive(alive_after);
+    let live: Vec<_> = registered.into_iter().filter(is_alive).collect();
     if live.is_empty() {
-        return Ok(vec![format!("a live worker of the name `{worker_name}`")]);
+        return Ok(vec!["No worker of the agent is alive.".to_owned()]);
     }
     let version = artifacts::find_spec(tx, config.into()).await?;
     let spec = version.ok_or_else(|| Error::internal("a binding without its versions"))?;
     let spec: RuntimeSpec = spec.read().map_err(Error::internal)?;
-    let lists = live.into_iter().map(|worker| {
+    let missing = live.into_iter().map(|worker| {
         let abilities = abilities(worker)?;
         Ok(abilities.missing(&spec))
     });
-    let lists: Vec<Vec<String>> = lists.collect::<Result<_>>()?;
+    let missing: Vec<Vec<String>> = missing.collect::<Result<_>>()?;
     // The worker that lacks the least is the one to mend.
-    Ok(lists.into_iter().min_by_key(Vec::len).unwrap_or_default())
+    let least = missing.into_iter().min_by_key(Vec::len).unwrap_or_default();
+    let sentences = least.into_iter().map(|missing| {
+        format!("No live worker of the agent can run the binding: the nearest one lacks {missing}.")
+    });
+    Ok(sentences.collect())
 }
 
 /// Refuses what no live worker can run.
-pub fn require_none(missing: &[String]) -> Result<()> {
-    if missing.is_empty() {
-        return Ok(());
+pub fn require_none(obstacles: &[String]) -> Result<()> {
+    match obstacles {
+        [] => Ok(()),
+        found => Err(Error::new(Code::NoCapableWorker, found.join(" "))),
     }
-    let detail = format!("No live worker of the agent has {}.", missing.join(", "));
-    Err(Error::new(Code::NoCapableWorker, detail))
 }
 
 fn abilities(worker: Worker) -> Result<Abilities> {

@@ -77,13 +77,14 @@ pub struct Binding {
 /// A warning of something that will not work as things are.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
-    "code": "worker_lacks", "message": "No live worker of the agent has the plugin `deepgram`."
+    "code": "worker_lacks",
+    "message": "No live worker of the agent can run the binding: the nearest one lacks the plugin `deepgram`."
 }))]
 pub struct Warning {
     /// Code of the warning: `worker_lacks`. New values may be added.
     #[schema(max_length = 64)]
     code: String,
-    /// What is missing.
+    /// What will not work, and why.
     #[schema(max_length = 500)]
     message: String,
 }
@@ -185,10 +186,10 @@ pub struct Activation {
 }
 
 impl Warning {
-    fn of_missing(missing: &String) -> Self {
+    fn of_worker(message: String) -> Self {
         Self {
             code: "worker_lacks".to_owned(),
-            message: format!("No live worker of the agent has {missing}."),
+            message,
         }
     }
 }
@@ -379,11 +380,11 @@ async fn activate(
             let mut binding = find_binding(tx, &agent, id).await?;
             if_match.check(agent.revision)?;
             let config = binding.runtime_config_version_id;
-            let missing = workers::missing(service, tx, &agent.worker_name, config).await?;
+            let obstacles = workers::obstacles(service, tx, &agent.worker_name, config).await?;
             if options.strict == Some(true) {
-                workers::require_none(&missing)?;
+                workers::require_none(&obstacles)?;
             }
-            binding.warnings = Some(missing.iter().map(Warning::of_missing).collect());
+            binding.warnings = Some(obstacles.into_iter().map(Warning::of_worker).collect());
             if binding.active {
                 return Ok(Change::without_events(binding));
             }

@@ -64,7 +64,7 @@ pub struct Worker {
     running: i32,
     /// Whether it takes no further jobs, because it is shutting down.
     draining: bool,
-    /// Whether its last heartbeat is recent.
+    /// Whether its last heartbeat is recent, and it has not ended.
     alive: bool,
     /// Seconds after which the next heartbeat is due.
     #[schema(minimum = 1)]
@@ -79,6 +79,7 @@ impl Resource for Worker {}
 
 impl Worker {
     fn new(service: &Service, row: Row) -> Result<Self> {
+        let alive = row.is_alive(alive_after(service));
         let Row {
             id,
             row_id: _,
@@ -91,6 +92,7 @@ impl Worker {
             is_draining,
             registered_at,
             seen_at,
+            ended_at: _,
         } = row;
         Ok(Self {
             id,
@@ -101,7 +103,7 @@ impl Worker {
             capacity,
             running,
             draining: is_draining,
-            alive: seen_at > alive_after(service),
+            alive,
             heartbeat_seconds: (service.settings.worker_timeout.as_secs() / HEARTBEATS).max(1),
             registered_at,
             seen_at,
@@ -194,9 +196,9 @@ pub(super) fn routes(api: &mut Api) {
     api.add(
         one,
         delete,
-        Doc::delete("deleteWorker", "Remove a worker").about(
-            "Called by a worker with the installation's worker key, when it ends. Sessions that it \
-             still runs are not affected.",
+        Doc::delete("deleteWorker", "End a worker's registration").about(
+            "Called by a worker with the installation's worker key, when it ends. It counts as gone \
+             at once and stays listed for a day. Sessions are not affected.",
         )
         .errors(&[Code::NotFound]),
     );
@@ -253,6 +255,7 @@ async fn put(
         is_draining: body.draining,
         registered_at: now,
         seen_at: now,
+        ended_at: None,
     };
     let mut connection = service.db.connection().await?;
     let row = workers::put(&mut connection, &row).await?;
@@ -265,7 +268,7 @@ async fn delete(
 ) -> Result<Deleted> {
     require_own_key(&caller)?;
     let mut connection = caller.service.db.connection().await?;
-    match workers::delete(&mut connection, &id).await? {
+    match workers::end(&mut connection, &id, caller.service.clock.now()).await? {
         true => Ok(Deleted),
         false => Err(Error::not_found()),
     }

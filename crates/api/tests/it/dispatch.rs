@@ -41,18 +41,17 @@ async fn dispatches(app: &TestApp, session: &Value) -> usize {
 async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
     let (fake, app, fixture) = start(&["--join-deadline=60s"]).await;
     let session = fixture.session(true).await;
-    let run = eventually("it is repeated", async || {
+    eventually("it is repeated", async || {
         let runs = runs(&fixture, &session).await;
         assert_eq!(runs.len(), 1, "never another run");
-        (runs[0]["dispatches"] == 3).then(|| runs[0].clone())
+        let run = &runs[0];
+        assert_eq!(
+            (&run["state"], &run["taken_at"]),
+            (&json!("dispatched"), &Value::Null)
+        );
+        (run["dispatches"].as_i64() >= Some(3)).then_some(())
     })
     .await;
-    assert_eq!(
-        (&run["state"], &run["taken_at"]),
-        (&json!("dispatched"), &Value::Null)
-    );
-    assert_eq!(fake.calls("CreateDispatch"), 2);
-    assert_eq!(dispatches(&app, &session).await, 3);
     // A worker takes one after all.
     fake.set("ListDispatch", Fault::Taken);
     let taken = eventually("it is taken", async || {
@@ -60,6 +59,11 @@ async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
         runs[0]["taken_at"].is_string().then(|| runs[0].clone())
     })
     .await;
+    let count = taken["dispatches"]
+        .as_u64()
+        .and_then(|count| usize::try_from(count).ok());
+    assert_eq!(Some(fake.calls("CreateDispatch") + 1), count);
+    assert_eq!(Some(dispatches(&app, &session).await), count);
     let asked = fake.calls("ListDispatch");
     let looked = fake.calls("ListParticipants");
     eventually("it is only waited for", async || {
@@ -127,7 +131,7 @@ async fn a_session_without_a_worker_fails_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_taken_and_never_joined_is_replaced_once() {
-    let (fake, _app, fixture) = start(&["--join-deadline=500ms"]).await;
+    let (fake, _app, fixture) = start(&["--join-deadline=3s"]).await;
     fake.set("ListDispatch", Fault::Taken);
     let session = fixture.session(true).await;
     let failed = failed(&fixture, &session).await;
@@ -147,7 +151,7 @@ async fn a_run_that_was_taken_and_never_joined_is_replaced_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attached_agent_that_no_worker_takes_is_dispatched_again_and_closed() {
-    let (_fake, app, fixture) = start(&["--join-deadline=20s"]).await;
+    let (fake, app, fixture) = start(&["--join-deadline=2s", "--agent-grace=10m"]).await;
     let session = fixture.session(true).await;
     let joined = json!({
         "sid": "PA_a", "identity": "agent-x", "name": "agent", "kind": "AGENT",
@@ -163,14 +167,43 @@ async fn an_attached_agent_that_no_worker_takes_is_dispatched_again_and_closed()
     let attach = fixture.at(&format!("sessions/{}/attach", id(&session)));
     let body =
         json!({ "type": "agent", "agent_id": fixture.agent, "variables": { "company": "B" } });
-    let attached = fixture.admin.post(&attach, &body).await;
-    let run = attached.expect(201)["agent_run"].clone();
-    eventually("it is dispatched again", async || {
+    let own = async |run: &Value| {
         let runs = runs(&fixture, &session).await;
-        let own = runs.into_iter().find(|r| r["id"] == run["id"])?;
-        (own["dispatches"].as_i64() > Some(1)).then_some(())
+        runs.into_iter().find(|r| r["id"] == run["id"]).unwrap()
+    };
+    let attached = fixture.admin.post(&attach, &body).await.expect(201)["agent_run"].clone();
+    let closed = eventually("it is given up", async || {
+        let run = own(&attached).await;
+        (run["state"] == "no_show").then_some(run)
     })
     .await;
+    let count = closed["dispatches"].as_i64().unwrap();
+    assert!(count > 1, "{closed}");
+    let why = closed["error_detail"].as_str().unwrap();
+    assert!(
+        why.starts_with(&format!("No worker took any of {count}")),
+        "{why}"
+    );
+    assert_eq!(
+        fixture.read(&session).await["state"],
+        "running",
+        "the session goes on"
+    );
+
+    // One that LiveKit never dispatched was taken by nobody.
+    fake.set("ListDispatch", Fault::Broken);
+    let attached = fixture.admin.post(&attach, &body).await.expect(201)["agent_run"].clone();
+    let closed = eventually("it is given up", async || {
+        let run = own(&attached).await;
+        (run["state"] == "no_show").then_some(run)
+    })
+    .await;
+    assert_eq!(closed["dispatches"], 0);
+    let why = closed["error_detail"].as_str().unwrap();
+    assert!(
+        why.starts_with("The agent could not be dispatched in time: LiveKit"),
+        "{why}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,4 +254,22 @@ async fn an_inbound_call_is_dispatched_again_until_a_worker_claims_it() {
         fake.calls("ListDispatch") <= asked + 1,
         "one may have been under way"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatch_that_is_taken_at_the_last_moment_counts() {
+    let (fake, _app, fixture) = start(&["--join-deadline=2s", "--dispatch-check=1s"]).await;
+    let session = fixture.session(true).await;
+    // The last repetition is made; the next look is the one before the agent is given up.
+    eventually("the last dispatch is made", async || {
+        (fake.calls("CreateDispatch") == 1).then_some(())
+    })
+    .await;
+    fake.set("ListDispatch", Fault::Taken);
+    eventually("it is seen", async || {
+        let runs = runs(&fixture, &session).await;
+        runs[0]["taken_at"].is_string().then_some(())
+    })
+    .await;
+    assert_eq!(fixture.read(&session).await["state"], "starting");
 }

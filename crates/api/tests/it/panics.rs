@@ -128,7 +128,7 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     let settings = [
         "--start-deadline=10m",
         "--start-wait=200ms",
-        "--purge-interval=500ms",
+        "--reconcile-interval=500ms",
     ];
     let _api = crashing.start(Some("panic:after_create_room"), &settings);
     let fixture = Fixture::make(&crashing.base(), "acme").await;

@@ -22,7 +22,13 @@ pub(super) fn next(run: &RunView, timings: &Timings, now: DateTime<Utc>) -> Opti
         return Some(Step::Wait(poll));
     }
     let (count, last) = run.dispatches;
-    let check = last.unwrap_or(dispatched_at) + delay(timings.dispatch_check, count);
+    let last = last.unwrap_or(dispatched_at);
+    // The last repetition is early enough for a worker to take it.
+    let latest = deadline - timings.dispatch_check;
+    let check = (last + delay(timings.dispatch_check, count)).min(latest.max(last));
+    if check <= last {
+        return Some(Step::Wait(poll));
+    }
     match now >= check {
         true => Some(Step::CheckDispatch(run.id)),
         false => Some(Step::Wait(poll.min(check))),
@@ -73,7 +79,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(repeated, [1_000, 3_000, 7_000]);
+        assert_eq!(repeated, [1_000, 3_000, 7_000, 14_000]);
         assert_eq!(now, 15_000);
     }
 

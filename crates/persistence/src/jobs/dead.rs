@@ -24,10 +24,17 @@ pub async fn revive(
     Ok(revived.execute(connection).await?)
 }
 
-/// Declares jobs dead whose kind this version does not know, so that they are seen; returns their number.
-pub async fn bury_unknown(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<usize> {
+/// Declares jobs dead that are due since `before` and whose kind this version does not know, so that they are seen;
+/// returns their number. Younger ones may be those of a newer version that is being deployed.
+pub async fn bury_unknown(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> Result<usize> {
     let unknown = jobs::table
         .filter(jobs::dead_at.is_null())
+        .filter(jobs::claim.is_null())
+        .filter(jobs::run_at.lt(before))
         .filter(jobs::kind.ne_all(JobKind::ALL));
     let buried = diesel::update(unknown).set((
         jobs::dead_at.eq(now),

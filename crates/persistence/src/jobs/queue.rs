@@ -76,6 +76,7 @@ pub async fn next_due(
     Ok(jobs::table
         .filter(jobs::dead_at.is_null())
         .filter(jobs::kind.eq(JobKind::Ingest).eq(ingests))
+        .filter(jobs::kind.eq_any(JobKind::ALL))
         .filter(
             jobs::claimed_until
                 .is_null()

@@ -52,6 +52,7 @@ diesel::table! {
         is_draining -> Bool,
         registered_at -> Timestamptz,
         seen_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -21,6 +21,7 @@ diesel::table! {
         attempts -> Integer,
         synced_at -> Nullable<Timestamptz>,
         revision -> BigInt,
+        synced_name -> Nullable<Text>,
     }
 }
 

@@ -7,9 +7,12 @@ use crate::{Code, Error};
 /// Why an attempt of a job failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// Something was not available. The job is tried again after this time, or after its backoff.
-    #[error("{1}")]
-    Retry(Option<TimeDelta>, String),
+    /// Something was not available. The job is tried again after its backoff.
+    #[error("{0}")]
+    Retry(String),
+    /// Something that is under way has to be finished first: no failure, and looked at again after this time.
+    #[error("something else has to be finished first")]
+    NotYet(TimeDelta),
     /// No further attempt can succeed, for this reason.
     #[error("{0}")]
     Fail(String),
@@ -18,7 +21,7 @@ pub enum JobError {
 impl JobError {
     /// Worth another attempt, after the backoff.
     pub fn retry(reason: impl ToString) -> Self {
-        Self::Retry(None, reason.to_string())
+        Self::Retry(reason.to_string())
     }
 }
 

@@ -46,14 +46,17 @@ async fn run_periodic(service: &Service, kind: JobKind) -> JobResult {
     let purge_interval = TimeDelta::from_std(settings.retention.purge_interval);
     let purge_interval = purge_interval.unwrap_or(TimeDelta::MAX);
     let interval = match kind {
-        JobKind::RoomSweep => room_sweep::sweep(service).await.map(|()| reconcile)?,
+        JobKind::RoomSweep => {
+            // First, so that it happens also while LiveKit is away.
+            dead::attempt_again(service).await?;
+            room_sweep::sweep(service).await.map(|()| reconcile)?
+        }
         JobKind::SipSweep => sip_sweep::sweep(service).await.map(|()| reconcile)?,
         JobKind::ObjectSweep => object_sweep::sweep(service)
             .await
             .map(|()| purge_interval)?,
         JobKind::Purge => {
             purge::purge(service).await?;
-            dead::attempt_again(service).await?;
             purge_interval
         }
         JobKind::Session | JobKind::SipObject | JobKind::Ingest | JobKind::Object => {

@@ -1,4 +1,5 @@
-//! Deletes idempotency keys' stored responses applied webhook events, and workers that are gone, after their retention periods.
+//! Deletes stored responses of idempotency keys, applied webhook events, and workers that are gone, after their
+//! retention periods.
 
 use chrono::TimeDelta;
 use patchbay_domain::TenantId;

@@ -27,12 +27,9 @@ pub(super) fn outcome_of<'a>(
         Ok(Ok(None)) => Outcome::Done,
         Ok(Ok(Some(at))) => Outcome::Again(*at),
         Ok(Err(JobError::Fail(reason))) => dies(reason),
-        Ok(Err(JobError::Retry(_, reason))) if job.attempts >= job.kind.max_attempts() => {
-            dies(reason)
-        }
-        Ok(Err(JobError::Retry(after, reason))) => {
-            Outcome::Failed(now + after.unwrap_or_else(|| backoff(job.attempts)), reason)
-        }
+        Ok(Err(JobError::NotYet(after))) => Outcome::Again(now + *after),
+        Ok(Err(JobError::Retry(reason))) if job.attempts >= job.kind.max_attempts() => dies(reason),
+        Ok(Err(JobError::Retry(reason))) => Outcome::Failed(now + backoff(job.attempts), reason),
         Err(Panicked) if job.crashes >= MAX_CRASHES => dies(CRASHED),
         Err(Panicked) => Outcome::Crashed(now + backoff(job.crashes)),
     }
@@ -113,27 +110,24 @@ mod tests {
 
     #[test]
     fn a_failing_job_is_retried_until_its_attempts_are_used_up() {
-        let failed = |kind, attempts, after| {
-            let error = JobError::Retry(after, "unreachable".to_owned());
+        let failed = |kind, attempts| {
+            let error = JobError::retry("unreachable");
             outcome(&job(kind, attempts, MAX_CRASHES), Ok(Err(error)))
         };
         let most = JobKind::Session.max_attempts();
-        for (attempts, delay, expected) in [
-            (3, None, 1_000),
-            (3, Some(TimeDelta::seconds(2)), 2_000),
-            (most - 1, None, 15_000),
-        ] {
-            let retried = Outcome::Failed(after(expected), "unreachable");
-            assert_eq!(failed(JobKind::Session, attempts, delay), retried);
+        for (attempts, delay) in [(1, 250), (3, 1_000), (most - 1, 15_000)] {
+            let retried = Outcome::Failed(after(delay), "unreachable");
+            assert_eq!(failed(JobKind::Session, attempts), retried);
         }
-        assert_eq!(
-            failed(JobKind::Session, most, None),
-            Outcome::Dead("unreachable")
-        );
+        let dead = Outcome::Dead("unreachable");
+        assert_eq!(failed(JobKind::Session, most), dead);
         let again = Outcome::Failed(after(15_000), "unreachable");
-        assert_eq!(failed(JobKind::Purge, most, None), again);
+        assert_eq!(failed(JobKind::Purge, most), again);
         let hopeless = Ok(Err(JobError::Fail("unreadable".to_owned())));
         let dead = outcome(&job(JobKind::Session, 1, 0), hopeless);
         assert_eq!(dead, Outcome::Dead("unreadable"));
+        let waiting = Ok(Err(JobError::NotYet(TimeDelta::seconds(2))));
+        let waits = outcome(&job(JobKind::Session, most, 0), waiting);
+        assert_eq!(waits, Outcome::Again(after(2_000)), "to wait is no failure");
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use patchbay_domain::states::JobKind;
 use patchbay_persistence::jobs;
 
-use super::{Shutdown, dead};
+use super::Shutdown;
 use crate::{Result, Service};
 
 /// Periodic jobs of the installation, which belong to no tenant.
@@ -23,7 +23,6 @@ pub(super) async fn seed(service: &Service) -> bool {
         for kind in PERIODIC {
             jobs::seed(&mut connection, &service.clock, kind).await?;
         }
-        dead::bury_unknown(service, &mut connection).await?;
         Result::Ok(())
     };
     let outcome = seeded.await;

@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use super::Shutdown;
 use crate::{Result, Service, faults::crash_here, panics::catch_panic, sessions::room_events};
 
-/// Rooms whose events one process applies at a time. One that waits for LiveKit holds up no other.
-const MAX_ROOMS: usize = 16;
+/// Rooms whose events one process applies at a time. One that waits for LiveKit holds up no other, and all together leave
+/// connections to the database for requests.
+const MAX_ROOMS: usize = 8;
 /// Number of crashes after which an event is discarded.
 const MAX_CRASHES: i32 = 10;
 /// Age after which an event that cannot be applied is discarded.
@@ -24,6 +25,7 @@ const MAX_BACKOFF: TimeDelta = TimeDelta::minutes(5);
 pub async fn run(service: Arc<Service>, mut shutdown: Shutdown) {
     let mut rooms = JoinSet::new();
     while !*shutdown.borrow() {
+        while rooms.try_join_next().is_some() {}
         let free = MAX_ROOMS - rooms.len();
         let claimed = match free {
             0 => Vec::new(),

@@ -262,10 +262,11 @@ impl SessionAggregate {
         ));
     }
 
-    /// A call that failed with its session failed for the same reason.
+    /// A call that fails with its session fails for the same reason.
     fn explain_failed_calls(&mut self) {
-        for call in &mut self.calls {
-            if call.state == CallState::Failed && call.detail.is_none() {
+        for (index, call) in self.calls.iter_mut().enumerate() {
+            let fails_now = self.before.call_state(index) != Some(CallState::Failed);
+            if call.state == CallState::Failed && fails_now && call.detail.is_none() {
                 call.detail.clone_from(&self.session.error_detail);
             }
         }

@@ -87,74 +87,117 @@ async fn look_and_dispatch(
     service: &Service,
     session: &Session,
     step: &Step,
-    run: AgentRunId,
+    id: AgentRunId,
 ) -> Result<(), JobError> {
-    let Some((row, mapping)) = find_run(service, session, run).await? else {
+    let Some((run, mapping)) = find_run(service, session, Some(id)).await? else {
         return Ok(());
     };
-    let own = |found: &Dispatch| is_of_run(found, &row, mapping);
-    let found = match service.livekit.list_dispatches(&session.room_name).await {
+    let found = match list(service, session, (&run, mapping)).await {
         Ok(found) => found,
         Err(error) => return Err(record_failure(service, session, error).await?),
     };
-    let of_run: Vec<_> = found.into_iter().filter(own).collect();
-    let recorded = usize::try_from(row.dispatches).unwrap_or_default();
-    let now = service.clock.now();
-    if let Some(taken) = of_run.iter().find(|dispatch| dispatch.is_taken) {
-        return update(service, session, |aggregate| {
-            if row.state == RunState::Pending {
-                record_dispatch(aggregate, run, Some(taken.id.clone()), now);
-            }
-            aggregate.session.last_error = None;
-            if let Some(run) = aggregate.run(run) {
-                run.taken_at.get_or_insert(now);
-            }
-        })
-        .await;
+    if let Some(taken) = found.iter().find(|dispatch| dispatch.is_taken) {
+        return record_taken(service, session, &run, &taken.id).await;
     }
-    let made = match of_run.into_iter().nth(recorded) {
+    let recorded = usize::try_from(run.dispatches).unwrap_or_default();
+    let made = match found.into_iter().nth(recorded) {
         Some(dispatch) => dispatch,
+        None if !may_dispatch(service, session, step).await? => return Ok(()),
         None => {
-            if !may_dispatch(service, session, step).await? {
-                return Ok(());
-            }
-            let worker = row.worker_name.as_ref().unwrap_or(&session.worker_name);
-            let metadata = metadata(session, run, mapping);
-            let made = service
-                .livekit
-                .create_dispatch(&session.room_name, worker, &metadata)
-                .await;
-            match made {
+            let worker = run.worker_name.as_ref().unwrap_or(&session.worker_name);
+            let (room, metadata) = (&session.room_name, metadata(session, id, mapping));
+            let made = service.livekit.create_dispatch(room, worker, &metadata);
+            match made.await {
                 Ok(made) => made,
                 Err(error) => return Err(record_failure(service, session, error).await?),
             }
         }
     };
     crash_here(service, "after_create_dispatch");
+    let now = service.clock.now();
     update(service, session, |aggregate| {
         aggregate.session.last_error = None;
-        record_dispatch(aggregate, run, Some(made.id), now);
+        record_dispatch(aggregate, id, Some(made.id), now);
     })
     .await
 }
 
-/// The run, and the mapping whose rule has dispatched it, if it is the first one of an inbound call.
+/// Looks once more before an agent is given up: whether a worker has taken a run that it had not taken before, which is
+/// recorded. Without an id, the session's newest primary run is meant.
+pub(super) async fn has_been_taken(
+    service: &Service,
+    session: &Session,
+    id: Option<AgentRunId>,
+) -> Result<bool, JobError> {
+    let Some((run, mapping)) = find_run(service, session, id).await? else {
+        return Ok(false);
+    };
+    if run.state != RunState::Dispatched || run.taken_at.is_some() {
+        return Ok(false);
+    }
+    // Without LiveKit's answer nothing speaks against giving up.
+    let found = list(service, session, (&run, mapping))
+        .await
+        .unwrap_or_default();
+    let Some(taken) = found.iter().find(|dispatch| dispatch.is_taken) else {
+        return Ok(false);
+    };
+    record_taken(service, session, &run, &taken.id).await?;
+    Ok(true)
+}
+
+/// The dispatches of a run in LiveKit.
+async fn list(
+    service: &Service,
+    session: &Session,
+    (run, mapping): (&AgentRun, Option<MappingId>),
+) -> Result<Vec<Dispatch>, patchbay_livekit::Error> {
+    let mut found = service.livekit.list_dispatches(&session.room_name).await?;
+    found.retain(|found| is_of_run(found, run, mapping));
+    Ok(found)
+}
+
+async fn record_taken(
+    service: &Service,
+    session: &Session,
+    run: &AgentRun,
+    dispatch: &str,
+) -> Result<(), JobError> {
+    let now = service.clock.now();
+    update(service, session, |aggregate| {
+        aggregate.session.last_error = None;
+        if run.state == RunState::Pending {
+            record_dispatch(aggregate, run.id, Some(dispatch.to_owned()), now);
+        }
+        if let Some(run) = aggregate.run(run.id) {
+            run.taken_at.get_or_insert(now);
+        }
+    })
+    .await
+}
+
+/// A run, the newest primary one by default, and the mapping whose rule has dispatched it, if it is the first one of an
+/// inbound call.
 async fn find_run(
     service: &Service,
     session: &Session,
-    run: AgentRunId,
+    id: Option<AgentRunId>,
 ) -> Result<Option<(AgentRun, Option<MappingId>)>, JobError> {
     let mut unit = service.system_work(session.tenant_id).await?;
-    let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
+    let aggregate = SessionAggregate::load(&mut unit, session.id).await?;
+    unit.finish();
+    let Some(aggregate) = aggregate else {
         return Ok(None);
     };
-    unit.finish();
+    let run = match id {
+        Some(id) => aggregate.runs.iter().find(|run| run.id == id),
+        None => aggregate.newest_primary_run(),
+    };
     let call = aggregate.calls.iter().find(|call| call.is_primary);
-    let mapping = call.and_then(|call| call.mapping_id);
-    let row = aggregate.run(run).cloned();
-    Ok(row.map(|row| {
-        let mapping = mapping.filter(|_| row.is_primary && row.attempt == 1);
-        (row, mapping)
+    Ok(run.map(|run| {
+        let mapping = call.and_then(|call| call.mapping_id);
+        let mapping = mapping.filter(|_| run.is_primary && run.attempt == 1);
+        (run.clone(), mapping)
     }))
 }
 

@@ -1,20 +1,43 @@
-//! Explains why no agent has come, in words that an operator can act on.
+//! Explains why an agent has not come, or is gone, in words that an operator can act on.
 
 use patchbay_domain::{session::RunState, worker::Availability};
-use patchbay_persistence::{TenantTx, runs::AgentRun, workers};
+use patchbay_persistence::{TenantTx, runs::AgentRun, sessions::Session, workers};
 
 use crate::{Result, Service, workers::alive_after};
 
-/// Why the agent of a dispatched run has not joined.
+/// Why a run ends in this state.
 pub(super) async fn explain(
     service: &Service,
     tx: &mut TenantTx,
-    run: &AgentRun,
-    worker: &str,
+    session: &Session,
+    (run, state): (&AgentRun, RunState),
 ) -> Result<String> {
-    if run.taken_at.is_some() {
-        return Ok(explain_closed(RunState::NoShow));
-    }
+    let why = match run.state {
+        _ if state == RunState::Lost => {
+            "The agent left the room without a report. The worker may have crashed; its log says why."
+        }
+        RunState::Dispatched if run.taken_at.is_some() => {
+            "A worker took the dispatch, but its agent did not join in time. The worker's log says why."
+        }
+        RunState::Dispatched => return explain_dropped(service, tx, session, run).await,
+        _ => {
+            let cause = session.last_error.as_deref().unwrap_or("it was not tried");
+            return Ok(format!(
+                "The agent could not be dispatched in time: {cause}."
+            ));
+        }
+    };
+    Ok(why.to_owned())
+}
+
+/// Why no worker has taken any dispatch of the run.
+async fn explain_dropped(
+    service: &Service,
+    tx: &mut TenantTx,
+    session: &Session,
+    run: &AgentRun,
+) -> Result<String> {
+    let worker = run.worker_name.as_ref().unwrap_or(&session.worker_name);
     let count = match run.dispatches {
         1 => "the dispatch".to_owned(),
         count => format!("any of {count} dispatches"),
@@ -36,17 +59,4 @@ pub(super) async fn explain(
         ),
     };
     Ok(format!("No worker took {count}: {cause}."))
-}
-
-/// Why a run that a worker had taken is over.
-pub(super) fn explain_closed(state: RunState) -> String {
-    let why = match state {
-        RunState::NoShow => {
-            "A worker took the dispatch, but its agent did not join in time. The worker's log says why."
-        }
-        _ => {
-            "The agent left the room without a report. The worker may have crashed; its log says why."
-        }
-    };
-    why.to_owned()
 }

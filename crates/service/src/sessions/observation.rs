@@ -53,6 +53,7 @@ impl SessionAggregate {
             return;
         }
         run.state = RunState::Joined;
+        run.error_detail = None;
         run.participant_sid = Some(observed.sid.to_owned());
         run.participant_identity = Some(observed.identity.to_owned());
         run.joined_at.get_or_insert(at);

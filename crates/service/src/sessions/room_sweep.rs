@@ -45,17 +45,27 @@ async fn sweep_page(service: &Service, names: &[String]) -> Result<(), JobError>
         of_tenant.entry(room.tenant_id).or_default().push(room);
     }
     for (tenant, rooms) in of_tenant {
-        let ids: Vec<_> = rooms.iter().map(|room| room.session_id).collect();
-        let mut tx = service.db.begin(tenant).await?;
-        let states = sessions::states(&mut tx, &ids).await?;
-        tx.finish();
-        for room in rooms {
-            if states
-                .get(&room.session_id)
-                .is_none_or(|state| state.is_terminal())
-            {
-                sweep_room(service, &room).await?;
-            }
+        if let Err(error) = sweep_rooms(service, tenant, rooms).await {
+            // The rooms of other tenants are not affected.
+            tracing::warn!(%error, %tenant, "a tenant's rooms could not be compared with its sessions");
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_rooms(
+    service: &Service,
+    tenant: TenantId,
+    rooms: Vec<Room>,
+) -> Result<(), JobError> {
+    let ids: Vec<_> = rooms.iter().map(|room| room.session_id).collect();
+    let mut tx = service.db.begin(tenant).await?;
+    let states = sessions::states(&mut tx, &ids).await?;
+    tx.finish();
+    for room in rooms {
+        let state = states.get(&room.session_id);
+        if state.is_none_or(|state| state.is_terminal()) {
+            sweep_room(service, &room).await?;
         }
     }
     Ok(())

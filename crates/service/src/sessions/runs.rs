@@ -1,4 +1,4 @@
-//! Agent runs: each run is one dispatch of an agent into a session.
+//! Agent runs: each is one attempt to have an agent in a session.
 
 use patchbay_domain::session::RunState;
 use patchbay_persistence::runs::AgentRun;

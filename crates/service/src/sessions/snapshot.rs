@@ -1,7 +1,7 @@
 //! Snapshot of a session as it was loaded; the differences from it are stored, and become timeline events.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::timeline::Facts;
+use patchbay_domain::{call::CallState, timeline::Facts};
 use patchbay_persistence::{
     TenantTx,
     calls::{self, Call},
@@ -39,6 +39,11 @@ impl Snapshot {
     /// Whether the participant at this index is new or has changed.
     pub fn is_changed(&self, index: usize, participant: &Participant) -> bool {
         self.participants.get(index) != Some(participant)
+    }
+
+    /// State that the call at this index had.
+    pub fn call_state(&self, index: usize) -> Option<CallState> {
+        self.calls.get(index).map(|call| call.state)
     }
 
     /// Stores the session if it has changed.
@@ -161,8 +166,7 @@ impl Snapshot {
     /// Adds an event for each call that is new or whose state has changed.
     pub fn compare_calls(&self, calls: &[Call], now: DateTime<Utc>, timeline: &mut Timeline) {
         for (index, call) in calls.iter().enumerate() {
-            let before = self.calls.get(index).map(|before| before.state);
-            if before == Some(call.state) {
+            if self.call_state(index) == Some(call.state) {
                 continue;
             }
             let facts = Facts {

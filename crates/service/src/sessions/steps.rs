@@ -13,9 +13,14 @@ use super::{
     aggregate::SessionAggregate,
     dispatch, no_show,
     runs::add_run,
-    update::{is_still_due, update},
+    update::{is_still_due, update, update_if_due},
 };
-use crate::{Service, UnitOfWork, faults::crash_here, jobs::error::JobError, telephony::dial};
+use crate::{
+    Error, Service, UnitOfWork, faults::crash_here, jobs::error::JobError, telephony::dial,
+};
+
+/// The result of work within a transaction.
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Executes one step.
 pub(super) async fn execute(
@@ -36,8 +41,8 @@ pub(super) async fn execute(
             })
             .await
         }
-        Step::Replace(run, state) => replace_run(service, session, run, state).await,
-        Step::Close(run, state) => close_run(service, session, run, state).await,
+        Step::Replace(run, state) => replace_run(service, session, &step, (run, state)).await,
+        Step::Close(run, state) => close_run(service, session, &step, (run, state)).await,
         Step::Dial(call) => dial::dial(service, session, call).await,
         Step::LoseCall(call) => end_call(service, session, &step, call, CallEvent::Lost).await,
         Step::HangUp(call, reason) => {
@@ -69,25 +74,23 @@ async fn change_state(
     .await
 }
 
-/// Fails the session. Without an agent, session and run say why none has come.
+/// Fails the session, which says why, unless a worker has just taken its agent after all.
 async fn fail(
     service: &Service,
     session: &Session,
     step: &Step,
     reason: &str,
 ) -> Result<(), JobError> {
-    let mut unit = service.system_work(session.tenant_id).await?;
-    let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
-        return Ok(());
-    };
-    if !is_still_due(service, &aggregate, step) {
+    if dispatch::has_been_taken(service, session, None).await? {
         return Ok(());
     }
-    let why = explain(service, &mut unit, &mut aggregate).await?;
-    aggregate.session.error_detail.get_or_insert(why);
-    aggregate.enter(SessionState::Failed, Some(reason));
-    aggregate.save(&mut unit).await?;
-    Ok(unit.commit().await?)
+    update_if_due(service, session, step, async |unit, aggregate| {
+        let why = explain(service, unit, aggregate).await?;
+        aggregate.session.error_detail.get_or_insert(why);
+        aggregate.enter(SessionState::Failed, Some(reason));
+        Ok(())
+    })
+    .await
 }
 
 /// Why the session has no agent; its newest run is closed for the same reason.
@@ -95,77 +98,66 @@ async fn explain(
     service: &Service,
     unit: &mut UnitOfWork,
     aggregate: &mut SessionAggregate,
-) -> Result<String, JobError> {
-    let session = &aggregate.session;
+) -> Result<String> {
     let Some(run) = aggregate.newest_primary_run() else {
         return Ok("The session has no agent run.".to_owned());
     };
-    let (state, why) = match run.state {
-        RunState::Dispatched => {
-            let worker = run.worker_name.as_ref().unwrap_or(&session.worker_name);
-            let why = no_show::explain(service, unit, run, worker).await?;
-            (RunState::NoShow, why)
-        }
-        RunState::Joined => (RunState::Lost, no_show::explain_closed(RunState::Lost)),
-        _ => {
-            let cause = session.last_error.as_deref().unwrap_or("it was not tried");
-            return Ok(format!(
-                "The agent could not be dispatched in time: {cause}."
-            ));
-        }
+    let state = match run.state {
+        RunState::Joined => RunState::Lost,
+        _ => RunState::NoShow,
     };
-    let id = run.id;
-    aggregate.close_run(id, (state, why.clone()), service.clock.now());
+    let why = no_show::explain(service, unit, &aggregate.session, (run, state)).await?;
+    if matches!(run.state, RunState::Dispatched | RunState::Joined) {
+        let id = run.id;
+        aggregate.close_run(id, (state, why.clone()), service.clock.now());
+    }
     Ok(why)
 }
 
+/// Closes a run whose agent was lost or never joined, and adds another one.
 async fn replace_run(
     service: &Service,
     session: &Session,
-    run: AgentRunId,
-    state: RunState,
+    step: &Step,
+    (run, state): (AgentRunId, RunState),
 ) -> Result<(), JobError> {
-    let mut unit = service.system_work(session.tenant_id).await?;
-    let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
-        return Ok(());
-    };
-    if !is_still_due(service, &aggregate, &Step::Replace(run, state)) {
-        return Ok(());
-    }
-    let now = service.clock.now();
-    let why = no_show::explain_closed(state);
-    let attempt = aggregate.close_run(run, (state, why), now) + 1;
-    add_run(service, &mut aggregate, (attempt, None));
-    aggregate.save(&mut unit).await?;
-    unit.commit().await?;
-    Ok(())
+    update_if_due(service, session, step, async |unit, aggregate| {
+        let attempt = close(service, unit, aggregate, (run, state)).await? + 1;
+        add_run(service, aggregate, (attempt, None));
+        Ok(())
+    })
+    .await
 }
 
 /// Closes the run of a further agent that has left or never joined. The session goes on without it.
 async fn close_run(
     service: &Service,
     session: &Session,
-    run: AgentRunId,
-    state: RunState,
+    step: &Step,
+    (run, state): (AgentRunId, RunState),
 ) -> Result<(), JobError> {
-    let mut unit = service.system_work(session.tenant_id).await?;
-    let Some(mut aggregate) = SessionAggregate::load(&mut unit, session.id).await? else {
-        return Ok(());
-    };
-    if !is_still_due(service, &aggregate, &Step::Close(run, state)) {
+    if dispatch::has_been_taken(service, session, Some(run)).await? {
         return Ok(());
     }
-    let now = service.clock.now();
-    let why = match aggregate.run(run) {
-        Some(row) if row.state == RunState::Dispatched => {
-            let worker = row.worker_name.clone().unwrap_or_default();
-            no_show::explain(service, &mut unit, row, &worker).await?
-        }
-        _ => no_show::explain_closed(state),
+    update_if_due(service, session, step, async |unit, aggregate| {
+        close(service, unit, aggregate, (run, state)).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Closes a run, which says why; returns the number of the attempt.
+async fn close(
+    service: &Service,
+    unit: &mut UnitOfWork,
+    aggregate: &mut SessionAggregate,
+    (run, state): (AgentRunId, RunState),
+) -> Result<i32> {
+    let Some(row) = aggregate.runs.iter().find(|row| row.id == run) else {
+        return Ok(0);
     };
-    aggregate.close_run(run, (state, why), now);
-    aggregate.save(&mut unit).await?;
-    Ok(unit.commit().await?)
+    let why = no_show::explain(service, unit, &aggregate.session, (row, state)).await?;
+    Ok(aggregate.close_run(run, (state, why), service.clock.now()))
 }
 
 /// Ends one call. The end of a session's primary call also stops the session.

@@ -52,9 +52,8 @@ pub async fn dial(service: &Arc<Service>, session: &Session, id: CallId) -> Resu
         .as_ref()
         .is_some_and(|(_, object)| object.is_pending())
     {
-        // LiveKit may still have an older version of the trunk; the job is retried shortly.
-        let why = "the trunk is being synchronised into LiveKit";
-        return Err(JobError::Retry(Some(SYNC_WAIT), why.to_owned()));
+        // LiveKit may still have an older version of the trunk.
+        return Err(JobError::NotYet(SYNC_WAIT));
     }
     let trunk_sid = match usable_trunk_sid(service, trunk).await {
         Ok(sid) => sid,

@@ -34,6 +34,22 @@ pub(super) enum Definition {
     Absent(VerifiedTenant),
 }
 
+impl Definition {
+    /// Whether the resource was deleted.
+    pub const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent(_))
+    }
+
+    /// Name that its objects in LiveKit are to have; it ends in the resource's revision.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Trunk(trunk) => Some(trunk.name.clone()),
+            Self::Mapping(trunk, _) => Some(trunk.name.clone()),
+            Self::Disabled | Self::Absent(_) => None,
+        }
+    }
+}
+
 /// Returns the desired state of a resource in LiveKit.
 pub(super) async fn definition_of(
     service: &Service,

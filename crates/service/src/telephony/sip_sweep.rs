@@ -1,7 +1,7 @@
 //! The periodic job that compares Patchbay's SIP objects with LiveKit: it restores lost ones and deletes orphans.
 //! It reads them from a lookup table, which is not under row-level security and has the rows of all tenants.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use patchbay_livekit::SipObject as Found;
 use patchbay_persistence::sip_objects::{self, SipObject};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{Service, jobs::error::JobError};
 
-/// Requests a sync of resources whose objects LiveKit has lost, and deletes objects without a resource.
+/// Requests a sync of resources whose objects LiveKit has lost or has in another revision, and deletes objects without a resource.
 pub async fn sweep(service: &Service) -> Result<(), JobError> {
     if page_after(service, Uuid::nil()).await?.is_empty() {
         // Without any resource, including those being deleted, LiveKit need not be queried.
@@ -24,7 +24,7 @@ pub async fn sweep(service: &Service) -> Result<(), JobError> {
     let inbound = service.livekit.list_inbound_trunks().await?;
     let rules = service.livekit.list_dispatch_rules().await?;
     let all = || outbound.iter().chain(&inbound).chain(&rules);
-    let present: HashSet<&str> = all().map(|found| &*found.sid).collect();
+    let present: HashMap<&str, &str> = all().map(|found| (&*found.sid, &*found.name)).collect();
     let mut orphans: HashSet<Uuid> = all().filter_map(|found| owner(service, found)).collect();
     // Read after LiveKit's lists, so that every listed object of an existing resource has its row by now.
     let mut page = page_after(service, Uuid::nil()).await?;
@@ -32,11 +32,12 @@ pub async fn sweep(service: &Service) -> Result<(), JobError> {
         for object in page {
             orphans.remove(&object.id);
             let sids = [&object.trunk_sid, &object.rule_sid];
-            let lost = sids
-                .into_iter()
-                .flatten()
-                .any(|sid| !present.contains(&**sid));
-            if lost {
+            // It was lost, or overwritten by a process that was paused while it synchronised an older revision.
+            let is_wrong = sids.into_iter().flatten().any(|sid| {
+                let name = present.get(&**sid);
+                name.is_none_or(|name| object.synced_name.as_ref().is_some_and(|own| own != name))
+            });
+            if is_wrong {
                 let mut tx = service.db.begin(object.tenant_id).await?;
                 request_sync(service, &mut tx, object.id, object.kind).await?;
                 tx.commit().await?;

@@ -31,35 +31,54 @@ pub async fn sync(service: &Service, tenant: TenantId, id: Uuid) -> Result<(), J
     let Some(object) = sip_objects::find(&mut tx, id).await? else {
         return Ok(());
     };
-    let definition = definition_of(service, &mut tx, &object).await?;
+    let definition = definition_of(service, &mut tx, &object).await;
     tx.finish();
-    let is_absent = matches!(definition, Definition::Absent(_));
-    let outcome = apply(service, &object, definition).await;
-    let mut tx = service.db.begin(tenant).await?;
-    let failure = match outcome {
+    let definition = match definition {
+        Ok(definition) => definition,
+        Err(error) => {
+            let failed = failure(&object, error.to_string());
+            record(service, &object, failed).await?;
+            return Err(error);
+        }
+    };
+    let (is_absent, name) = (definition.is_absent(), definition.name());
+    match apply(service, &object, definition).await {
         Ok(_) if is_absent => {
+            let mut tx = service.db.begin(tenant).await?;
             sip_objects::delete_record(&mut tx, id).await?;
-            return Ok(tx.commit().await?);
+            Ok(tx.commit().await?)
         }
         Ok((trunk_sid, rule_sid)) => {
-            let outcome = Outcome {
+            let synced = Outcome {
                 trunk_sid,
                 rule_sid,
+                name,
                 error: None,
             };
-            sip_objects::record(&mut tx, &object, outcome, service.clock.now()).await?;
-            return Ok(tx.commit().await?);
+            record(service, &object, synced).await
         }
-        Err(failure) => failure,
-    };
-    let outcome = Outcome {
+        Err(error) => {
+            let failed = failure(&object, error_message(&error));
+            record(service, &object, failed).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// A failed sync, which leaves in LiveKit what was there.
+fn failure(object: &SipObject, error: String) -> Outcome {
+    Outcome {
         trunk_sid: object.trunk_sid.clone(),
         rule_sid: object.rule_sid.clone(),
-        error: Some(error_message(&failure)),
-    };
-    sip_objects::record(&mut tx, &object, outcome, service.clock.now()).await?;
-    tx.commit().await?;
-    Err(failure.into())
+        name: object.synced_name.clone(),
+        error: Some(error),
+    }
+}
+
+async fn record(service: &Service, object: &SipObject, outcome: Outcome) -> Result<(), JobError> {
+    let mut tx = service.db.begin(object.tenant_id).await?;
+    sip_objects::record(&mut tx, object, outcome, service.clock.now()).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Returns the error with LiveKit's message, at most 500 characters, for the tenant's users.

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::response::Resource;
 
-/// An agent run: one dispatch of an agent into a session.
+/// An agent run: one attempt to have an agent in a session.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f70",
@@ -44,12 +44,12 @@ pub struct AgentRun {
     configuration_digest: String,
     /// Whether the run determines the session's state. Runs of attached agents do not.
     is_primary: bool,
-    /// Number of the dispatch in the session, from 1.
+    /// Number of the run in the session, from 1; a run that was lost or never joined is replaced once.
     #[schema(minimum = 1)]
     attempt: i32,
     /// Current state of the run.
     state: RunState,
-    /// LiveKit's id of the dispatch; null for the dispatch that was created with the room.
+    /// LiveKit's id of the last dispatch; null for the dispatch that was created with the room.
     #[schema(max_length = 100)]
     dispatch_id: Option<String>,
     /// LiveKit's id of the agent as a participant; null before it joined.
@@ -69,8 +69,8 @@ pub struct AgentRun {
     /// How often the run was dispatched: LiveKit drops a dispatch that no worker takes, which is then repeated.
     #[schema(minimum = 0)]
     dispatches: i32,
-    /// Time when a worker was seen to have taken a dispatch; null if that was not looked for, because the agent joined
-    /// before.
+    /// Time when a worker was seen to have taken a dispatch; null if none has, or the agent joined before that was looked
+    /// for.
     taken_at: Option<DateTime<Utc>>,
     /// Why the run is `lost` or `no_show`, in words; null otherwise.
     #[schema(max_length = 1000)]

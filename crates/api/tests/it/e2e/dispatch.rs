@@ -7,8 +7,8 @@ use patchbay_domain::states::ParticipantKind;
 use patchbay_livekit::LiveKit;
 use serde_json::Value;
 
-use super::{REPOSITORY, World, agents, list, livekit_of, start_worker_as, state_is};
-use crate::support::{Fixture, eventually, id};
+use super::{REPOSITORY, World, agents, list, livekit_of, start_worker_as, state_is, talk};
+use crate::support::{Fixture, Process, eventually, id};
 
 const THREADS: (&str, &str) = ("PATCHBAY_WORKER_EXECUTOR", "thread");
 const PROCESSES: (&str, &str) = ("PATCHBAY_WORKER_EXECUTOR", "process");
@@ -38,17 +38,20 @@ async fn ends_with_one_agent(livekit: &LiveKit, fixture: &Fixture, session: &Val
     assert!(runs[0]["dispatches"].as_i64() > Some(1), "{runs:?}");
 }
 
+fn start_slow_worker(world: &World, settings: &[(&str, &str)]) -> Process {
+    let script = format!("{REPOSITORY}/crates/api/tests/it/support/slow_worker.py");
+    let folder = format!("{REPOSITORY}/deploy/agent-worker");
+    let settings = [&[("SLOW_WORKER", &*folder)], settings].concat();
+    start_worker_as(&script, (world.livekit_port, &world.base), &settings)
+}
+
 /// Some sessions at a time, with a worker that accepts late while the service dispatches again.
 async fn with_a_slow_worker(rounds: usize, seconds: &str, more: &[(&str, &str)]) {
     let mut world = World::start(true).await;
     let fixture = Fixture::make(&world.base, "acme").await;
     world.worker.kill();
-    let script = format!("{REPOSITORY}/crates/api/tests/it/support/slow_worker.py");
-    let folder = format!("{REPOSITORY}/deploy/agent-worker");
-    let mut settings = vec![("SLOW_WORKER", &*folder), ("SLOW_SECONDS", seconds)];
-    settings.extend(more);
-    let at = (world.livekit_port, &*world.base);
-    world.worker = start_worker_as(&script, at, &settings);
+    let settings = [&[("SLOW_SECONDS", seconds)], more].concat();
+    world.worker = start_slow_worker(&world, &settings);
     let livekit = livekit_of(&world);
     for _ in 0..rounds {
         let sessions = join_all((0..5).map(|_| fixture.session(true))).await;
@@ -77,6 +80,24 @@ async fn a_slow_worker_that_accepts_every_dispatch_ends_with_one_agent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_accepts_too_late_for_livekit_is_dispatched_again() {
     with_a_slow_worker(1, "3.5", &[THREADS, ("SLOW_FIRST", "1")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_thrown_out_as_the_second_one_fails_no_session() {
+    let (_providers, url) = talk::start_providers();
+    let allowed = format!("--provider-urls={url}");
+    let mut world = World::start_with(true, &[&allowed]).await;
+    let fixture = Fixture::make(&world.base, "acme").await;
+    world.worker.kill();
+    let settings = [PROCESSES, ("SLOW_SECONDS", "2.5"), ("SLOW_NAIVE", "1")];
+    world.worker = start_slow_worker(&world, &settings);
+    let runtime = talk::pipeline(&url, &url);
+    let session = talk::talking_agent(&fixture, runtime, &[]).await;
+    state_is(&fixture, &session, "running").await;
+    // Both wait for the caller, who has not come yet.
+    world.worker.wait_for("not in the room any more");
+    assert_eq!(fixture.read(&session).await["state"], "running");
+    assert_eq!(agents(&fixture, &session).await, 1);
 }
 
 /// The processes that carry jobs out: children of the worker's own fork server.

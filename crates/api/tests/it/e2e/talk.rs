@@ -7,7 +7,7 @@ use super::{
     REPOSITORY, World, join, list, state_is,
 };
 
-fn start_providers() -> (Process, String) {
+pub(super) fn start_providers() -> (Process, String) {
     let port = free_port();
     let mut providers = Process::start("providers", environment("PYTHON"), |command| {
         let script = format!("{REPOSITORY}/xtask/client/scripted_providers.py");
@@ -18,7 +18,7 @@ fn start_providers() -> (Process, String) {
 }
 
 /// A pipeline with these providers; a dead one is tried first.
-fn pipeline(url: &str, dead: &str) -> Value {
+pub(super) fn pipeline(url: &str, dead: &str) -> Value {
     let model = |name: &str| json!({ "provider": "openai", "model": name, "base_url": url });
     let first = |name: &str| {
         json!({
@@ -32,7 +32,7 @@ fn pipeline(url: &str, dead: &str) -> Value {
 }
 
 /// An agent with this pipeline, a greeting and these tools.
-async fn talking_agent(fixture: &Fixture, runtime: Value, tools: &[Value]) -> Value {
+pub(super) async fn talking_agent(fixture: &Fixture, runtime: Value, tools: &[Value]) -> Value {
     let spec = json!({ "spec": {
         "template": "You answer for {{ company }}.", "greeting": "Welcome to {{ company }}, how can I help?",
         "variables": [{ "name": "company", "required": true }],
