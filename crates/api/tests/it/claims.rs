@@ -155,3 +155,38 @@ async fn a_lost_claim_stops_the_work() {
     .await;
     assert_eq!(fake.calls("CreateRoom"), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_without_the_claim_is_refused() {
+    let crashing = Crashing::new().await;
+    let fake = FakeLiveKit::start();
+    let livekit = format!("--livekit-url={}", fake.url);
+    // No heartbeat comes before the write.
+    let settings = [
+        &*livekit,
+        "--livekit-timeout=10m",
+        "--start-wait=100ms",
+        "--job-lease=10m",
+    ];
+    let api = crashing.start(None, &settings);
+    let fixture = Fixture::make(&crashing.base(), "acme").await;
+    fake.set("CreateRoom", Fault::Held);
+    let session = session(&fixture).await;
+    eventually("it waits for LiveKit", async || {
+        (fake.calls("CreateRoom") > 0).then_some(())
+    })
+    .await;
+    let taken = "UPDATE jobs SET claim = gen_random_uuid() WHERE kind = 'session'";
+    let mut database = database(&crashing).await;
+    database.batch_execute(taken).await.unwrap();
+    let before = stored(&mut database, &fixture.tenant).await;
+    fake.set("CreateRoom", Fault::None);
+    eventually("it wants to record the room", async || {
+        let refused = api.log_of("taken the job over").len();
+        let recorded = fixture.read(&session).await["dispatched_at"].is_string();
+        assert!(!recorded, "it has recorded the room");
+        (refused > 0).then_some(())
+    })
+    .await;
+    assert_eq!(stored(&mut database, &fixture.tenant).await, before);
+}

@@ -382,6 +382,8 @@ async fn who_is_refused_loses_the_room_and_leaves_no_record() {
         database.batch_execute(mended).await.unwrap();
     }
     assert_eq!(calls(&fixture).await.len(), 1);
+    let sessions = fixture.admin.get(&fixture.at("sessions")).await.expect(200);
+    assert_eq!(sessions["data"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

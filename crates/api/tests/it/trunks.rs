@@ -243,8 +243,20 @@ async fn a_change_during_a_sync_is_synced_too_before_it_counts_as_synced() {
     .await;
     let last = patch(["+4930123458"]).await;
     assert_eq!(last["sync"]["state"], "pending");
+    // The first sync ends, and the second one has only begun.
+    let begun = fake.calls("ListSIPOutboundTrunk");
+    fake.set("ListSIPOutboundTrunk", Fault::Held);
     fake.set("UpdateSIPOutboundTrunk", Fault::None);
-    // Whenever it counts as synced, LiveKit has the last revision.
+    eventually("the second sync begins", async || {
+        (fake.calls("ListSIPOutboundTrunk") > begun).then_some(())
+    })
+    .await;
+    let between = fixture.admin.get(&path).await.expect(200);
+    assert_eq!(
+        between["sync"]["state"], "pending",
+        "LiveKit has the first change alone"
+    );
+    fake.set("ListSIPOutboundTrunk", Fault::None);
     synced(&fixture, &trunk).await;
     let there = in_livekit(&app).await;
     assert!(there.len() == 1 && there[0].1.ends_with("-3"), "{there:?}");
