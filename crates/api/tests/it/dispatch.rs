@@ -54,11 +54,17 @@ async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
     .await;
     // A worker takes one after all.
     fake.set("ListDispatch", Fault::Taken);
+    let before = runs(&fixture, &session).await[0]["dispatches"].as_i64();
     let taken = eventually("it is taken", async || {
         let runs = runs(&fixture, &session).await;
         runs[0]["taken_at"].is_string().then(|| runs[0].clone())
     })
     .await;
+    let most = before.map(|before| before + 1);
+    assert!(
+        taken["dispatches"].as_i64() <= most,
+        "one may have been under way: {taken}"
+    );
     let count = taken["dispatches"]
         .as_u64()
         .and_then(|count| usize::try_from(count).ok());
