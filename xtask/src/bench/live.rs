@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     cpu::{cpu, cpu_with_children, memory_mib},
-    subject::Bench,
+    subject::{Bench, UNLIMITED},
 };
 use crate::{
     cache, dev,
@@ -46,8 +46,8 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     };
     let settings = [
         ("PATCHBAY_LOG", "warn"),
-        ("PATCHBAY_KEY_LIMITS", super::UNLIMITED),
-        ("PATCHBAY_TENANT_LIMITS", super::UNLIMITED),
+        ("PATCHBAY_KEY_LIMITS", UNLIMITED),
+        ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
         ("PATCHBAY_SESSION_LIMIT", "0"),
         ("PATCHBAY_START_WAIT", "0ms"),
         ("LIVEKIT_URL", &*livekit),

@@ -24,10 +24,7 @@ use crate::{
     stack::Ports,
     tools::Tools,
 };
-use subject::Bench;
-
-/// No limits, as the work itself is measured.
-const UNLIMITED: &str = "reads=0,writes=0,starts=0";
+use subject::{Bench, UNLIMITED};
 
 type Measure = fn(&Bench<'_>) -> Result<()>;
 

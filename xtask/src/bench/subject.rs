@@ -4,6 +4,9 @@ use std::path::Path;
 
 use crate::{dev::Running, seed::Seeded, tools::Tools};
 
+/// No limits, as the work itself is measured.
+pub const UNLIMITED: &str = "reads=0,writes=0,starts=0";
+
 /// The context of a benchmark.
 pub struct Bench<'a> {
     /// The installed servers.

@@ -85,7 +85,7 @@ async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_without_a_worker_fails_and_says_why() {
-    let (fake, app, fixture) = start(&["--join-deadline=1s", "--worker-timeout=2s"]).await;
+    let (fake, app, fixture) = start(&["--join-deadline=1s"]).await;
     let session = fixture.session(true).await;
     let unknown = failed(&fixture, &session).await;
     assert_eq!(unknown["end_reason"], "no_worker");

@@ -16,7 +16,7 @@ pub(super) async fn attempt_again(service: &Service) -> Result<()> {
     let unknown = jobs::bury_unknown(&mut connection, now, now - DELAY).await?;
     if unknown > 0 {
         tracing::error!(
-            unknown,
+            count = unknown,
             "jobs of kinds that this version does not know are dead"
         );
     }

@@ -144,7 +144,7 @@ pub const PLAIN: &[Class] = &[
     ),
     (
         "sip_objects",
-        "error kind rule_sid sync_state trunk_sid",
+        "error kind rule_sid sync_state synced_name trunk_sid",
         "what LiveKit says of the tenant's own lines",
     ),
     (
