@@ -77,12 +77,14 @@ def room_without_caller(name: str) -> str:
 
 
 class WithoutCaller(logging.Filter):
-    """Removes the caller from the `room` of log records, those of the agents library included."""
+    """Removes the caller from the `room` of log records, and from what the agents library marks as personal."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         room = getattr(record, "room", None)
         if isinstance(room, str):
             record.room = room_without_caller(room)
+        for name in [name for name in vars(record) if name.startswith("lk.pii.")]:
+            setattr(record, name, "…")
         return True
 
 

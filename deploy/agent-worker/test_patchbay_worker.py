@@ -114,6 +114,14 @@ class LogTest(unittest.TestCase):
                 logger.warning("refused", extra={"room": name})
             self.assertEqual(logged.records[0].room, told)
 
+    def test_what_the_library_marks_as_personal_stays_out(self):
+        logger = logging.getLogger("test.personal")
+        logger.addFilter(WithoutCaller())
+        with self.assertLogs(logger) as logged:
+            logger.warning("linked", extra={"lk.pii.participant_identity": "sip_+4930777777", "job_id": "AJ_1"})
+        told = vars(logged.records[0])
+        self.assertEqual((told["lk.pii.participant_identity"], told["job_id"]), ("…", "AJ_1"))
+
 
 class DispatchTest(unittest.TestCase):
     def test_reads_ids_and_makes_paths(self):
