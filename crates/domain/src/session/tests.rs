@@ -98,7 +98,7 @@ fn an_agent_that_was_taken_and_does_not_come_is_replaced_once() {
 #[test]
 fn without_a_worker_a_session_fails_at_the_join_deadline() {
     let run = RunView {
-        dispatches: (4, Some(at(7))),
+        dispatches: (5, Some(at(14))),
         ..run(RunState::Dispatched, 0)
     };
     let view = starting(vec![run]);
