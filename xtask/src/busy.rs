@@ -26,13 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts sessions one after the other beside two busy loops for each processor, then one without a worker.
 pub fn run(tools: &Tools, folder: &std::path::Path) -> Result<()> {
-    let ports = Ports {
-        postgres: 0,
-        livekit: 0,
-        api: 0,
-    };
     let settings = [("PATCHBAY_LOG", "warn")];
-    let mut running = dev::start_binary(tools, folder, &ports, &dev::binary("debug"), &settings)?;
+    let mut running = dev::start_binary(
+        tools,
+        folder,
+        &Ports::FREE,
+        &dev::binary("debug"),
+        &settings,
+    )?;
     let seeded = seed::seed(&running.base, &running.operator_key, "busy")?;
     let client = Client::new(&running.base, &seeded.key);
     let at = format!("/api/tenants/{}/sessions", seeded.tenant);

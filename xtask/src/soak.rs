@@ -50,18 +50,19 @@ fn rounds(
     folder: &std::path::Path,
     (kills, sessions): (usize, usize),
 ) -> Result<()> {
-    let ports = Ports {
-        postgres: 0,
-        livekit: 0,
-        api: 0,
-    };
     let settings = [
         ("PATCHBAY_LOG", "warn"),
         ("PATCHBAY_KEY_LIMITS", UNLIMITED),
         ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
         ("PATCHBAY_REQUEST_TIMEOUT", "3s"),
     ];
-    let mut running = dev::start_binary(tools, folder, &ports, &dev::binary("debug"), &settings)?;
+    let mut running = dev::start_binary(
+        tools,
+        folder,
+        &Ports::FREE,
+        &dev::binary("debug"),
+        &settings,
+    )?;
     let seeded = seed::seed(&running.base, &running.operator_key, "soak")?;
     kill_the_api(tools, &mut running, &seeded, kills)?;
     restart_postgres(&mut running, &seeded)?;

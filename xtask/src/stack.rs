@@ -32,6 +32,15 @@ pub struct Ports {
     pub api: u16,
 }
 
+impl Ports {
+    /// Any that are free.
+    pub const FREE: Self = Self {
+        postgres: 0,
+        livekit: 0,
+        api: 0,
+    };
+}
+
 /// Running servers and their addresses. They are stopped on drop.
 pub struct Stack {
     /// URL of the application role.

@@ -95,12 +95,7 @@ fn start_stack(tools: &Tools, folder: &Path) -> Result<Stack> {
             println!("· {name} is set, and the tests use it");
         }
     }
-    let ports = Ports {
-        postgres: 0,
-        livekit: 0,
-        api: 0,
-    };
-    Stack::start(tools, folder, &ports)
+    Stack::start(tools, folder, &Ports::FREE)
 }
 
 fn environment(tools: &Tools, stack: &Stack) -> Environment {

@@ -39,11 +39,6 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let folder = bench.folder.join("live");
     std::fs::create_dir_all(&folder)?;
     let (_stand_in, livekit) = start_stand_in(bench, &folder)?;
-    let ports = Ports {
-        postgres: 0,
-        livekit: 0,
-        api: 0,
-    };
     let settings = [
         ("PATCHBAY_LOG", "warn"),
         ("PATCHBAY_KEY_LIMITS", UNLIMITED),
@@ -53,7 +48,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
         ("LIVEKIT_URL", &*livekit),
     ];
     let binary = dev::binary("release");
-    let mut running = dev::start_binary(bench.tools, &folder, &ports, &binary, &settings)?;
+    let mut running = dev::start_binary(bench.tools, &folder, &Ports::FREE, &binary, &settings)?;
     // It knows nothing of the stand-in's rooms.
     running.worker.stop();
     let seeded = seed::seed(&running.base, &running.operator_key, "live")?;

@@ -58,17 +58,18 @@ pub fn run(only: Option<&str>) -> Result<()> {
 }
 
 fn measure(tools: &Tools, folder: &Path, only: Option<&str>) -> Result<()> {
-    let ports = Ports {
-        postgres: 0,
-        livekit: 0,
-        api: 0,
-    };
     let settings = [
         ("PATCHBAY_LOG", "warn"),
         ("PATCHBAY_KEY_LIMITS", UNLIMITED),
         ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
     ];
-    let running = dev::start_binary(tools, folder, &ports, &dev::binary("release"), &settings)?;
+    let running = dev::start_binary(
+        tools,
+        folder,
+        &Ports::FREE,
+        &dev::binary("release"),
+        &settings,
+    )?;
     let seeded = seed::seed(&running.base, &running.operator_key, "bench")?;
     let bench = Bench {
         tools,

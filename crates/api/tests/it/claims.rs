@@ -121,33 +121,37 @@ async fn a_process_that_was_paused_writes_nothing_once_another_has_taken_its_job
     assert!(coloured.is_empty(), "no terminal, no colours: {coloured:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_claim_stops_the_work() {
+/// A process whose session's job waits for LiveKit, with leases of this length.
+async fn waiting(fault: Fault, lease: &str) -> (Crashing, FakeLiveKit, Process, Fixture, Value) {
     let crashing = Crashing::new().await;
     let fake = FakeLiveKit::start();
     let livekit = format!("--livekit-url={}", fake.url);
+    let lease = format!("--job-lease={lease}");
     let settings = [
         &*livekit,
         "--livekit-timeout=10m",
         "--start-wait=100ms",
-        "--job-lease=1s",
+        &lease,
     ];
     let api = crashing.start(None, &settings);
     let fixture = Fixture::make(&crashing.base(), "acme").await;
-    fake.set("CreateRoom", Fault::Hang);
-    session(&fixture).await;
+    fake.set("CreateRoom", fault);
+    let session = session(&fixture).await;
     eventually("it waits for LiveKit", async || {
         (fake.calls("CreateRoom") > 0).then_some(())
     })
     .await;
+    (crashing, fake, api, fixture, session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_claim_stops_the_work() {
+    let (crashing, fake, api, _fixture, _session) = waiting(Fault::Hang, "1s").await;
     let taken =
         "UPDATE jobs SET claim = gen_random_uuid(), claimed_until = now() + interval '1 hour'
                  WHERE kind = 'session'";
-    database(&crashing)
-        .await
-        .batch_execute(taken)
-        .await
-        .unwrap();
+    let mut database = database(&crashing).await;
+    database.batch_execute(taken).await.unwrap();
     eventually("its work is dropped", async || {
         let lost = api.log_of("claim was lost").len();
         (lost == 1).then_some(())
@@ -158,24 +162,8 @@ async fn a_lost_claim_stops_the_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_without_the_claim_is_refused() {
-    let crashing = Crashing::new().await;
-    let fake = FakeLiveKit::start();
-    let livekit = format!("--livekit-url={}", fake.url);
     // No heartbeat comes before the write.
-    let settings = [
-        &*livekit,
-        "--livekit-timeout=10m",
-        "--start-wait=100ms",
-        "--job-lease=10m",
-    ];
-    let api = crashing.start(None, &settings);
-    let fixture = Fixture::make(&crashing.base(), "acme").await;
-    fake.set("CreateRoom", Fault::Held);
-    let session = session(&fixture).await;
-    eventually("it waits for LiveKit", async || {
-        (fake.calls("CreateRoom") > 0).then_some(())
-    })
-    .await;
+    let (crashing, fake, api, fixture, session) = waiting(Fault::Held, "10m").await;
     let taken = "UPDATE jobs SET claim = gen_random_uuid() WHERE kind = 'session'";
     let mut database = database(&crashing).await;
     database.batch_execute(taken).await.unwrap();

@@ -69,16 +69,18 @@ async fn claim(service: &Service, rooms: usize) -> Result<Vec<Vec<Claimed>>> {
 /// Applies the events of one room: together, and if that fails one after the other, so that one that cannot be applied
 /// does not delay the others.
 async fn apply_room(service: &Service, claimed: Vec<Claimed>) {
-    let mut readable = Vec::new();
-    for event in claimed {
-        readable.extend(read(service, event).await);
+    let (mut readable, mut events) = (Vec::new(), Vec::new());
+    for mut claimed in claimed {
+        if let Some(event) = read(service, &mut claimed).await {
+            readable.push(claimed);
+            events.push(event);
+        }
     }
-    let events: Vec<_> = readable.iter().map(|(_, event)| event.clone()).collect();
     if events.len() > 1 && matches!(apply(service, &events).await, Ok(Ok(()))) {
         return;
     }
-    for (claimed, event) in readable {
-        if let Err(error) = apply_one(service, &claimed, event).await {
+    for (claimed, event) in readable.iter().zip(&events) {
+        if let Err(error) = apply_one(service, claimed, event).await {
             // It is claimed again when its lease expires.
             tracing::warn!(id = claimed.id, %error, "the outcome of an event could not be stored");
         }
@@ -87,10 +89,11 @@ async fn apply_room(service: &Service, claimed: Vec<Claimed>) {
 
 /// Reads an event. One that cannot be read, or that crashed too often, is discarded: the job of its session observes the
 /// room's state anyway, and the personal data in it must not be stored indefinitely.
-async fn read(service: &Service, claimed: Claimed) -> Option<(Claimed, Event)> {
+async fn read(service: &Service, claimed: &mut Claimed) -> Option<Event> {
+    let payload = claimed.payload.take();
     let id = &claimed.id;
-    let reason = match serde_json::from_value(claimed.payload.clone()) {
-        Ok(event) if claimed.crashes <= MAX_CRASHES => return Some((claimed, event)),
+    let reason = match serde_json::from_value(payload) {
+        Ok(event) if claimed.crashes <= MAX_CRASHES => return Some(event),
         Ok(_) => "applying it crashed too many times",
         // The parse error is not logged, since it would quote the event.
         Err(_) => "it cannot be parsed",
@@ -120,9 +123,9 @@ async fn apply(
 }
 
 /// Applies one event. One that fails is retried with growing delays, and discarded in the end.
-async fn apply_one(service: &Service, claimed: &Claimed, event: Event) -> Result<()> {
+async fn apply_one(service: &Service, claimed: &Claimed, event: &Event) -> Result<()> {
     let id = &claimed.id;
-    let applied = apply(service, &[event]).await;
+    let applied = apply(service, std::slice::from_ref(event)).await;
     let now = service.clock.now();
     let crashed = match applied {
         Ok(Ok(())) => return Ok(()),

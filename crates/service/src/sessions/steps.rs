@@ -15,12 +15,7 @@ use super::{
     runs::add_run,
     update::{is_still_due, update, update_if_due},
 };
-use crate::{
-    Error, Service, UnitOfWork, faults::crash_here, jobs::error::JobError, telephony::dial,
-};
-
-/// The result of work within a transaction.
-type Result<T, E = Error> = std::result::Result<T, E>;
+use crate::{Service, UnitOfWork, faults::crash_here, jobs::error::JobError, telephony::dial};
 
 /// Executes one step.
 pub(super) async fn execute(
@@ -98,7 +93,7 @@ async fn explain(
     service: &Service,
     unit: &mut UnitOfWork,
     aggregate: &mut SessionAggregate,
-) -> Result<String> {
+) -> crate::Result<String> {
     let Some(run) = aggregate.newest_primary_run() else {
         return Ok("The session has no agent run.".to_owned());
     };
@@ -152,7 +147,7 @@ async fn close(
     unit: &mut UnitOfWork,
     aggregate: &mut SessionAggregate,
     (run, state): (AgentRunId, RunState),
-) -> Result<i32> {
+) -> crate::Result<i32> {
     let Some(row) = aggregate.runs.iter().find(|row| row.id == run) else {
         return Ok(0);
     };

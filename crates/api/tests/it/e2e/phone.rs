@@ -8,11 +8,11 @@ use std::{
 
 use livekit_api::access_token::{AccessToken, VideoGrants};
 use livekit_protocol as proto;
-use patchbay_livekit::{LiveKit, SipObject};
+use patchbay_livekit::SipObject;
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{REPOSITORY, World, start_livekit, start_valkey};
+use super::{REPOSITORY, World, livekit_of, start_livekit, start_valkey};
 use crate::support::{Fixture, environment, eventually, id};
 
 /// The token with which livekit-sip would join.
@@ -46,19 +46,9 @@ fn token(mapping: &Value, rule: &str, room: &str) -> String {
         .unwrap()
 }
 
-fn livekit(world: &World) -> LiveKit {
-    let settings = patchbay_livekit::Settings {
-        url: format!("ws://127.0.0.1:{}", world.livekit_port),
-        api_key: environment("LIVEKIT_KEY"),
-        api_secret: environment("LIVEKIT_SECRET"),
-        timeout: Duration::from_secs(5),
-    };
-    LiveKit::new(settings).unwrap()
-}
-
 /// The only rule in LiveKit.
 async fn rule(world: &World) -> SipObject {
-    let livekit = livekit(world);
+    let livekit = livekit_of(world);
     eventually("the rule is in LiveKit", async || {
         let rules = livekit.list_dispatch_rules().await.ok()?;
         rules.into_iter().next()
@@ -172,7 +162,7 @@ async fn a_call_and_its_number_live_through_restarts_of_livekit() {
     let before = rule(&world).await;
     world.valkey.kill();
     world.valkey = start_valkey(world.valkey_port);
-    let livekit = livekit(&world);
+    let livekit = livekit_of(&world);
     eventually("all is back", async || {
         let rules = livekit.list_dispatch_rules().await.ok()?;
         let trunks = livekit.list_inbound_trunks().await.ok()?;
