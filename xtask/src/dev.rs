@@ -89,7 +89,8 @@ pub fn start_binary(
     binary: &Path,
     settings: &[(&str, &str)],
 ) -> Result<Running> {
-    let stack = Stack::start(tools, folder, ports)?;
+    let api_port = free_port("the api", ports.api)?;
+    let stack = Stack::start(tools, folder, ports, Some(api_port))?;
     let secrets = Secrets::of(folder)?;
     run_quiet(
         "patchbay-api migrate",
@@ -98,7 +99,7 @@ pub fn start_binary(
             .env("DATABASE_OWNER_URL", &stack.database_owner_url),
     )?;
     let (scripted, scripted_url) = start_scripted(tools, folder)?;
-    let base = format!("http://127.0.0.1:{}", stack.api_port);
+    let base = format!("http://127.0.0.1:{api_port}");
     let log = folder.join("api.log");
     let mut command = bound(binary);
     command
@@ -107,7 +108,7 @@ pub fn start_binary(
         .env("LIVEKIT_URL", &stack.livekit_url)
         .env("LIVEKIT_API_KEY", &stack.livekit_key)
         .env("LIVEKIT_API_SECRET", &stack.livekit_secret)
-        .env("PATCHBAY_LISTEN", format!("127.0.0.1:{}", stack.api_port))
+        .env("PATCHBAY_LISTEN", format!("127.0.0.1:{api_port}"))
         .env("PATCHBAY_OPERATOR_KEY", secrets.get("operator"))
         .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
         .env("PATCHBAY_SECRET_KEYS", secrets.sealing_key())

@@ -55,8 +55,6 @@ pub struct Stack {
     pub livekit_secret: String,
     /// Port of LiveKit's Valkey, if this process has started both.
     pub valkey_port: Option<u16>,
-    /// Port for the api, to which LiveKit sends its webhooks.
-    pub api_port: u16,
     /// Folder of data and logs.
     pub folder: PathBuf,
     /// The servers, in the order in which they are stopped.
@@ -113,8 +111,14 @@ pub fn restrict(file: &Path) -> Result<()> {
 }
 
 impl Stack {
-    /// Starts the servers that the environment does not override (`DATABASE_URL`, `LIVEKIT_URL`).
-    pub fn start(tools: &Tools, folder: &Path, ports: &Ports) -> Result<Self> {
+    /// Starts the servers that the environment does not override (`DATABASE_URL`, `LIVEKIT_URL`). LiveKit sends
+    /// its webhooks to the api on this port, if there is one.
+    pub fn start(
+        tools: &Tools,
+        folder: &Path,
+        ports: &Ports,
+        api_port: Option<u16>,
+    ) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let secrets = Secrets::of(folder)?;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -126,7 +130,6 @@ impl Stack {
             livekit_secret: variable("LIVEKIT_API_SECRET")
                 .unwrap_or_else(|| secrets.get("livekit").to_owned()),
             valkey_port: None,
-            api_port: free_port("the api", ports.api)?,
             folder: folder.to_owned(),
             servers: Vec::new(),
         };
@@ -136,7 +139,7 @@ impl Stack {
             anyhow::bail!("DATABASE_URL is set: set DATABASE_OWNER_URL too, for the migrations");
         }
         if stack.livekit_url.is_empty() {
-            stack.start_livekit(tools, ports.livekit)?;
+            stack.start_livekit(tools, ports.livekit, api_port)?;
         }
         // LiveKit stops before Valkey, and both before PostgreSQL.
         stack.servers.reverse();
@@ -219,7 +222,12 @@ impl Stack {
         Ok(())
     }
 
-    fn start_livekit(&mut self, tools: &Tools, preferred: u16) -> Result<()> {
+    fn start_livekit(
+        &mut self,
+        tools: &Tools,
+        preferred: u16,
+        api_port: Option<u16>,
+    ) -> Result<()> {
         let valkey_port = free_port("Valkey", 0)?;
         let log = self.folder.join("valkey.log");
         let mut command = bound(&tools.valkey);
@@ -234,6 +242,7 @@ impl Stack {
 
         let port = free_port("LiveKit", preferred)?;
         let (udp, tcp) = (free_port("RTC over UDP", 0)?, free_port("RTC over TCP", 0)?);
+        let webhooks = api_port.map(|port| format!("http://127.0.0.1:{port}/api/livekit/webhooks"));
         let config = json!({
             "port": port,
             "bind_addresses": ["127.0.0.1"],
@@ -245,7 +254,7 @@ impl Stack {
             "keys": { &*self.livekit_key: self.livekit_secret },
             "webhook": {
                 "api_key": self.livekit_key,
-                "urls": [format!("http://127.0.0.1:{}/api/livekit/webhooks", self.api_port)],
+                "urls": Vec::from_iter(webhooks),
             },
             "logging": { "level": "info" },
         });

@@ -465,7 +465,8 @@ async fn a_worker_that_hangs_up_does_not_lose_the_outcome() {
     })
     .await;
     assert_eq!(answer.header("idempotency-replayed"), "true");
-    assert_eq!(upstream.calls().len(), 1);
+    let calls = upstream.calls();
+    assert_eq!(calls.len(), 1, "{calls:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
