@@ -157,7 +157,12 @@ async fn a_run_that_was_taken_and_never_joined_is_replaced_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attached_agent_that_no_worker_takes_is_dispatched_again_and_closed() {
-    let (fake, app, fixture) = start(&["--join-deadline=2s", "--agent-grace=10m"]).await;
+    let (fake, app, fixture) = start(&[
+        "--join-deadline=2s",
+        "--start-deadline=2s",
+        "--agent-grace=10m",
+    ])
+    .await;
     let session = fixture.session(true).await;
     let joined = json!({
         "sid": "PA_a", "identity": "agent-x", "name": "agent", "kind": "AGENT",

@@ -182,24 +182,28 @@ async fn files_of_an_old_model_are_listed_and_seen_again_after_an_ingest() {
     assert_eq!(candidates("semantic").await, (json!(1), 1));
 }
 
+/// The state of each thread of the model, in the fields of `/proc/…/stat` after the name.
+fn model_threads() -> Vec<Vec<String>> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let stats =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let ours = stats.filter(|stat| stat.contains("(embedding-model)"));
+    ours.map(|stat| {
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        fields.split(' ').map(str::to_owned).collect()
+    })
+    .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_embedded_by_threads_that_stand_back_but_get_their_share() {
     model();
-    let threads: Vec<Vec<String>> = std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok())
-        .filter(|stat| stat.contains("(embedding-model)"))
-        .map(|stat| {
-            stat.rsplit(") ")
-                .next()
-                .unwrap()
-                .split(' ')
-                .map(str::to_owned)
-                .collect()
-        })
-        .collect();
-    let nice: Vec<_> = threads.iter().map(|fields| &*fields[16]).collect();
-    assert!(nice.contains(&"5") && nice.contains(&"0"), "{nice:?}");
+    let threads = eventually("the threads have their priority", async || {
+        let threads = model_threads();
+        let nice: Vec<_> = threads.iter().map(|fields| &*fields[16]).collect();
+        (nice.contains(&"5") && nice.contains(&"0")).then_some(threads)
+    })
+    .await;
     // The idle policy has number 5: such a thread would run only while nobody wants the processor.
     assert!(
         threads.iter().all(|fields| fields[38] == "0"),

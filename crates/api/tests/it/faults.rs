@@ -4,15 +4,11 @@ use serde_json::Value;
 
 use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually};
 
-async fn app(fake: &FakeLiveKit) -> (TestApp, Fixture) {
+async fn app(fake: &FakeLiveKit, more: &[&str]) -> (TestApp, Fixture) {
     let url = format!("--livekit-url={}", fake.url);
-    let more = [
-        &*url,
-        "--livekit-timeout=300ms",
-        "--start-wait=400ms",
-        "--join-deadline=20s",
-    ];
-    let app = TestApp::start_with(&more).await;
+    let mut settings = vec![&*url, "--livekit-timeout=300ms", "--start-wait=400ms"];
+    settings.extend(more);
+    let app = TestApp::start_with(&settings).await;
     let fixture = app.tenant("acme").await;
     (app, fixture)
 }
@@ -29,7 +25,7 @@ async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool
 async fn a_start_survives_every_fault_and_dispatches_once() {
     for fault in [Fault::Hang, Fault::Broken, Fault::Garbage, Fault::Lost] {
         let fake = FakeLiveKit::start();
-        let (app, fixture) = app(&fake).await;
+        let (app, fixture) = app(&fake, &[]).await;
         fake.set("CreateRoom", fault);
         let session = fixture.session(true).await;
         assert_eq!(session["state"], "starting", "{fault:?}");
@@ -55,7 +51,7 @@ async fn a_start_survives_every_fault_and_dispatches_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_fails_only_at_its_deadline() {
     let fake = FakeLiveKit::start();
-    let (_app, fixture) = app(&fake).await;
+    let (_app, fixture) = app(&fake, &["--start-deadline=2s"]).await;
     fake.set("CreateRoom", Fault::Broken);
     let session = fixture.session(true).await;
     let path = fixture.at(&format!(
@@ -74,7 +70,7 @@ async fn a_start_fails_only_at_its_deadline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_livekit_in_the_background() {
     let fake = FakeLiveKit::start();
-    let (_app, fixture) = app(&fake).await;
+    let (_app, fixture) = app(&fake, &[]).await;
     let session = fixture.session(true).await;
     let path = fixture.at(&format!(
         "sessions/{}/stop",
@@ -124,7 +120,7 @@ async fn a_lost_answer_to_a_second_dispatch_does_not_dispatch_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_no_node_has_is_made_anew_and_deleted() {
     let fake = FakeLiveKit::start();
-    let (app, fixture) = app(&fake).await;
+    let (app, fixture) = app(&fake, &[]).await;
     let session = fixture.session(true).await;
     until(&fixture, &session, |s| s["dispatched_at"].is_string()).await;
     let (made, room) = (
@@ -147,7 +143,7 @@ async fn a_room_that_no_node_has_is_made_anew_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_overtakes_a_start_that_hangs() {
     let fake = FakeLiveKit::start();
-    let (_app, fixture) = app(&fake).await;
+    let (_app, fixture) = app(&fake, &[]).await;
     fake.set("CreateRoom", Fault::Hang);
     let session = fixture.session(true).await;
     let path = fixture.at(&format!(

@@ -71,7 +71,7 @@ async fn an_agent_without_a_binding_cannot_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_worker_a_session_fails_and_its_room_is_deleted() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&["--join-deadline=2s"]).await;
     let fixture = app.tenant("acme").await;
     let session = fixture.session(true).await;
     assert!(session["room_sid"].is_string(), "{session}");

@@ -478,7 +478,7 @@ async fn after_a_crash_the_outcome_is_unknown_and_the_call_is_not_repeated() {
     let start = || {
         let mut api = Process::api(&arguments(
             &schema,
-            &[&listen, ALLOW, "--request-timeout=1s"],
+            &[&listen, ALLOW, "--request-timeout=15s"],
         ));
         api.wait_for_port(port);
         api

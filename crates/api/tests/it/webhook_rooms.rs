@@ -55,7 +55,7 @@ async fn two_processes_apply_each_event_once() {
             ]);
         }
     }
-    for some in deliveries.chunks(60) {
+    for some in deliveries.chunks(15) {
         let sent = some.iter().map(|(app, event)| deliver(app, event));
         for answer in join_all(sent).await {
             answer.expect(200);

@@ -148,7 +148,7 @@ pub fn model() -> Arc<dyn Embedder> {
     Arc::<Local>::clone(&MODEL)
 }
 
-/// Arguments of the service in tests, with short timeouts; `more` replaces some of them.
+/// Arguments of the service in tests, with short intervals; `more` replaces some of them.
 pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
     let database = in_schema(&environment("DATABASE_URL"), schema);
     let mut arguments = vec![
@@ -169,8 +169,9 @@ pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
         "--tenant-limits=reads=1000000,writes=1000000,starts=1000000".to_owned(),
         "--address-limit=1000000".to_owned(),
         "--body-timeout=1s".to_owned(),
-        "--start-deadline=2s".to_owned(),
-        "--join-deadline=2s".to_owned(),
+        // A session without a worker stays as it is, unless a test is about its end.
+        "--start-deadline=10m".to_owned(),
+        "--join-deadline=10m".to_owned(),
         "--dispatch-check=400ms".to_owned(),
         "--join-poll=200ms".to_owned(),
         "--agent-grace=1s".to_owned(),
