@@ -1,6 +1,6 @@
 export default {
   patchbay: {
     input: "./openapi.json",
-    output: { target: "./out/orval/index.ts", client: "fetch", mode: "single" },
+    output: { target: "./out/orval/index.ts", client: "react-query", httpClient: "fetch", mode: "single" },
   },
 };

@@ -20,6 +20,9 @@ use crate::{
     tools::{self, Tools},
 };
 
+/// Pages that may call a development stack.
+const LOCAL_ORIGINS: &str = "http://localhost:*,http://127.0.0.1:*";
+
 /// A running development stack. Fields are dropped in their order.
 pub struct Running {
     telephone: Option<Phone>,
@@ -109,6 +112,7 @@ pub fn start_binary(
         .env("LIVEKIT_API_KEY", &stack.livekit_key)
         .env("LIVEKIT_API_SECRET", &stack.livekit_secret)
         .env("PATCHBAY_LISTEN", format!("127.0.0.1:{api_port}"))
+        .env("PATCHBAY_CORS_ORIGINS", LOCAL_ORIGINS)
         .env("PATCHBAY_OPERATOR_KEY", secrets.get("operator"))
         .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
         .env("PATCHBAY_SECRET_KEYS", secrets.sealing_key())
@@ -298,6 +302,7 @@ Patchbay is up after {:.1} s.
 
   API            {base}
   Documentation  {base}/docs/
+  Browsers       any page on localhost may call the API ({LOCAL_ORIGINS})
   LiveKit        {}
   Shop           {scripted_url}/shop (for tools to call; {scripted_url}/v1 are providers that follow a script)
   Telephone      {telephone}

@@ -81,6 +81,7 @@ fn knows(talk: &Talk<'_>, agent: &str) -> Result<()> {
 
 fn find_order(scripted: &str) -> Value {
     json!({
+        "kind": "http",
         "function_name": "find_order",
         "description": "Finds an order by its number.",
         "parameters": {

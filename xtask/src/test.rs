@@ -70,6 +70,9 @@ fn everything(steps: &mut Steps, tools: &Tools, filter: Option<&str>) {
         filter.unwrap_or_default(),
     );
     drop(stack);
+    if filter.is_none() {
+        steps.run(clients::STORY, || clients::story(tools));
+    }
     if steps.failures() == before {
         let _ = fs::remove_dir_all(&folder);
     } else {

@@ -22,6 +22,8 @@ const SERVERS: &str = "xtask/requirements/servers.txt";
 const MODEL: &str = "xtask/requirements/model.txt";
 /// The worker's packages as operators install them, with their hashes.
 const WORKER: &str = "deploy/agent-worker/requirements.txt";
+/// The generator of the Python client.
+const CLIENTS: &str = "xtask/requirements/clients.txt";
 /// An MCP server and an S3 for the tests.
 const TESTS: &str = "xtask/requirements/tests.txt";
 
@@ -100,6 +102,15 @@ pub fn ensure(meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<Tools> {
     })
 }
 
+/// Fetches the generator of the Python client; returns its virtual environment.
+pub fn client_generator() -> Result<PathBuf> {
+    let folder = cache::directory()?.join("client-generator-1");
+    fetch("the generator of the Python client", &folder, |folder| {
+        let python = virtual_environment(folder)?;
+        pip("openapi-python-client", &python, CLIENTS, &[])
+    })
+}
+
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread
         .join()
@@ -163,13 +174,18 @@ fn model(folder: &Path) -> Result<()> {
 }
 
 fn worker(folder: &Path) -> Result<()> {
+    let python = virtual_environment(folder)?;
+    pip("livekit-agents", &python, WORKER, &[])?;
+    pip("what the tests need", &python, TESTS, &[])
+}
+
+/// Makes a virtual environment; returns its Python.
+fn virtual_environment(folder: &Path) -> Result<PathBuf> {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv"]).arg(folder);
     run_quiet(
         "python3 -m venv (on Debian, the package python3-venv)",
         &mut venv,
     )?;
-    let python = folder.join("bin/python");
-    pip("livekit-agents", &python, WORKER, &[])?;
-    pip("what the tests need", &python, TESTS, &[])
+    Ok(folder.join("bin/python"))
 }

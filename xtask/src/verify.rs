@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, ensure};
 
 use crate::{
-    cache, clients, fuzz,
+    cache, clients, dev, fuzz,
     process::{cargo, catch_signals, finish, has},
     steps::Steps,
+    tools,
 };
 
 /// Linters of the document: package and arguments.
@@ -42,6 +43,9 @@ pub fn all(filter: Option<&str>) -> Result<()> {
         steps.run_unless(|| no_package(package), &name, || lint(package, arguments));
     }
     steps.run_unless(clients::missing, clients::STEP, clients::check);
+    steps.run(clients::STORY, || {
+        clients::story(&tools::ensure(dev::build)?)
+    });
     let name = format!("fuzz targets, {SMOKE_SECONDS} s each");
     steps.run_unless(fuzz::missing, &name, || {
         fuzz::run_targets("", SMOKE_SECONDS, false)

@@ -1,9 +1,10 @@
 //! All error codes of the API, with status and title.
 
 use patchbay_service as service;
+use strum::VariantArray;
 
 /// Codes of errors that are detected before the service is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "the table of titles describes them")]
 pub enum HttpCode {
     InvalidJson,
@@ -36,6 +37,13 @@ impl From<service::Code> for Code {
 }
 
 impl Code {
+    /// Returns all codes.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let http = HttpCode::VARIANTS.iter().copied().map(Self::Http);
+        let service = service::Code::VARIANTS.iter().copied();
+        http.chain(service.map(Self::Service))
+    }
+
     /// Returns the name in responses.
     pub const fn name(self) -> &'static str {
         match self {

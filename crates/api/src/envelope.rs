@@ -1,20 +1,15 @@
-//! The outermost middleware: request id, tracing span, access log, time limit and security headers. It also
-//! converts panics and the framework's own errors to problems, so that all errors have the same form.
-
-use std::time::Duration;
+//! The middleware of every request: request id, tracing span, access log and security headers. It also converts the
+//! framework's own errors to problems, so that all errors have the same form.
 
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    error::InternalError,
     http::header::{self, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
-    rt::time::timeout,
     web,
 };
-use patchbay_domain::tool::MAX_TIMEOUT_SECONDS;
-use patchbay_service::{Error as ServiceError, panics::catch_panic, rates::RateState};
+use patchbay_service::rates::RateState;
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
@@ -22,10 +17,7 @@ use crate::{
     app::App,
     error::{ApiError, PROBLEM_JSON},
     extract::request::RequestMeta,
-    openapi::TimeLimit,
-    rates,
-    router::TimeLimits,
-    telemetry,
+    rates, telemetry,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,50 +51,18 @@ pub async fn envelope<B: MessageBody + 'static>(
     let route = request.match_pattern().unwrap_or_default();
     span.record("route", &*route);
     span.record("otel.name", format!("{} {route}", request.method()));
-    let log_completion = |status: u16| {
-        span.record("status", status);
-        let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-        tracing::info!(parent: &span, duration_ms, "request completed");
-    };
-    let limit = time_limit(&request);
-    let served = catch_panic(next.call(request));
-    let outcome = timeout(limit, served.instrument(span.clone())).await;
-    let fail = |error: &dyn Fn() -> ApiError| {
-        let error = span.in_scope(error);
-        log_completion(error.code().status());
-        Err(error_response(error, &meta))
-    };
-    let mut response = match outcome {
-        Ok(Ok(Ok(response))) => finalize(response, &meta),
-        Ok(Ok(Err(error))) => return fail(&|| as_api_error(&error)),
-        Ok(Err(panicked)) => return fail(&|| ServiceError::internal(panicked).into()),
-        Err(_) => return fail(&|| ApiError::timed_out(limit)),
-    };
+    let response = next.call(request).instrument(span.clone()).await?;
+    let mut response = finalize(response, &meta);
     let state = response.request().extensions().get::<RateState>().cloned();
     if let Some(state) = state {
         rates::write(&state, response.headers_mut());
     }
     let is_page = response.request().path().starts_with("/docs");
     set_headers(response.headers_mut(), &meta, is_page);
-    log_completion(response.status().as_u16());
+    span.record("status", response.status().as_u16());
+    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    tracing::info!(parent: &span, duration_ms, "request completed");
     Ok(response)
-}
-
-/// The time limit of the request's route.
-fn time_limit(request: &ServiceRequest) -> Duration {
-    let Some(app) = request.app_data::<web::Data<App>>() else {
-        return Duration::MAX;
-    };
-    let settings = &app.settings;
-    let standard = settings.service.request_timeout;
-    let pattern = request.match_pattern().unwrap_or_default();
-    let limits = request.app_data::<web::Data<TimeLimits>>();
-    let route = (request.method().clone(), pattern);
-    match limits.and_then(|limits| limits.get(&route)) {
-        None | Some(TimeLimit::Standard) => standard,
-        Some(TimeLimit::Tool) => standard + Duration::from_secs(MAX_TIMEOUT_SECONDS.into()),
-        Some(TimeLimit::Upload) => standard + settings.service.knowledge.upload_timeout,
-    }
 }
 
 /// The client's request id if it is well-formed (1 to 128 letters, digits and `-_.:`), otherwise a new one.
@@ -118,17 +78,6 @@ fn request_id(request: &ServiceRequest) -> String {
             .app_data::<web::Data<App>>()
             .map_or_else(String::new, |app| app.service.clock.new_uuid().to_string()),
     }
-}
-
-fn as_api_error(error: &Error) -> ApiError {
-    ApiError::of_status(error.as_response_error().status_code())
-}
-
-/// The error with a complete response; used where the request has been consumed.
-fn error_response(error: ApiError, meta: &RequestMeta) -> Error {
-    let mut response = error.response(&meta.id);
-    set_headers(response.headers_mut(), meta, false);
-    InternalError::from_response(error, response).into()
 }
 
 /// Adds the request id to errors, and converts the framework's own errors to problems.

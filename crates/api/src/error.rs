@@ -14,7 +14,10 @@ use patchbay_service as service;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::code::{Code, HttpCode};
+use crate::{
+    code::{Code, HttpCode},
+    openapi::vocabulary::ErrorCode,
+};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -55,12 +58,12 @@ pub struct Problem {
     #[schema(max_length = 4000)]
     pub detail: String,
     /// Stable, machine-readable error code. New codes may be added.
-    #[schema(max_length = 100)]
+    #[schema(value_type = ErrorCode)]
     pub code: String,
     /// Id of the request, as in the `X-Request-Id` header and in the logs.
     #[schema(max_length = 128)]
     pub request_id: String,
-    /// Invalid values; present with status 422.
+    /// Values that are wrong, with status 422, or taken, with status 409.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100)]
     pub errors: Vec<Violation>,

@@ -8,8 +8,10 @@ compile_error!(
 pub mod address;
 pub mod app;
 pub mod code;
+pub mod cors;
 pub mod envelope;
 pub mod error;
+pub mod etag;
 pub mod exporter;
 pub mod extract;
 pub mod openapi;

@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     web,
 };
 use patchbay_domain::Cursor;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     error::ApiError,
+    etag::{EntityTags, etag},
     openapi::{Describe, Operation, component_name},
 };
 
@@ -103,11 +104,6 @@ pub struct ResponseParts {
     pub etag: Option<String>,
     /// JSON body.
     pub body: String,
-}
-
-/// Returns the entity tag of a revision.
-pub fn etag(revision: i64) -> String {
-    format!("\"{revision}\"")
 }
 
 impl ResponseParts {
@@ -238,9 +234,23 @@ pub fn respond(reply: &impl Reply) -> HttpResponse {
 }
 
 impl<T: Resource> Respond for Entity<T> {
-    async fn respond(self, _: &HttpRequest) -> HttpResponse {
-        respond(&self)
+    /// A read responds with 304 if the client has this revision.
+    async fn respond(self, request: &HttpRequest) -> HttpResponse {
+        let etag = self.0.revision().map(etag);
+        let known = EntityTags::of(request.headers(), header::IF_NONE_MATCH);
+        match (etag, known) {
+            (Some(etag), Some(known)) if is_read(request.method()) && known.matches(&etag) => {
+                HttpResponse::NotModified()
+                    .insert_header((header::ETAG, etag))
+                    .finish()
+            }
+            _ => respond(&self),
+        }
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 impl<T: Resource> Respond for Created<T> {
@@ -278,6 +288,10 @@ impl<T: Resource> Describe for Entity<T> {
     fn describe(operation: &mut Operation) {
         let content = Some(operation.schema::<T>());
         operation.response(200, "Success.", etag_header::<T>(), content);
+        if T::VERSIONED && is_read(operation.method()) {
+            operation.if_none_match("ETag of the revision that the client has.");
+            operation.response(304, "The client has the current revision.", &["ETag"], None);
+        }
     }
 }
 

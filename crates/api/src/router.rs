@@ -4,20 +4,20 @@
 //! its response, and each of them describes itself ([`Describe`]): `Caller` the scope, `Json` the body, `List`
 //! the filters, the response its status. The document can therefore not deviate from the code.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, guard,
     http::{Method, header},
+    rt::time::timeout,
     web,
 };
 use patchbay_domain::limits::Class;
+use patchbay_service::{Error, panics::catch_panic};
 use serde_json::Value;
 
 use crate::{
+    app::App,
     error::ApiError,
     extract::InOrder,
     openapi::{Builder, Describe, Doc, Tag, TimeLimit},
@@ -27,15 +27,11 @@ use crate::{
 
 type MakeRoute = Arc<dyn Fn() -> actix_web::Route + Send + Sync>;
 
-/// The time limits of requests, by route.
-pub type TimeLimits = HashMap<(Method, String), TimeLimit>;
-
 /// All routes of the API.
 #[derive(Default)]
 pub struct Api {
     resources: BTreeMap<String, Vec<(Method, MakeRoute)>>,
     document: Builder,
-    time_limits: TimeLimits,
 }
 
 /// Adds routes with the same tag.
@@ -81,11 +77,6 @@ impl Api {
         }
     }
 
-    /// Returns the time limits of requests, by route.
-    pub fn time_limits(&self) -> TimeLimits {
-        self.time_limits.clone()
-    }
-
     /// Returns the OpenAPI document.
     pub fn document(&self) -> Value {
         self.document.finish()
@@ -110,11 +101,9 @@ impl Group<'_> {
         let needs_key = api.document.add::<Args, R>(path, &doc);
         let limited = needs_key.then_some(doc.class);
         let method = doc.method.clone();
-        let key = (method.clone(), path.to_owned());
-        api.time_limits.insert(key, doc.time);
         let make = {
-            let method = method.clone();
-            move || route(&method, handler.clone(), limited)
+            let (method, time) = (method.clone(), doc.time);
+            move || route(&method, handler.clone(), limited, time)
         };
         let routes = api.resources.entry(path.to_owned()).or_default();
         routes.push((method, Arc::new(make)));
@@ -123,7 +112,12 @@ impl Group<'_> {
 
 /// The actix route of a handler. Requests are counted in the rate limits of their class, if any, before anything of
 /// them is extracted.
-fn route<F, Args, R, E>(method: &Method, handler: F, limited: Option<Class>) -> actix_web::Route
+fn route<F, Args, R, E>(
+    method: &Method,
+    handler: F,
+    limited: Option<Class>,
+    time: TimeLimit,
+) -> actix_web::Route
 where
     F: Handler<Args, Output = Result<R, E>> + Send + Sync,
     Args: 'static,
@@ -135,17 +129,33 @@ where
         Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
         _ => web::method(method.clone()),
     };
-    route.to(move |request: HttpRequest, payload: web::Payload| {
-        let handler = handler.clone();
-        async move {
-            if let Some(class) = limited {
-                let counted = rates::enforce(&request, class).await;
-                counted.map_err(ApiError::from)?;
-            }
-            let mut payload = payload.into_inner();
-            let InOrder(args) = InOrder::<Args>::from_request(&request, &mut payload).await?;
-            let response = handler.call(args).await.map_err(Into::<ApiError>::into)?;
-            Ok::<_, actix_web::Error>(response.respond(&request).await)
-        }
-    })
+    route.to(
+        move |app: web::Data<App>, request: HttpRequest, payload: web::Payload| {
+            let handler = handler.clone();
+            let serve = async move {
+                if let Some(class) = limited {
+                    let counted = rates::enforce(&request, class).await;
+                    counted.map_err(ApiError::from)?;
+                }
+                let mut payload = payload.into_inner();
+                let InOrder(args) = InOrder::<Args>::from_request(&request, &mut payload).await?;
+                let response = handler.call(args).await.map_err(Into::<ApiError>::into)?;
+                Ok::<_, actix_web::Error>(response.respond(&request).await)
+            };
+            bounded(time.duration(&app.settings), serve)
+        },
+    )
+}
+
+/// Ends a request after `limit`, and converts a panic to an error. Both are errors of the handler: middlewares see
+/// a response in every case.
+async fn bounded(
+    limit: Duration,
+    serve: impl Future<Output = actix_web::Result<HttpResponse>>,
+) -> actix_web::Result<HttpResponse> {
+    match timeout(limit, catch_panic(serve)).await {
+        Ok(Ok(served)) => served,
+        Ok(Err(panicked)) => Err(ApiError::from(Error::internal(panicked)).into()),
+        Err(_) => Err(ApiError::timed_out(limit).into()),
+    }
 }

@@ -6,11 +6,9 @@ use std::{
     time::Duration,
 };
 
-use actix_cors::Cors;
 use actix_web::{
     App as ActixApp, HttpResponse, HttpServer,
     dev::ServerHandle,
-    http::{Method, header},
     middleware::{Compress, from_fn},
     web,
 };
@@ -24,7 +22,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use patchbay_service::{Error, jobs::background};
 
 use crate::{
-    app::App, envelope::envelope, error::ApiError, router::Api, routes, settings::Settings,
+    app::App, cors::cors, envelope::envelope, error::ApiError, extract::validation::RequestSchemas,
+    router::Api, routes,
 };
 
 /// A running server.
@@ -47,8 +46,9 @@ impl Server {
             .with_context(|| format!("PATCHBAY_LISTEN: cannot listen on {}", settings.listen))?;
         let address = listener.local_addr()?;
         let api = Arc::new(routes::api());
-        let document = web::Bytes::from(serde_json::to_vec(&api.document())?);
-        let time_limits = web::Data::new(api.time_limits());
+        let document = api.document();
+        let schemas = web::Data::new(RequestSchemas::new(&document));
+        let document = web::Bytes::from(serde_json::to_vec(&document)?);
         let workers = match settings.workers {
             0 => std::thread::available_parallelism()?.get(),
             workers => workers,
@@ -59,10 +59,11 @@ impl Server {
                 let (api, document) = (Arc::clone(&api), document.clone());
                 ActixApp::new()
                     .app_data(web::Data::from(Arc::clone(&app)))
-                    .app_data(time_limits.clone())
-                    .wrap(cors(&app.settings))
+                    .app_data(schemas.clone())
                     .wrap(from_fn(envelope))
                     .wrap(Compress::default())
+                    // The last one is the outermost: whatever is answered, a browser may read it.
+                    .wrap(cors(&app.settings.cors_origins))
                     .configure(|config| configure(config, &api, document))
                     .default_service(web::to(|| async {
                         Err::<HttpResponse, _>(ApiError::from(Error::not_found()))
@@ -139,48 +140,4 @@ fn configure(config: &mut web::ServiceConfig, api: &Api, document: web::Bytes) {
     let page = Config::new(["/openapi.json"]).try_it_out_enabled(true);
     config.service(web::redirect("/docs", "/docs/"));
     config.service(SwaggerUi::new("/docs/{_:.*}").config(page));
-}
-
-fn cors(settings: &Settings) -> Cors {
-    let mut cors = Cors::default()
-        .allowed_methods([
-            Method::GET,
-            Method::POST,
-            Method::PATCH,
-            Method::PUT,
-            Method::DELETE,
-        ])
-        .allowed_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::IF_MATCH,
-            header::IF_NONE_MATCH,
-            header::IF_RANGE,
-            header::RANGE,
-            header::HeaderName::from_static("x-request-id"),
-            header::HeaderName::from_static("idempotency-key"),
-        ])
-        .expose_headers([
-            "etag",
-            "location",
-            "x-request-id",
-            "retry-after",
-            "allow",
-            "ratelimit",
-            "ratelimit-policy",
-            "idempotency-replayed",
-            "content-disposition",
-            "content-range",
-            "accept-ranges",
-        ])
-        .block_on_origin_mismatch(false)
-        .max_age(600);
-    for origin in &settings.cors_origins {
-        cors = if origin == "*" {
-            cors.allow_any_origin()
-        } else {
-            cors.allowed_origin(origin)
-        };
-    }
-    cors
 }

@@ -15,6 +15,7 @@ pub const SCHEMA: u32 = 3;
 /// rendered prompt). Equal content has an equal digest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = SessionConfiguration))]
 pub struct Configuration {
     /// Schema number of this document; 3 today. Documents with 2 have no knowledge, those with 1 no tools either.
     #[cfg_attr(feature = "openapi", schema(example = 3, minimum = 1, maximum = 1000))]

@@ -41,16 +41,108 @@ impl Invalid {
         }
     }
 
-    /// Parses the text form; any other text gets the code `invalid_value`.
+    /// Parses the text form. Any other text is a parser's, whose words are about its code: it becomes
+    /// `invalid_value`.
     pub fn parse(text: &str) -> Self {
-        text.strip_prefix('[')
-            .and_then(|rest| rest.split_once("] "))
-            .map_or_else(
-                || Self::new("invalid_value", text),
-                |(code, message)| Self::new(code, message),
-            )
+        let parts = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("] "));
+        match parts {
+            Some((code, message)) => Self::new(code, message),
+            None => Self::new("invalid_value", "the value is not valid"),
+        }
     }
 }
+
+/// Codes of violations, in alphabetical order.
+pub const VIOLATION_CODES: [&str; 86] = [
+    "address_refused",
+    "base_url_not_allowed",
+    "circular_reference",
+    "conflict",
+    "control_character",
+    "dangling_reference",
+    "denied_prefix",
+    "duplicate",
+    "duplicate_function",
+    "email_taken",
+    "emergency_number",
+    "external_id_taken",
+    "in_the_past",
+    "invalid_address",
+    "invalid_digits",
+    "invalid_email",
+    "invalid_header",
+    "invalid_host",
+    "invalid_id",
+    "invalid_method",
+    "invalid_name",
+    "invalid_number",
+    "invalid_pointer",
+    "invalid_schema",
+    "invalid_slug",
+    "invalid_target",
+    "invalid_template",
+    "invalid_time",
+    "invalid_type",
+    "invalid_url",
+    "invalid_value",
+    "later_than_parent",
+    "missing_field",
+    "missing_variable",
+    "name_taken",
+    "network_too_large",
+    "no_alternative",
+    "no_body",
+    "no_template",
+    "not_a_client_tool",
+    "not_an_object",
+    "not_callable",
+    "not_for_this_kind",
+    "not_for_this_part",
+    "not_for_this_type",
+    "not_json",
+    "not_supported",
+    "not_utf8",
+    "number_mapped",
+    "number_not_assigned",
+    "number_not_international",
+    "number_not_on_trunk",
+    "one_of",
+    "other_worker_name",
+    "out_of_range",
+    "path_climbs",
+    "prefix_not_allowed",
+    "remote_reference",
+    "render_failed",
+    "render_too_costly",
+    "rendered_too_long",
+    "required_with_default",
+    "reserved",
+    "schema_mismatch",
+    "secret_not_for_host",
+    "secrets_too_many",
+    "slug_taken",
+    "too_complex",
+    "too_deep",
+    "too_few",
+    "too_large",
+    "too_long",
+    "too_many",
+    "too_many_buckets",
+    "too_short",
+    "undeclared_argument",
+    "undeclared_variable",
+    "unknown_dialect",
+    "unknown_field",
+    "unknown_language",
+    "unknown_scope",
+    "unknown_secret",
+    "unknown_time_zone",
+    "unknown_word",
+    "unknown_worker",
+    "unnamed_secret",
+];
 
 /// One violation of a rule by a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,12 +154,8 @@ pub struct Violation {
         schema(example = "/spec/template", max_length = 1000)
     )]
     pub pointer: String,
-    /// Stable code of the rule that was broken, such as `missing_field`, `unknown_field`,
-    /// `too_long`, `undeclared_variable` or `not_supported`. New codes may appear.
-    #[cfg_attr(
-        feature = "openapi",
-        schema(example = "undeclared_variable", max_length = 100)
-    )]
+    /// Stable code of the rule that was broken. New codes may be added.
+    #[cfg_attr(feature = "openapi", schema(value_type = ViolationCode))]
     pub code: String,
     /// What is wrong, as a message for a person.
     #[cfg_attr(
@@ -78,6 +166,12 @@ pub struct Violation {
         )
     )]
     pub message: String,
+}
+
+#[cfg(feature = "openapi")]
+crate::vocabulary! {
+    /// Codes of violations.
+    pub struct ViolationCode = VIOLATION_CODES
 }
 
 impl Violation {

@@ -18,6 +18,7 @@ pub mod forwarded;
 pub mod hours;
 pub mod id;
 pub mod invalid;
+pub mod json_schema;
 pub mod knowledge;
 pub mod limits;
 pub mod metadata;

@@ -49,6 +49,7 @@ pub struct PromptSpec {
 #[cfg_attr(feature = "openapi", schema(example = json!({"name": "company", "required": true})))]
 pub struct Variable {
     /// Name in the template: a letter or `_`, then letters, digits and `_`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub name: Text<1, 64>,
     /// Purpose of the variable.
     #[serde(default, skip_serializing_if = "str_is_empty")]

@@ -213,31 +213,15 @@ impl Preset {
 
 #[cfg(feature = "openapi")]
 mod schema {
-    use utoipa::{
-        ToSchema,
-        openapi::{
-            RefOr,
-            schema::{ObjectBuilder, Schema, Type},
-        },
-    };
-
-    use crate::schema::ComposeSchema;
-
     use super::{NAMES, Scope};
+    use crate::schema::{ComposeSchema, RefOr, Schema, ToSchema, closed};
 
     impl ComposeSchema for Scope {
         fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-            let names: Vec<_> = NAMES.iter().map(|(_, name)| format!("`{name}`")).collect();
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .max_length(Some(64))
-                .description(Some(format!(
-                    "A permission: {}. New ones may appear.",
-                    names.join(", ")
-                )))
-                .into()
+            closed(NAMES.map(|(_, name)| name))
         }
     }
+
     impl ToSchema for Scope {}
 }
 

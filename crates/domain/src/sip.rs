@@ -79,13 +79,14 @@ mod schema {
         openapi::{RefOr, schema::Schema},
     };
 
-    use crate::schema::{ComposeSchema, text};
+    use crate::schema::{ComposeSchema, custom_format, text};
 
     use super::SipAddress;
 
     impl ComposeSchema for SipAddress {
         fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
             text(1, 255)
+                .format(Some(custom_format("sip-address")))
                 .description(Some("Host of a carrier, optionally with a port."))
                 .into()
         }

@@ -38,6 +38,20 @@ impl JobKind {
 }
 
 words! {
+    /// Kind of an actor, which sends requests or makes changes.
+    pub enum ActorKind {
+        /// A tenant's API key.
+        ApiKey = "api_key",
+        /// The operator's key.
+        Operator = "operator",
+        /// The key of the installation's workers.
+        Worker = "worker",
+        /// Patchbay itself.
+        System = "system",
+    }
+}
+
+words! {
     /// What a job does at the moment.
     pub enum JobState {
         /// It is to run at its time.

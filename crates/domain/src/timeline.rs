@@ -3,9 +3,110 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    call::CallState,
     id::{AgentRunId, CallId, ToolCallId},
     knowledge::SearchMode,
+    session::{RunState, SessionState},
+    words::words,
 };
+
+words! {
+    /// Kind of an event.
+    pub enum EventKind {
+        /// The session is `created`.
+        SessionCreated = "session.created",
+        /// The session is `starting`.
+        SessionStarting = "session.starting",
+        /// The session is `running`.
+        SessionRunning = "session.running",
+        /// The session is `stopping`.
+        SessionStopping = "session.stopping",
+        /// The session is `ended`.
+        SessionEnded = "session.ended",
+        /// The session is `failed`.
+        SessionFailed = "session.failed",
+        /// An agent run is `pending`.
+        RunPending = "run.pending",
+        /// An agent run is `dispatched`.
+        RunDispatched = "run.dispatched",
+        /// An agent run is `joined`.
+        RunJoined = "run.joined",
+        /// An agent run is `finished`.
+        RunFinished = "run.finished",
+        /// An agent run is `lost`.
+        RunLost = "run.lost",
+        /// An agent run is `no_show`.
+        RunNoShow = "run.no_show",
+        /// A participant was invited.
+        ParticipantInvited = "participant.invited",
+        /// A participant has joined.
+        ParticipantJoined = "participant.joined",
+        /// A participant has returned.
+        ParticipantReturned = "participant.returned",
+        /// A participant has left.
+        ParticipantLeft = "participant.left",
+        /// A phone call is `created`.
+        CallCreated = "call.created",
+        /// A phone call is `dialing`.
+        CallDialing = "call.dialing",
+        /// A phone call is `ringing`.
+        CallRinging = "call.ringing",
+        /// A phone call is `answered`.
+        CallAnswered = "call.answered",
+        /// A phone call is `ended`.
+        CallEnded = "call.ended",
+        /// A phone call is `failed`.
+        CallFailed = "call.failed",
+        /// A phone call is `canceled`.
+        CallCanceled = "call.canceled",
+        /// A tool call has started.
+        ToolCallStarted = "tool_call.started",
+        /// A tool call has finished.
+        ToolCallFinished = "tool_call.finished",
+        /// The knowledge base was searched.
+        KnowledgeSearched = "knowledge.searched",
+    }
+}
+
+impl From<SessionState> for EventKind {
+    fn from(state: SessionState) -> Self {
+        match state {
+            SessionState::Created => Self::SessionCreated,
+            SessionState::Starting => Self::SessionStarting,
+            SessionState::Running => Self::SessionRunning,
+            SessionState::Stopping => Self::SessionStopping,
+            SessionState::Ended => Self::SessionEnded,
+            SessionState::Failed => Self::SessionFailed,
+        }
+    }
+}
+
+impl From<RunState> for EventKind {
+    fn from(state: RunState) -> Self {
+        match state {
+            RunState::Pending => Self::RunPending,
+            RunState::Dispatched => Self::RunDispatched,
+            RunState::Joined => Self::RunJoined,
+            RunState::Finished => Self::RunFinished,
+            RunState::Lost => Self::RunLost,
+            RunState::NoShow => Self::RunNoShow,
+        }
+    }
+}
+
+impl From<CallState> for EventKind {
+    fn from(state: CallState) -> Self {
+        match state {
+            CallState::Created => Self::CallCreated,
+            CallState::Dialing => Self::CallDialing,
+            CallState::Ringing => Self::CallRinging,
+            CallState::Answered => Self::CallAnswered,
+            CallState::Ended => Self::CallEnded,
+            CallState::Failed => Self::CallFailed,
+            CallState::Canceled => Self::CallCanceled,
+        }
+    }
+}
 
 /// Details of an event, as far as they apply to its kind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -70,8 +171,8 @@ pub struct ToolCallFacts {
     /// The function.
     #[cfg_attr(feature = "openapi", schema(max_length = 64))]
     pub function_name: String,
-    /// Kind of the tool: `http`, `mcp` or `client`.
-    #[cfg_attr(feature = "openapi", schema(max_length = 10))]
+    /// Kind of the tool.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::tool::ToolKind))]
     pub kind: String,
     /// Outcome; null while it is in progress. A call without `tool_call.finished` was interrupted, and its
     /// outcome is unknown.

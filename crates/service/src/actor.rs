@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use patchbay_domain::ApiKeyId;
+use patchbay_domain::{ApiKeyId, states::ActorKind};
 
 use crate::{Error, Result};
 
@@ -21,12 +21,12 @@ pub enum Actor {
 
 impl Actor {
     /// Kind of actor in the audit trail.
-    pub const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> ActorKind {
         match self {
-            Self::Operator => "operator",
-            Self::Worker => "worker",
-            Self::Key(_) => "api_key",
-            Self::System => "system",
+            Self::Operator => ActorKind::Operator,
+            Self::Worker => ActorKind::Worker,
+            Self::Key(_) => ActorKind::ApiKey,
+            Self::System => ActorKind::System,
         }
     }
 
@@ -34,7 +34,7 @@ impl Actor {
     pub fn id(&self) -> String {
         match self {
             Self::Key(id) => id.to_string(),
-            other => other.kind().to_owned(),
+            other => other.kind().to_string(),
         }
     }
 }

@@ -134,7 +134,7 @@ pub(crate) async fn write(
         tenant_id: tx.tenant(),
         id: clock.new_id(),
         at: clock.now(),
-        actor_kind: origin.actor.kind().to_owned(),
+        actor_kind: origin.actor.kind().to_string(),
         actor_id: origin.actor.id(),
         action,
         resource_kind: resource_kind.to_owned(),

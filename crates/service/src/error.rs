@@ -7,13 +7,15 @@ use patchbay_domain::{
     text::without_quotes,
 };
 
+use strum::VariantArray;
+
 use crate::keyring::KeyRingError;
 
 /// Result type of the service.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Stable error codes. New ones may be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(
     missing_docs,
     reason = "the names are self-explanatory, and the API's error table has the titles"
@@ -294,21 +296,35 @@ impl From<patchbay_persistence::Error> for Error {
 }
 
 fn unique_violation(constraint: &str) -> Error {
-    let (code, detail) = match constraint {
-        "tenants_slug_key" => (Code::SlugTaken, "Another tenant has this slug."),
+    let (code, field, detail) = match constraint {
+        "tenants_slug_key" => (Code::SlugTaken, "/slug", "Another tenant has this slug."),
         "agents_name_key" | "artifacts_name_key" | "sip_trunks_name_key" => (
             Code::NameTaken,
+            "/name",
             "Another resource of this tenant has this name.",
         ),
         "inbound_mappings_number_key" => (
             Code::NumberMapped,
+            "/number",
             "The number already has an inbound mapping. Update that mapping instead.",
         ),
-        "users_email_key" => (Code::EmailTaken, "Another user has this email address."),
-        "users_external_id_key" => (Code::ExternalIdTaken, "Another user has this external id."),
+        "users_email_key" => (
+            Code::EmailTaken,
+            "/email",
+            "Another user has this email address.",
+        ),
+        "users_external_id_key" => (
+            Code::ExternalIdTaken,
+            "/external_id",
+            "Another user has this external id.",
+        ),
         other => return Error::internal(format!("unique constraint {other}")),
     };
-    Error::new(code, detail)
+    let taken = Invalid::new(code.name(), detail).at(field);
+    Error {
+        violations: vec![taken],
+        ..Error::new(code, detail)
+    }
 }
 
 fn foreign_key_violation(constraint: &str) -> Error {

@@ -1,7 +1,10 @@
 //! Events to be appended to a session's timeline.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{Clock, SessionId, timeline::Facts};
+use patchbay_domain::{
+    Clock, SessionId,
+    timeline::{EventKind, Facts},
+};
 use patchbay_persistence::{TenantTx, timeline};
 
 use crate::{Error, Result};
@@ -9,7 +12,7 @@ use crate::{Error, Result};
 /// Timeline events of one session that have not been stored yet.
 pub struct Timeline {
     session: SessionId,
-    events: Vec<(DateTime<Utc>, String, Facts)>,
+    events: Vec<(DateTime<Utc>, EventKind, Facts)>,
 }
 
 impl Timeline {
@@ -22,20 +25,15 @@ impl Timeline {
     }
 
     /// Creates a timeline with one event.
-    pub fn one(
-        session: SessionId,
-        at: DateTime<Utc>,
-        kind: impl Into<String>,
-        facts: Facts,
-    ) -> Self {
+    pub fn one(session: SessionId, at: DateTime<Utc>, kind: EventKind, facts: Facts) -> Self {
         let mut timeline = Self::new(session);
         timeline.add(at, kind, facts);
         timeline
     }
 
     /// Adds an event.
-    pub fn add(&mut self, at: DateTime<Utc>, kind: impl Into<String>, facts: Facts) {
-        self.events.push((at, kind.into(), facts));
+    pub fn add(&mut self, at: DateTime<Utc>, kind: EventKind, facts: Facts) {
+        self.events.push((at, kind, facts));
     }
 
     /// Appends the events in their order.
@@ -47,7 +45,7 @@ impl Timeline {
                 id: clock.new_id(),
                 session_id: self.session,
                 at,
-                kind,
+                kind: kind.as_str().to_owned(),
                 facts: serde_json::to_value(facts).map_err(Error::internal)?,
             });
         }

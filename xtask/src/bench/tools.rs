@@ -18,7 +18,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let secret = json!({ "value": "bench-token", "hosts": ["127.0.0.1"] });
     client.put(&at("secrets/SHOP"), &secret)?;
     let tool = json!({
-        "function_name": "find_order", "description": "Finds an order.",
+        "kind": "http", "function_name": "find_order", "description": "Finds an order.",
         "parameters": { "type": "object", "properties": { "number": { "type": "string" } } },
         "http": {
             "url": format!("{}/shop/orders/{{{{ arguments.number }}}}", running.scripted_url),

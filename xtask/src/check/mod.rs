@@ -1,6 +1,7 @@
 //! Checks without servers: format, lints, dependency rules, the OpenAPI document, banned words.
 
 mod arrows;
+mod changes;
 mod circles;
 mod document;
 mod sources;
@@ -41,5 +42,6 @@ pub fn run(steps: &mut Steps) {
     steps.run("arrows between crates", arrows::check);
     steps.run("circles of files", || circles::check(&root));
     steps.run("document drift", document);
+    steps.run("changes of the contract", changes::check);
     steps.run("banned words", || words::check(&root));
 }

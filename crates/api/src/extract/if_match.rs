@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::{
     error::ApiError,
+    etag::{EntityTags, etag},
     openapi::{Describe, Operation},
-    response::etag,
 };
 
 /// The revisions that the change applies to; without the header, any.
-pub struct IfMatch(Option<Vec<String>>);
+pub struct IfMatch(Option<EntityTags>);
 
 impl IfMatch {
     /// Fails with 412 if the request has the header; for resources that do not exist yet.
@@ -29,13 +29,8 @@ impl IfMatch {
 
     /// Fails with 412 unless `revision` is one of them.
     pub fn check(&self, revision: i64) -> Result<()> {
-        let tag = etag(revision);
         match &self.0 {
-            Some(tags)
-                if !tags
-                    .iter()
-                    .any(|expected| *expected == tag || expected == "*") =>
-            {
+            Some(tags) if !tags.matches(&etag(revision)) => {
                 let detail = format!("The current revision is {revision}. Get the resource again.");
                 Err(Error::new(Code::PreconditionFailed, detail))
             }
@@ -49,15 +44,7 @@ impl FromRequest for IfMatch {
     type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let mut headers = request.headers().get_all(IF_MATCH).peekable();
-        let tags = headers.peek().is_some().then(|| {
-            headers
-                .filter_map(|value| value.to_str().ok())
-                .flat_map(|value| value.split(','))
-                .map(|tag| tag.trim().to_owned())
-                .collect()
-        });
-        ready(Ok(Self(tags)))
+        ready(Ok(Self(EntityTags::of(request.headers(), IF_MATCH))))
     }
 }
 

@@ -9,6 +9,8 @@ use actix_web::{
     web::{self, BytesMut},
 };
 use futures_util::{StreamExt as _, future::LocalBoxFuture};
+use jsonschema::Validator;
+use patchbay_domain::json_schema::violations;
 use patchbay_domain::schema::ComposeSchema;
 use patchbay_domain::{
     Invalid,
@@ -26,6 +28,7 @@ use utoipa::{
 use super::{
     idempotency::{BodyDigest, IDEMPOTENCY_KEY},
     request::{app_state, path_tenant},
+    validation::RequestSchemas,
 };
 use crate::{
     app::App,
@@ -38,7 +41,7 @@ const MAX_DEPTH: usize = 32;
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// A JSON object in the body.
+/// A JSON object in the body, valid under the schema of `T`.
 pub struct Json<T>(pub T);
 
 /// A JSON object in an optional body.
@@ -85,7 +88,7 @@ impl<T: ToSchema + ComposeSchema> ToSchema for Patch<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> FromRequest for Json<T> {
+impl<T: DeserializeOwned + ToSchema + Send + 'static> FromRequest for Json<T> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, std::result::Result<Self, ApiError>>;
 
@@ -99,7 +102,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default + Send + 'static> FromRequest for OptionalJson<T> {
+impl<T: DeserializeOwned + ToSchema + Default + Send + 'static> FromRequest for OptionalJson<T> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, std::result::Result<Self, ApiError>>;
 
@@ -118,14 +121,15 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest for OptionalJso
 }
 
 /// Parses a body and stores its digest. A large body is parsed outside the threads that serve requests.
-async fn decode<T: DeserializeOwned + Send + 'static>(
+async fn decode<T: DeserializeOwned + ToSchema + Send + 'static>(
     request: &HttpRequest,
     body: BytesMut,
 ) -> std::result::Result<T, ApiError> {
     check_content_type(request)?;
+    let schema = RequestSchemas::of_body::<T>(request)?;
     if body.len() <= MAX_INLINE_BYTES {
         store_digest(request, needs_digest(request).then(|| digest(&body)));
-        return parse(&body);
+        return parse(&body, &schema);
     }
     let tenant = path_tenant(request).unwrap_or_default();
     let needs_digest = needs_digest(request);
@@ -134,7 +138,7 @@ async fn decode<T: DeserializeOwned + Send + 'static>(
         .compute
         .run(tenant, move |_| {
             let digest = needs_digest.then(|| digest(&body));
-            (parse(&body), digest)
+            (parse(&body, &schema), digest)
         })
         .await?;
     store_digest(request, digest);
@@ -212,45 +216,31 @@ fn check_content_type(request: &HttpRequest) -> std::result::Result<(), ApiError
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> std::result::Result<T, ApiError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::new(HttpCode::InvalidJson, format!("{error}.")))?;
+fn parse<T: DeserializeOwned>(body: &[u8], schema: &Validator) -> std::result::Result<T, ApiError> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     if !value.is_object() {
         let invalid = Invalid::new("not_an_object", "the body must be a JSON object");
         return Err(Error::invalid_at("", invalid).into());
     }
     check_value(&value, &mut Place::default(), 1)?;
+    let violations = violations(schema, &value);
+    if !violations.is_empty() {
+        return Err(Error::invalid(violations).into());
+    }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer(error.path());
-        let message = error.into_inner().to_string();
-        violation(&pointer, &message).into()
+        Error::invalid_at(&pointer, Invalid::parse(&error.into_inner().to_string())).into()
     })
 }
 
-/// Converts a message of serde to a violation.
-fn violation(pointer: &str, message: &str) -> Error {
-    let quoted = || message.split('`').nth(1).unwrap_or_default().to_owned();
-    if message.starts_with("unknown field") {
-        let invalid = Invalid::new("unknown_field", message);
-        // The name is the client's and may contain quotes, so search for the text that follows it.
-        let end = ["`, expected", "`, there are"]
-            .into_iter()
-            .find_map(|end| message.rfind(end));
-        let field = message.get("unknown field `".len()..end.unwrap_or_default());
-        let field = escape(field.unwrap_or_default());
-        // Depending on the format, the path may already include the field.
-        let at = if pointer.ends_with(&format!("/{field}")) {
-            pointer.to_owned()
-        } else {
-            format!("{pointer}/{field}")
-        };
-        return Error::invalid_at(&at, invalid);
-    }
-    if message.starts_with("missing field") {
-        let at = format!("{pointer}/{}", quoted());
-        return Error::invalid_at(&at, Invalid::new("missing_field", message));
-    }
-    Error::invalid_at(pointer, Invalid::parse(message))
+/// The place of the first syntax error; the parser's own words are about its code.
+fn malformed(error: &serde_json::Error) -> ApiError {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let detail = match error.is_eof() {
+        true => "The body ends before the JSON does.".to_owned(),
+        false => format!("The body is not JSON at {place}."),
+    };
+    ApiError::new(HttpCode::InvalidJson, detail)
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use patchbay_domain::{Cursor, Invalid, Violation, invalid::escape};
+use patchbay_domain::{Cursor, Invalid, Violation, invalid::escape, json_schema::violations};
 use patchbay_persistence::Window;
 use patchbay_service::{Code, Error, Result};
 use percent_encoding::percent_decode_str;
@@ -11,6 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::validation::RequestSchemas;
 use crate::{
     error::ApiError,
     openapi::{Describe, Operation},
@@ -32,28 +33,24 @@ pub struct List<F> {
 #[serde(deny_unknown_fields)]
 pub struct NoFilter {}
 
-impl<F: DeserializeOwned> FromRequest for List<F> {
+impl<F: DeserializeOwned + ToSchema + 'static> FromRequest for List<F> {
     type Error = ApiError;
     type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse(request.query_string()).map_err(ApiError::from))
+        ready(parse(request).map_err(ApiError::from))
     }
 }
 
 /// Query parameters other than those of a page.
 pub struct Query<F>(pub F);
 
-impl<F: DeserializeOwned> FromRequest for Query<F> {
+impl<F: DeserializeOwned + ToSchema + 'static> FromRequest for Query<F> {
     type Error = ApiError;
     type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(
-            parse_query(request.query_string())
-                .map(Self)
-                .map_err(ApiError::from),
-        )
+        ready(parse_query(request).map(Self).map_err(ApiError::from))
     }
 }
 
@@ -64,9 +61,9 @@ impl<F: ToSchema> Describe for Query<F> {
     }
 }
 
-fn parse_query<F: DeserializeOwned>(query: &str) -> Result<F> {
-    let (rest, violations) = collect(query)?;
-    parse_filter(rest, violations)
+fn parse_query<F: DeserializeOwned + ToSchema + 'static>(request: &HttpRequest) -> Result<F> {
+    let (rest, violations) = collect(request.query_string())?;
+    parse_filter(request, rest, violations)
 }
 
 /// Collects the parameters by name.
@@ -106,27 +103,24 @@ fn insert(
     }
 }
 
-fn parse_filter<F: DeserializeOwned>(
+fn parse_filter<F: DeserializeOwned + ToSchema + 'static>(
+    request: &HttpRequest,
     rest: Map<String, Value>,
-    violations: Vec<Violation>,
+    mut found: Vec<Violation>,
 ) -> Result<F> {
-    if !violations.is_empty() {
-        return Err(Error::invalid(violations));
+    let rest = Value::Object(rest);
+    found.extend(violations(&*RequestSchemas::of_query::<F>(request)?, &rest));
+    if !found.is_empty() {
+        return Err(Error::invalid(found));
     }
-    serde_path_to_error::deserialize(Value::Object(rest)).map_err(|error| {
+    serde_path_to_error::deserialize(rest).map_err(|error| {
         let at = format!("/{}", escape(&error.path().to_string()));
-        let message = error.into_inner().to_string();
-        let code = if message.starts_with("unknown field") {
-            "unknown_parameter"
-        } else {
-            "invalid_value"
-        };
-        Error::invalid_at(&at, Invalid::new(code, message))
+        Error::invalid_at(&at, Invalid::parse(&error.into_inner().to_string()))
     })
 }
 
-fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
-    let (mut rest, mut violations) = collect(query)?;
+fn parse<F: DeserializeOwned + ToSchema + 'static>(request: &HttpRequest) -> Result<List<F>> {
+    let (mut rest, mut violations) = collect(request.query_string())?;
     let mut window = Window {
         limit: DEFAULT_LIMIT,
         before: None,
@@ -140,7 +134,7 @@ fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
             Ok(limit @ 1..=MAX_LIMIT) => window.limit = limit,
             _ => {
                 let message = format!("1 to {MAX_LIMIT} is allowed");
-                violations.push(invalid_value("/limit", &message));
+                violations.push(Invalid::new("out_of_range", message).at("/limit"));
             }
         }
     }
@@ -150,7 +144,7 @@ fn parse<F: DeserializeOwned>(query: &str) -> Result<List<F>> {
             Err(invalid) => violations.push(invalid.at("/cursor")),
         }
     }
-    let filter = parse_filter(rest, violations)?;
+    let filter = parse_filter(request, rest, violations)?;
     Ok(List { window, filter })
 }
 

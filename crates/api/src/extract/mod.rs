@@ -13,6 +13,7 @@ pub mod path;
 pub mod request;
 pub mod scopes;
 mod upload;
+pub mod validation;
 
 pub use caller::Caller;
 pub use flag::flag;

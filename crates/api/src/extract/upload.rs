@@ -17,7 +17,9 @@ use sha2::{Digest as _, Sha256};
 use std::future::{Ready, ready};
 use utoipa::ToSchema;
 
+use super::flag::flag;
 use crate::{
+    code::HttpCode,
     error::ApiError,
     openapi::{Describe, Operation},
 };
@@ -39,9 +41,9 @@ pub struct UploadQuery {
     /// Custom metadata, as a JSON object.
     #[schema(max_length = 16_384)]
     pub metadata: Option<String>,
-    /// Whether to ingest the file immediately: `true` or `false`.
-    #[schema(max_length = 5)]
-    pub ingest: Option<String>,
+    /// Whether to ingest the file immediately; false by default.
+    #[serde(default, deserialize_with = "flag")]
+    pub ingest: Option<bool>,
 }
 
 /// The body of an upload.
@@ -55,6 +57,11 @@ impl FromRequest for Upload {
     type Future = Ready<std::result::Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        // Clients that cannot send bytes as they are send JSON instead, such as `{}` for a `Blob`.
+        if media_type(request) == "application/json" {
+            let detail = "Send a file as application/octet-stream or in a form (multipart/form-data), also one that contains JSON.";
+            return ready(Err(ApiError::new(HttpCode::UnsupportedMediaType, detail)));
+        }
         ready(Ok(Self {
             request: request.clone(),
             payload: payload.take(),
@@ -72,11 +79,7 @@ impl Upload {
     ) -> Result<(UploadedObject, NewFile)> {
         // Refuse invalid properties before the upload.
         new_file(&properties)?;
-        let media = self.request.headers().get(CONTENT_TYPE);
-        let media = media
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        if !media.starts_with("multipart/") {
+        if media_type(&self.request) != "multipart/form-data" {
             let received = receive(service, tenant, self.payload).await?;
             return Ok((received, new_file(&properties)?));
         }
@@ -98,6 +101,16 @@ impl Upload {
             }
         }
     }
+}
+
+/// The media type of the body, without its parameters and in lower case.
+fn media_type(request: &HttpRequest) -> String {
+    let media = request.headers().get(CONTENT_TYPE);
+    let media = media
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default();
+    media.trim().to_ascii_lowercase()
 }
 
 /// Returns the digest by which uploads with the same idempotency key are compared: SHA-256 of content and properties.
@@ -129,7 +142,7 @@ async fn read_form(
             }
             "name" => properties.name = Some(read_text(field).await?),
             "metadata" => properties.metadata = Some(read_text(field).await?),
-            "ingest" => properties.ingest = Some(read_text(field).await?),
+            "ingest" => properties.ingest = Some(read_flag(field).await?),
             _ => return Err(unexpected_field(&name)),
         }
     }
@@ -147,6 +160,13 @@ async fn read_text(mut field: Field) -> Result<String> {
         bytes.extend_from_slice(&chunk);
     }
     String::from_utf8(bytes).map_err(|_| Error::new(Code::BadRequest, "A form field is not UTF-8."))
+}
+
+async fn read_flag(field: Field) -> Result<bool> {
+    read_text(field).await?.parse().map_err(|_| {
+        let invalid = Invalid::new("invalid_value", "must be `true` or `false`");
+        Error::invalid_at("/ingest", invalid)
+    })
 }
 
 fn malformed(error: MultipartError) -> Error {
@@ -179,17 +199,10 @@ fn new_file(properties: &UploadQuery) -> Result<NewFile> {
         }
         None => Metadata::default(),
     };
-    let ingest = match properties.ingest.as_deref() {
-        None => false,
-        Some(text) => text.parse().map_err(|_| {
-            let invalid = Invalid::new("invalid_value", "must be `true` or `false`");
-            Error::invalid_at("/ingest", invalid)
-        })?,
-    };
     Ok(NewFile {
         name: name.into_inner(),
         metadata,
-        ingest,
+        ingest: properties.ingest.unwrap_or(false),
     })
 }
 
@@ -205,15 +218,19 @@ impl Describe for Upload {
                 "file": file,
                 "name": { "type": "string", "maxLength": 200, "example": "prices.pdf", "description": "Name of the file; by default the file name in the form, or `file`." },
                 "metadata": { "type": "string", "maxLength": 16_384, "example": "{\"year\": 2026}", "description": "Custom metadata, as a JSON object." },
-                "ingest": { "type": "string", "enum": ["true", "false"], "example": "true", "description": "Whether to ingest the file immediately." },
+                "ingest": { "type": "boolean", "example": true, "description": "Whether to ingest the file immediately; false by default." },
             },
         });
+        let form = operation.component("UploadFileForm", form);
+        // Clients are generated for one media type; what curl sends is described in words.
         operation.set(
             "requestBody",
-            json!({ "required": true, "description": "The file, as raw bytes or as a multipart form.", "content": {
-                "application/octet-stream": { "schema": file },
-                "multipart/form-data": { "schema": form },
-            } }),
+            json!({
+                "required": true,
+                "description": "The file and its properties as a form. The bytes alone are accepted too, with any media type but \
+                                `application/json`; their properties are then in the query.",
+                "content": { "multipart/form-data": { "schema": form } },
+            }),
         );
         for code in [
             Code::BadRequest,
@@ -223,5 +240,6 @@ impl Describe for Upload {
         ] {
             operation.error(code);
         }
+        operation.error(HttpCode::UnsupportedMediaType);
     }
 }

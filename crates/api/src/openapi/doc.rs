@@ -1,12 +1,13 @@
 //! Documentation of a route beyond its types.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use actix_web::http::Method;
-use patchbay_domain::limits::Class;
+use patchbay_domain::{limits::Class, tool::MAX_TIMEOUT_SECONDS};
 use patchbay_service::Code;
 
 use super::tag::Tag;
+use crate::settings::Settings;
 
 /// The time limit of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,19 @@ pub enum TimeLimit {
     Tool,
     /// Plus the upload timeout.
     Upload,
+}
+
+impl TimeLimit {
+    /// The limit under these settings.
+    pub fn duration(self, settings: &Settings) -> Duration {
+        let settings = &settings.service;
+        let more = match self {
+            Self::Standard => Duration::ZERO,
+            Self::Tool => Duration::from_secs(MAX_TIMEOUT_SECONDS.into()),
+            Self::Upload => settings.knowledge.upload_timeout,
+        };
+        settings.request_timeout + more
+    }
 }
 
 /// Documentation of a route.

@@ -10,10 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     doc::Doc,
+    errors::{self, Errors},
     operation::{Describe, Operation},
+    parameters,
     path_parameter::PathParameter as _,
+    references::reachable,
     tag::Tag,
-    tidy,
+    tidy, unions,
 };
 
 /// Builds the document, route by route.
@@ -21,13 +24,14 @@ use super::{
 pub struct Builder {
     paths: BTreeMap<String, Map<String, Value>>,
     schemas: BTreeMap<String, Value>,
+    errors: Errors,
     tags: Vec<Tag>,
 }
 
 impl Builder {
     /// Adds an operation; returns whether it requires an API key.
     pub fn add<Args: Describe, R: Describe>(&mut self, path: &str, doc: &Doc) -> bool {
-        let mut operation = Operation::new(path);
+        let mut operation = Operation::new(&doc.method, path);
         Args::describe(&mut operation);
         // A handler without a `Path` argument gets the tenant from `Caller`, and the path has no other parameter.
         if operation.has_path_names() {
@@ -35,16 +39,17 @@ impl Builder {
         }
         operation.sort_parameters();
         R::describe(&mut operation);
-        let (value, schemas) = operation.finish(doc);
-        let needs_key = value.get("x-scopes").is_some();
-        self.schemas.extend(schemas);
+        let finished = operation.finish(doc);
+        let needs_key = finished.value.get("x-scopes").is_some();
+        self.schemas.extend(finished.schemas);
+        errors::merge(&mut self.errors, finished.errors);
         if !self.tags.contains(&doc.tag) {
             self.tags.push(doc.tag);
         }
         self.paths
             .entry(path.to_owned())
             .or_default()
-            .insert(doc.method.as_str().to_lowercase(), value);
+            .insert(doc.method.as_str().to_lowercase(), finished.value);
         needs_key
     }
 
@@ -60,7 +65,12 @@ impl Builder {
         tidy::add_examples(&mut paths, &self.schemas);
         tidy::inline(&mut paths, &self.schemas);
         tidy::add_bounds(&mut paths);
-        json!({
+        errors::shorten(&mut paths, &self.errors);
+        let parameters = parameters::share(&mut paths);
+        let schemas = json!(unions::divide(tidy::components(&self.schemas)));
+        let used = json!([paths, errors::components(&self.errors)]);
+        let schemas = schemas.as_object().map(|all| reachable(&used, all));
+        let mut document = json!({
             "openapi": "3.1.0",
             "info": {
                 "title": "Patchbay",
@@ -74,7 +84,9 @@ impl Builder {
             "tags": tags,
             "paths": paths,
             "components": {
-                "schemas": tidy::components(&self.schemas),
+                "schemas": schemas,
+                "parameters": parameters,
+                "responses": errors::components(&self.errors),
                 "headers": headers(),
                 "securitySchemes": {
                     "api_key": {
@@ -91,7 +103,9 @@ impl Builder {
                     },
                 },
             },
-        })
+        });
+        tidy::unwrap_patches(&mut document);
+        document
     }
 }
 

@@ -2,15 +2,22 @@
 
 mod doc;
 mod document;
+mod errors;
 mod names;
 mod operation;
+mod parameters;
 mod path_parameter;
+mod references;
+mod standalone;
 mod tag;
 mod tidy;
+mod unions;
+pub mod vocabulary;
 
 pub use doc::{Doc, TimeLimit};
 pub use document::Builder;
 pub use names::component_name;
 pub use operation::{Describe, Operation};
 pub use path_parameter::PathParameter;
+pub use standalone::{body_schema, query_schema};
 pub use tag::Tag;

@@ -14,6 +14,8 @@ pub fn component_name<T: ToSchema>() -> String {
         "PromptSpec" => "Prompt".to_owned(),
         "RuntimeSpec" => "RuntimeConfig".to_owned(),
         "ToolSpec" => "Tool".to_owned(),
+        // `File` and `FileList` are types of every browser.
+        "File" => "StoredFile".to_owned(),
         other => other.to_owned(),
     };
     match &*last(outer) {

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::http::Method;
 use patchbay_service::Code as ServiceCode;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{doc::Doc, names::component_name, tidy};
-use crate::{
-    code::Code,
-    error::{PROBLEM_JSON, Problem},
+use super::{
+    doc::Doc,
+    errors::{self, Errors},
+    names::component_name,
+    references::header,
+    tidy,
 };
+use crate::{code::Code, error::Problem};
 
 /// A type that describes itself in the operations that use it: an argument or a response of a handler.
 pub trait Describe {
@@ -18,23 +22,40 @@ pub trait Describe {
     fn describe(operation: &mut Operation);
 }
 
+/// A finished operation.
+pub(super) struct Finished {
+    /// The operation object.
+    pub value: Value,
+    /// Schemas that it refers to.
+    pub schemas: BTreeMap<String, Value>,
+    /// Errors that can occur.
+    pub errors: Errors,
+}
+
 /// Builds one operation.
 #[derive(Default)]
 pub struct Operation {
     pub(super) value: Map<String, Value>,
     pub(super) schemas: BTreeMap<String, Value>,
-    errors: BTreeMap<u16, Vec<Code>>,
+    errors: Errors,
     overridden: Vec<u16>,
     pub(super) path_names: Vec<String>,
+    method: Method,
 }
 
 impl Operation {
     /// Creates an operation of this path.
-    pub(super) fn new(path: &str) -> Self {
+    pub(super) fn new(method: &Method, path: &str) -> Self {
         Self {
             path_names: path_parameters(path).map(str::to_owned).collect(),
+            method: method.clone(),
             ..Self::default()
         }
+    }
+
+    /// The HTTP method.
+    pub const fn method(&self) -> &Method {
+        &self.method
     }
 
     /// Whether parameters of the path are not described yet.
@@ -150,6 +171,14 @@ impl Operation {
         }
     }
 
+    /// Adds the header `If-None-Match`.
+    pub fn if_none_match(&mut self, description: &str) {
+        self.parameter(json!({
+            "name": "If-None-Match", "in": "header", "required": false, "description": description,
+            "schema": { "type": "string", "maxLength": 200 }, "example": "\"44136fa3\"",
+        }));
+    }
+
     /// Sets the request body; `media` are its media types.
     pub fn body<T: ToSchema>(&mut self, media: &[&str]) {
         let schema = self.schema::<T>();
@@ -211,40 +240,24 @@ impl Operation {
         self.response(status, description, &[], content);
     }
 
-    pub(super) fn finish(mut self, doc: &Doc) -> (Value, BTreeMap<String, Value>) {
+    pub(super) fn finish(mut self, doc: &Doc) -> Finished {
         for code in doc.errors {
             self.error(*code);
         }
         self.error(ServiceCode::Internal);
         if self.value.contains_key("x-scopes") {
             self.error(ServiceCode::StoredDataUnreadable);
-        }
-        self.error(ServiceCode::Unavailable);
-        let problem = self.schema::<Problem>();
-        for (status, codes) in std::mem::take(&mut self.errors) {
-            if self.overridden.contains(&status) {
-                continue;
-            }
-            let example = codes.first().copied().map(problem_example);
-            let codes: Vec<_> = codes.iter().map(|c| format!("`{}`", c.name())).collect();
-            let headers = match status {
-                401 => json!({ "WWW-Authenticate": header("WWW-Authenticate") }),
-                429 | 503 => json!({ "Retry-After": header("Retry-After") }),
-                _ => json!({}),
-            };
-            let mut response = json!({
-                "description": format!("Code: {}.", codes.join(", ")),
-                "headers": headers,
-                "content": { PROBLEM_JSON: { "schema": problem, "example": example } },
-            });
-            response["headers"]["X-Request-Id"] = header("X-Request-Id");
-            let responses = self.value.entry("responses").or_insert_with(|| json!({}));
-            responses[status.to_string()] = response;
-        }
-        self.response_header("Access-Control-Allow-Origin");
-        if self.value.contains_key("x-scopes") {
             self.response_header("RateLimit");
             self.response_header("RateLimit-Policy");
+        }
+        self.error(ServiceCode::Unavailable);
+        self.response_header("Access-Control-Allow-Origin");
+        let overridden = std::mem::take(&mut self.overridden);
+        self.errors.retain(|status, _| !overridden.contains(status));
+        self.schema::<Problem>();
+        let responses = self.value.entry("responses").or_insert_with(|| json!({}));
+        for (status, codes) in &self.errors {
+            responses[status.to_string()] = errors::reference(*status, codes);
         }
         self.value
             .insert("operationId".to_owned(), (&*doc.id).into());
@@ -265,30 +278,12 @@ impl Operation {
         }
         self.value
             .insert("description".to_owned(), description.into());
-        (Value::Object(self.value), self.schemas)
+        Finished {
+            value: Value::Object(self.value),
+            schemas: self.schemas,
+            errors: self.errors,
+        }
     }
-}
-
-fn problem_example(code: Code) -> Value {
-    let status = code.status();
-    let mut example = json!({
-        "type": "about:blank",
-        "title": code.title(),
-        "status": status,
-        "detail": "Explanation of this occurrence.",
-        "code": code.name(),
-        "request_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f11",
-    });
-    if status == 422 {
-        example["errors"] = json!([
-            { "pointer": "/name", "code": "too_short", "message": "at least 1 characters are needed" }
-        ]);
-    }
-    example
-}
-
-fn header(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/headers/{name}") })
 }
 
 fn to_value(schema: &impl serde::Serialize) -> Value {

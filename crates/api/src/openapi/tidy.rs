@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-const REF: &str = "#/components/schemas/";
+use super::references::REF;
+
+/// Prefix of the components of patch fields.
+const PATCH: &str = "Patch_";
 
 /// Returns the processed components, without those that are inlined.
 pub(super) fn components(raw: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     raw.iter()
-        .filter(|(_, schema)| !is_simple(schema))
+        .filter(|(name, schema)| !is_simple(schema) && !name.starts_with(PATCH))
         .map(|(name, schema)| {
             let mut schema = schema.clone();
             inline(&mut schema, raw);
@@ -21,9 +24,23 @@ pub(super) fn components(raw: &BTreeMap<String, Value>) -> BTreeMap<String, Valu
         .collect()
 }
 
-/// Whether a component is only a string, a free-form object or a union with null.
+/// Whether a component is only a string, a free-form object or a union.
 fn is_simple(schema: &Value) -> bool {
     schema.get("properties").is_none() && schema.get("enum").is_none()
+}
+
+/// Renames references to the component of a patch field, `Patch_X`, which has the schema of `X`.
+pub(super) fn unwrap_patches(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(target)) = fields.get_mut("$ref") {
+                *target = target.replace(PATCH, "");
+            }
+            fields.values_mut().for_each(unwrap_patches);
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_patches),
+        _ => {}
+    }
 }
 
 /// Inlines simple components everywhere in `value`.
@@ -76,6 +93,13 @@ fn merge_null(value: &mut Value) {
         return;
     }
     fields.remove("oneOf");
+    if let Some(Value::Array(branches)) = one.get_mut("anyOf") {
+        branches.push(json!({ "type": "null" }));
+        for (name, value) in one {
+            fields.entry(name).or_insert(value);
+        }
+        return;
+    }
     let kind = one.remove("type").unwrap_or_default();
     fields.insert("type".to_owned(), json!([kind, "null"]));
     for (name, value) in one {
@@ -86,7 +110,8 @@ fn merge_null(value: &mut Value) {
 /// The largest integer that every JSON parser represents exactly.
 const MAX_SAFE: i64 = 9_007_199_254_740_991;
 
-/// Adds the bounds that follow from formats.
+/// Adds the bounds that follow from formats, and what generators need to be told: that an object without properties
+/// may have any.
 pub(super) fn add_bounds(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -111,7 +136,15 @@ pub(super) fn add_bounds(value: &mut Value) {
                 fields.entry("maximum").or_insert(json!(largest));
                 fields.entry("minimum").or_insert(json!(0));
             }
-            fields.values_mut().for_each(add_bounds);
+            if is(fields, "object") && !fields.contains_key("properties") {
+                fields.entry("additionalProperties").or_insert(json!(true));
+            }
+            // That names are strings goes without saying.
+            if fields.get("propertyNames") == Some(&json!({ "type": "string" })) {
+                fields.remove("propertyNames");
+            }
+            let schemas = fields.iter_mut().filter(|(name, _)| *name != "example");
+            schemas.for_each(|(_, schema)| add_bounds(schema));
         }
         Value::Array(items) => items.iter_mut().for_each(add_bounds),
         _ => {}
@@ -122,7 +155,11 @@ fn is_nullable(schema: &Value) -> bool {
     let in_type = schema["type"]
         .as_array()
         .is_some_and(|types| types.contains(&json!("null")));
-    in_type || schema["oneOf"].is_array()
+    let in_branch = |name: &str| {
+        let branches = schema[name].as_array();
+        branches.is_some_and(|branches| branches.contains(&json!({ "type": "null" })))
+    };
+    in_type || in_branch("oneOf") || in_branch("anyOf")
 }
 
 /// Marks nullable fields of responses as required, since they are always present. Schemas of requests, which
@@ -152,6 +189,9 @@ pub(super) fn without_null(schema: &mut Value) {
         let rest = types.iter().find(|kind| **kind != json!("null")).cloned();
         schema["type"] = rest.unwrap_or_default();
     }
+    if let Some(branches) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        branches.retain(|branch| *branch != json!({ "type": "null" }));
+    }
     if let Some(branches) = schema["oneOf"].as_array().cloned() {
         let rest = branches
             .into_iter()
@@ -163,17 +203,15 @@ pub(super) fn without_null(schema: &mut Value) {
     }
 }
 
-/// Adds an example to every body without one.
+/// Adds an example to every body whose schema has none.
 pub(super) fn add_examples(value: &mut Value, raw: &BTreeMap<String, Value>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match (name.as_str(), value) {
                     ("content", Value::Object(media)) => {
-                        for body in media.values_mut() {
-                            if body.get("example").is_none() {
-                                body["example"] = example(&body["schema"], raw);
-                            }
+                        for body in media.values_mut().filter(|body| !has_example(body, raw)) {
+                            body["example"] = example(&body["schema"], raw);
                         }
                     }
                     (_, value) => add_examples(value, raw),
@@ -183,6 +221,16 @@ pub(super) fn add_examples(value: &mut Value, raw: &BTreeMap<String, Value>) {
         Value::Array(items) => items.iter_mut().for_each(|item| add_examples(item, raw)),
         _ => {}
     }
+}
+
+/// Whether a body or its schema has an example.
+fn has_example(body: &Value, raw: &BTreeMap<String, Value>) -> bool {
+    let schema = body["schema"]["$ref"].as_str();
+    let schema = schema.and_then(|target| raw.get(target.strip_prefix(REF)?));
+    let own = body
+        .get("example")
+        .or_else(|| body["schema"].get("example"));
+    own.is_some() || schema.is_some_and(|schema| schema.get("example").is_some())
 }
 
 /// Returns the example of a schema, or one generated from its properties.
@@ -207,8 +255,15 @@ fn example(schema: &Value, raw: &BTreeMap<String, Value>) -> Value {
         (_, Some("uuid")) => json!("0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10"),
         (_, Some("date-time")) => json!("2026-11-23T20:00:00Z"),
         (Some("integer"), _) => json!(1),
+        (Some("string"), _) if is_digest(schema) => json!("44136fa3".repeat(8)),
         (Some("string"), _) => json!("…"),
         (Some("array"), _) => json!([example(&schema["items"], raw)]),
         _ => Value::Null,
     }
+}
+
+/// Whether a string is a SHA-256 in hexadecimal digits.
+fn is_digest(schema: &Value) -> bool {
+    let pattern = schema["pattern"].as_str();
+    pattern.is_some_and(|pattern| pattern.ends_with("]{64}$"))
 }

@@ -1,7 +1,7 @@
 //! Routes of the audit trail.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{AuditEventId, RawJson, clock};
+use patchbay_domain::{AuditEventId, RawJson, clock, states::ActorKind};
 use patchbay_persistence::audit;
 use patchbay_service::Result;
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ pub struct AuditEvent {
     id: AuditEventId,
     /// Time of the change.
     at: DateTime<Utc>,
-    /// Kind of the actor: `api_key`, `operator`, `worker` or `system`.
-    #[schema(max_length = 20)]
+    /// Kind of the actor.
+    #[schema(value_type = ActorKind)]
     actor_kind: String,
     /// Id of the API key, or the same value as `actor_kind` for other actors.
     #[schema(max_length = 64)]

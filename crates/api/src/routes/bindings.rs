@@ -21,7 +21,7 @@ use crate::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Path, Query, flag,
         scopes::{AgentsRead, AgentsWrite},
     },
-    openapi::{Doc, Tag},
+    openapi::{Doc, Tag, vocabulary::WarningCode},
     response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
 };
@@ -81,8 +81,8 @@ pub struct Binding {
     "message": "No live worker of the agent can run the binding: the nearest one lacks the plugin `deepgram`."
 }))]
 pub struct Warning {
-    /// Code of the warning: `worker_lacks`. New values may be added.
-    #[schema(max_length = 64)]
+    /// Code of the warning. New codes may be added.
+    #[schema(value_type = WarningCode)]
     code: String,
     /// What will not work, and why.
     #[schema(max_length = 500)]

@@ -40,13 +40,28 @@ impl Describe for State {
     }
 }
 
+/// Status of the service or of a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// It works.
+    Ok,
+    /// It does not work.
+    Down,
+}
+
+impl HealthStatus {
+    const fn of(ok: bool) -> Self {
+        if ok { Self::Ok } else { Self::Down }
+    }
+}
+
 /// Result of the liveness check.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok", "version": "0.1.0", "uptime_seconds": 42}))]
 pub struct Health {
     /// Always `ok`.
-    #[schema(max_length = 20)]
-    status: String,
+    status: HealthStatus,
     /// Version of the service.
     #[schema(max_length = 50)]
     version: String,
@@ -65,9 +80,8 @@ impl Resource for Health {}
     "workers": {"alive": 2, "capacity": 100, "running": 3}
 }))]
 pub struct Readiness {
-    /// `ok`, or `down` if a check has failed or the process is shutting down.
-    #[schema(max_length = 20)]
-    status: String,
+    /// `down` if a check has failed or the process is shutting down.
+    status: HealthStatus,
     /// One entry for each of `postgresql`, `migrations`, `livekit`, `object_store` if one is configured, and
     /// `background`, the background tasks.
     #[schema(max_items = 10)]
@@ -114,9 +128,8 @@ pub struct Check {
     /// Name of the check.
     #[schema(max_length = 50)]
     name: String,
-    /// `ok` or `down`.
-    #[schema(max_length = 20)]
-    status: String,
+    /// Whether the check has passed.
+    status: HealthStatus,
     /// Duration of the check in milliseconds.
     latency_ms: f64,
     /// Error message; null if the check has passed.
@@ -126,7 +139,7 @@ pub struct Check {
 
 impl Respond for Readiness {
     async fn respond(self, _: &HttpRequest) -> HttpResponse {
-        let status = if self.status == "ok" {
+        let status = if self.status == HealthStatus::Ok {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
@@ -165,7 +178,7 @@ pub(super) fn routes(api: &mut Api) {
 
 async fn get_health(State(app): State) -> Result<Entity<Health>> {
     Ok(Entity(Health {
-        status: "ok".to_owned(),
+        status: HealthStatus::Ok,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: app.started.elapsed().as_secs(),
     }))
@@ -186,9 +199,9 @@ async fn get_readiness(State(app): State) -> Result<Readiness> {
     let checks: Vec<_> = results.into_iter().map(Check::from).collect();
     let draining = app.draining.load(Ordering::Relaxed);
     let workers = workers::totals(&app.service).await.ok();
-    let ok = !draining && checks.iter().all(|check| check.status == "ok");
+    let ok = !draining && checks.iter().all(|check| check.status == HealthStatus::Ok);
     Ok(Readiness {
-        status: if ok { "ok" } else { "down" }.to_owned(),
+        status: HealthStatus::of(ok),
         checks,
         workers: workers.map(Workers::from),
     })
@@ -203,7 +216,7 @@ impl From<checks::Check> for Check {
         });
         Self {
             name: check.name.to_owned(),
-            status: if detail.is_none() { "ok" } else { "down" }.to_owned(),
+            status: HealthStatus::of(detail.is_none()),
             latency_ms: check.latency.as_secs_f64() * 1000.0,
             detail,
         }

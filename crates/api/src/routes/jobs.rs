@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     extract::{Caller, List, Path, scopes::Operator},
-    openapi::{Doc, Tag},
+    openapi::{Doc, Tag, vocabulary::KnownJobKind},
     response::{Entity, Page, Resource},
     router::Api,
 };
@@ -39,9 +39,8 @@ use crate::{
 pub struct Job {
     /// Id of the job.
     id: JobId,
-    /// Kind: `session`, `sip_object`, `ingest`, `object`, or one of the installation's own, `room_sweep`, `sip_sweep`,
-    /// `object_sweep` and `purge`. New values may be added.
-    #[schema(max_length = 50)]
+    /// Kind; `room_sweep`, `sip_sweep`, `object_sweep` and `purge` are the installation's own. New kinds may be added.
+    #[schema(value_type = KnownJobKind)]
     kind: String,
     /// Id of what it checks; the nil UUID for the installation's own jobs.
     subject_id: Uuid,

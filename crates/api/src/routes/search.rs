@@ -4,7 +4,7 @@ use patchbay_domain::{AgentId, FileId, Metadata, knowledge::SearchMode, text::Te
 use patchbay_persistence::search::{Found, Row};
 use patchbay_service::{
     Code, Result,
-    knowledge::highlights::highlights,
+    knowledge::highlights::segments,
     knowledge::search::{self as knowledge, SearchOutcome, SearchRequest, chunk_id},
 };
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub struct SearchFiles {
     /// Minimum score of a hit.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f64>,
-    /// Whether to return the positions of matched words in `highlights`.
+    /// Whether to return the text in `segments` too, with the matched words apart.
     #[serde(default)]
     highlight: bool,
 }
@@ -50,8 +50,8 @@ pub struct SearchFiles {
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "chunk_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0:1:4", "file_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0",
-    "file_name": "prices.pdf", "page": 2, "headings": ["Shipping"], "starts_at": 3120, "ends_at": 3744, "text": "Parcels up to 5 kg cost 4.90.",
-    "score": 1.0, "scores": {"semantic": 0.71, "keyword": 0.12, "fused": 1.0}, "highlights": [{"starts_at": 0, "ends_at": 7}]
+    "file_name": "prices.pdf", "page": 2, "headings": ["Shipping"], "start_offset": 3120, "end_offset": 3744, "text": "Parcels up to 5 kg cost 4.90.",
+    "score": 1.0, "scores": {"semantic": 0.71, "keyword": 0.12, "fused": 1.0}, "segments": [{"text": "Parcels", "hit": true}, {"text": " up to 5 kg cost 4.90.", "hit": false}]
 }))]
 pub struct Hit {
     /// Id of the chunk: file id, generation and ordinal, joined with `:`.
@@ -66,14 +66,14 @@ pub struct Hit {
     #[schema(minimum = 1)]
     page: Option<i32>,
     /// Headings above the chunk, outermost first.
-    #[schema(max_items = 10)]
+    #[schema(max_items = 10, value_type = Vec<Text<0, 100_000>>)]
     headings: Vec<String>,
-    /// Start of the chunk in the text of the file, as a character offset.
+    /// Start of the chunk in the text of the file, in Unicode code points.
     #[schema(minimum = 0)]
-    starts_at: i32,
-    /// End of the chunk in the text of the file, as an exclusive character offset.
+    start_offset: i32,
+    /// Exclusive end of the chunk in the text of the file, in Unicode code points.
     #[schema(minimum = 0)]
-    ends_at: i32,
+    end_offset: i32,
     /// Text of the chunk.
     #[schema(max_length = 100_000)]
     text: String,
@@ -81,9 +81,9 @@ pub struct Hit {
     score: f64,
     /// Components of the score.
     scores: Scores,
-    /// Positions of words of the query in `text`; empty unless `highlight` is set.
-    #[schema(max_items = 10_000)]
-    highlights: Vec<Highlight>,
+    /// The text in pieces, in order, with the words of the query apart; empty unless `highlight` is set.
+    #[schema(max_items = 20_000)]
+    segments: Vec<Segment>,
 }
 
 /// Components of a score.
@@ -98,14 +98,15 @@ pub struct Scores {
     fused: Option<f64>,
 }
 
-/// A range of a text, in characters.
+/// A piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({"starts_at": 0, "ends_at": 7}))]
-pub struct Highlight {
-    /// Start offset.
-    starts_at: usize,
-    /// Exclusive end offset.
-    ends_at: usize,
+#[schema(example = json!({"text": "Parcels", "hit": true}))]
+pub struct Segment {
+    /// The piece.
+    #[schema(max_length = 100_000)]
+    text: String,
+    /// Whether it is a word of the query.
+    hit: bool,
 }
 
 /// Result of a search.
@@ -159,8 +160,8 @@ impl Hit {
             file_name,
             page,
             headings,
-            starts_at,
-            ends_at,
+            start_offset: starts_at,
+            end_offset: ends_at,
             text,
             score,
             scores: Scores {
@@ -168,13 +169,11 @@ impl Hit {
                 keyword: row.keyword.map(round),
                 fused: (mode == SearchMode::Hybrid).then_some(score),
             },
-            highlights: row
-                .marked
-                .as_deref()
-                .map(highlights)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(starts_at, ends_at)| Highlight { starts_at, ends_at })
+            segments: segments(row.marked.as_deref().unwrap_or_default())
+                .map(|(text, hit)| Segment {
+                    text: text.to_owned(),
+                    hit,
+                })
                 .collect(),
         })
     }

@@ -178,7 +178,7 @@ pub struct PatchSipTrunk {
     transport: Patch<Transport>,
     /// Phone numbers that calls can use as caller ID; the first one is the default.
     #[serde(default)]
-    #[schema(min_items = 1, max_items = 500)]
+    #[schema(min_items = 1, max_items = 500, value_type = Vec<PhoneNumber>)]
     numbers: Patch<Vec<PhoneNumber>>,
     /// SIP user name for the carrier; null removes it and the password.
     #[serde(default)]

@@ -28,7 +28,7 @@ use crate::{
         Caller, IdempotencyKey, Json, Path,
         scopes::{ToolsRead as Read, ToolsWrite as Write},
     },
-    openapi::{Doc, Tag, TimeLimit},
+    openapi::{Doc, Tag, TimeLimit, vocabulary::ToolErrorCode},
     panics::run_to_completion,
     response::{Created, Entity, Resource},
     router::Api,
@@ -52,11 +52,8 @@ pub struct ToolArguments {
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"code": "timeout", "message": "no response within 10s"}))]
 pub struct ToolFailure {
-    /// Stable error code: `address_refused`, `unreachable`, `timeout`, `http_status`, `answer_too_large`,
-    /// `answer_encoded`, `redirect_refused`, `not_json`, `result_missing`, `mcp_error`, `tool_error`,
-    /// `unknown_secret`, `secret_not_for_host`, `path_climbs`, `invalid_header`, `invalid_url`, `render_failed`. New
-    /// codes may be added.
-    #[schema(max_length = 64)]
+    /// Stable error code. New codes may be added.
+    #[schema(value_type = ToolErrorCode)]
     pub code: String,
     /// Human-readable error message.
     #[schema(max_length = 2000)]

@@ -1,6 +1,6 @@
 //! The identity of the API key of a request.
 
-use patchbay_domain::{ApiKeyId, Scope, TenantId};
+use patchbay_domain::{ApiKeyId, Scope, TenantId, states::ActorKind};
 use patchbay_service::{Actor, Result};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -27,9 +27,8 @@ impl Permission for AnyKey {
     "scopes": ["agents:read", "sessions:write"]
 }))]
 pub struct Whoami {
-    /// Kind of the key: `api_key`, `operator` or `worker`.
-    #[schema(max_length = 20)]
-    kind: String,
+    /// Kind of the key.
+    kind: ActorKind,
     /// Id of the tenant; null for the operator and worker keys of the installation.
     tenant_id: Option<TenantId>,
     /// Id of the key; null for the operator and worker keys of the installation.
@@ -58,7 +57,7 @@ async fn whoami(caller: Caller<AnyKey>) -> Result<Entity<Whoami>> {
         _ => None,
     };
     Ok(Entity(Whoami {
-        kind: caller.origin.actor.kind().to_owned(),
+        kind: caller.origin.actor.kind(),
         tenant_id: caller.key_tenant,
         key_id,
         scopes: caller.scopes,

@@ -11,6 +11,8 @@ use patchbay_service::settings::{
     self as service, IndexSettings, Secret, check_url, duration, named_numbers,
 };
 
+use crate::cors::check_origin;
+
 /// Format of logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -80,7 +82,8 @@ pub struct Settings {
         default_value = "patchbay-agent"
     )]
     pub worker_names: Vec<String>,
-    /// Origins that browsers may call from, comma-separated; `*` for any.
+    /// Origins that browsers may call from, comma-separated: `https://app.example.com`, `http://localhost:*` for any
+    /// port, `*` for any.
     #[arg(long, env = "PATCHBAY_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
     /// Maximum size of a JSON body in bytes.
@@ -143,6 +146,9 @@ impl Settings {
         self.service.check()?;
         if let Some(endpoint) = &self.otlp_endpoint {
             check_url("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, &["http", "https"])?;
+        }
+        for origin in &self.cors_origins {
+            check_origin(origin).map_err(|error| format!("PATCHBAY_CORS_ORIGINS: {error}"))?;
         }
         keys::check(&self.operator_key, &self.worker_key)?;
         if self.worker_names.iter().any(|name| name.trim().is_empty()) {

@@ -102,20 +102,20 @@ async fn specs_are_checked() {
         (
             &prompts,
             json!({ "template": "x", "variables": [{ "name": "1" }] }),
-            "/spec/variables/0",
+            "/spec/variables/0/name",
             "invalid_name",
         ),
         (
             &configs,
             json!({ "kind": "realtime" }),
             "/spec/kind",
-            "not_supported",
+            "invalid_value",
         ),
         (
             &configs,
             json!({ "kind": "echo", "stt": { "provider": "openai", "model": "m" } }),
             "/spec/stt",
-            "not_for_this_kind",
+            "unknown_field",
         ),
         (
             &configs,

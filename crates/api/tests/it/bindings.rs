@@ -97,7 +97,7 @@ async fn what_a_binding_pins_is_not_too_much_for_a_worker() {
     let long = "x".repeat(60_000);
     let large = |n: usize| {
         let parameters = json!({ "type": "object", "description": long });
-        json!({ "function_name": format!("f{n}"), "description": "x", "client": {}, "parameters": parameters })
+        json!({ "kind": "client", "function_name": format!("f{n}"), "description": "x", "client": {}, "parameters": parameters })
     };
     let mut tools = Vec::new();
     for n in 0..35 {

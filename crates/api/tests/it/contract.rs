@@ -7,10 +7,10 @@ use std::{
 };
 
 use diesel_async::SimpleAsyncConnection as _;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::support::TestApp;
+use super::support::{ORIGIN, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_and_methods_are_problems() {
@@ -72,7 +72,7 @@ async fn json_is_strict() {
             "control_character",
         ),
         (r#"{"slug": "acme"}"#, "/name", "missing_field"),
-        (r#"{"slug": "acme", "name": 5}"#, "/name", "invalid_value"),
+        (r#"{"slug": "acme", "name": 5}"#, "/name", "invalid_type"),
         (r#"{"slug": "acme", "name": ""}"#, "/name", "too_short"),
         (r#"{"slug": "Acme", "name": "x"}"#, "/slug", "invalid_slug"),
         (
@@ -89,6 +89,12 @@ async fn json_is_strict() {
         );
         answer.expect_error(422, "validation_failed");
     }
+    // Everything that is wrong is named at once, in words that are not a parser's.
+    let several = send(r#"{"slug": "A", "name": 5, "nope": 1, "settings": []}"#).await;
+    let mut found = several.violations();
+    found.sort();
+    let pointers: Vec<_> = found.iter().map(|(pointer, _)| &**pointer).collect();
+    assert_eq!(pointers, ["/name", "/nope", "/settings", "/slug"]);
     let deep = format!(
         r#"{{"slug":"acme","name":"x","settings":{}1{}}}"#,
         r#"{"a":"#.repeat(40),
@@ -188,7 +194,7 @@ async fn request_ids_are_taken_up_if_well_formed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn security_headers_and_cors() {
+async fn every_response_has_security_headers() {
     let app = TestApp::start().await;
     let answer = app.anonymous().get("/health").await;
     for (name, value) in [
@@ -198,37 +204,75 @@ async fn security_headers_and_cors() {
     ] {
         assert_eq!(answer.header(name), value);
     }
-    let browser = app.anonymous().with_header("origin", "https://app.example");
-    let answer = browser.get("/health").await;
-    assert_eq!(
-        answer.header("access-control-allow-origin"),
-        "https://app.example"
-    );
+}
+
+/// That every error has the header too is asserted by the client of all tests.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_allowed_origins_may_read_responses() {
+    let app = TestApp::start_with(&[&format!("--cors-origins={ORIGIN},http://localhost:*")]).await;
+    let answer = app.anonymous().get("/api/whoami").await;
     assert_eq!(answer.header("access-control-allow-credentials"), "");
-    assert!(
-        answer
-            .header("access-control-expose-headers")
-            .contains("etag")
-    );
-    let asked = browser.with_header("access-control-request-method", "PATCH");
-    let asked = asked.with_header("access-control-request-headers", "authorization,if-match");
-    let preflight = asked.send(Method::OPTIONS, "/api/tenants", None).await;
-    assert!(preflight.status.is_success());
-    assert!(
-        preflight
-            .header("access-control-allow-methods")
-            .contains("PATCH")
-    );
-    let stranger = app
-        .anonymous()
-        .with_header("origin", "https://evil.example");
-    assert_eq!(
-        stranger
-            .get("/health")
-            .await
-            .header("access-control-allow-origin"),
-        ""
-    );
+    let readable = answer.header("access-control-expose-headers");
+    assert!(readable.contains("etag") && readable.contains("retry-after"));
+    for (origin, allowed) in [
+        ("http://localhost:5173", "http://localhost:5173"),
+        ("http://localhost.evil.example", ""),
+        ("https://evil.example", ""),
+        ("null", ""),
+    ] {
+        let page = app.anonymous().with_header("origin", origin);
+        let answer = page.get("/api/whoami").await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed);
+        assert_eq!(answer.status, 401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preflights_say_what_is_allowed() {
+    let app = TestApp::start().await;
+    let preflight = async |method: &str, headers: &str| {
+        let asked = app
+            .anonymous()
+            .with_header("access-control-request-method", method)
+            .with_header("access-control-request-headers", headers);
+        asked.preflight("/api/tenants").await
+    };
+    let sent = "authorization,content-type,if-match,idempotency-key,prefer,traceparent,tracestate";
+    let (status, headers, _) = preflight("PATCH", sent).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers["access-control-allow-origin"], ORIGIN);
+    for (method, headers, why) in [
+        ("TRACE", "prefer", "Requested method is not allowed"),
+        (
+            "GET",
+            "x-other",
+            "One or more request headers are not allowed",
+        ),
+    ] {
+        let (status, _, text) = preflight(method, headers).await;
+        assert_eq!((status, &*text), (StatusCode::BAD_REQUEST, why));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_revision_is_not_sent_again() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let path = fixture.at(&format!("agents/{}", fixture.agent));
+    let first = fixture.admin.get(&path).await;
+    let etag = first.header("etag").to_owned();
+    for known in [&*etag, &format!("\"0\", W/{etag}"), "*"] {
+        let again = fixture.admin.with_header("if-none-match", known);
+        let again = again.get(&path).await;
+        assert_eq!((again.header("etag"), &again.body), (&*etag, &Value::Null));
+        again.expect(304);
+    }
+    let other = fixture.admin.with_header("if-none-match", "\"11\"");
+    other.get(&path).await.expect(200);
+    let change = fixture.admin.with_header("if-none-match", &etag);
+    let changed = change.patch(&path, &json!({ "description": "new" })).await;
+    changed.expect(200);
+    change.get(&path).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::support::{Client, Fixture, Response, TestApp, operations};
+use super::support::{Client, Fixture, Response, TestApp, example, operations};
 
 /// Operations that need no key of a tenant. This list may only shrink.
 const EXEMPT: [&str; 4] = [
@@ -112,7 +112,8 @@ pub(super) fn fill(path: &str, ids: &Map<String, Value>) -> String {
 
 /// The operation's example body with the ids of a tenant in it.
 pub(super) fn body(operation: &Value, ids: &Map<String, Value>) -> Option<Value> {
-    let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    let body = &operation["requestBody"]["content"]["application/json"];
+    let mut body = example(body).cloned().unwrap_or_default();
     for (name, value) in body.as_object_mut()? {
         if let Some(id) = ids.get(name) {
             *value = id.clone();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{document, operations};
+use super::support::{document, example, operations};
 
 #[test]
 fn every_operation_is_described() {
@@ -53,8 +53,9 @@ fn every_example_is_valid() {
                 .flatten()
                 .map(|(_, m)| m)
             {
-                let example = &media["example"];
-                assert!(!example.is_null(), "{path}: a body without an example");
+                let example = example(media);
+                let example =
+                    example.unwrap_or_else(|| panic!("{path}: a body without an example"));
                 super::support::check(&media["schema"], example, &path);
                 count += 1;
             }

@@ -157,6 +157,14 @@ async fn a_form_is_taken_in_any_order_and_refused_where_it_is_wrong() {
         let refused = send(&parts).await;
         assert_eq!(refused.violations()[0].0, pointer);
     }
+    // What is sent in place of a `Blob` by a client that cannot send one is not stored as a file.
+    let json = fixture
+        .admin
+        .with_header("content-type", "Application/JSON; charset=utf-8");
+    let sent = json.post(&fixture.at("files"), &json!({})).await;
+    sent.expect_error(415, "unsupported_media_type");
+    let flagged = send(&[&file, &part("name=\"ingest\"", "yes")]).await;
+    assert_eq!(flagged.violations()[0].0, "/ingest");
     let wrong = fixture.at("files?metadata=%5B%5D");
     let refused = fixture.admin.upload(&wrong, b"x").await;
     assert_eq!(refused.violations()[0].0, "/metadata");
@@ -394,7 +402,7 @@ async fn half_a_file_is_not_taken_for_the_whole() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|c| c["ends_at"].as_u64().unwrap())
+        .map(|c| c["end_offset"].as_u64().unwrap())
         .max();
     assert_eq!(end, Some(200 * 14 - 1));
 }

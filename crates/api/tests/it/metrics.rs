@@ -213,7 +213,7 @@ async fn empty_buckets_are_there_and_wrong_spans_are_refused() {
         (
             "to=%2B262142-12-31T00:00:00Z".to_owned(),
             "/to",
-            "invalid_value",
+            "invalid_time",
         ),
         (
             "time_zone=Mars".to_owned(),
@@ -225,7 +225,7 @@ async fn empty_buckets_are_there_and_wrong_spans_are_refused() {
             "/from",
             "out_of_range",
         ),
-        ("limit=1".to_owned(), "/limit", "unknown_parameter"),
+        ("limit=1".to_owned(), "/limit", "unknown_field"),
         ("bucket=week".to_owned(), "/bucket", "invalid_value"),
     ] {
         let refused = fixture

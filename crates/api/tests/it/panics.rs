@@ -1,6 +1,8 @@
 //! Panics: they fail only the work in which they happen, or end the process.
 
-use std::{os::unix::process::ExitStatusExt as _, pin::Pin, process::Command, time::Duration};
+use std::{
+    os::unix::process::ExitStatusExt as _, pin::Pin, process::Command, sync::Arc, time::Duration,
+};
 
 use actix_web::{
     App, FromRequest, HttpRequest, HttpResponse, HttpServer, dev::Payload, middleware::from_fn, web,
@@ -14,7 +16,13 @@ use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
 };
 use futures_util::{FutureExt as _, stream};
-use patchbay_api::{envelope::envelope, panics::VITAL};
+use patchbay_api::{
+    envelope::envelope,
+    openapi::{Describe, Doc, Operation, Tag},
+    panics::VITAL,
+    response::Deleted,
+    router::Api,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -234,7 +242,7 @@ async fn what_is_seen_through_for_a_request_and_panics_is_a_500_and_not_repeated
     let _api = crashing.start(Some("panic:in_tool_call"), &[allow, "--request-timeout=1s"]);
     let fixture = Fixture::make(&crashing.base(), "acme").await;
     let spec = json!({
-        "function_name": "look", "description": "Looks.",
+        "kind": "http", "function_name": "look", "description": "Looks.",
         "http": { "method": "GET", "url": format!("{}/order", upstream.url), "timeout_seconds": 1 },
     });
     let named = json!({ "name": "look" });
@@ -278,15 +286,31 @@ async fn an_upload_whose_extractor_panics_is_a_500() {
     ready(&fixture.admin).await;
 }
 
-/// An extractor that panics.
-struct Panics;
+/// An argument that panics when it is extracted, if it is to.
+struct Argument<const PANICS: bool>;
 
-impl FromRequest for Panics {
+impl<const PANICS: bool> FromRequest for Argument<PANICS> {
     type Error = actix_web::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
     fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
-        async { panic!("a planted fault") }.boxed_local()
+        let made = async {
+            assert!(!PANICS, "a planted fault");
+            Ok(Self)
+        };
+        made.boxed_local()
     }
+}
+
+impl<const PANICS: bool> Describe for Argument<PANICS> {
+    fn describe(_: &mut Operation) {}
+}
+
+async fn in_handler(_: Argument<false>) -> patchbay_service::Result<Deleted> {
+    panic!("a planted fault")
+}
+
+async fn in_extractor(_: Argument<true>) -> patchbay_service::Result<Deleted> {
+    Ok(Deleted)
 }
 
 /// A body that panics after its first chunk.
@@ -315,18 +339,24 @@ async fn panicking_server() -> String {
     let clock = patchbay_domain::Clock::system();
     let app = patchbay_api::app::App::with_embedder(settings, clock, None).unwrap();
     let app = web::Data::new(app);
+    let mut api = Api::default();
+    let mut group = api.tag(Tag::Service);
+    group.add(
+        "/handler",
+        in_handler,
+        Doc::get("inHandler", "Panic in a handler"),
+    );
+    group.add(
+        "/extractor",
+        in_extractor,
+        Doc::get("inExtractor", "Panic in an extractor"),
+    );
+    let api = Arc::new(api);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(app.clone())
             .wrap(from_fn(envelope))
-            .route(
-                "/handler",
-                web::get().to(async || -> HttpResponse { panic!("a planted fault") }),
-            )
-            .route(
-                "/extractor",
-                web::get().to(async |_: Panics| HttpResponse::Ok()),
-            )
+            .configure(|config| api.configure(config))
             .route("/body", web::get().to(async || body()))
             .route("/fine", web::get().to(HttpResponse::Ok))
     });

@@ -15,6 +15,7 @@ const TOKEN: &str = "tok-very-secret-4711";
 /// A tool that requests an order from `upstream`.
 fn find_order(upstream: &Upstream, path: &str) -> Value {
     json!({
+        "kind": "http",
         "function_name": "find_order",
         "description": "Finds an order by its number.",
         "parameters": {
@@ -146,7 +147,7 @@ async fn a_worker_calls_a_pinned_tool_and_never_sees_its_secret() {
     let refused = worker.post(&format!("{tools}/find_order"), &wrong).await;
     let found = refused.violations();
     assert!(
-        found.contains(&("/arguments/number".into(), "type".into())),
+        found.contains(&("/arguments/number".into(), "invalid_type".into())),
         "{found:?}"
     );
     worker
@@ -314,10 +315,10 @@ async fn a_version_is_checked_when_it_is_written() {
             "invalid_schema".into()
         )
     );
-    let both = json!({ "function_name": "f", "description": "d", "client": {}, "mcp": { "url": "https://a.example.org/", "tool_name": "t" } });
+    let both = json!({ "kind": "client", "function_name": "f", "description": "d", "client": {}, "mcp": { "url": "https://a.example.org/", "tool_name": "t" } });
     assert_eq!(
         post(both).await.violations(),
-        [("/spec".into(), "one_of".into())]
+        [("/spec/mcp".into(), "unknown_field".into())]
     );
 }
 
@@ -349,7 +350,10 @@ async fn a_version_can_be_tried_without_a_session() {
     assert_eq!((replay.expect(200), upstream.calls().len()), (answer, 1));
     let wrong = json!({ "arguments": {} });
     let found = fixture.admin.post(&path, &wrong).await.violations();
-    assert_eq!(found, [("/arguments".into(), "required".into())]);
+    assert_eq!(
+        found,
+        [("/arguments/number".into(), "missing_field".into())]
+    );
     let client = fixture.at(&format!(
         "tools/{}/versions/{}/test",
         fixture.tool, fixture.tool_version
@@ -365,7 +369,7 @@ async fn a_version_can_be_tried_without_a_session() {
 async fn a_binding_pins_tools_that_can_be_told_apart() {
     let app = TestApp::start().await;
     let fixture = app.tenant("acme").await;
-    let page = json!({ "function_name": "open_page", "description": "Another.", "client": {} });
+    let page = json!({ "kind": "client", "function_name": "open_page", "description": "Another.", "client": {} });
     let twin = fixture.tool(page).await;
     let path = fixture.at(&format!("agents/{}/bindings", fixture.agent));
     let body = json!({

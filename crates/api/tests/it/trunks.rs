@@ -197,7 +197,7 @@ async fn bad_trunks_are_refused() {
             "/address",
             "invalid_address",
         ),
-        ("numbers", json!([]), "/numbers", "out_of_range"),
+        ("numbers", json!([]), "/numbers", "too_few"),
         (
             "numbers",
             json!(["030 123456"]),

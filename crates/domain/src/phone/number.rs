@@ -132,13 +132,14 @@ mod schema {
         openapi::{RefOr, schema::Schema},
     };
 
-    use crate::schema::{ComposeSchema, text};
+    use crate::schema::{ComposeSchema, custom_format, text};
 
     use super::PhoneNumber;
 
     impl ComposeSchema for PhoneNumber {
         fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
             text(3, 40)
+                .format(Some(custom_format("phone-number")))
                 .description(Some("Phone number. Any common notation with a country code is accepted; E.164 is returned."))
                 .into()
         }

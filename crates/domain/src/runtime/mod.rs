@@ -40,7 +40,7 @@ use crate::invalid::{Invalid, Violation};
     }))
 )]
 pub struct RuntimeSpec {
-    /// Kind of the agent. `realtime` is refused with `not_supported`.
+    /// Kind of the agent.
     pub kind: RuntimeKind,
     /// `echo`: the tone that the agent plays when it joins; 880 Hz for 400 ms by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

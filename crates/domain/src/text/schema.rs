@@ -7,13 +7,15 @@ use utoipa::{
     openapi::{RefOr, schema::Schema},
 };
 
-use crate::schema::{ComposeSchema, text};
+use crate::schema::{ComposeSchema, custom_format, text};
 
 use super::{bounded::Text, one_line::OneLine, slug::Slug};
 
 impl<const MIN: usize, const MAX: usize> ComposeSchema for Text<MIN, MAX> {
     fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        text(MIN, MAX).into()
+        // With a minimum, the text is not blank either.
+        let pattern = (MIN > 0).then_some(r"\S");
+        text(MIN, MAX).pattern(pattern).into()
     }
 }
 impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
@@ -38,6 +40,7 @@ impl ComposeSchema for Slug {
     fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
         text(2, 63)
             .pattern(Some("^[a-z0-9][a-z0-9-]*[a-z0-9]$"))
+            .format(Some(custom_format("slug")))
             .into()
     }
 }

@@ -26,6 +26,7 @@ use url::Url;
 use crate::{
     invalid::{Invalid, Violation},
     text::{Text, is_identifier},
+    words::words,
 };
 
 /// Maximum number of secrets of one tool: each response is searched for all of them.
@@ -38,6 +39,7 @@ const MOST_SECRETS: usize = 10;
 #[cfg_attr(
     feature = "openapi",
     schema(example = json!({
+        "kind": "http",
         "function_name": "find_order",
         "description": "Finds an order by its number.",
         "parameters": {
@@ -56,7 +58,12 @@ const MOST_SECRETS: usize = 10;
     }))
 )]
 pub struct ToolSpec {
+    /// Who executes the tool: the field of the same name says how. None in versions that are older than the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = ToolKind))]
+    pub kind: Option<ToolKind>,
     /// Name by which the model calls it: a letter or `_`, then letters, digits and `_`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub function_name: Text<1, 64>,
     /// Purpose of the tool and when to use it, for the model.
     pub description: Text<1, 2000>,
@@ -105,7 +112,19 @@ pub struct Destination {
     pub secrets: BTreeSet<String>,
 }
 
-/// Kind of a tool.
+words! {
+    /// Who executes a tool.
+    pub enum ToolKind {
+        /// Patchbay, over HTTP.
+        Http = "http",
+        /// Patchbay, on an MCP server.
+        Mcp = "mcp",
+        /// The user's client.
+        Client = "client",
+    }
+}
+
+/// How a tool is called.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind<'a> {
     /// Over HTTP.
@@ -117,12 +136,12 @@ pub enum Kind<'a> {
 }
 
 impl Kind<'_> {
-    /// The name on the wire.
-    pub const fn name(self) -> &'static str {
+    /// Who executes the tool.
+    pub const fn word(self) -> ToolKind {
         match self {
-            Self::Http(_) => "http",
-            Self::Mcp(_) => "mcp",
-            Self::Client(_) => "client",
+            Self::Http(_) => ToolKind::Http,
+            Self::Mcp(_) => ToolKind::Mcp,
+            Self::Client(_) => ToolKind::Client,
         }
     }
 }
@@ -155,7 +174,15 @@ impl ToolSpec {
             found.push(Invalid::new("invalid_name", message).at("/function_name"));
         }
         schema::check(&self.parameters, &mut found);
+        let of_another = |kind: Kind<'_>| self.kind.is_some_and(|given| given != kind.word());
         match self.kind() {
+            Ok(kind) if of_another(kind) => {
+                let message = format!(
+                    "the field `{}` is needed",
+                    self.kind.map_or("", ToolKind::as_str)
+                );
+                found.push(Invalid::new("one_of", message).at(""));
+            }
             Ok(Kind::Http(http)) => http.check(&self.declared(), &mut found),
             Ok(Kind::Mcp(mcp)) => mcp.check(&mut found),
             Ok(Kind::Client(client)) => {

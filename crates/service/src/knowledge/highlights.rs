@@ -1,18 +1,17 @@
-//! Positions of matched words in a passage.
+//! Matched words in a passage.
 
 use patchbay_persistence::search::{MARK, UNMARK};
 
-/// Returns start and end of each marked word, in characters of the text without the marks; the end is exclusive.
-pub fn highlights(marked: &str) -> Vec<(usize, usize)> {
-    let (mut found, mut at, mut starts_at) = (Vec::new(), 0, 0);
-    for c in marked.chars() {
-        match c {
-            MARK => starts_at = at,
-            UNMARK => found.push((starts_at, at)),
-            _ => at += 1,
-        }
-    }
-    found
+/// Splits a marked text into pieces, in order, each with whether it is marked. Joined, they are the text without the
+/// marks; none is empty.
+pub fn segments(marked: &str) -> impl Iterator<Item = (&str, bool)> {
+    // What follows a mark is a hit, what follows an unmark or the beginning is not.
+    let pieces = marked.split_inclusive([MARK, UNMARK]);
+    let pieces = pieces.scan(false, |is_hit, piece| {
+        let was_hit = std::mem::replace(is_hit, piece.ends_with(MARK));
+        Some((piece.trim_end_matches([MARK, UNMARK]), was_hit))
+    });
+    pieces.filter(|(text, _)| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -20,8 +19,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn highlights_are_positions_in_the_text_without_marks() {
-        let found = highlights("ä \u{2}bc\u{3} d \u{2}e\u{3}");
-        assert_eq!(found, [(2, 4), (7, 8)]);
+    fn segments_are_the_text_without_marks() {
+        let found = segments("🌹 \u{2}bc\u{3} d \u{2}e\u{3}").collect::<Vec<_>>();
+        assert_eq!(
+            found,
+            [("🌹 ", false), ("bc", true), (" d ", false), ("e", true)]
+        );
+        assert_eq!(segments("").count(), 0);
     }
 }

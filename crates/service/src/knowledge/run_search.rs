@@ -3,7 +3,7 @@
 use patchbay_domain::{
     AgentId, AgentRunId, SessionId, TenantId,
     knowledge::{KnowledgeSettings, SearchMode},
-    timeline::{Facts, SearchFacts},
+    timeline::{EventKind, Facts, SearchFacts},
 };
 use patchbay_persistence::{TenantTx, files, runs, sessions};
 
@@ -90,7 +90,7 @@ async fn record_search(
     let mut unit = service.unit_of_work(tenant, origin).await?;
     if sessions::lock(&mut unit, session).await?.is_some() {
         let at = service.clock.now();
-        let timeline = Timeline::one(session, at, "knowledge.searched", facts);
+        let timeline = Timeline::one(session, at, EventKind::KnowledgeSearched, facts);
         unit.append(timeline).await?;
     }
     unit.commit().await

@@ -1,8 +1,10 @@
 //! Creates sessions.
 
 use patchbay_domain::{
-    AgentId, BindingId, Metadata, RawJson, SessionId, prompt::Variables, session::SessionState,
-    timeline::Facts,
+    AgentId, BindingId, Metadata, RawJson, SessionId,
+    prompt::Variables,
+    session::SessionState,
+    timeline::{EventKind, Facts},
 };
 use patchbay_persistence::{
     sessions::{self, Session},
@@ -116,7 +118,7 @@ pub async fn create(service: &Service, unit: &mut UnitOfWork, new: NewSession) -
         session_id: id,
     };
     webhook_events::insert_room(unit, &room).await?;
-    let created = Timeline::one(id, now, "session.created", Facts::default());
+    let created = Timeline::one(id, now, EventKind::SessionCreated, Facts::default());
     unit.append(created).await?;
     Ok(session)
 }

@@ -1,7 +1,10 @@
 //! Snapshot of a session as it was loaded; the differences from it are stored, and become timeline events.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{call::CallState, timeline::Facts};
+use patchbay_domain::{
+    call::CallState,
+    timeline::{EventKind, Facts},
+};
 use patchbay_persistence::{
     TenantTx,
     calls::{self, Call},
@@ -105,7 +108,7 @@ impl Snapshot {
             reason: session.end_reason.clone(),
             ..Facts::default()
         };
-        timeline.add(now, format!("session.{}", session.state.as_str()), facts);
+        timeline.add(now, session.state.into(), facts);
     }
 
     /// Adds an event for each run that is new or whose state has changed.
@@ -118,7 +121,7 @@ impl Snapshot {
                 agent_run_id: Some(run.id),
                 ..Facts::default()
             };
-            timeline.add(now, format!("run.{}", run.state.as_str()), facts);
+            timeline.add(now, run.state.into(), facts);
         }
     }
 
@@ -135,7 +138,7 @@ impl Snapshot {
             };
             let reason = participant.disconnect_reason.clone();
             let facts = Facts {
-                reason: reason.filter(|_| kind == "participant.left"),
+                reason: reason.filter(|_| kind == EventKind::ParticipantLeft),
                 participant: Some(participant.identity.clone()),
                 ..Facts::default()
             };
@@ -149,16 +152,16 @@ impl Snapshot {
         index: usize,
         participant: &Participant,
         now: DateTime<Utc>,
-    ) -> Option<(DateTime<Utc>, &'static str)> {
+    ) -> Option<(DateTime<Utc>, EventKind)> {
         let before = self.participants.get(index);
         let is_new = before.is_none();
         let joined = before.and_then(|before| before.joined_at);
         let left = before.and_then(|before| before.left_at);
         match (participant.joined_at, participant.left_at) {
-            (None, None) if is_new => Some((now, "participant.invited")),
-            (Some(at), None) if joined.is_none() => Some((at, "participant.joined")),
-            (_, None) if left.is_some() => Some((now, "participant.returned")),
-            (_, Some(at)) if left.is_none() => Some((at, "participant.left")),
+            (None, None) if is_new => Some((now, EventKind::ParticipantInvited)),
+            (Some(at), None) if joined.is_none() => Some((at, EventKind::ParticipantJoined)),
+            (_, None) if left.is_some() => Some((now, EventKind::ParticipantReturned)),
+            (_, Some(at)) if left.is_none() => Some((at, EventKind::ParticipantLeft)),
             _ => None,
         }
     }
@@ -174,7 +177,7 @@ impl Snapshot {
                 call_id: Some(call.id),
                 ..Facts::default()
             };
-            timeline.add(now, format!("call.{}", call.state.as_str()), facts);
+            timeline.add(now, call.state.into(), facts);
         }
     }
 }

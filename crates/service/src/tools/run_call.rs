@@ -3,7 +3,7 @@
 use patchbay_domain::{
     AgentRunId, Invalid, SessionId, ToolCallId,
     session::SessionState,
-    timeline::{CallStatus, Facts, ToolCallFacts},
+    timeline::{CallStatus, EventKind, Facts, ToolCallFacts},
     tool::{CallIds, ToolSpec},
 };
 use patchbay_persistence::{TenantTx, runs, sessions};
@@ -52,7 +52,14 @@ pub async fn prepare(
     let checked = check_arguments(&permit, spec, arguments).await?;
     let id: ToolCallId = service.clock.new_id();
     let facts = start_facts(id, &checked.spec)?;
-    append(service, unit, (session, run), "tool_call.started", &facts).await?;
+    append(
+        service,
+        unit,
+        (session, run),
+        EventKind::ToolCallStarted,
+        &facts,
+    )
+    .await?;
     let ids = CallIds {
         id: id.to_string(),
         session_id: Some(session),
@@ -85,7 +92,7 @@ pub async fn finish(
     // The session and its timeline may have been erased in the meantime; the lock prevents that from here on.
     if sessions::lock(unit, call.session).await?.is_some() {
         let place = (call.session, call.run);
-        append(service, unit, place, "tool_call.finished", &facts).await?;
+        append(service, unit, place, EventKind::ToolCallFinished, &facts).await?;
     }
     Ok(facts)
 }
@@ -106,14 +113,21 @@ pub async fn report(
     let facts = ToolCallFacts {
         id: service.clock.new_id(),
         function_name: report.function_name,
-        kind: spec.kind()?.name().to_owned(),
+        kind: spec.kind()?.word().to_string(),
         status: Some(report.status),
         error_code: report.error_code,
         http_status: None,
         duration_ms: Some(report.duration_ms),
         size_bytes: Some(report.size_bytes),
     };
-    append(service, unit, (session, run), "tool_call.finished", &facts).await?;
+    append(
+        service,
+        unit,
+        (session, run),
+        EventKind::ToolCallFinished,
+        &facts,
+    )
+    .await?;
     Ok(facts)
 }
 
@@ -135,7 +149,7 @@ fn start_facts(id: ToolCallId, spec: &ToolSpec) -> Result<ToolCallFacts> {
     Ok(ToolCallFacts {
         id,
         function_name: spec.function_name.to_string(),
-        kind: spec.kind()?.name().to_owned(),
+        kind: spec.kind()?.word().to_string(),
         status: None,
         error_code: None,
         http_status: None,
@@ -148,7 +162,7 @@ async fn append(
     service: &Service,
     unit: &mut UnitOfWork,
     (session, run): (SessionId, AgentRunId),
-    kind: &str,
+    kind: EventKind,
     facts: &ToolCallFacts,
 ) -> Result<()> {
     let facts = Facts {

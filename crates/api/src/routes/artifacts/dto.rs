@@ -96,7 +96,7 @@ pub struct Version<S: ToSchema> {
     #[schema(max_length = 1000)]
     note: String,
     /// SHA-256 of the spec's canonical JSON (RFC 8785).
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     digest: String,
     /// Creator of the version: `operator` or the id of an API key.
     #[schema(max_length = 64)]

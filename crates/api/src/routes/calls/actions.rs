@@ -45,6 +45,7 @@ pub struct TransferCall {
 #[schema(example = json!({"digits": "1234#"}))]
 pub struct SendDtmf {
     /// DTMF digits: `0` to `9`, `*`, `#` and `A` to `D`; `w` pauses for half a second.
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[0-9A-D*#w]*$")]
     digits: Text<1, 64>,
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, BindingId, CallId, Dialled, Invalid, MappingId, Metadata, PhoneNumber, SessionId,
     TrunkId,
-    call::{AnswerDetection, CallState, Direction},
+    call::{AnswerDetection, CallState, Direction, HangupBy},
     clock,
     prompt::Variables,
     text::Text,
@@ -14,7 +14,7 @@ use patchbay_service::{Error, Result, telephony::calls::OutboundCall};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::response::Resource;
+use crate::{openapi::vocabulary::CallReason, response::Resource};
 
 /// Default ring timeout in seconds.
 const DEFAULT_RING_SECONDS: u32 = 45;
@@ -65,16 +65,12 @@ pub struct Call {
     is_primary: bool,
     /// Current state of the call.
     state: CallState,
-    /// Reason for which the call ended: `completed`, `caller_hangup`, `callee_hangup`, `agent_hangup`, `canceled`,
-    /// `busy`, `declined`, `no_answer`, `invalid_number`, `trunk_auth`, `trunk_failure`, `transferred`, `no_worker`,
-    /// `agent_lost`, `agent_error`, `max_duration`, `livekit_unavailable`, or the reason given in a stop request,
-    /// which is removed when the session is erased. New values may be added. Null until the call has ended.
-    #[schema(max_length = 64)]
+    /// Reason for which the call ended, or the reason given in a stop request, which is removed when the session is
+    /// erased. New values may be added. Null until the call has ended.
+    #[schema(value_type = Option<CallReason>)]
     reason: Option<String>,
-    /// Party that ended the call: `caller`, `callee`, `agent`, or `us` for Patchbay. Null until the call has ended,
-    /// and if unknown.
-    #[schema(max_length = 20)]
-    hangup_by: Option<String>,
+    /// Party that ended the call; `us` is Patchbay. Null until the call has ended, and if unknown.
+    hangup_by: Option<HangupBy>,
     /// SIP status with which the carrier rejected the call; null if there is none.
     #[schema(minimum = 300, maximum = 699)]
     sip_status: Option<i32>,
@@ -186,7 +182,7 @@ impl From<calls::Call> for Call {
             is_primary,
             state,
             reason,
-            hangup_by: hangup_by.map(|by| by.as_str().to_owned()),
+            hangup_by,
             sip_status,
             detail,
             from: from_number,

@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::{
     code::HttpCode,
     error::ApiError,
+    etag::EntityTags,
     extract::{Caller, Path, scopes::FilesRead},
     openapi::{Describe, Operation},
     response::Respond,
@@ -40,7 +41,7 @@ pub struct Content {
 pub struct Conditions {
     range: Option<String>,
     if_range: Option<String>,
-    if_none_match: Option<String>,
+    if_none_match: Option<EntityTags>,
 }
 
 impl FromRequest for Conditions {
@@ -55,31 +56,19 @@ impl FromRequest for Conditions {
         ready(Ok(Self {
             range: header(header::RANGE),
             if_range: header(header::IF_RANGE),
-            if_none_match: header(header::IF_NONE_MATCH),
+            if_none_match: EntityTags::of(request.headers(), header::IF_NONE_MATCH),
         }))
     }
 }
 
 impl Describe for Conditions {
     fn describe(operation: &mut Operation) {
-        for (name, description, example) in [
-            (
-                "Range",
-                "Byte range to download. Only a single range is supported; for any other value, \
-                 the whole file is returned.",
-                "bytes=0-1023",
-            ),
-            (
-                "If-None-Match",
-                "ETag of a downloaded version. Returns 304 if the file is unchanged.",
-                "\"44136fa3\"",
-            ),
-        ] {
-            operation.parameter(json!({
-                "name": name, "in": "header", "required": false, "description": description,
-                "schema": { "type": "string", "maxLength": 200 }, "example": example,
-            }));
-        }
+        operation.parameter(json!({
+            "name": "Range", "in": "header", "required": false,
+            "description": "Byte range to download. Only a single range is supported; for any other value, the whole file is returned.",
+            "schema": { "type": "string", "maxLength": 200 }, "example": "bytes=0-1023",
+        }));
+        operation.if_none_match("ETag of the file that the client has.");
     }
 }
 
@@ -123,8 +112,8 @@ impl Content {
 impl Conditions {
     /// Returns whether `If-None-Match` matches, so the client already has the file.
     fn is_not_modified(&self, etag: &str) -> bool {
-        let etags = self.if_none_match.as_deref().unwrap_or_default();
-        etags == "*" || etags.contains(etag)
+        let known = self.if_none_match.as_ref();
+        known.is_some_and(|known| known.matches(etag))
     }
 
     /// Parses the requested range, if there is one. It is ignored if `If-Range` names another version of the file.

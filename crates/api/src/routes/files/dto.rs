@@ -5,7 +5,7 @@ use patchbay_domain::{
     AgentId, FileId, Metadata,
     api_key::hex,
     knowledge::{IngestState, Stage},
-    text::Name,
+    text::{Name, Text},
 };
 use patchbay_persistence::{chunks, files, ingests};
 use patchbay_service::{
@@ -16,11 +16,11 @@ use patchbay_service::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{extract::Patch, response::Resource};
+use crate::{extract::Patch, openapi::vocabulary::IngestErrorCode, response::Resource};
 
 /// An uploaded file.
 #[derive(Clone, Serialize, ToSchema)]
-#[schema(example = json!({
+#[schema(as = StoredFile, example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0", "name": "prices.pdf", "media_type": "application/pdf", "size_bytes": 48213,
     "sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "metadata": {"year": 2026},
     "ingest": {"generation": 1, "state": "done", "stage": "index", "error": null}, "searchable_generation": 1, "revision": 1,
@@ -39,7 +39,7 @@ pub struct File {
     #[schema(minimum = 0)]
     size_bytes: i64,
     /// SHA-256 of the content, in lowercase hexadecimal.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     sha256: String,
     /// Custom metadata, a JSON object of at most 16 KiB.
     metadata: Metadata,
@@ -76,10 +76,8 @@ pub struct IngestSummary {
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({"code": "encrypted_pdf", "detail": "The PDF is protected with a password: save it without one."}))]
 pub struct IngestError {
-    /// Stable error code: `encrypted_pdf`, `encrypted`, `no_text_found`, `unsupported_type`, `damaged`, `too_large`,
-    /// `too_much_memory`, `timed_out`, `embedding_refused`, `embedding_failed`, `gave_up`. New codes may be added.
-    /// Null while the ingest is being retried.
-    #[schema(max_length = 64)]
+    /// Stable error code. New codes may be added. Null while the ingest is being retried.
+    #[schema(value_type = Option<IngestErrorCode>)]
     code: Option<String>,
     /// Human-readable explanation of the error and how to fix it.
     #[schema(max_length = 4000)]
@@ -176,7 +174,7 @@ pub struct FileFilter {
     #[schema(inline)]
     pub embeddings: Option<Embeddings>,
     /// Only files whose content has this SHA-256.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[0-9A-Fa-f]{64}$")]
     pub sha256: Option<String>,
     /// Only files attached to this agent.
     pub agent_id: Option<AgentId>,
@@ -212,7 +210,6 @@ impl FileFilter {
             name: self.name.clone(),
             media_type: self.media_type.clone(),
             ingest_state: self.ingest_state,
-            // An invalid digest matches no file.
             sha256: self.sha256.as_ref().map(|text| {
                 let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
                 bytes.unwrap_or_default()
@@ -362,7 +359,7 @@ impl FileStatus {
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fd0:1:4", "ordinal": 4, "page": 2, "headings": ["Prices", "Shipping"],
-    "starts_at": 3120, "ends_at": 3744, "tokens": 143, "text": "Parcels up to 5 kg cost 4.90."
+    "start_offset": 3120, "end_offset": 3744, "tokens": 143, "text": "Parcels up to 5 kg cost 4.90."
 }))]
 pub struct Chunk {
     /// Id of the chunk, as in search results and session timelines: file id, generation and ordinal, joined with `:`.
@@ -375,14 +372,14 @@ pub struct Chunk {
     #[schema(minimum = 1)]
     page: Option<i32>,
     /// Headings above the chunk, outermost first.
-    #[schema(max_items = 10)]
+    #[schema(max_items = 10, value_type = Vec<Text<0, 100_000>>)]
     headings: Vec<String>,
-    /// Start of the chunk in the text of the file, as a character offset.
+    /// Start of the chunk in the text of the file, in Unicode code points.
     #[schema(minimum = 0)]
-    starts_at: i32,
-    /// End of the chunk in the text of the file, as an exclusive character offset.
+    start_offset: i32,
+    /// Exclusive end of the chunk in the text of the file, in Unicode code points.
     #[schema(minimum = 0)]
-    ends_at: i32,
+    end_offset: i32,
     /// Number of tokens of the embedding model.
     #[schema(minimum = 0)]
     tokens: i32,
@@ -410,8 +407,8 @@ impl From<chunks::Chunk> for Chunk {
             ordinal,
             page,
             headings,
-            starts_at,
-            ends_at,
+            start_offset: starts_at,
+            end_offset: ends_at,
             tokens,
             text,
         }

@@ -18,7 +18,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    extract::Patch,
+    extract::{Patch, flag},
+    openapi::vocabulary::RefusalReason,
     response::Resource,
     routes::{credentials, sessions::AgentRunConfig, sip_trunks::Sync},
 };
@@ -194,7 +195,7 @@ pub struct PatchInboundMapping {
     /// IP addresses and networks (CIDR) from which calls are accepted, none larger than `/16` for IPv4 and `/32` for
     /// IPv6. Replaces the previous list.
     #[serde(default)]
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, value_type = Vec<Text<1, 64>>)]
     allowed_addresses: Patch<Vec<Text<1, 64>>>,
     /// SIP user name with which the carrier must authenticate; null removes it and the password.
     #[serde(default)]
@@ -211,7 +212,7 @@ pub struct PatchInboundMapping {
     hours: Patch<Option<OpeningHours>>,
     /// Names of SIP headers that are copied to the caller's participant attributes. Replaces the previous list.
     #[serde(default)]
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, value_type = Vec<Text<3, 64>>)]
     headers: Patch<Vec<Text<3, 64>>>,
 }
 
@@ -253,8 +254,8 @@ pub struct InboundMappingFilter {
     /// Only mappings of this agent.
     pub agent_id: Option<AgentId>,
     /// Only mappings that are enabled (`true`) or disabled (`false`).
-    #[schema(max_length = 5)]
-    pub enabled: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
+    pub enabled: Option<bool>,
 }
 
 /// Request of a worker to claim an inbound call.
@@ -330,9 +331,8 @@ pub struct Resolution {
     pub at: DateTime<Utc>,
     /// Whether the call would be accepted.
     pub taken: bool,
-    /// Reason for which the call would be refused: `number_not_assigned`, `no_mapping`, `mapping_disabled`, `closed`,
-    /// `no_active_binding`, `not_synced`. New values may be added. Null if the call would be accepted.
-    #[schema(max_length = 64)]
+    /// Reason for which the call would be refused. New values may be added. Null if the call would be accepted.
+    #[schema(value_type = Option<RefusalReason>)]
     pub reason: Option<String>,
     /// Human-readable explanation of the reason.
     #[schema(max_length = 1000)]

@@ -118,15 +118,10 @@ pub(super) async fn list(
     caller: Caller<InboundMappingsRead>,
     list: List<InboundMappingFilter>,
 ) -> Result<Page<InboundMapping>> {
-    let enabled = list.filter.enabled.as_deref().map(str::parse).transpose();
-    let enabled = enabled.map_err(|_| {
-        let invalid = Invalid::new("invalid_value", "must be `true` or `false`");
-        Error::invalid_at("/enabled", invalid)
-    })?;
     let filter = mappings::Filter {
         number: list.filter.number.as_ref().map(ToString::to_string),
         agent_id: list.filter.agent_id,
-        enabled,
+        enabled: list.filter.enabled,
     };
     let mut tx = caller.read().await?;
     let rows = mappings::list(&mut tx, list.window, filter).await?;

@@ -87,8 +87,6 @@ pub struct Attach {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "user",
-    "agent_run": null,
-    "call": null,
     "participant": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f80", "sid": null, "identity": "ada", "name": "Ada", "kind": "standard",
         "invited_at": "2026-11-23T20:00:02Z", "joined_at": null, "left_at": null, "disconnect_reason": null
@@ -103,12 +101,16 @@ pub struct Attachment {
     #[serde(rename = "type")]
     kind: AttachType,
     /// `agent`: the agent run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     agent_run: Option<AgentRun>,
     /// `user`: the participant.
+    #[serde(skip_serializing_if = "Option::is_none")]
     participant: Option<Participant>,
     /// `phone`: the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<Call>,
     /// `user`: the join token. Returned only once: null in a response that is repeated for an Idempotency-Key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<Token>,
 }
 

@@ -12,7 +12,7 @@ use patchbay_persistence::sessions;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::response::Resource;
+use crate::{openapi::vocabulary::SessionEndReason, response::Resource};
 
 /// A session.
 #[derive(Clone, Serialize, ToSchema)]
@@ -46,14 +46,13 @@ pub struct Session {
     /// Id of the resolved binding; it may have been deleted since.
     binding_id: BindingId,
     /// Digest of the configuration.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     configuration_digest: String,
     /// Current state of the session.
     state: SessionState,
-    /// Reason for the end or the stop: `completed`, `abandoned`, `stopped`, `canceled`, `max_duration`, `agent_hangup`, `agent_error`,
-    /// `no_worker`, `agent_lost`, `livekit_unavailable`, or the reason given in the stop request. New values may be added. Null
-    /// before the session is stopping.
-    #[schema(max_length = 64)]
+    /// Reason for the end or the stop, or the reason given in the stop request. New values may be added. Null before
+    /// the session is stopping.
+    #[schema(value_type = Option<SessionEndReason>)]
     end_reason: Option<String>,
     /// Why the session failed, in words: the worker's, or why no agent came. Null if it did not fail.
     #[schema(max_length = 1000)]

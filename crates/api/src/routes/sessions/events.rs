@@ -1,7 +1,7 @@
 //! The timeline of a session.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::timeline::{Facts, SearchFacts, ToolCallFacts};
+use patchbay_domain::timeline::{EventKind, Facts, SearchFacts, ToolCallFacts};
 use patchbay_domain::{AgentRunId, CallId, SessionEventId, SessionId, TenantId};
 use patchbay_persistence::timeline;
 use patchbay_service::{Error, Result};
@@ -21,37 +21,37 @@ use crate::{
     "kind": "tool_call.finished",
     "reason": null,
     "agent_run_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f70",
-    "participant": null,
-    "call_id": null,
     "tool_call": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f90", "function_name": "find_order", "kind": "http",
         "status": "succeeded", "error_code": null, "http_status": 200, "duration_ms": 84, "size_bytes": 512
-    },
-    "search": null
+    }
 }))]
 pub struct SessionEvent {
     /// Id of the event.
     id: SessionEventId,
     /// Time of the event.
     at: DateTime<Utc>,
-    /// Kind of the event: `session.created`, `.starting`, `.running`, `.stopping`, `.ended`, `.failed`; `run.pending`, `.dispatched`,
-    /// `.joined`, `.finished`, `.lost`, `.no_show`; `participant.invited`, `.joined`, `.returned`, `.left`;
-    /// `call.created`, `.dialing`, `.ringing`, `.answered`, `.ended`, `.failed`, `.canceled`; `tool_call.started`, `.finished`; `knowledge.searched`. New kinds may be added.
-    #[schema(max_length = 64)]
+    /// Kind of the event. New kinds may be added.
+    #[schema(value_type = EventKind)]
     kind: String,
     /// End reason of the session or call, or LiveKit's reason for a participant's disconnect.
     #[schema(max_length = 100)]
     reason: Option<String>,
     /// Id of the agent run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     agent_run_id: Option<AgentRunId>,
     /// Identity of the participant.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 200)]
     participant: Option<String>,
     /// Id of the phone call.
+    #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<CallId>,
     /// The tool call.
+    #[serde(skip_serializing_if = "Option::is_none")]
     tool_call: Option<ToolCallFacts>,
     /// The knowledge base search.
+    #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<SearchFacts>,
 }
 
@@ -93,8 +93,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
 #[serde(deny_unknown_fields)]
 pub struct SessionEventFilter {
     /// Only events of this kind.
-    #[schema(max_length = 64)]
-    kind: Option<String>,
+    kind: Option<EventKind>,
 }
 
 pub(super) async fn list(
@@ -104,7 +103,7 @@ pub(super) async fn list(
 ) -> Result<Page<SessionEvent>> {
     let mut tx = caller.read().await?;
     super::lookup::require(&mut tx, id).await?;
-    let kind = list.filter.kind.as_deref();
+    let kind = list.filter.kind.map(EventKind::as_str);
     let rows = timeline::list(&mut tx, id, list.window, kind).await?;
     tx.finish();
     Page::try_new(rows, |row| row.id.uuid(), SessionEvent::try_from)

@@ -1,7 +1,7 @@
 //! Participants of a session.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::ParticipantId;
+use patchbay_domain::{ParticipantId, states::ParticipantKind};
 use patchbay_persistence::participants;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -31,9 +31,8 @@ pub struct Participant {
     /// Display name in the token.
     #[schema(max_length = 200)]
     name: String,
-    /// Kind of the participant: `standard`, `agent`, `sip` or `other`.
-    #[schema(max_length = 20)]
-    kind: String,
+    /// Kind of the participant.
+    kind: ParticipantKind,
     /// Time when it was attached; null for participants that joined with a token, and for the session's own agents.
     invited_at: Option<DateTime<Utc>>,
     /// Time when it joined; null before, and if only its leaving was observed.
@@ -65,7 +64,7 @@ impl From<participants::Participant> for Participant {
             sid,
             identity,
             name,
-            kind: kind.as_str().to_owned(),
+            kind,
             invited_at,
             joined_at,
             left_at,

@@ -40,7 +40,7 @@ pub struct AgentRun {
     /// Id of the agent; null for runs from before it was recorded.
     agent_id: Option<AgentId>,
     /// Digest of the configuration.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     configuration_digest: String,
     /// Whether the run determines the session's state. Runs of attached agents do not.
     is_primary: bool,
@@ -154,7 +154,7 @@ pub struct AgentRunConfig {
     /// Current state of the session. A worker must leave the room if it has ended.
     pub state: SessionState,
     /// Digest of the configuration.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub digest: String,
     /// The configuration, with the unrendered template.
     pub configuration: Configuration,
@@ -251,7 +251,7 @@ impl AgentRunConfig {
 }))]
 pub struct StoredConfiguration {
     /// SHA-256 of the configuration's canonical JSON (RFC 8785).
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub digest: String,
     /// The configuration.
     pub configuration: Configuration,

@@ -151,9 +151,8 @@ pub struct AppendUsage {
     "input_tokens": 412, "output_tokens": 58, "audio_seconds": 0.0, "characters": 0
 }))]
 pub struct UsageTotal {
-    /// Kind of the usage: `llm`, `stt` or `tts`.
-    #[schema(max_length = 10)]
-    kind: String,
+    /// Kind of the usage.
+    kind: UsageKind,
     /// Name of the provider.
     #[schema(max_length = 200)]
     provider: String,
@@ -186,7 +185,7 @@ impl From<usage::Total> for UsageTotal {
             characters,
         } = row;
         Self {
-            kind: kind.as_str().to_owned(),
+            kind,
             provider,
             model,
             input_tokens,

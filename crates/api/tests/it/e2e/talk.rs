@@ -70,7 +70,7 @@ async fn a_conversation_with_tools() {
         .await
         .expect(201);
     let find_order = json!({
-        "function_name": "find_order", "description": "Finds an order.",
+        "kind": "http", "function_name": "find_order", "description": "Finds an order.",
         "parameters": { "type": "object", "properties": { "number": { "type": "string" } } },
         "http": {
             "url": format!("{}/orders/{{{{ arguments.number }}}}", upstream.url), "result_pointer": "/order",
@@ -78,7 +78,7 @@ async fn a_conversation_with_tools() {
         },
     });
     let open_page = json!({
-        "function_name": "open_page", "description": "Shows a page.",
+        "kind": "client", "function_name": "open_page", "description": "Shows a page.",
         "parameters": { "type": "object", "properties": { "page": { "type": "string" } } },
         "client": {},
     });

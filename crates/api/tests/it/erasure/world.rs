@@ -219,7 +219,7 @@ impl World {
 
     pub(super) fn find_order(&self, name: &str) -> Value {
         json!({
-            "function_name": name, "description": "Finds an order.",
+            "kind": "http", "function_name": name, "description": "Finds an order.",
             "parameters": { "type": "object", "properties": { "name": { "type": "string" } } },
             "http": {
                 "method": "POST", "url": format!("{}/orders", self.upstream.url),

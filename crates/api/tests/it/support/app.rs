@@ -12,7 +12,7 @@ use patchbay_domain::Clock;
 use patchbay_vectors::{Background, Embedder, Local};
 use serde_json::json;
 
-use super::{Client, Fixture, make_schema};
+use super::{Client, Fixture, ORIGIN, make_schema};
 
 /// Keys of the test installation.
 pub const OPERATOR_KEY: &str = "operator-key-of-the-test-installation";
@@ -164,7 +164,7 @@ pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
         format!("--livekit-url={}", environment("LIVEKIT_URL")),
         format!("--livekit-api-key={}", environment("LIVEKIT_KEY")),
         format!("--livekit-api-secret={}", environment("LIVEKIT_SECRET")),
-        "--cors-origins=https://app.example".to_owned(),
+        format!("--cors-origins={ORIGIN}"),
         "--key-limits=reads=1000000,writes=1000000,starts=1000000".to_owned(),
         "--tenant-limits=reads=1000000,writes=1000000,starts=1000000".to_owned(),
         "--address-limit=1000000".to_owned(),

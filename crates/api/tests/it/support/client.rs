@@ -57,6 +57,9 @@ impl Response {
     }
 }
 
+/// The origin of a page that every application under test allows.
+pub const ORIGIN: &str = "https://app.example";
+
 /// A client that keeps no connection for as long as the server does: a request on one that is being closed would fail.
 fn http() -> reqwest::Client {
     let builder = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(1));
@@ -88,9 +91,13 @@ impl Client {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
-        let typed = self.headers.iter().any(|(name, _)| name == "content-type");
-        if body.is_some() && !typed {
+        let is_set = |name: &str| self.headers.iter().any(|(known, _)| known == name);
+        if body.is_some() && !is_set("content-type") {
             request = request.header("content-type", "application/json");
+        }
+        let is_foreign = is_set("origin");
+        if !is_foreign {
+            request = request.header("origin", ORIGIN);
         }
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -112,12 +119,33 @@ impl Client {
             !headers.get("x-request-id").is_none_or(|id| id.is_empty()),
             "{method} {path}"
         );
+        // Without the header, a browser keeps the response from the page, whatever its status.
+        let readable = headers.get("access-control-allow-origin");
+        assert!(
+            is_foreign || readable.is_some_and(|origin| origin == ORIGIN),
+            "{method} {path} from a page: {status}"
+        );
         validate(&method, path, status.as_u16(), &headers, &body);
         Response {
             status,
             headers,
             body,
         }
+    }
+
+    /// Asks as a browser does before a request of a page from [`ORIGIN`]; returns status, headers and text.
+    pub async fn preflight(&self, path: &str) -> (StatusCode, HeaderMap, String) {
+        let url = format!("{}{path}", self.base);
+        let mut request = self
+            .http
+            .request(Method::OPTIONS, url)
+            .header("origin", ORIGIN);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        (status, headers, response.text().await.unwrap())
     }
 
     pub async fn get(&self, path: &str) -> Response {

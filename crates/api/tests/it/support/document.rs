@@ -16,9 +16,46 @@ pub fn document() -> &'static Value {
     &DOCUMENT
 }
 
+/// The paths, with shared parameters and responses in place of the references to them.
+static PATHS: LazyLock<Value> = LazyLock::new(|| {
+    let mut paths = document()["paths"].clone();
+    let items = paths.as_object_mut().unwrap().values_mut();
+    for operation in items.flat_map(|item| item.as_object_mut().unwrap().values_mut()) {
+        let parameters = operation.get_mut("parameters");
+        let parameters = parameters.and_then(Value::as_array_mut);
+        parameters.into_iter().flatten().for_each(resolve);
+        let responses = operation["responses"].as_object_mut().unwrap();
+        responses.values_mut().for_each(resolve);
+    }
+    paths
+});
+
+/// Replaces a reference by what it refers to, and keeps a description beside it.
+fn resolve(value: &mut Value) {
+    let Some(target) = value["$ref"].as_str() else {
+        return;
+    };
+    let mut found = document()
+        .pointer(target.trim_start_matches('#'))
+        .unwrap_or_else(|| panic!("{target} leads nowhere"))
+        .clone();
+    if let Some(description) = value.get("description") {
+        found["description"] = description.clone();
+    }
+    *value = found;
+}
+
+/// The example of a body, or that of its schema.
+pub fn example(media: &Value) -> Option<&Value> {
+    let schema = media["schema"]["$ref"].as_str();
+    let schema = schema.and_then(|at| document().pointer(at.trim_start_matches('#')));
+    let own = media.get("example");
+    own.or_else(|| schema?.get("example"))
+}
+
 /// Every operation: method, path template, description.
 pub fn operations() -> Vec<(String, String, &'static Value)> {
-    let paths = document()["paths"].as_object().unwrap();
+    let paths = PATHS.as_object().unwrap();
     paths
         .iter()
         .flat_map(|(path, item)| {
@@ -40,7 +77,7 @@ fn operation(method: &Method, path: &str) -> Option<&'static Value> {
                 .zip(&path)
                 .all(|(t, p)| t.starts_with('{') || t == p)
     };
-    let paths = document()["paths"].as_object().unwrap();
+    let paths = PATHS.as_object().unwrap();
     // A fixed segment takes precedence over a parameter.
     let mut found: Vec<_> = paths
         .iter()
@@ -89,6 +126,9 @@ pub fn validate(method: &Method, path: &str, status: u16, headers: &HeaderMap, b
     }
     match response["content"].as_object() {
         Some(content) => {
+            if media == "application/problem+json" && *method != Method::HEAD {
+                check_codes(body);
+            }
             let described = content.get(media);
             let described = described.unwrap_or_else(|| {
                 panic!("{method} {path}: {status} as {media} is not documented")
@@ -103,6 +143,21 @@ pub fn validate(method: &Method, path: &str, status: u16, headers: &HeaderMap, b
             body.is_null(),
             "{method} {path}: {status} with an undocumented body"
         ),
+    }
+}
+
+/// Panics unless the codes of an error are published.
+pub fn check_codes(problem: &Value) {
+    let known = |code: &Value, schema: &str| {
+        let published = document()["components"]["schemas"][schema]["enum"].as_array();
+        assert!(
+            published.unwrap().contains(code),
+            "{schema} {code}: {problem}"
+        );
+    };
+    known(&problem["code"], "ErrorCode");
+    for violation in problem["errors"].as_array().into_iter().flatten() {
+        known(&violation["code"], "ViolationCode");
     }
 }
 

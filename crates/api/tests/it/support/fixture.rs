@@ -59,7 +59,7 @@ impl Fixture {
             .await
             .expect(201));
         let spec = json!({ "spec": {
-            "function_name": "open_page", "description": "Opens a page.", "client": {},
+            "kind": "client", "function_name": "open_page", "description": "Opens a page.", "client": {},
         } });
         let versions = at(&format!("tools/{tool}/versions"));
         let tool_version = id(&admin.post(&versions, &spec).await.expect(201));

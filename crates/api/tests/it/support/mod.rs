@@ -16,8 +16,8 @@ mod upstream;
 pub use app::{
     OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, install_crypto, model,
 };
-pub use client::{Client, Response};
-pub use document::{check, document, operations};
+pub use client::{Client, ORIGIN, Response};
+pub use document::{check, document, example, operations};
 pub use exchange::Callee;
 pub use fake_livekit::{FakeLiveKit, Fault};
 pub use fixture::{Fixture, id};

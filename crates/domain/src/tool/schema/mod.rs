@@ -13,7 +13,10 @@ use patterns::check_patterns;
 use serde_json::{Map, Value};
 use words::check_words;
 
-use crate::invalid::{Invalid, Place, Violation};
+use crate::{
+    invalid::{Invalid, Place, Violation},
+    json_schema::first_violation,
+};
 
 /// Maximum bytes of a schema, and of arguments.
 const MOST_BYTES: usize = 65_536;
@@ -94,9 +97,7 @@ pub(super) fn check_arguments(
         let message = "the arguments do not match the schema; they are too many to say where";
         return refused("schema_mismatch", message.to_owned());
     }
-    let error = validator.validate(arguments).err();
-    let error = error.map(|error| violation(&error, "", error.kind().keyword()));
-    Err(error.into_iter().collect())
+    Err(first_violation(&validator, arguments).into_iter().collect())
 }
 
 /// The number of nodes of a value and the bytes of its strings.
