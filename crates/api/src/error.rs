@@ -9,14 +9,15 @@ use actix_web::{
         header::{self, HeaderName},
     },
 };
-use patchbay_domain::Violation;
-use patchbay_service as service;
+use patchbay_domain::{AgentId, Violation};
+use patchbay_service::{self as service, Blocker};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     code::{Code, HttpCode},
-    openapi::vocabulary::ErrorCode,
+    openapi::vocabulary::{BlockerType, ErrorCode},
 };
 
 /// The media type of every error.
@@ -28,6 +29,7 @@ pub struct ApiError {
     code: Code,
     detail: String,
     violations: Vec<Violation>,
+    blocked_by: Vec<Blocker>,
     /// A header of the response.
     header: Option<(HeaderName, String)>,
 }
@@ -67,6 +69,47 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100)]
     pub errors: Vec<Violation>,
+    /// Resources that stand in the way of the change, with codes such as `version_in_use`; 20 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20)]
+    pub blocked_by: Vec<BlockedBy>,
+}
+
+/// A resource that stands in the way of a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "binding", "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f40", "name": "reception",
+    "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20"
+}))]
+pub struct BlockedBy {
+    /// Type of the resource.
+    #[serde(rename = "type")]
+    #[schema(value_type = BlockerType)]
+    pub kind: &'static str,
+    /// Id of the resource.
+    pub id: Uuid,
+    /// A name to show: of a binding its agent's, of an inbound mapping its number; null if it has none.
+    #[schema(max_length = 200)]
+    pub name: Option<String>,
+    /// Id of the agent that it belongs to.
+    pub agent_id: Option<AgentId>,
+}
+
+impl From<Blocker> for BlockedBy {
+    fn from(blocker: Blocker) -> Self {
+        let Blocker {
+            kind,
+            id,
+            name,
+            agent_id,
+        } = blocker;
+        Self {
+            kind,
+            id,
+            name,
+            agent_id,
+        }
+    }
 }
 
 impl ApiError {
@@ -76,6 +119,7 @@ impl ApiError {
             code: code.into(),
             detail: detail.into(),
             violations: Vec::new(),
+            blocked_by: Vec::new(),
             header: None,
         }
     }
@@ -136,6 +180,12 @@ impl ApiError {
             code: self.code.name().to_owned(),
             request_id: request_id.to_owned(),
             errors: self.violations.clone(),
+            blocked_by: self
+                .blocked_by
+                .iter()
+                .cloned()
+                .map(BlockedBy::from)
+                .collect(),
         };
         let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or_default());
         if status == 401 {
@@ -159,12 +209,14 @@ impl From<service::Error> for ApiError {
             code,
             detail,
             violations,
+            blocked_by,
             retry_after,
         } = error;
         Self {
             code: code.into(),
             detail,
             violations,
+            blocked_by,
             header: retry_after.map(|seconds| (header::RETRY_AFTER, seconds.to_string())),
         }
     }

@@ -73,7 +73,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Converts rows to a page.
-    pub fn new<R>(rows: Rows<R>, id: impl Fn(&R) -> Uuid, map: impl Fn(R) -> T) -> Self {
+    pub fn new<R>(rows: Rows<R>, id: impl Fn(&R) -> Uuid, map: impl FnMut(R) -> T) -> Self {
         let last = rows.rows.last().filter(|_| rows.more);
         let next_cursor = last.map(|row| Cursor::after(id(row)).to_string());
         Self {
@@ -86,7 +86,7 @@ impl<T> Page<T> {
     pub fn try_new<R, E>(
         rows: Rows<R>,
         id: impl Fn(&R) -> Uuid,
-        map: impl Fn(R) -> std::result::Result<T, E>,
+        map: impl FnMut(R) -> std::result::Result<T, E>,
     ) -> std::result::Result<Self, E> {
         let Page { data, next_cursor } = Page::new(rows, id, map);
         let data = data.into_iter().collect::<std::result::Result<_, _>>()?;

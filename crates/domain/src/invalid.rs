@@ -55,7 +55,7 @@ impl Invalid {
 }
 
 /// Codes of violations, in alphabetical order.
-pub const VIOLATION_CODES: [&str; 86] = [
+pub const VIOLATION_CODES: [&str; 87] = [
     "address_refused",
     "base_url_not_allowed",
     "circular_reference",
@@ -136,6 +136,7 @@ pub const VIOLATION_CODES: [&str; 86] = [
     "unknown_dialect",
     "unknown_field",
     "unknown_language",
+    "unknown_reference",
     "unknown_scope",
     "unknown_secret",
     "unknown_time_zone",

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use patchbay_domain::{AgentId, BindingId, Metadata, TenantId, worker::Availability};
+use patchbay_domain::{AgentId, BindingId, Metadata, SessionId, TenantId, worker::Availability};
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    names::{lower, starts_with},
     schema::{agent_runs, agents, sessions},
     workers,
 };
@@ -116,7 +117,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         .select(Agent::as_select())
         .into_boxed();
     if let Some(name) = filter.name {
-        query = query.filter(agents::name.eq(name));
+        query = query.filter(starts_with(lower(agents::name), lower(name)));
     }
     if let Some(worker_name) = filter.worker_name {
         query = query.filter(agents::worker_name.eq(worker_name));
@@ -142,18 +143,19 @@ pub async fn update(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-/// Whether a session that has not ended runs the agent, or has it attached. The agent's row must be locked.
-pub async fn has_live_session(tx: &mut TenantTx, id: AgentId) -> Result<bool> {
+/// The sessions that have not ended and run the agent, or have it attached; 20 at most. The agent's row must be locked.
+pub async fn live_sessions(tx: &mut TenantTx, id: AgentId) -> Result<Vec<SessionId>> {
     let attached = agent_runs::table
         .filter(agent_runs::tenant_id.eq(tx.tenant()))
         .filter(agent_runs::agent_id.eq(id))
         .select(agent_runs::session_id);
-    let live = sessions::table
+    Ok(sessions::table
         .filter(sessions::tenant_id.eq(tx.tenant()))
         .filter(sessions::agent_id.eq(id).or(sessions::id.eq_any(attached)))
-        .filter(sessions::state.ne_all(["ended", "failed"]));
-    Ok(diesel::select(diesel::dsl::exists(live))
-        .get_result(tx)
+        .filter(sessions::state.ne_all(["ended", "failed"]))
+        .limit(20)
+        .select(sessions::id)
+        .load(tx)
         .await?)
 }
 

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    ArtifactId, BindingId, RawJson, TenantId, VersionId, artifact::ArtifactKind,
+    AgentId, ArtifactId, BindingId, RawJson, TenantId, VersionId, artifact::ArtifactKind,
 };
 
 use crate::{
     Result, Rows, TenantTx, Window,
-    schema::{artifact_versions, artifacts, binding_tools, bindings},
+    names::{lower, starts_with},
+    schema::{agents, artifact_versions, artifacts, binding_tools, bindings},
 };
 
 /// One prompt, tool or runtime config.
@@ -125,7 +126,7 @@ pub async fn list(
         .select(Artifact::as_select())
         .into_boxed();
     if let Some(name) = name {
-        query = query.filter(artifacts::name.eq(name.to_owned()));
+        query = query.filter(starts_with(lower(artifacts::name), lower(name.to_owned())));
     }
     Ok(window.cut(query.load(tx).await?))
 }
@@ -265,12 +266,13 @@ pub async fn delete_version(tx: &mut TenantTx, id: VersionId) -> Result<()> {
     Ok(())
 }
 
-/// The bindings that name any of an artifact's versions, or the one given; 20 at most.
+/// The bindings that name any of an artifact's versions, or the one given, each with its agent and the agent's name; 20
+/// at most.
 pub async fn bound_by(
     tx: &mut TenantTx,
     artifact: ArtifactId,
     version: Option<VersionId>,
-) -> Result<Vec<BindingId>> {
+) -> Result<Vec<(BindingId, AgentId, String)>> {
     let mut versions = artifact_versions::table
         .filter(artifact_versions::tenant_id.eq(tx.tenant()))
         .filter(artifact_versions::artifact_id.eq(artifact))
@@ -284,7 +286,11 @@ pub async fn bound_by(
         .filter(binding_tools::tenant_id.eq(tx.tenant()))
         .filter(binding_tools::tool_version_id.eq_any(&ids))
         .select(binding_tools::binding_id);
+    let of_agent = agents::tenant_id
+        .eq(bindings::tenant_id)
+        .and(agents::id.eq(bindings::agent_id));
     Ok(bindings::table
+        .inner_join(agents::table.on(of_agent))
         .filter(bindings::tenant_id.eq(tx.tenant()))
         .filter(
             bindings::prompt_version_id
@@ -294,7 +300,7 @@ pub async fn bound_by(
         )
         .order(bindings::id)
         .limit(20)
-        .select(bindings::id)
+        .select((bindings::id, bindings::agent_id, agents::name))
         .load(tx)
         .await?)
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    ActivationId, AgentId, BindingId, PromptVersionId, RawJson, RuntimeConfigVersionId, TenantId,
-    ToolVersionId, VersionId,
+    ActivationId, AgentId, ArtifactId, BindingId, PromptVersionId, RawJson, RuntimeConfigVersionId,
+    TenantId, ToolVersionId, VersionId, artifact::ArtifactKind,
 };
 use serde_json::Value;
 
@@ -70,23 +70,48 @@ pub async fn insert(tx: &mut TenantTx, binding: &Binding, tools: &[ToolVersionId
     Ok(())
 }
 
-/// The tool versions of these bindings, each in order.
-pub async fn tools(
+/// A version that a binding names, with the artifact that it is a version of.
+#[derive(Clone, Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Pin {
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub binding_id: BindingId,
+    #[diesel(sql_type = sql_types::Text)]
+    pub kind: ArtifactKind,
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub artifact_id: ArtifactId,
+    #[diesel(sql_type = sql_types::Text)]
+    pub name: String,
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub version_id: VersionId,
+    #[diesel(sql_type = sql_types::Integer)]
+    pub number: i32,
+}
+
+/// The versions that these bindings name, each binding's in the order of their ids.
+pub async fn pins(
     tx: &mut TenantTx,
     bindings: &[BindingId],
-) -> Result<HashMap<BindingId, Vec<ToolVersionId>>> {
-    let rows: Vec<(BindingId, ToolVersionId)> = binding_tools::table
-        .filter(binding_tools::tenant_id.eq(tx.tenant()))
-        .filter(binding_tools::binding_id.eq_any(bindings))
-        .order(binding_tools::tool_version_id)
-        .select((binding_tools::binding_id, binding_tools::tool_version_id))
+) -> Result<HashMap<BindingId, Vec<Pin>>> {
+    let query = "SELECT named.binding_id, a.kind, a.id AS artifact_id, a.name, v.id AS version_id, v.number \
+                 FROM (SELECT b.id AS binding_id, unnest(ARRAY[b.prompt_version_id, b.runtime_config_version_id]) AS version_id \
+                       FROM bindings b WHERE b.tenant_id = $1 AND b.id = ANY($2) \
+                       UNION ALL \
+                       SELECT t.binding_id, t.tool_version_id \
+                       FROM binding_tools t WHERE t.tenant_id = $1 AND t.binding_id = ANY($2)) named \
+                 JOIN artifact_versions v ON v.tenant_id = $1 AND v.id = named.version_id \
+                 JOIN artifacts a ON a.tenant_id = $1 AND a.id = v.artifact_id \
+                 ORDER BY v.id";
+    let rows: Vec<Pin> = diesel::sql_query(query)
+        .bind::<sql_types::Uuid, _>(tx.tenant())
+        .bind::<sql_types::Array<sql_types::Uuid>, _>(bindings)
         .load(tx)
         .await?;
-    let mut tools: HashMap<_, Vec<_>> = HashMap::new();
-    for (binding, version) in rows {
-        tools.entry(binding).or_default().push(version);
+    let mut pins: HashMap<_, Vec<_>> = HashMap::new();
+    for pin in rows {
+        pins.entry(pin.binding_id).or_default().push(pin);
     }
-    Ok(tools)
+    Ok(pins)
 }
 
 /// Finds a binding of an agent.

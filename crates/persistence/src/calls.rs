@@ -253,14 +253,15 @@ pub async fn erase_people(tx: &mut TenantTx, session: SessionId) -> Result<()> {
     Ok(())
 }
 
-/// Whether a call that has not ended uses this trunk.
-pub async fn any_live_through(tx: &mut TenantTx, trunk: TrunkId) -> Result<bool> {
-    let live = calls::table
+/// The calls that have not ended and use this trunk; 20 at most.
+pub async fn live_through(tx: &mut TenantTx, trunk: TrunkId) -> Result<Vec<CallId>> {
+    Ok(calls::table
         .filter(calls::tenant_id.eq(tx.tenant()))
         .filter(calls::trunk_id.eq(trunk))
-        .filter(calls::state.eq_any(["created", "dialing", "ringing", "answered"]));
-    Ok(diesel::select(diesel::dsl::exists(live))
-        .get_result(tx)
+        .filter(calls::state.eq_any(["created", "dialing", "ringing", "answered"]))
+        .limit(20)
+        .select(calls::id)
+        .load(tx)
         .await?)
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     Result, Rows, TenantTx, Window,
     ingests::Ingest,
+    names::{lower, starts_with},
     schema::{agent_files, files, ingests},
 };
 
@@ -136,7 +137,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         .select((File::as_select(), Option::<Ingest>::as_select()))
         .into_boxed();
     if let Some(name) = filter.name {
-        query = query.filter(files::name.eq(name));
+        query = query.filter(starts_with(lower(files::name), lower(name)));
     }
     if let Some(media_type) = filter.media_type {
         query = query.filter(files::media_type.eq(media_type));

@@ -89,17 +89,18 @@ pub async fn of_number(tx: &mut TenantTx, number: &str) -> Result<Option<Mapping
         .optional()?)
 }
 
-/// Whether any mapping refers to this agent.
-pub async fn any_names(tx: &mut TenantTx, agent: AgentId) -> Result<bool> {
-    let naming = mappings::table
+/// The mappings that refer to this agent, each with its number; 20 at most.
+pub async fn naming(tx: &mut TenantTx, agent: AgentId) -> Result<Vec<(MappingId, String)>> {
+    Ok(mappings::table
         .filter(mappings::tenant_id.eq(tx.tenant()))
         .filter(
             mappings::agent_id
                 .eq(agent)
                 .or(mappings::closed_agent_id.is_not_distinct_from(agent)),
-        );
-    Ok(diesel::select(diesel::dsl::exists(naming))
-        .get_result(tx)
+        )
+        .limit(20)
+        .select((mappings::id, mappings::number))
+        .load(tx)
         .await?)
 }
 

@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod knowledge_usage;
 pub mod metrics;
 pub mod migrations;
+mod names;
 pub mod numbers;
 pub mod objects;
 mod page;

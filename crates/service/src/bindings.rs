@@ -46,7 +46,7 @@ pub async fn insert(
     (tools, files): (&mut [ToolVersionId], &[FileId]),
 ) -> Result<()> {
     require_versions(tx, row, tools).await?;
-    require_files(tx, files).await?;
+    require_files(tx, files, "/knowledge/file_ids").await?;
     agent.last_binding += 1;
     agents::update(tx, agent).await?;
     row.number = agent.last_binding;
@@ -116,14 +116,21 @@ async fn require_versions(
     let tools: Vec<_> = tools.iter().copied().map(VersionId::from).collect();
     let ids: Vec<_> = [prompt, config].iter().chain(&tools).copied().collect();
     let outlines = artifacts::outlines(tx, &ids).await?;
-    let find = |id: VersionId, kind: ArtifactKind| {
+    let find = |id: VersionId, kind: ArtifactKind, pointer: &str| {
         let mut outlines = outlines.iter();
         let found = outlines.find(|outline| outline.id == id && outline.kind == kind);
-        found.ok_or_else(Error::not_found)
+        found.ok_or_else(|| Error::unknown_reference(pointer))
     };
-    let prompt = find(prompt, ArtifactKind::Prompt)?;
-    let config = find(config, ArtifactKind::RuntimeConfig)?;
-    let tools = tools.iter().map(|id| find(*id, ArtifactKind::Tool));
+    let prompt = find(prompt, ArtifactKind::Prompt, "/prompt_version_id")?;
+    let config = find(
+        config,
+        ArtifactKind::RuntimeConfig,
+        "/runtime_config_version_id",
+    )?;
+    let tools = tools.iter().enumerate().map(|(index, id)| {
+        let pointer = format!("/tool_version_ids/{index}");
+        find(*id, ArtifactKind::Tool, &pointer)
+    });
     let tools = tools.collect::<Result<Vec<_>>>()?;
     require_distinct_names(&tools, binding.knowledge.is_some())?;
     let bytes: i32 = [prompt, config].iter().chain(&tools).map(|v| v.bytes).sum();

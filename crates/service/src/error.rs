@@ -3,11 +3,11 @@
 use std::fmt;
 
 use patchbay_domain::{
-    Invalid, TenantId, Violation, invalid::MOST_VIOLATIONS, session::SessionState,
+    AgentId, Invalid, TenantId, Violation, invalid::MOST_VIOLATIONS, session::SessionState,
     text::without_quotes,
 };
-
 use strum::VariantArray;
+use uuid::Uuid;
 
 use crate::keyring::KeyRingError;
 
@@ -139,6 +139,31 @@ impl Code {
     }
 }
 
+/// A resource that stands in the way of a change.
+#[derive(Clone, Debug)]
+pub struct Blocker {
+    /// Kind of the resource, such as `binding`.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: Uuid,
+    /// A name to show: that of its agent, or its number.
+    pub name: Option<String>,
+    /// The agent that it belongs to.
+    pub agent_id: Option<AgentId>,
+}
+
+impl Blocker {
+    /// A resource without a name.
+    pub const fn unnamed(kind: &'static str, id: Uuid) -> Self {
+        Self {
+            kind,
+            id,
+            name: None,
+            agent_id: None,
+        }
+    }
+}
+
 /// An error of the service.
 #[derive(Debug)]
 pub struct Error {
@@ -146,8 +171,10 @@ pub struct Error {
     pub code: Code,
     /// Explanation of this occurrence, for the client.
     pub detail: String,
-    /// Invalid values; empty unless the code is `validation_failed`.
+    /// Invalid or taken values.
     pub violations: Vec<Violation>,
+    /// What stands in the way of the change.
+    pub blocked_by: Vec<Blocker>,
     /// Seconds after which the client may retry, if a limit was reached.
     pub retry_after: Option<u64>,
 }
@@ -159,6 +186,7 @@ impl Error {
             code,
             detail: detail.into(),
             violations: Vec::new(),
+            blocked_by: Vec::new(),
             retry_after: None,
         }
     }
@@ -215,6 +243,28 @@ impl Error {
     /// `validation_failed` with one violation at `pointer`.
     pub fn invalid_at(pointer: &str, invalid: Invalid) -> Self {
         Self::invalid(vec![invalid.at(pointer)])
+    }
+
+    /// `validation_failed`: the body refers to a resource that the tenant does not have.
+    pub fn unknown_reference(pointer: &str) -> Self {
+        let invalid = Invalid::new("unknown_reference", "there is no such resource");
+        Self::invalid_at(pointer, invalid)
+    }
+
+    /// Fails if anything stands in the way of a change.
+    pub fn require_unblocked(
+        code: Code,
+        detail: &str,
+        blocked_by: impl IntoIterator<Item = Blocker>,
+    ) -> Result<()> {
+        let blocked_by: Vec<_> = blocked_by.into_iter().collect();
+        if blocked_by.is_empty() {
+            return Ok(());
+        }
+        Err(Self {
+            blocked_by,
+            ..Self::new(code, detail)
+        })
     }
 
     /// A limit was reached; the client may retry after `retry_after` seconds.

@@ -37,7 +37,7 @@ mod unit_of_work;
 pub mod workers;
 
 pub use actor::{Actor, Origin};
-pub use error::{Code, Error, Result};
+pub use error::{Blocker, Code, Error, Result};
 pub use service::Service;
 pub use settings::Settings;
 pub use unit_of_work::UnitOfWork;

@@ -107,6 +107,11 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// Types of resources that stand in the way of a change.
+    pub struct BlockerType = ["agent", "binding", "call", "inbound_mapping", "session"]
+}
+
+vocabulary! {
     /// Warnings about a binding.
     pub struct WarningCode = ["worker_lacks"]
 }

@@ -6,10 +6,10 @@ use patchbay_domain::{
     text::{Description, Name},
     worker::Availability,
 };
-use patchbay_persistence::{agents, idempotency, inbound_mappings};
+use patchbay_persistence::{agents, idempotency};
 use patchbay_service::{
     Code, Error, Result,
-    agents::require_unused,
+    agents::{require_unmapped, require_unused},
     audit::{Change, Event},
     idempotency::Idempotent,
     workers::alive_after,
@@ -162,7 +162,7 @@ impl PatchAgent {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentFilter {
-    /// Only the agent with this name.
+    /// Only agents whose name begins with this, in upper or lower case.
     #[schema(max_length = 200)]
     name: Option<String>,
     /// Only agents with this worker name.
@@ -308,9 +308,9 @@ async fn patch(
             let before = Agent::from(row.clone());
             let worker = row.worker_name.clone();
             body.apply(&caller.app, &mut row)?;
-            if worker != row.worker_name && inbound_mappings::any_names(tx, id).await? {
+            if worker != row.worker_name {
                 let detail = "An inbound mapping uses the agent with its current worker name.";
-                return Err(Error::new(Code::AgentInUse, detail));
+                require_unmapped(tx, id, detail).await?;
             }
             row.revision += 1;
             row.updated_at = caller.service.clock.now();

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    ActivationId, AgentId, BindingId, PromptVersionId, RuntimeConfigVersionId, TenantId,
-    ToolVersionId, knowledge::KnowledgeSettings, text::Note,
+    ActivationId, AgentId, ArtifactId, BindingId, PromptVersionId, RuntimeConfigVersionId,
+    TenantId, ToolVersionId, VersionId, artifact::ArtifactKind, knowledge::KnowledgeSettings,
+    text::Note,
 };
 use patchbay_persistence::{TenantTx, agents, bindings};
 use patchbay_service::{
-    Code, Error, Result, UnitOfWork,
+    Blocker, Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
     bindings::{activate as activate_binding, find_agent, insert, lock_agent, validate_knowledge},
     idempotency::Idempotent,
@@ -34,7 +35,11 @@ use crate::{
     "number": 1,
     "prompt_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31",
     "runtime_config_version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f32",
-    "tool_version_ids": ["0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f33"],
+    "tool_version_ids": [],
+    "pins": [
+        {"kind": "prompt", "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f30", "name": "reception", "version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31", "number": 3},
+        {"kind": "runtime_config", "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f34", "name": "fast", "version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f32", "number": 1}
+    ],
     "knowledge": {"mode": "hybrid", "top_k": 5, "min_score": null, "file_ids": null},
     "active": true,
     "note": "first release",
@@ -56,6 +61,9 @@ pub struct Binding {
     /// Ids of the tool versions.
     #[schema(max_items = 50)]
     tool_version_ids: Vec<ToolVersionId>,
+    /// The versions by name and number: the prompt's, the runtime config's and the tools'.
+    #[schema(max_items = 52)]
+    pins: Vec<Pin>,
     /// Search settings for the agent's files; null if the agent cannot search them.
     knowledge: Option<KnowledgeSettings>,
     /// Whether this is the active binding, which new sessions run.
@@ -100,12 +108,54 @@ pub struct ActivateOptions {
 
 impl Resource for Binding {}
 
+/// A version that a binding pins.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "kind": "prompt", "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f30", "name": "reception",
+    "version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31", "number": 3
+}))]
+pub struct Pin {
+    /// What it is a version of.
+    kind: ArtifactKind,
+    /// Id of the prompt, runtime config or tool.
+    id: ArtifactId,
+    /// Name of the prompt, runtime config or tool.
+    #[schema(max_length = 200)]
+    name: String,
+    /// Id of the version.
+    version_id: VersionId,
+    /// Number of the version.
+    #[schema(minimum = 1)]
+    number: i32,
+}
+
+impl From<bindings::Pin> for Pin {
+    fn from(row: bindings::Pin) -> Self {
+        let bindings::Pin {
+            binding_id: _,
+            kind,
+            artifact_id,
+            name,
+            version_id,
+            number,
+        } = row;
+        Self {
+            kind,
+            id: artifact_id,
+            name,
+            version_id,
+            number,
+        }
+    }
+}
+
 impl Binding {
     fn new(
         row: bindings::Binding,
-        tools: Vec<ToolVersionId>,
+        pins: Vec<bindings::Pin>,
         active: Option<BindingId>,
     ) -> Result<Self> {
+        let tools = pins.iter().filter(|pin| pin.kind == ArtifactKind::Tool);
         let bindings::Binding {
             tenant_id: _,
             id,
@@ -125,7 +175,10 @@ impl Binding {
             number,
             prompt_version_id,
             runtime_config_version_id,
-            tool_version_ids: tools,
+            tool_version_ids: tools
+                .map(|pin| ToolVersionId::new(pin.version_id.uuid()))
+                .collect(),
+            pins: pins.into_iter().map(Pin::from).collect(),
             knowledge: knowledge.map_err(Error::internal)?,
             active: active == Some(id),
             note,
@@ -281,7 +334,8 @@ async fn create(
     let create = async |tx: &mut UnitOfWork| {
         let mut agent = lock_agent(tx, agent_id).await?;
         insert(tx, &mut agent, &mut row, (&mut tools, &files)).await?;
-        let value = Binding::new(row, tools, None)?;
+        let pins = pins(tx, row.id).await?;
+        let value = Binding::new(row, pins, None)?;
         let event = Event::created("binding", value.id, &value);
         let location = format!("{path}/{}", value.id);
         Ok(Change::one(Created { location, value }, event))
@@ -320,11 +374,11 @@ async fn list(
     let active = find_agent(&mut tx, agent_id).await?.active_binding_id;
     let rows = bindings::list(&mut tx, agent_id, list.window).await?;
     let ids: Vec<_> = rows.rows.iter().map(|row| row.id).collect();
-    let tools = bindings::tools(&mut tx, &ids).await?;
+    let mut pins = bindings::pins(&mut tx, &ids).await?;
     tx.finish();
     let map = |row: bindings::Binding| {
-        let tools = tools.get(&row.id).cloned().unwrap_or_default();
-        Binding::new(row, tools, active)
+        let pins = pins.remove(&row.id).unwrap_or_default();
+        Binding::new(row, pins, active)
     };
     Page::try_new(rows, |row| row.id.uuid(), map)
 }
@@ -332,9 +386,13 @@ async fn list(
 async fn find_binding(tx: &mut TenantTx, agent: &agents::Agent, id: BindingId) -> Result<Binding> {
     let found = bindings::find(tx, agent.id, id).await?;
     let row = found.ok_or_else(Error::not_found)?;
-    let tools = bindings::tools(tx, &[id]).await?.remove(&id);
-    let tools = tools.unwrap_or_default();
-    Binding::new(row, tools, agent.active_binding_id)
+    let pins = pins(tx, id).await?;
+    Binding::new(row, pins, agent.active_binding_id)
+}
+
+async fn pins(tx: &mut TenantTx, id: BindingId) -> Result<Vec<bindings::Pin>> {
+    let pins = bindings::pins(tx, &[id]).await?.remove(&id);
+    Ok(pins.unwrap_or_default())
 }
 
 async fn get(
@@ -356,10 +414,12 @@ async fn delete(
         .change(async |tx| {
             let agent = lock_agent(tx, agent_id).await?;
             let binding = find_binding(tx, &agent, id).await?;
-            if binding.active {
-                let detail = "Activate another binding of the agent first.";
-                return Err(Error::new(Code::BindingActive, detail));
-            }
+            let blocker = binding.active.then(|| Blocker {
+                name: Some(agent.name.clone()),
+                ..Blocker::unnamed("agent", agent_id.uuid())
+            });
+            let detail = "Activate another binding of the agent first.";
+            Error::require_unblocked(Code::BindingActive, detail, blocker)?;
             bindings::delete(tx, id).await?;
             let event = Event::deleted("binding", id, &binding);
             Ok(Change::one(Deleted, event))

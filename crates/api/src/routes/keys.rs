@@ -18,7 +18,7 @@ use crate::{
         scopes::{KeysRead, KeysWrite},
     },
     openapi::{Doc, Tag},
-    response::{Created, Deleted, Page, Resource},
+    response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
 };
 
@@ -55,6 +55,8 @@ pub struct ApiKey {
     /// and is revoked with it.
     parent_key_id: Option<ApiKeyId>,
 }
+
+impl Resource for ApiKey {}
 
 impl ApiKey {
     /// Returns the id of the key.
@@ -155,6 +157,12 @@ pub(super) fn routes(api: &mut Api) {
     );
     api.add(
         "/api/tenants/{tenant_id}/keys/{key_id}",
+        get,
+        Doc::get("getApiKey", "Get an API key")
+            .about("Returns the API key, also if it is revoked; never its secret."),
+    );
+    api.add(
+        "/api/tenants/{tenant_id}/keys/{key_id}",
         revoke,
         Doc::delete("revokeApiKey", "Revoke an API key").about(
             "Revokes the key and all keys created with it, directly or indirectly. They are \
@@ -196,6 +204,16 @@ async fn list(caller: Caller<KeysRead>, list: List<NoFilter>) -> Result<Page<Api
     let rows = api_keys::list(&mut tx, list.window).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), ApiKey::from))
+}
+
+async fn get(
+    caller: Caller<KeysRead>,
+    Path((_, id)): Path<(TenantId, ApiKeyId)>,
+) -> Result<Entity<ApiKey>> {
+    let mut tx = caller.read().await?;
+    let found = api_keys::find(&mut tx, id).await?;
+    tx.finish();
+    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
 }
 
 async fn revoke(

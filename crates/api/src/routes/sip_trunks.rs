@@ -9,7 +9,7 @@ use patchbay_domain::{
 };
 use patchbay_persistence::{TenantTx, calls, secrets, sip_objects, sip_trunks};
 use patchbay_service::{
-    Code, Error, Result, Service,
+    Blocker, Code, Error, Result, Service,
     audit::{Change, Event},
     idempotency::Idempotent,
     secrets::store_owned,
@@ -369,10 +369,10 @@ async fn delete(
             let found = sip_trunks::lock(tx, id).await?;
             let (row, object) = found.ok_or_else(Error::not_found)?;
             if_match.check(row.revision)?;
-            if calls::any_live_through(tx, id).await? {
-                let detail = "Calls are using the trunk. Stop them first.";
-                return Err(Error::new(Code::TrunkInUse, detail));
-            }
+            let calls = calls::live_through(tx, id).await?.into_iter();
+            let calls = calls.map(|call| Blocker::unnamed("call", call.uuid()));
+            let detail = "Calls are using the trunk. Stop them first.";
+            Error::require_unblocked(Code::TrunkInUse, detail, calls)?;
             secrets::delete_owned(tx, id.uuid()).await?;
             sip_trunks::delete(tx, id).await?;
             request_sync(&caller.service, tx, id.uuid(), SipObjectKind::Trunk).await?;

@@ -134,7 +134,7 @@ async fn create(
     let request = TokenRequest::from(body).check()?;
     let mut tx = caller.read().await?;
     let session = sessions::find(&mut tx, session_id).await?;
-    let session = session.ok_or_else(Error::not_found)?;
+    let session = session.ok_or_else(|| Error::unknown_reference("/session_id"))?;
     require_joinable(&session)?;
     let invitee = request.resolve(service, &mut tx).await?;
     tx.finish();

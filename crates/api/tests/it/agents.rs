@@ -90,11 +90,13 @@ async fn an_agent_with_a_live_session_stays() {
     let fixture = app.tenant("acme").await;
     let session = fixture.session(false).await;
     let path = fixture.at(&format!("agents/{}", fixture.agent));
-    fixture
-        .admin
-        .delete(&path)
-        .await
-        .expect_error(409, "agent_in_use");
+    let refused = fixture.admin.delete(&path).await;
+    let refused = refused.expect_error(409, "agent_in_use");
+    let blocker = &refused["blocked_by"][0];
+    assert_eq!(
+        (&blocker["type"], &blocker["id"]),
+        (&json!("session"), &session["id"])
+    );
     let stop = fixture.at(&format!(
         "sessions/{}/stop",
         session["id"].as_str().unwrap()

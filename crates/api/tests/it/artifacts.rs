@@ -52,11 +52,11 @@ async fn what_is_bound_stays() {
             .delete(&format!("{path}/versions/{version}"))
             .await;
         let refused = refused.expect_error(409, "version_in_use");
-        assert!(
-            refused["detail"]
-                .as_str()
-                .unwrap()
-                .contains(&fixture.binding)
+        let agent = fixture.at(&format!("agents/{}", fixture.agent));
+        let agent = fixture.admin.get(&agent).await.expect(200);
+        assert_eq!(
+            refused["blocked_by"],
+            json!([{ "type": "binding", "id": fixture.binding, "name": agent["name"], "agent_id": agent["id"] }])
         );
         fixture
             .admin

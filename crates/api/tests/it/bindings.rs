@@ -18,7 +18,8 @@ async fn activation_is_history_and_rollback() {
         .admin
         .delete(&format!("{bindings}/{}", fixture.binding))
         .await;
-    refused.expect_error(409, "binding_active");
+    let refused = refused.expect_error(409, "binding_active");
+    assert_eq!(refused["blocked_by"][0]["id"], fixture.agent);
     fixture
         .admin
         .delete(&format!("{bindings}/{second}"))
@@ -43,6 +44,17 @@ async fn activation_is_history_and_rollback() {
         (&third["number"], &third["active"]),
         (&json!(3), &json!(false))
     );
+    // What is pinned has its names, in a list too.
+    let listed = fixture.admin.get(&bindings).await.expect(200);
+    assert_eq!(listed["data"][0]["pins"], third["pins"]);
+    let pins = third["pins"].as_array().unwrap();
+    let of = |kind: &str| pins.iter().find(|pin| pin["kind"] == kind).unwrap();
+    let prompt = fixture.at(&format!("prompts/{}", fixture.prompt));
+    let prompt = fixture.admin.get(&prompt).await.expect(200);
+    let (pin, version) = (of("prompt"), &third["prompt_version_id"]);
+    assert_eq!((&pin["id"], &pin["name"]), (&prompt["id"], &prompt["name"]));
+    assert_eq!((&pin["version_id"], &pin["number"]), (version, &json!(1)));
+    assert_eq!(of("runtime_config")["id"], fixture.config);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,11 +89,9 @@ async fn a_version_of_the_wrong_kind_is_not_found() {
         "prompt_version_id": fixture.config_version,
         "runtime_config_version_id": fixture.prompt_version,
     });
-    fixture
-        .admin
-        .post(&path, &swapped)
-        .await
-        .expect_error(404, "not_found");
+    let refused = fixture.admin.post(&path, &swapped).await;
+    let unknown = ("/prompt_version_id".into(), "unknown_reference".into());
+    assert_eq!(refused.violations(), [unknown]);
     let stale = fixture.admin.with_header("if-match", "\"1\"");
     let activate = format!("{path}/{}/activate", fixture.binding);
     stale

@@ -411,11 +411,9 @@ async fn the_trunk_is_chosen_or_asked_for() {
         (&second["id"], &json!("+4930654321"))
     );
     let one = fixture.at(&format!("sip-trunks/{}", id(&second)));
-    fixture
-        .admin
-        .delete(&one)
-        .await
-        .expect_error(409, "trunk_in_use");
+    let refused = fixture.admin.delete(&one).await;
+    let refused = refused.expect_error(409, "trunk_in_use");
+    assert_eq!(refused["blocked_by"][0]["id"], made["id"]);
     let mut by_binding = wish.clone();
     by_binding.as_object_mut().unwrap().remove("agent_id");
     let refused = fixture.admin.post(&path, &by_binding).await;

@@ -57,7 +57,7 @@ async fn a_file_goes_in_is_told_about_and_comes_out() {
         .expect_error(412, "precondition_failed");
     let patched = fixture.admin.patch(&path, &patch).await.expect(200);
     assert_eq!(patched["metadata"], json!({ "year": 2026, "month": 11 }));
-    let found = fixture.at("files?name=renamed.md&media_type=text/markdown");
+    let found = fixture.at("files?name=RENAMED&media_type=text/markdown");
     let found = fixture.admin.get(&found).await.expect(200);
     assert_eq!(found["data"], json!([patched]));
 

@@ -497,11 +497,9 @@ async fn a_mapping_is_checked_before_it_is_kept() {
     let expected = json!(["203.0.113.0/24", "198.51.100.4"]);
     assert_eq!(patched["allowed_addresses"], expected);
     let agent = fixture.at(&format!("agents/{}", fixture.agent));
-    fixture
-        .admin
-        .delete(&agent)
-        .await
-        .expect_error(409, "agent_in_use");
+    let refused = fixture.admin.delete(&agent).await;
+    let refused = refused.expect_error(409, "agent_in_use");
+    assert_eq!(refused["blocked_by"][0]["name"], number(&fixture));
     let number = fixture.at(&format!("numbers/{}", number(&fixture)));
     app.operator().delete(&number).await.expect(204);
     fixture.admin.get(&one).await.expect_error(404, "not_found");

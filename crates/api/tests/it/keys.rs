@@ -95,6 +95,11 @@ async fn revoking_a_key_revokes_all_below_it_and_nothing_else() {
     let listed = listed["data"].as_array().unwrap();
     let revoked = listed.iter().filter(|key| key["revoked_at"].is_string());
     assert_eq!(revoked.count(), 4);
+    let one = fixture.admin.get(&revoke(&top_row)).await.expect(200);
+    assert!(
+        listed.contains(&one) && one["revoked_at"].is_string(),
+        "{one}"
+    );
     // The audit trail has each of them once.
     for row in [&top_row, &child_row, &grandchild_row] {
         let path = fixture.at(&format!("audit-events?resource_id={}", id(row)));

@@ -441,7 +441,8 @@ async fn a_run_looks_up_what_its_binding_lets_it() {
     }
     let foreign = json!({ "file_ids": ["01a20a81-0000-7000-8000-000000000000"] });
     let refused = fixture.admin.post(&bindings, &bind(foreign)).await;
-    refused.expect_error(404, "not_found");
+    let unknown = ("/knowledge/file_ids/0".into(), "unknown_reference".into());
+    assert_eq!(refused.violations(), [unknown]);
     let knowledge = json!({ "mode": "hybrid", "top_k": 3, "file_ids": [known["id"]] });
     let binding = fixture
         .admin

@@ -62,11 +62,9 @@ async fn an_agent_without_a_binding_cannot_run() {
     let refused = fixture.admin.post(&fixture.at("sessions"), &body).await;
     refused.expect_error(409, "no_active_binding");
     let named = json!({ "agent_id": agent["id"], "binding_id": fixture.binding });
-    fixture
-        .admin
-        .post(&fixture.at("sessions"), &named)
-        .await
-        .expect_error(404, "not_found");
+    let refused = fixture.admin.post(&fixture.at("sessions"), &named).await;
+    let unknown = |pointer: &str| [(pointer.to_owned(), "unknown_reference".to_owned())];
+    assert_eq!(refused.violations(), unknown("/binding_id"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

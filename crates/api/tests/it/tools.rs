@@ -390,7 +390,7 @@ async fn a_binding_pins_tools_that_can_be_told_apart() {
     assert_eq!(read["tool_version_ids"], json!([twin]));
     let tools = fixture
         .admin
-        .get(&fixture.at("tools?name=open_page"))
+        .get(&fixture.at("tools?name=OPEN_"))
         .await
         .expect(200);
     let tool = tools["data"][0]["id"].as_str().unwrap();

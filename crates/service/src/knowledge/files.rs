@@ -89,11 +89,11 @@ pub async fn delete(service: &Service, tx: &mut TenantTx, file: &files::File) ->
     Ok(())
 }
 
-/// Requires that all these files exist in the tenant.
-pub async fn require_files(tx: &mut TenantTx, ids: &[FileId]) -> Result<()> {
+/// Requires that all these files, which the body lists at `pointer`, exist in the tenant.
+pub async fn require_files(tx: &mut TenantTx, ids: &[FileId], pointer: &str) -> Result<()> {
     let found = files::existing(tx, ids).await?;
-    match ids.iter().all(|id| found.contains(id)) {
-        true => Ok(()),
-        false => Err(Error::not_found()),
+    match ids.iter().position(|id| !found.contains(id)) {
+        None => Ok(()),
+        Some(index) => Err(Error::unknown_reference(&format!("{pointer}/{index}"))),
     }
 }

@@ -68,10 +68,10 @@ pub async fn check(service: &Service, tenant: TenantId, request: &SearchRequest)
     let mut tx = service.db.begin(tenant).await?;
     if let Some(agent) = request.agent_id {
         let found = agents::find(&mut tx, agent).await?;
-        found.ok_or_else(Error::not_found)?;
+        found.ok_or_else(|| Error::unknown_reference("/agent_id"))?;
     }
     if let Some(ids) = files {
-        require_files(&mut tx, ids).await?;
+        require_files(&mut tx, ids, "/file_ids").await?;
     }
     tx.finish();
     Ok(())

@@ -30,8 +30,8 @@ pub struct PinnedConfiguration {
 
 /// Resolves a binding of an agent, the active one by default, and stores its configuration.
 ///
-/// Fails with `not_found` for an unknown agent or binding, `no_active_binding`, or `validation_failed` if the
-/// variables do not fit the prompt.
+/// Fails with `no_active_binding`, or `validation_failed` if the agent or the binding is unknown or the variables do not
+/// fit the prompt.
 pub async fn pin_configuration(
     service: &Service,
     tx: &mut TenantTx,
@@ -42,7 +42,7 @@ pub async fn pin_configuration(
     // A shared lock keeps the agent from being deleted while the run is created, and lets runs of one agent be
     // created concurrently.
     let agent = agents::lock_shared(tx, agent_id).await?;
-    let agent = agent.ok_or_else(Error::not_found)?;
+    let agent = agent.ok_or_else(|| Error::unknown_reference("/agent_id"))?;
     let binding_id = binding_id.or(agent.active_binding_id).ok_or_else(|| {
         let detail = "The agent has no active binding. Activate one, or give `binding_id`.";
         Error::new(Code::NoActiveBinding, detail)
@@ -79,7 +79,7 @@ async fn resolve(
     variables: &Variables,
 ) -> Result<Resolved> {
     let binding = bindings::find(tx, agent.id, binding_id).await?;
-    let binding = binding.ok_or_else(Error::not_found)?;
+    let binding = binding.ok_or_else(|| Error::unknown_reference("/binding_id"))?;
     let specs = bindings::specs(tx, &binding).await?;
     let specs = specs.ok_or_else(|| Error::internal("a binding without its versions"))?;
     let (worker_name, variables) = (agent.worker_name.clone(), variables.clone());

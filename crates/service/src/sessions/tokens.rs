@@ -92,7 +92,7 @@ impl TokenRequest {
             Some(id) => Some(
                 users::lock_shared(tx, id)
                     .await?
-                    .ok_or_else(Error::not_found)?,
+                    .ok_or_else(|| Error::unknown_reference("/user_id"))?,
             ),
             None => None,
         };

@@ -59,7 +59,8 @@ fn check(call: &OutboundCall, limits: &TenantLimits, of_calls: &CallLimits) -> R
 async fn choose_trunk(tx: &mut TenantTx, call: &OutboundCall) -> Result<SipTrunk> {
     if let Some(id) = call.trunk_id {
         let found = sip_trunks::find(tx, id).await?;
-        return Ok(found.ok_or_else(Error::not_found)?.0);
+        let (trunk, _) = found.ok_or_else(|| Error::unknown_reference("/trunk_id"))?;
+        return Ok(trunk);
     }
     let one = Window {
         limit: 1,
@@ -255,7 +256,7 @@ pub async fn agent_of(
         (Some(agent), _) => Ok(agent),
         (None, Some(binding)) => {
             let found = bindings::agent_of(tx, binding).await?;
-            found.ok_or_else(Error::not_found)
+            found.ok_or_else(|| Error::unknown_reference("/binding_id"))
         }
         (None, None) => {
             let invalid = Invalid::new("missing_field", "an agent or a binding is needed");

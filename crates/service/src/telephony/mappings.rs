@@ -26,10 +26,14 @@ pub async fn shared_worker(
     closed: Option<AgentId>,
 ) -> Result<String> {
     let main = agents::lock_shared(tx, agent).await?;
-    let main = main.ok_or_else(Error::not_found)?.worker_name;
+    let main = main
+        .ok_or_else(|| Error::unknown_reference("/agent_id"))?
+        .worker_name;
     if let Some(closed) = closed {
         let other = agents::lock_shared(tx, closed).await?;
-        let other = other.ok_or_else(Error::not_found)?.worker_name;
+        let other = other
+            .ok_or_else(|| Error::unknown_reference("/closed_agent_id"))?
+            .worker_name;
         if other != main {
             let message = format!("its worker name must be `{main}`, as the agent's is");
             let invalid = Invalid::new("other_worker_name", message);

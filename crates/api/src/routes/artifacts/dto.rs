@@ -87,6 +87,8 @@ impl<S: ToSchema> From<artifacts::Artifact> for Artifact<S> {
 pub struct Version<S: ToSchema> {
     /// Id of the version.
     pub id: VersionId,
+    /// Id of the prompt, tool or runtime config that it is a version of.
+    parent_id: ArtifactId,
     /// Number of the version, counted from 1 and never reused.
     #[schema(minimum = 1)]
     number: i32,
@@ -113,7 +115,7 @@ impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
         let artifacts::Version {
             tenant_id: _,
             id,
-            artifact_id: _,
+            artifact_id,
             number,
             spec,
             note,
@@ -123,6 +125,7 @@ impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
         } = row;
         Ok(Self {
             id,
+            parent_id: artifact_id,
             number,
             spec: spec.read().map_err(Error::internal)?,
             note,
@@ -173,7 +176,7 @@ pub struct CreateVersion<S: ToSchema> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactFilter {
-    /// Only the resource with this name.
+    /// Only resources whose name begins with this, in upper or lower case.
     #[schema(max_length = 200)]
     pub name: Option<String>,
 }

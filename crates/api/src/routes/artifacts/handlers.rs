@@ -7,7 +7,7 @@ use patchbay_domain::{
 };
 use patchbay_persistence::{TenantTx, artifacts, idempotency};
 use patchbay_service::{
-    Code, Error, Result,
+    Blocker, Code, Error, Result,
     audit::{Change, Event},
     idempotency::Idempotent,
 };
@@ -133,19 +133,21 @@ pub(crate) async fn delete<S: Spec + ToSchema, W: Permission>(
         .await
 }
 
-/// Fails with 409 and the ids of the bindings if the version, or any version if none is given, is used by bindings.
+/// Fails with 409 and the bindings if the version, or any version if none is given, is used by bindings.
 async fn refuse_if_bound(
     tx: &mut TenantTx,
     id: ArtifactId,
     version: Option<VersionId>,
 ) -> Result<()> {
     let bindings = artifacts::bound_by(tx, id, version).await?;
-    if bindings.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = bindings.iter().map(ToString::to_string).collect();
-    let detail = format!("It is used by the bindings {}.", names.join(", "));
-    Err(Error::new(Code::VersionInUse, detail))
+    let ids: Vec<_> = bindings.iter().map(|(id, ..)| id.to_string()).collect();
+    let detail = format!("It is used by the bindings {}.", ids.join(", "));
+    let bindings = bindings.into_iter().map(|(id, agent, name)| Blocker {
+        name: Some(name),
+        agent_id: Some(agent),
+        ..Blocker::unnamed("binding", id.uuid())
+    });
+    Error::require_unblocked(Code::VersionInUse, &detail, bindings)
 }
 
 pub(crate) async fn create_version<S: Spec + ToSchema, W: Permission>(

@@ -46,8 +46,8 @@ impl Resource for AttachedFiles {}
 
 impl AttachFiles {
     /// Returns the ids, sorted and without duplicates.
-    fn unique_ids(self) -> Result<Vec<FileId>> {
-        let mut ids = self.file_ids;
+    fn unique_ids(&self) -> Result<Vec<FileId>> {
+        let mut ids = self.file_ids.clone();
         ids.sort_by_key(|id| id.uuid());
         ids.dedup();
         match ids.len() {
@@ -73,7 +73,7 @@ pub(super) async fn attach(
         .once(&key, async |tx| {
             let agent = agents::lock_shared(tx, agent_id).await?;
             agent.ok_or_else(Error::not_found)?;
-            require_files(tx, &file_ids).await?;
+            require_files(tx, &body.file_ids, "/file_ids").await?;
             let new = files::attach(tx, agent_id, &file_ids, now).await?;
             let after = json!({ "file_ids": new });
             let value = Entity(AttachedFiles { agent_id, file_ids });

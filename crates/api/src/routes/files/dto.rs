@@ -161,7 +161,7 @@ pub struct PatchFile {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileFilter {
-    /// Only files with this name.
+    /// Only files whose name begins with this, in upper or lower case.
     #[schema(max_length = 200)]
     pub name: Option<String>,
     /// Only files of this media type.

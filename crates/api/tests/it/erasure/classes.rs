@@ -175,7 +175,7 @@ pub const AUDITED: &[(&str, &str)] = &[
     ),
     (
         "binding",
-        "active agent_id author created_at id knowledge note number prompt_version_id runtime_config_version_id tool_version_ids",
+        "active agent_id author created_at id knowledge note number pins prompt_version_id runtime_config_version_id tool_version_ids",
     ),
     ("call", "agent_id reason session_id state"),
     (
@@ -194,7 +194,7 @@ pub const AUDITED: &[(&str, &str)] = &[
     ),
     (
         "prompt_version",
-        "author created_at digest id note number spec",
+        "author created_at digest id note number parent_id spec",
     ),
     (
         "runtime_config",
@@ -202,7 +202,7 @@ pub const AUDITED: &[(&str, &str)] = &[
     ),
     (
         "runtime_config_version",
-        "author created_at digest id note number spec warnings",
+        "author created_at digest id note number parent_id spec warnings",
     ),
     (
         "session",
@@ -222,7 +222,7 @@ pub const AUDITED: &[(&str, &str)] = &[
     ),
     (
         "tool_version",
-        "author created_at digest id note number spec",
+        "author created_at digest id note number parent_id spec",
     ),
     ("user", "created_at id revision updated_at"),
 ];
