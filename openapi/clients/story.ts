@@ -18,14 +18,14 @@ function made<T>(answer: { data?: T; error?: unknown }): NonNullable<T> {
 }
 
 async function anAgentWithAPromptAndATool(): Promise<Schemas["Agent"]> {
-  const prompt = made(await client.POST("/api/tenants/{tenant_id}/prompts", { params: { path }, body: { name: "reception" } }));
+  const prompt = made(await client.POST("/api/tenants/{tenant_id}/prompts", { params: { path }, body: { name: "reception (TypeScript)" } }));
   const promptVersion = made(
     await client.POST("/api/tenants/{tenant_id}/prompts/{prompt_id}/versions", {
       params: { path: { ...path, prompt_id: prompt.id } },
       body: { spec: { template: "You answer the phone of {{ company }}.", variables: [{ name: "company", required: true }] } },
     }),
   );
-  const config = made(await client.POST("/api/tenants/{tenant_id}/runtime-configs", { params: { path }, body: { name: "echo" } }));
+  const config = made(await client.POST("/api/tenants/{tenant_id}/runtime-configs", { params: { path }, body: { name: "echo (TypeScript)" } }));
   const configVersion = made(
     await client.POST("/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions", {
       params: { path: { ...path, config_id: config.id } },
@@ -38,7 +38,7 @@ async function anAgentWithAPromptAndATool(): Promise<Schemas["Agent"]> {
   // @ts-expect-error `mcp` is not for the kind `client`
   const both: Schemas["ToolSpec"] = { kind: "client", function_name: "f", description: "d", client: {}, mcp: { url: "", tool_name: "" } };
   assert.ok(pipeline && both);
-  const tool = made(await client.POST("/api/tenants/{tenant_id}/tools", { params: { path }, body: { name: "open page" } }));
+  const tool = made(await client.POST("/api/tenants/{tenant_id}/tools", { params: { path }, body: { name: "open page (TypeScript)" } }));
   const toolVersion = made(
     await client.POST("/api/tenants/{tenant_id}/tools/{tool_id}/versions", {
       params: { path: { ...path, tool_id: tool.id } },
@@ -54,7 +54,7 @@ async function anAgentWithAPromptAndATool(): Promise<Schemas["Agent"]> {
     }),
   );
   assert.equal(toolVersion.spec.kind, "client");
-  const agent = made(await client.POST("/api/tenants/{tenant_id}/agents", { params: { path }, body: { name: "reception" } }));
+  const agent = made(await client.POST("/api/tenants/{tenant_id}/agents", { params: { path }, body: { name: "reception (TypeScript)" } }));
   const ofAgent = { ...path, agent_id: agent.id };
   const binding = made(
     await client.POST("/api/tenants/{tenant_id}/agents/{agent_id}/bindings", {
