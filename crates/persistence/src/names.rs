@@ -1,9 +1,6 @@
 //! Search by the beginning of a name.
 
-use diesel::{
-    define_sql_function,
-    sql_types::{Bool, Text},
-};
+use diesel::{define_sql_function, sql_types::Text};
 
 define_sql_function! {
     /// The text in lower case.
