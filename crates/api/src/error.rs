@@ -31,7 +31,7 @@ pub struct ApiError {
     violations: Vec<Violation>,
     blocked_by: Vec<Blocker>,
     /// A header of the response.
-    header: Option<(HeaderName, String)>,
+    header: Option<Box<(HeaderName, String)>>,
 }
 
 /// The body of every error (RFC 9457).
@@ -128,7 +128,7 @@ impl ApiError {
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path allows {allow}.");
         Self {
-            header: Some((header::ALLOW, allow)),
+            header: Some(Box::new((header::ALLOW, allow))),
             ..Self::new(HttpCode::MethodNotAllowed, detail)
         }
     }
@@ -137,7 +137,7 @@ impl ApiError {
     pub fn range_not_satisfiable(size: u64) -> Self {
         let detail = format!("The file has {size} bytes.");
         Self {
-            header: Some((header::CONTENT_RANGE, format!("bytes */{size}"))),
+            header: Some(Box::new((header::CONTENT_RANGE, format!("bytes */{size}")))),
             ..Self::new(HttpCode::RangeNotSatisfiable, detail)
         }
     }
@@ -194,7 +194,8 @@ impl ApiError {
         if status == 503 {
             response.insert_header((header::RETRY_AFTER, "1"));
         }
-        if let Some((name, value)) = &self.header {
+        if let Some(header) = &self.header {
+            let (name, value) = &**header;
             response.insert_header((name, &**value));
         }
         response
@@ -217,7 +218,7 @@ impl From<service::Error> for ApiError {
             detail,
             violations,
             blocked_by,
-            header: retry_after.map(|seconds| (header::RETRY_AFTER, seconds.to_string())),
+            header: retry_after.map(|seconds| Box::new((header::RETRY_AFTER, seconds.to_string()))),
         }
     }
 }

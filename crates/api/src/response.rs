@@ -290,7 +290,13 @@ impl<T: Resource> Describe for Entity<T> {
         operation.response(200, "Success.", etag_header::<T>(), content);
         if T::VERSIONED && is_read(operation.method()) {
             operation.if_none_match("ETag of the revision that the client has.");
-            operation.response(304, "The client has the current revision.", &["ETag"], None);
+            operation.response(
+                304,
+                "The client has the current revision. What is not part of it, such as an agent's `availability` and a \
+                 session's `summary`, may have changed.",
+                &["ETag"],
+                None,
+            );
         }
     }
 }

@@ -114,6 +114,54 @@ pub async fn pins(
     Ok(pins)
 }
 
+/// A binding that names a version of an artifact.
+#[derive(Clone, Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Use {
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub binding_id: BindingId,
+    #[diesel(sql_type = sql_types::Integer)]
+    pub binding_number: i32,
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub agent_id: AgentId,
+    #[diesel(sql_type = sql_types::Text)]
+    pub agent_name: String,
+    #[diesel(sql_type = sql_types::Bool)]
+    pub active: bool,
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub version_id: VersionId,
+    #[diesel(sql_type = sql_types::Integer)]
+    pub version_number: i32,
+}
+
+/// A page of the bindings that name a version of this artifact.
+pub async fn uses(tx: &mut TenantTx, artifact: ArtifactId, window: Window) -> Result<Rows<Use>> {
+    let query = "WITH versions AS ( \
+                     SELECT id, number FROM artifact_versions WHERE tenant_id = $1 AND artifact_id = $2), \
+                 named AS ( \
+                     SELECT b.id AS binding_id, v.id AS version_id, v.number \
+                     FROM versions v JOIN bindings b ON b.tenant_id = $1 \
+                         AND v.id IN (b.prompt_version_id, b.runtime_config_version_id) \
+                     UNION ALL \
+                     SELECT t.binding_id, v.id, v.number \
+                     FROM versions v JOIN binding_tools t ON t.tenant_id = $1 AND t.tool_version_id = v.id) \
+                 SELECT b.id AS binding_id, b.number AS binding_number, a.id AS agent_id, a.name AS agent_name, \
+                        a.active_binding_id IS NOT DISTINCT FROM b.id AS active, \
+                        n.version_id, n.number AS version_number \
+                 FROM named n \
+                 JOIN bindings b ON b.tenant_id = $1 AND b.id = n.binding_id \
+                 JOIN agents a ON a.tenant_id = $1 AND a.id = b.agent_id \
+                 WHERE b.id < $3 ORDER BY b.id DESC LIMIT $4";
+    let rows = diesel::sql_query(query)
+        .bind::<sql_types::Uuid, _>(tx.tenant())
+        .bind::<sql_types::Uuid, _>(artifact)
+        .bind::<sql_types::Uuid, _>(window.below())
+        .bind::<sql_types::BigInt, _>(window.fetch())
+        .load(tx)
+        .await?;
+    Ok(window.cut(rows))
+}
+
 /// Finds a binding of an agent.
 pub async fn find(tx: &mut TenantTx, agent: AgentId, id: BindingId) -> Result<Option<Binding>> {
     Ok(bindings::table

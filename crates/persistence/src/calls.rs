@@ -52,7 +52,7 @@ pub struct Call {
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
-    pub state: Option<CallState>,
+    pub state: Vec<CallState>,
     pub direction: Option<Direction>,
     pub reason: Option<String>,
     pub agent_id: Option<AgentId>,
@@ -171,8 +171,8 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         .limit(window.fetch())
         .select(Call::as_select())
         .into_boxed();
-    if let Some(state) = filter.state {
-        query = query.filter(calls::state.eq(state));
+    if !filter.state.is_empty() {
+        query = query.filter(calls::state.eq_any(filter.state));
     }
     if let Some(direction) = filter.direction {
         query = query.filter(calls::direction.eq(direction));

@@ -35,6 +35,7 @@ pub mod sessions;
 pub mod sip_objects;
 pub mod sip_trunks;
 mod spans;
+pub mod summaries;
 pub mod tenants;
 pub mod timeline;
 pub mod transcripts;

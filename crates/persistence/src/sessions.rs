@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    AgentId, BindingId, Metadata, RawJson, SessionId, TenantId, session::SessionState,
+    AgentId, BindingId, Metadata, RawJson, SessionId, TenantId, UserId, session::SessionState,
 };
 
 use crate::{
     Result, Rows, TenantTx, Window,
-    schema::{configurations, sessions},
+    schema::{configurations, participants, sessions},
     tenants,
 };
 
@@ -93,8 +93,11 @@ impl Session {
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
-    pub state: Option<SessionState>,
+    pub state: Vec<SessionState>,
     pub agent_id: Option<AgentId>,
+    pub binding_id: Option<BindingId>,
+    pub configuration_digest: Option<String>,
+    pub user_id: Option<UserId>,
     pub end_reason: Option<String>,
     pub from: Option<DateTime<Utc>>,
     pub to: Option<DateTime<Utc>>,
@@ -203,6 +206,9 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
     let Filter {
         state,
         agent_id,
+        binding_id,
+        configuration_digest,
+        user_id,
         end_reason,
         from,
         to,
@@ -214,11 +220,24 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         .limit(window.fetch())
         .select(Session::as_select())
         .into_boxed();
-    if let Some(state) = state {
-        query = query.filter(sessions::state.eq(state));
+    if !state.is_empty() {
+        query = query.filter(sessions::state.eq_any(state));
     }
     if let Some(agent) = agent_id {
         query = query.filter(sessions::agent_id.eq(agent));
+    }
+    if let Some(binding) = binding_id {
+        query = query.filter(sessions::binding_id.eq(binding));
+    }
+    if let Some(digest) = configuration_digest {
+        query = query.filter(sessions::configuration_digest.eq(digest));
+    }
+    if let Some(user) = user_id {
+        let with_user = participants::table
+            .filter(participants::tenant_id.eq(tx.tenant()))
+            .filter(participants::identity.eq(user.identity()))
+            .select(participants::session_id);
+        query = query.filter(sessions::id.eq_any(with_user));
     }
     if let Some(reason) = end_reason {
         query = query.filter(sessions::end_reason.eq(reason));

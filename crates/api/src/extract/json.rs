@@ -9,8 +9,6 @@ use actix_web::{
     web::{self, BytesMut},
 };
 use futures_util::{StreamExt as _, future::LocalBoxFuture};
-use jsonschema::Validator;
-use patchbay_domain::json_schema::violations;
 use patchbay_domain::schema::ComposeSchema;
 use patchbay_domain::{
     Invalid,
@@ -28,7 +26,7 @@ use utoipa::{
 use super::{
     idempotency::{BodyDigest, IDEMPOTENCY_KEY},
     request::{app_state, path_tenant},
-    validation::RequestSchemas,
+    validation::{RequestSchema, RequestSchemas},
 };
 use crate::{
     app::App,
@@ -216,14 +214,17 @@ fn check_content_type(request: &HttpRequest) -> std::result::Result<(), ApiError
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8], schema: &Validator) -> std::result::Result<T, ApiError> {
+fn parse<T: DeserializeOwned>(
+    body: &[u8],
+    schema: &RequestSchema,
+) -> std::result::Result<T, ApiError> {
     let value: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     if !value.is_object() {
         let invalid = Invalid::new("not_an_object", "the body must be a JSON object");
         return Err(Error::invalid_at("", invalid).into());
     }
     check_value(&value, &mut Place::default(), 1)?;
-    let violations = violations(schema, &value);
+    let violations = schema.violations(&value);
     if !violations.is_empty() {
         return Err(Error::invalid(violations).into());
     }

@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use patchbay_domain::{Cursor, Invalid, Violation, invalid::escape, json_schema::violations};
+use patchbay_domain::{Cursor, Invalid, Violation, invalid::escape};
 use patchbay_persistence::Window;
 use patchbay_service::{Code, Error, Result};
 use percent_encoding::percent_decode_str;
@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::validation::RequestSchemas;
+use super::validation::{RequestSchema, RequestSchemas};
 use crate::{
     error::ApiError,
     openapi::{Describe, Operation},
@@ -62,15 +62,21 @@ impl<F: ToSchema> Describe for Query<F> {
 }
 
 fn parse_query<F: DeserializeOwned + ToSchema + 'static>(request: &HttpRequest) -> Result<F> {
-    let (rest, violations) = collect(request.query_string())?;
-    parse_filter(request, rest, violations)
+    let schema = RequestSchemas::of_query::<F>(request)?;
+    let (rest, violations) = collect(request.query_string(), &schema)?;
+    parse_filter(&schema, rest, violations)
 }
 
 /// Collects the parameters by name.
-fn collect(query: &str) -> Result<(Map<String, Value>, Vec<Violation>)> {
+fn collect(query: &str, schema: &RequestSchema) -> Result<(Map<String, Value>, Vec<Violation>)> {
     let (mut rest, mut violations) = (Map::new(), Vec::new());
     for (name, value) in parameters(query)? {
-        insert(&mut rest, &mut violations, &name, value);
+        insert(
+            &mut rest,
+            &mut violations,
+            (&name, schema.is_list(&name)),
+            value,
+        );
     }
     Ok((rest, violations))
 }
@@ -85,31 +91,40 @@ fn parameters(query: &str) -> Result<Vec<(String, String)>> {
     Ok(parameters.into_owned().collect())
 }
 
-/// Adds a parameter. Duplicates are refused, and NUL, which no stored value contains.
+/// Adds a parameter, to a list if it may be repeated. Other duplicates are refused, and NUL, which no stored value
+/// contains.
 fn insert(
     rest: &mut Map<String, Value>,
     violations: &mut Vec<Violation>,
-    name: &str,
+    (name, is_list): (&str, bool),
     value: String,
 ) {
     let pointer = format!("/{}", escape(name));
-    if rest.contains_key(name) {
-        violations.push(invalid_value(&pointer, "the parameter is repeated"));
-    } else if name.contains('\0') || value.contains('\0') {
+    if name.contains('\0') || value.contains('\0') {
         let invalid = Invalid::new("control_character", "NUL is not allowed");
         violations.push(invalid.at(pointer));
-    } else {
-        rest.insert(name.to_owned(), Value::String(value));
+        return;
+    }
+    let value = Value::String(value);
+    match rest.get_mut(name) {
+        Some(Value::Array(list)) => list.push(value),
+        Some(_) => violations.push(invalid_value(&pointer, "the parameter is repeated")),
+        None if is_list => {
+            rest.insert(name.to_owned(), Value::Array(vec![value]));
+        }
+        None => {
+            rest.insert(name.to_owned(), value);
+        }
     }
 }
 
-fn parse_filter<F: DeserializeOwned + ToSchema + 'static>(
-    request: &HttpRequest,
+fn parse_filter<F: DeserializeOwned>(
+    schema: &RequestSchema,
     rest: Map<String, Value>,
     mut found: Vec<Violation>,
 ) -> Result<F> {
     let rest = Value::Object(rest);
-    found.extend(violations(&*RequestSchemas::of_query::<F>(request)?, &rest));
+    found.extend(schema.violations(&rest));
     if !found.is_empty() {
         return Err(Error::invalid(found));
     }
@@ -120,7 +135,8 @@ fn parse_filter<F: DeserializeOwned + ToSchema + 'static>(
 }
 
 fn parse<F: DeserializeOwned + ToSchema + 'static>(request: &HttpRequest) -> Result<List<F>> {
-    let (mut rest, mut violations) = collect(request.query_string())?;
+    let schema = RequestSchemas::of_query::<F>(request)?;
+    let (mut rest, mut violations) = collect(request.query_string(), &schema)?;
     let mut window = Window {
         limit: DEFAULT_LIMIT,
         before: None,
@@ -144,7 +160,7 @@ fn parse<F: DeserializeOwned + ToSchema + 'static>(request: &HttpRequest) -> Res
             Err(invalid) => violations.push(invalid.at("/cursor")),
         }
     }
-    let filter = parse_filter(request, rest, violations)?;
+    let filter = parse_filter(&schema, rest, violations)?;
     Ok(List { window, filter })
 }
 

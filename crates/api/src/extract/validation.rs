@@ -9,7 +9,10 @@ use std::{
 
 use actix_web::{HttpRequest, web};
 use jsonschema::Validator;
-use patchbay_domain::json_schema::compile;
+use patchbay_domain::{
+    Violation,
+    json_schema::{compile, violations},
+};
 use patchbay_service::{Error, Result};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -19,7 +22,36 @@ use crate::openapi::{body_schema, query_schema};
 /// The schemas of requests, compiled when they are first used.
 pub struct RequestSchemas {
     components: Value,
-    compiled: Mutex<HashMap<TypeId, Arc<Validator>>>,
+    compiled: Mutex<HashMap<TypeId, Arc<RequestSchema>>>,
+}
+
+/// A compiled schema.
+pub struct RequestSchema {
+    validator: Validator,
+    /// The fields that are arrays.
+    lists: Vec<String>,
+}
+
+impl RequestSchema {
+    fn new(schema: &Value) -> Result<Self> {
+        let validator = compile(schema);
+        let fields = schema["properties"].as_object().into_iter().flatten();
+        let lists = fields.filter(|(_, field)| field["type"] == "array");
+        Ok(Self {
+            validator: validator.map_err(|error| Error::internal(error.to_string()))?,
+            lists: lists.map(|(name, _)| name.clone()).collect(),
+        })
+    }
+
+    /// Returns the violations of a value.
+    pub fn violations(&self, value: &Value) -> Vec<Violation> {
+        violations(&self.validator, value)
+    }
+
+    /// Whether a query may repeat this parameter.
+    pub fn is_list(&self, name: &str) -> bool {
+        self.lists.iter().any(|list| list == name)
+    }
 }
 
 impl RequestSchemas {
@@ -31,14 +63,14 @@ impl RequestSchemas {
         }
     }
 
-    /// The validator of bodies of this type.
-    pub fn of_body<T: ToSchema + 'static>(request: &HttpRequest) -> Result<Arc<Validator>> {
-        Self::of_request(request)?.validator::<T>(body_schema::<T>)
+    /// The schema of bodies of this type.
+    pub fn of_body<T: ToSchema + 'static>(request: &HttpRequest) -> Result<Arc<RequestSchema>> {
+        Self::of_request(request)?.compiled::<T>(body_schema::<T>)
     }
 
-    /// The validator of queries of this type: objects of strings.
-    pub fn of_query<T: ToSchema + 'static>(request: &HttpRequest) -> Result<Arc<Validator>> {
-        Self::of_request(request)?.validator::<T>(query_schema::<T>)
+    /// The schema of queries of this type: objects of strings and of arrays of strings.
+    pub fn of_query<T: ToSchema + 'static>(request: &HttpRequest) -> Result<Arc<RequestSchema>> {
+        Self::of_request(request)?.compiled::<T>(query_schema::<T>)
     }
 
     fn of_request(request: &HttpRequest) -> Result<&web::Data<Self>> {
@@ -46,14 +78,13 @@ impl RequestSchemas {
         schemas.ok_or_else(|| Error::internal("no schemas"))
     }
 
-    fn validator<T: 'static>(&self, schema: fn(&Value) -> Value) -> Result<Arc<Validator>> {
+    fn compiled<T: 'static>(&self, schema: fn(&Value) -> Value) -> Result<Arc<RequestSchema>> {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = compiled.get(&TypeId::of::<T>()) {
             return Ok(Arc::clone(known));
         }
-        let validator = compile(&schema(&self.components));
-        let validator = Arc::new(validator.map_err(|error| Error::internal(error.to_string()))?);
-        compiled.insert(TypeId::of::<T>(), Arc::clone(&validator));
-        Ok(validator)
+        let schema = Arc::new(RequestSchema::new(&schema(&self.components))?);
+        compiled.insert(TypeId::of::<T>(), Arc::clone(&schema));
+        Ok(schema)
     }
 }

@@ -63,6 +63,22 @@ async fn what_is_bound_stays() {
             .delete(&path)
             .await
             .expect_error(409, "version_in_use");
+        let usage = fixture
+            .admin
+            .get(&format!("{path}/usage"))
+            .await
+            .expect(200);
+        let [one] = &usage["data"].as_array().unwrap()[..] else {
+            panic!("{usage}")
+        };
+        assert_eq!(
+            (&one["binding_id"], &one["version_id"]),
+            (&json!(fixture.binding), &json!(version))
+        );
+        assert_eq!(
+            (&one["agent_name"], &one["active"]),
+            (&agent["name"], &json!(true))
+        );
         let renamed = fixture
             .admin
             .patch(&path, &json!({ "name": "new name" }))

@@ -33,7 +33,7 @@ async fn failed(fixture: &Fixture, session: &Value) -> Value {
 
 async fn dispatches(app: &TestApp, session: &Value) -> usize {
     let room = session["room_name"].as_str().unwrap();
-    let livekit = &app.server.app.service.livekit;
+    let livekit = app.livekit();
     livekit.list_dispatches(room).await.unwrap().len()
 }
 
@@ -237,7 +237,7 @@ async fn an_inbound_call_is_dispatched_again_until_a_worker_claims_it() {
     })
     .await;
     let room = session["room_name"].as_str().unwrap();
-    let livekit = &app.server.app.service.livekit;
+    let livekit = app.livekit();
     let found = livekit.list_dispatches(room).await.unwrap();
     let ids: Vec<Value> = found
         .iter()

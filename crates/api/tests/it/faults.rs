@@ -36,14 +36,7 @@ async fn a_start_survives_every_fault_and_dispatches_once() {
         assert!(started["last_error"].is_null(), "{fault:?}");
         assert!(fake.calls("CreateRoom") >= 2, "{fault:?}");
         let room = session["room_name"].as_str().unwrap();
-        let dispatches = app
-            .server
-            .app
-            .service
-            .livekit
-            .list_dispatches(room)
-            .await
-            .unwrap();
+        let dispatches = app.livekit().list_dispatches(room).await.unwrap();
         assert_eq!(dispatches.len(), 1, "{fault:?}");
     }
 }
@@ -106,14 +99,7 @@ async fn a_lost_answer_to_a_second_dispatch_does_not_dispatch_twice() {
     })
     .await;
     assert_eq!(fake.calls("CreateDispatch"), 1, "found, not repeated");
-    let dispatches = app
-        .server
-        .app
-        .service
-        .livekit
-        .list_dispatches(&room)
-        .await
-        .unwrap();
+    let dispatches = app.livekit().list_dispatches(&room).await.unwrap();
     assert_eq!(dispatches.len(), 2);
 }
 
@@ -135,7 +121,7 @@ async fn a_room_that_no_node_has_is_made_anew_and_deleted() {
     fixture.admin.act(&path).await;
     until(&fixture, &session, |s| s["state"] == "ended").await;
     assert_eq!(fake.calls("CreateRoom"), made + 1);
-    let livekit = &app.server.app.service.livekit;
+    let livekit = app.livekit();
     let rooms = livekit.list_rooms(vec![room.to_owned()]).await.unwrap();
     assert!(rooms.is_empty());
 }

@@ -67,7 +67,7 @@ pub(super) async fn mapping(app: &TestApp, fixture: &Fixture, more: Value) -> Va
 /// The objects of this installation in LiveKit: trunks, and rules with their trunks.
 pub(super) async fn in_livekit(app: &TestApp) -> (Vec<String>, Vec<(String, Vec<String>)>) {
     let prefix = format!("{}-mapping-", app.schema());
-    let livekit = &app.server.app.service.livekit;
+    let livekit = app.livekit();
     let trunks = livekit.list_inbound_trunks().await.unwrap();
     let rules = livekit.list_dispatch_rules().await.unwrap();
     let trunks = trunks.into_iter().filter(|t| t.name.starts_with(&prefix));
@@ -96,14 +96,7 @@ impl Ringing {
             agent_name: "patchbay-agent".to_owned(),
             dispatch_metadata: json!({ "mapping_id": id(mapping) }).to_string(),
         };
-        let made = app
-            .server
-            .app
-            .service
-            .livekit
-            .create_room(&request)
-            .await
-            .unwrap();
+        let made = app.livekit().create_room(&request).await.unwrap();
         let identity = format!("sip_{CALLER}_{name}");
         let mut caller = proto::ParticipantInfo {
             sid: format!("PA_{name}"),
@@ -164,7 +157,7 @@ async fn call_becomes(fixture: &Fixture, state: &str) -> Value {
 async fn a_mapping_is_one_trunk_and_one_rule_whatever_livekit_loses() {
     let (_fake, app, fixture) = world(&["--reconcile-interval=200ms"]).await;
     let mapping = mapping(&app, &fixture, json!({})).await;
-    let livekit = &app.server.app.service.livekit;
+    let livekit = app.livekit();
     let whole = async |but: &[String]| {
         eventually("one trunk, one rule", async || {
             let (trunks, rules) = in_livekit(&app).await;
@@ -337,14 +330,7 @@ async fn who_is_refused_loses_the_room_and_leaves_no_record() {
         let claim = ringing.claim(&app, &fixture, &mapping).await;
         claim.expect_error(status, code);
         let room = ringing.room["room_name"].as_str().unwrap().to_owned();
-        let rooms = app
-            .server
-            .app
-            .service
-            .livekit
-            .list_rooms(vec![room])
-            .await
-            .unwrap();
+        let rooms = app.livekit().list_rooms(vec![room]).await.unwrap();
         assert!(rooms.is_empty(), "{code}: the room is gone");
     };
     refused("closed", 409, "closed").await;

@@ -47,6 +47,36 @@ async fn creating_resolves_renders_and_keeps_the_configuration() {
         .await
         .expect(200);
     assert_eq!(listed["data"][0]["id"], again["id"]);
+    let user = json!({ "email": "ada@example.org", "display_name": "Ada" });
+    let user = fixture.admin.post(&fixture.at("users"), &user).await;
+    let user = user.expect(201)["id"].as_str().unwrap().to_owned();
+    for (filter, count) in [
+        (format!("binding_id={}", fixture.binding), 2),
+        (format!("binding_id={}", fixture.agent), 0),
+        (format!("configuration_digest={digest}"), 2),
+        (format!("configuration_digest={}", "0".repeat(64)), 0),
+        (format!("user_id={user}"), 0),
+        ("state=failed&state=created".to_owned(), 2),
+        ("state=failed&state=ended".to_owned(), 0),
+    ] {
+        let path = fixture.at(&format!("sessions?{filter}"));
+        let listed = fixture.admin.get(&path).await.expect(200);
+        assert_eq!(listed["data"].as_array().unwrap().len(), count, "{filter}");
+    }
+    let wrong = fixture.at("sessions?state=created&state=over");
+    let wrong = fixture.admin.get(&wrong).await.violations();
+    assert_eq!(wrong, [("/state/1".into(), "invalid_value".into())]);
+    let started = fixture.session(true).await;
+    let attach = fixture.at(&format!(
+        "sessions/{}/attach",
+        started["id"].as_str().unwrap()
+    ));
+    let attached = json!({ "type": "user", "user_id": user });
+    fixture.admin.post(&attach, &attached).await.expect(201);
+    let path = fixture.at(&format!("sessions?user_id={user}"));
+    let listed = fixture.admin.get(&path).await.expect(200);
+    assert_eq!(listed["data"][0]["id"], started["id"]);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,14 +123,7 @@ async fn without_a_worker_a_session_fails_and_its_room_is_deleted() {
     assert_eq!(attempts, [json!(1)]);
     let room = session["room_name"].as_str().unwrap().to_owned();
     eventually("the room is deleted", async || {
-        let rooms = app
-            .server
-            .app
-            .service
-            .livekit
-            .list_rooms(vec![room.clone()])
-            .await
-            .unwrap();
+        let rooms = app.livekit().list_rooms(vec![room.clone()]).await.unwrap();
         rooms.is_empty().then_some(())
     })
     .await;
@@ -122,14 +145,7 @@ async fn parallel_starts_dispatch_once_and_stops_answer_the_same() {
         assert!(started.expect(200)["dispatched_at"].is_string());
     }
     let room = session["room_name"].as_str().unwrap();
-    let dispatches = app
-        .server
-        .app
-        .service
-        .livekit
-        .list_dispatches(room)
-        .await
-        .unwrap();
+    let dispatches = app.livekit().list_dispatches(room).await.unwrap();
     assert_eq!(dispatches.len(), 1);
     let metadata: serde_json::Value = serde_json::from_str(&dispatches[0].metadata).unwrap();
     assert_eq!(
@@ -254,7 +270,7 @@ async fn a_room_that_comes_back_after_its_session_is_deleted() {
         session["id"].as_str().unwrap()
     ));
     fixture.admin.act(&stop).await.expect(200);
-    let livekit = &app.server.app.service.livekit;
+    let livekit = app.livekit();
     let room = session["room_name"].as_str().unwrap().to_owned();
     livekit.create_dispatch(&room, "nobody", "").await.unwrap();
     assert_eq!(

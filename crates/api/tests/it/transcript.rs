@@ -31,6 +31,15 @@ async fn turns_are_kept_once_and_erased_with_the_session() {
         .map(|t| &t["text"])
         .collect();
     assert_eq!(said, ["Bye.", "Hello!", "Hello?"]);
+    let agent = fixture.at(&format!("agents/{}", fixture.agent));
+    let agent = fixture.admin.get(&agent).await.expect(200);
+    let read = fixture.admin.get(&at).await.expect(200);
+    assert_eq!(
+        read["summary"],
+        json!({ "agent_name": agent["name"], "binding_number": 1, "call_id": null, "duration_seconds": null, "turns": 3 })
+    );
+    let listed = fixture.admin.get(&fixture.at("sessions")).await.expect(200);
+    assert_eq!(listed["data"][0]["summary"], read["summary"]);
     // The last turns may be reported after the end.
     fixture.admin.act(&format!("{at}/stop")).await.expect(200);
     let last = json!({ "turns": [turn("4", "system", "hung up")] });

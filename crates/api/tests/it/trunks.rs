@@ -32,14 +32,7 @@ async fn synced(fixture: &Fixture, trunk: &Value) -> Value {
 /// Names of this installation's objects in LiveKit.
 async fn in_livekit(app: &TestApp) -> Vec<(String, String)> {
     let prefix = format!("{}-trunk-", app.schema());
-    let found = app
-        .server
-        .app
-        .service
-        .livekit
-        .list_outbound_trunks()
-        .await
-        .unwrap();
+    let found = app.livekit().list_outbound_trunks().await.unwrap();
     let ours = found.into_iter().filter(|t| t.name.starts_with(&prefix));
     ours.map(|trunk| (trunk.sid, trunk.name)).collect()
 }
@@ -103,7 +96,7 @@ async fn what_livekit_loses_comes_back_and_what_it_has_too_many_goes() {
     let fixture = app.tenant("acme").await;
     let trunk = make(&fixture).await;
     synced(&fixture, &trunk).await;
-    let livekit = &app.server.app.service.livekit;
+    let livekit = app.livekit();
     let before = in_livekit(&app).await;
     livekit.delete_trunk(&before[0].0).await.unwrap();
     let after = eventually("it comes back", async || {

@@ -163,4 +163,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(agent_runs, sessions, configurations);
+diesel::allow_tables_to_appear_in_same_query!(agent_runs, sessions, configurations, participants);

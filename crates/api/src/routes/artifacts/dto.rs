@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    ArtifactId, VersionId,
+    AgentId, ArtifactId, BindingId, VersionId,
     artifact::Spec,
     text::{Description, Name, Note},
 };
-use patchbay_persistence::artifacts;
+use patchbay_persistence::{artifacts, bindings};
 use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -188,4 +188,54 @@ pub struct VersionFilter {
     /// Only versions with this digest.
     #[schema(max_length = 64)]
     pub digest: Option<String>,
+}
+
+/// A binding that pins a version of the resource.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "binding_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f40", "binding_number": 3, "active": true,
+    "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "agent_name": "reception",
+    "version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31", "version_number": 2
+}))]
+pub struct Usage {
+    /// Id of the binding.
+    pub binding_id: BindingId,
+    /// Number of the binding.
+    #[schema(minimum = 1)]
+    binding_number: i32,
+    /// Whether the binding is the agent's active one.
+    active: bool,
+    /// Id of the agent.
+    agent_id: AgentId,
+    /// Name of the agent.
+    #[schema(max_length = 200)]
+    agent_name: String,
+    /// Id of the pinned version.
+    version_id: VersionId,
+    /// Number of the pinned version.
+    #[schema(minimum = 1)]
+    version_number: i32,
+}
+
+impl From<bindings::Use> for Usage {
+    fn from(row: bindings::Use) -> Self {
+        let bindings::Use {
+            binding_id,
+            binding_number,
+            agent_id,
+            agent_name,
+            active,
+            version_id,
+            version_number,
+        } = row;
+        Self {
+            binding_id,
+            binding_number,
+            active,
+            agent_id,
+            agent_name,
+            version_id,
+            version_number,
+        }
+    }
 }

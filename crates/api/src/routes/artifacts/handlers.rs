@@ -5,7 +5,7 @@ use patchbay_domain::{
     artifact::{ArtifactKind, Spec},
     text::{Description, Name},
 };
-use patchbay_persistence::{TenantTx, artifacts, idempotency};
+use patchbay_persistence::{TenantTx, artifacts, bindings, idempotency};
 use patchbay_service::{
     Blocker, Code, Error, Result,
     audit::{Change, Event},
@@ -14,10 +14,11 @@ use patchbay_service::{
 use utoipa::ToSchema;
 
 use super::dto::{
-    Artifact, ArtifactFilter, CreateArtifact, CreateVersion, PatchArtifact, Version, VersionFilter,
+    Artifact, ArtifactFilter, CreateArtifact, CreateVersion, PatchArtifact, Usage, Version,
+    VersionFilter,
 };
 use crate::{
-    extract::{Caller, IdempotencyKey, IfMatch, Json, List, Path, scopes::Permission},
+    extract::{Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Path, scopes::Permission},
     response::{Created, Deleted, Entity, Page},
 };
 
@@ -260,4 +261,17 @@ pub(crate) async fn delete_version<S: Spec + ToSchema, W: Permission>(
             Ok(Change::one(Deleted, event))
         })
         .await
+}
+
+pub(crate) async fn list_usage<S: Spec + ToSchema, R: Permission>(
+    caller: Caller<R>,
+    Path((_, id)): Path<(TenantId, ArtifactId)>,
+    list: List<NoFilter>,
+) -> Result<Page<Usage>> {
+    let mut tx = caller.read().await?;
+    let found = artifacts::find(&mut tx, S::KIND, id).await?;
+    found.ok_or_else(Error::not_found)?;
+    let rows = bindings::uses(&mut tx, id, list.window).await?;
+    tx.finish();
+    Ok(Page::new(rows, |row| row.binding_id.uuid(), Usage::from))
 }

@@ -34,6 +34,11 @@ impl Naming {
         format!("{}/{{{}}}", self.all(), self.parameter)
     }
 
+    /// Returns the path of the bindings that use one artifact.
+    pub fn usage(&self) -> String {
+        format!("{}/usage", self.one())
+    }
+
     /// Returns the path of the versions of one artifact.
     pub fn versions(&self) -> String {
         format!("{}/versions", self.one())
@@ -84,6 +89,13 @@ where
         handlers::get::<S, R>,
         Doc::get(format!("get{id}"), format!("Get a {noun}")).about(format!(
             "Returns the {noun} with the number of its latest version."
+        )),
+    );
+    api.add(
+        &naming.usage(),
+        handlers::list_usage::<S, R>,
+        Doc::get(format!("list{id}Usage"), format!("List usage of a {noun}")).about(format!(
+            "Returns the bindings that pin a version of the {noun}, newest first."
         )),
     );
     api.add(

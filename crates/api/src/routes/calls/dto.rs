@@ -288,9 +288,10 @@ fn check_range(value: Option<u32>, (min, max): (u32, u32), pointer: &str) -> Res
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallFilter {
-    /// Only calls in this state.
-    #[schema(inline)]
-    pub state: Option<CallState>,
+    /// Only calls in one of these states.
+    #[serde(default)]
+    #[schema(max_items = 10)]
+    pub state: Vec<CallState>,
     /// Only calls in this direction.
     #[schema(inline)]
     pub direction: Option<Direction>,
@@ -314,7 +315,7 @@ pub struct CallFilter {
 impl From<&CallFilter> for calls::Filter {
     fn from(filter: &CallFilter) -> Self {
         Self {
-            state: filter.state,
+            state: filter.state.clone(),
             direction: filter.direction,
             reason: filter.reason.clone(),
             agent_id: filter.agent_id,

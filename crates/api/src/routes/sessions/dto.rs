@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, BindingId, Metadata, RawJson, SessionId, clock,
+    AgentId, BindingId, CallId, Metadata, RawJson, SessionId, UserId, clock,
     prompt::Variables,
     session::SessionState,
     text::{Detail, Word},
     worker::Availability,
 };
-use patchbay_persistence::sessions;
+use patchbay_persistence::{sessions, summaries::Summary};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -93,6 +93,33 @@ pub struct Session {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) availability: Option<Availability>,
+    /// Names and counts to show. Only in the responses to `getSession` and `listSessions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    summary: Option<SessionSummary>,
+}
+
+/// Names and counts of a session.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "agent_name": "reception", "binding_number": 3, "call_id": null, "duration_seconds": 84.2, "turns": 12
+}))]
+pub struct SessionSummary {
+    /// Name of the agent; null if it has been deleted.
+    #[schema(max_length = 200)]
+    agent_name: Option<String>,
+    /// Number of the binding; null if it has been deleted.
+    #[schema(minimum = 1)]
+    binding_number: Option<i32>,
+    /// Id of the phone call that the session was created for.
+    call_id: Option<CallId>,
+    /// Time between the agent's joining and the end, in seconds; so far, while the session is running. Null if no agent
+    /// has joined.
+    #[schema(minimum = 0)]
+    duration_seconds: Option<f64>,
+    /// Number of turns of the transcript.
+    #[schema(minimum = 0)]
+    turns: i64,
 }
 
 impl Resource for Session {
@@ -103,6 +130,23 @@ impl Resource for Session {
 }
 
 impl Session {
+    /// The response to a read.
+    pub fn read(row: sessions::Session, summary: Option<Summary>, now: DateTime<Utc>) -> Self {
+        let end = row.ended_at.unwrap_or(now);
+        let duration = row.running_at.map(|at| (end - at).as_seconds_f64());
+        let summary = summary.map(|summary| SessionSummary {
+            agent_name: summary.agent_name,
+            binding_number: summary.binding_number,
+            call_id: summary.call_id,
+            duration_seconds: duration,
+            turns: summary.turns,
+        });
+        Self {
+            summary,
+            ..row.into()
+        }
+    }
+
     /// The response to the creation.
     pub fn created(row: sessions::Session, availability: Option<Availability>) -> Self {
         Self {
@@ -164,6 +208,7 @@ impl From<sessions::Session> for Session {
             stopping_at,
             ended_at,
             availability: None,
+            summary: None,
         }
     }
 }
@@ -208,11 +253,19 @@ pub struct StopSession {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionFilter {
-    /// Only sessions in this state.
-    #[schema(inline)]
-    pub state: Option<SessionState>,
+    /// Only sessions in one of these states.
+    #[serde(default)]
+    #[schema(max_items = 10)]
+    pub state: Vec<SessionState>,
     /// Only sessions of this agent.
     pub agent_id: Option<AgentId>,
+    /// Only sessions that ran this binding.
+    pub binding_id: Option<BindingId>,
+    /// Only sessions that ran the configuration with this digest.
+    #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
+    pub configuration_digest: Option<String>,
+    /// Only sessions in which this user has a place.
+    pub user_id: Option<UserId>,
     /// Only sessions with this end reason.
     #[schema(max_length = 64)]
     pub end_reason: Option<String>,

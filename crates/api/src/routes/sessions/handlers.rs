@@ -4,7 +4,7 @@ use patchbay_domain::{
     SessionId, TenantId,
     text::{Detail, Word},
 };
-use patchbay_persistence::{participants, sessions, workers};
+use patchbay_persistence::{participants, sessions, summaries, workers};
 use patchbay_service::{
     Code, Error, Result, UnitOfWork,
     audit::{Change, Event},
@@ -99,20 +99,33 @@ pub(super) async fn list(
     let SessionFilter {
         state,
         agent_id,
+        binding_id,
+        configuration_digest,
+        user_id,
         end_reason,
         from,
         to,
-    } = &list.filter;
+    } = list.filter;
     let filter = sessions::Filter {
-        state: *state,
-        agent_id: *agent_id,
-        end_reason: end_reason.clone(),
-        from: *from,
-        to: *to,
+        state,
+        agent_id,
+        binding_id,
+        configuration_digest,
+        user_id,
+        end_reason,
+        from,
+        to,
     };
     let rows = sessions::list(&mut tx, list.window, filter).await?;
+    let ids: Vec<_> = rows.rows.iter().map(|row| row.id).collect();
+    let mut summaries = summaries::of_sessions(&mut tx, &ids).await?;
     tx.finish();
-    Ok(Page::new(rows, |row| row.id.uuid(), Session::from))
+    let now = caller.service.clock.now();
+    let map = |row: sessions::Session| {
+        let summary = summaries.remove(&row.id);
+        Session::read(row, summary, now)
+    };
+    Ok(Page::new(rows, |row| row.id.uuid(), map))
 }
 
 pub(super) async fn get(
@@ -121,8 +134,11 @@ pub(super) async fn get(
 ) -> Result<Entity<Session>> {
     let mut tx = caller.read().await?;
     let found = sessions::find(&mut tx, id).await?;
+    let row = found.ok_or_else(Error::not_found)?;
+    let summary = summaries::of_sessions(&mut tx, &[id]).await?.remove(&id);
     tx.finish();
-    Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
+    let now = caller.service.clock.now();
+    Ok(Entity(Session::read(row, summary, now)))
 }
 
 pub(super) async fn delete(

@@ -9,10 +9,11 @@ use clap::Parser;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use patchbay_api::{app::App, server::Server, settings::Settings};
 use patchbay_domain::Clock;
+use patchbay_livekit::LiveKit;
 use patchbay_vectors::{Background, Embedder, Local};
 use serde_json::json;
 
-use super::{Client, Fixture, ORIGIN, make_schema};
+use super::{Client, Fixture, ORIGIN, PATIENCE, make_schema};
 
 /// Keys of the test installation.
 pub const OPERATOR_KEY: &str = "operator-key-of-the-test-installation";
@@ -116,6 +117,18 @@ impl TestApp {
     /// The URL of this role, in the schema of the app.
     pub fn url(&self, role: &str) -> String {
         in_schema(&environment(role), &self.schema)
+    }
+
+    /// A client of the app's LiveKit that has more patience than the app.
+    pub fn livekit(&self) -> LiveKit {
+        let settings = &self.server.app.settings.service.livekit;
+        let settings = patchbay_livekit::Settings {
+            url: settings.url.clone(),
+            api_key: settings.api_key.clone(),
+            api_secret: settings.api_secret.reveal().to_owned(),
+            timeout: PATIENCE,
+        };
+        LiveKit::new(settings).unwrap()
     }
 
     /// Name of the schema.

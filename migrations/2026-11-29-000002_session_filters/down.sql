@@ -1,0 +1,2 @@
+DROP INDEX sessions_configuration;
+DROP INDEX sessions_binding;
