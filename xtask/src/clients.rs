@@ -40,6 +40,22 @@ pub fn check() -> Result<()> {
     generate().map(drop)
 }
 
+/// The folder of the clients of the committed document, generated if they are not there.
+fn generated() -> Result<PathBuf> {
+    let folder = cache::directory()?.join("clients");
+    let source = cache::repository().join("openapi");
+    let same = |ours: PathBuf, theirs: &str| {
+        let wanted = fs::read(ours).ok();
+        wanted.is_some() && wanted == fs::read(folder.join(theirs)).ok()
+    };
+    let is_current = folder.join("out/story/story.js").exists()
+        && same(source.join("openapi.json"), "openapi.json")
+        && FILES
+            .iter()
+            .all(|file| same(source.join("clients").join(file), file));
+    if is_current { Ok(folder) } else { generate() }
+}
+
 /// Generates and compiles the TypeScript clients; returns their folder.
 fn generate() -> Result<PathBuf> {
     let folder = cache::directory()?.join("clients");
@@ -85,7 +101,7 @@ pub fn story(tools: &Tools) -> Result<()> {
 }
 
 fn in_typescript(base: &str, seeded: &Seeded) -> Result<()> {
-    let folder = generate()?;
+    let folder = generated()?;
     let mut node = Command::new("node");
     node.arg("out/story/story.js").current_dir(folder);
     follow("TypeScript", &mut node, base, seeded)

@@ -55,7 +55,7 @@ impl Invalid {
 }
 
 /// Codes of violations, in alphabetical order.
-pub const VIOLATION_CODES: [&str; 87] = [
+pub const VIOLATION_CODES: [&str; 86] = [
     "address_refused",
     "base_url_not_allowed",
     "circular_reference",
@@ -100,7 +100,6 @@ pub const VIOLATION_CODES: [&str; 87] = [
     "not_callable",
     "not_for_this_kind",
     "not_for_this_part",
-    "not_for_this_type",
     "not_json",
     "not_supported",
     "not_utf8",

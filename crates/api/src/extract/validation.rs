@@ -4,7 +4,7 @@
 use std::{
     any::TypeId,
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use actix_web::{HttpRequest, web};
@@ -22,7 +22,7 @@ use crate::openapi::{body_schema, query_schema};
 /// The schemas of requests, compiled when they are first used.
 pub struct RequestSchemas {
     components: Value,
-    compiled: Mutex<HashMap<TypeId, Arc<RequestSchema>>>,
+    compiled: RwLock<HashMap<TypeId, Arc<RequestSchema>>>,
 }
 
 /// A compiled schema.
@@ -59,7 +59,7 @@ impl RequestSchemas {
     pub fn new(document: &Value) -> Self {
         Self {
             components: document["components"].clone(),
-            compiled: Mutex::default(),
+            compiled: RwLock::default(),
         }
     }
 
@@ -78,13 +78,19 @@ impl RequestSchemas {
         schemas.ok_or_else(|| Error::internal("no schemas"))
     }
 
+    /// Several requests may compile a schema at the same time, and then all keep the first one.
     fn compiled<T: 'static>(&self, schema: fn(&Value) -> Value) -> Result<Arc<RequestSchema>> {
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = compiled.get(&TypeId::of::<T>()) {
+        let id = TypeId::of::<T>();
+        let known = self.compiled.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&id) {
             return Ok(Arc::clone(known));
         }
+        drop(known);
         let schema = Arc::new(RequestSchema::new(&schema(&self.components))?);
-        compiled.insert(TypeId::of::<T>(), Arc::clone(&schema));
-        Ok(schema)
+        let mut compiled = self
+            .compiled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(compiled.entry(id).or_insert(schema)))
     }
 }

@@ -68,7 +68,8 @@ impl Builder {
         errors::shorten(&mut paths, &self.errors);
         let parameters = parameters::share(&mut paths);
         let schemas = json!(unions::divide(tidy::components(&self.schemas)));
-        let used = json!([paths, errors::components(&self.errors)]);
+        let responses = errors::components(&self.errors);
+        let used = json!([paths, responses]);
         let schemas = schemas.as_object().map(|all| reachable(&used, all));
         let mut document = json!({
             "openapi": "3.1.0",
@@ -86,7 +87,7 @@ impl Builder {
             "components": {
                 "schemas": schemas,
                 "parameters": parameters,
-                "responses": errors::components(&self.errors),
+                "responses": responses,
                 "headers": headers(),
                 "securitySchemes": {
                     "api_key": {

@@ -1,6 +1,11 @@
 //! Strings with known values, to which later versions may add some.
 
-use patchbay_domain::{call::reason, end_reason, states::JobKind, vocabulary};
+use patchbay_domain::{
+    call::{KNOWN_REASONS, reason},
+    end_reason,
+    states::JobKind,
+    vocabulary,
+};
 
 use crate::code::Code;
 
@@ -27,25 +32,7 @@ vocabulary! {
 
 vocabulary! {
     /// Why phone calls end.
-    pub struct CallReason = [
-        reason::COMPLETED,
-        reason::CALLER_HANGUP,
-        reason::CALLEE_HANGUP,
-        reason::AGENT_HANGUP,
-        reason::CANCELED,
-        reason::BUSY,
-        reason::DECLINED,
-        reason::NO_ANSWER,
-        reason::INVALID_NUMBER,
-        reason::TRUNK_AUTH,
-        reason::TRUNK_FAILURE,
-        reason::TRANSFERRED,
-        end_reason::NO_WORKER,
-        end_reason::AGENT_LOST,
-        end_reason::AGENT_ERROR,
-        end_reason::MAX_DURATION,
-        end_reason::LIVEKIT_UNAVAILABLE,
-    ]
+    pub struct CallReason = KNOWN_REASONS
 }
 
 vocabulary! {

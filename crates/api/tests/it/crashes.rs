@@ -1,7 +1,5 @@
 //! The binary crashes after an external call and before it has recorded it, and is restarted.
 
-use std::time::Duration;
-
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
 use patchbay_livekit::{LiveKit, SipObject};
 use serde_json::{Value, json};
@@ -71,13 +69,7 @@ async fn until(fixture: &Fixture, session: &Value, test: impl Fn(&Value) -> bool
 }
 
 pub(super) fn livekit() -> LiveKit {
-    let settings = patchbay_livekit::Settings {
-        url: environment("LIVEKIT_URL"),
-        api_key: environment("LIVEKIT_KEY"),
-        api_secret: environment("LIVEKIT_SECRET"),
-        timeout: Duration::from_secs(5),
-    };
-    LiveKit::new(settings).unwrap()
+    super::support::livekit(&environment("LIVEKIT_URL"))
 }
 
 /// The dispatches that LiveKit has for the session.

@@ -1,7 +1,7 @@
 //! Attaching a participant to a live session.
 
 use patchbay_domain::{
-    AgentId, BindingId, Dialled, Invalid, PhoneNumber, Scope, SessionId, TenantId, TrunkId, UserId,
+    AgentId, BindingId, Dialled, PhoneNumber, Scope, SessionId, TenantId, TrunkId, UserId,
     call::AnswerDetection,
     prompt::Variables,
     states::TokenRole,
@@ -138,50 +138,13 @@ enum AttachRequest {
 }
 
 impl Attach {
+    /// The schema has refused fields of another type, and those that its type lacks.
     fn check(self) -> Result<AttachRequest> {
-        let fields = [
-            ("agent_id", AttachType::Agent, self.agent_id.is_some()),
-            ("binding_id", AttachType::Agent, self.binding_id.is_some()),
-            ("variables", AttachType::Agent, self.variables.is_some()),
-            ("user_id", AttachType::User, self.user_id.is_some()),
-            ("identity", AttachType::User, self.identity.is_some()),
-            ("name", AttachType::User, self.name.is_some()),
-            ("role", AttachType::User, self.role.is_some()),
-            ("ttl_seconds", AttachType::User, self.ttl_seconds.is_some()),
-            ("number", AttachType::Phone, self.number.is_some()),
-            ("from", AttachType::Phone, self.from.is_some()),
-            ("trunk_id", AttachType::Phone, self.trunk_id.is_some()),
-            (
-                "ring_timeout_seconds",
-                AttachType::Phone,
-                self.ring_timeout_seconds.is_some(),
-            ),
-        ];
-        let foreign = fields
-            .iter()
-            .filter(|(_, kind, is_present)| *is_present && *kind != self.kind);
-        let foreign = foreign.map(|(name, ..)| {
-            Invalid::new("not_for_this_type", "this field belongs to another type")
-                .at(format!("/{name}"))
-        });
-        let mut violations: Vec<_> = foreign.collect();
-        let missing = |name: &str| {
-            Invalid::new("missing_field", "this field is required for the type")
-                .at(format!("/{name}"))
-        };
-        match (self.kind, self.agent_id, &self.number) {
-            (AttachType::Agent, None, _) => violations.push(missing("agent_id")),
-            (AttachType::Phone, _, None) => violations.push(missing("number")),
-            _ => {}
-        }
-        if !violations.is_empty() {
-            return Err(Error::invalid(violations));
-        }
-        Ok(match (self.agent_id, self.number) {
-            (Some(agent), _) => {
+        Ok(match (self.kind, self.agent_id, self.number) {
+            (AttachType::Agent, Some(agent), _) => {
                 AttachRequest::Agent(agent, self.binding_id, self.variables.unwrap_or_default())
             }
-            (None, Some(to)) => AttachRequest::Phone(OutboundCall {
+            (AttachType::Phone, _, Some(to)) => AttachRequest::Phone(OutboundCall {
                 to,
                 to_pointer: "/number",
                 from: self.from,
@@ -190,13 +153,14 @@ impl Attach {
                 max_duration_seconds: None,
                 answer_detection: AnswerDetection::Off,
             }),
-            (None, None) => AttachRequest::User(TokenRequest {
+            (AttachType::User, ..) => AttachRequest::User(TokenRequest {
                 role: self.role.unwrap_or_default(),
                 user_id: self.user_id,
                 identity: self.identity,
                 name: self.name,
                 ttl_seconds: self.ttl_seconds,
             }),
+            _ => return Err(Error::internal("a participant that the schema refuses")),
         })
     }
 }

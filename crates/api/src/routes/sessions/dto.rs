@@ -276,3 +276,28 @@ pub struct SessionFilter {
     #[serde(default, deserialize_with = "clock::read_optional_time")]
     pub to: Option<DateTime<Utc>>,
 }
+
+impl From<SessionFilter> for sessions::Filter {
+    fn from(filter: SessionFilter) -> Self {
+        let SessionFilter {
+            state,
+            agent_id,
+            binding_id,
+            configuration_digest,
+            user_id,
+            end_reason,
+            from,
+            to,
+        } = filter;
+        Self {
+            state,
+            agent_id,
+            binding_id,
+            configuration_digest,
+            user_id,
+            end_reason,
+            from,
+            to,
+        }
+    }
+}

@@ -96,26 +96,7 @@ pub(super) async fn list(
     list: List<SessionFilter>,
 ) -> Result<Page<Session>> {
     let mut tx = caller.read().await?;
-    let SessionFilter {
-        state,
-        agent_id,
-        binding_id,
-        configuration_digest,
-        user_id,
-        end_reason,
-        from,
-        to,
-    } = list.filter;
-    let filter = sessions::Filter {
-        state,
-        agent_id,
-        binding_id,
-        configuration_digest,
-        user_id,
-        end_reason,
-        from,
-        to,
-    };
+    let filter = list.filter.into();
     let rows = sessions::list(&mut tx, list.window, filter).await?;
     let ids: Vec<_> = rows.rows.iter().map(|row| row.id).collect();
     let mut summaries = summaries::of_sessions(&mut tx, &ids).await?;

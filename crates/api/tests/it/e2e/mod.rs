@@ -17,7 +17,8 @@ use patchbay_livekit::LiveKit;
 use serde_json::{Value, json};
 
 use super::support::{
-    Fixture, Process, WORKER_KEY, arguments, environment, eventually, free_port, make_schema,
+    Fixture, Process, WORKER_KEY, arguments, environment, eventually, free_port, livekit,
+    make_schema,
 };
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -150,13 +151,7 @@ fn start_worker_as(
 
 /// A client of the world's LiveKit.
 fn livekit_of(world: &World) -> LiveKit {
-    let settings = patchbay_livekit::Settings {
-        url: format!("ws://127.0.0.1:{}", world.livekit_port),
-        api_key: environment("LIVEKIT_KEY"),
-        api_secret: environment("LIVEKIT_SECRET"),
-        timeout: Duration::from_secs(5),
-    };
-    LiveKit::new(settings).unwrap()
+    livekit(&format!("ws://127.0.0.1:{}", world.livekit_port))
 }
 
 async fn state_is(fixture: &Fixture, session: &Value, state: &str) -> Value {

@@ -42,6 +42,17 @@ pub fn in_schema(url: &str, schema: &str) -> String {
     format!("{url}?options=-csearch_path%3D{schema}%2Cpublic")
 }
 
+/// A client of the LiveKit at this URL that waits for as long as a test does.
+pub fn livekit(url: &str) -> LiveKit {
+    let settings = patchbay_livekit::Settings {
+        url: url.to_owned(),
+        api_key: environment("LIVEKIT_KEY"),
+        api_secret: environment("LIVEKIT_SECRET"),
+        timeout: PATIENCE,
+    };
+    LiveKit::new(settings).unwrap()
+}
+
 /// Installs the crypto provider of rustls, once in a process.
 pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -121,14 +132,7 @@ impl TestApp {
 
     /// A client of the app's LiveKit that has more patience than the app.
     pub fn livekit(&self) -> LiveKit {
-        let settings = &self.server.app.settings.service.livekit;
-        let settings = patchbay_livekit::Settings {
-            url: settings.url.clone(),
-            api_key: settings.api_key.clone(),
-            api_secret: settings.api_secret.reveal().to_owned(),
-            timeout: PATIENCE,
-        };
-        LiveKit::new(settings).unwrap()
+        livekit(&self.server.app.settings.service.livekit.url)
     }
 
     /// Name of the schema.

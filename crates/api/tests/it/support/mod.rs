@@ -14,7 +14,8 @@ mod signed;
 mod upstream;
 
 pub use app::{
-    OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, install_crypto, model,
+    OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, install_crypto, livekit,
+    model,
 };
 pub use client::{Client, ORIGIN, Response};
 pub use document::{check, document, example, operations};
