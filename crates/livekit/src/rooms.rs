@@ -157,7 +157,9 @@ impl LiveKit {
         Ok(rooms.collect())
     }
 
-    /// The participants of the room; empty if there is no room.
+    /// The participants who have joined the room; empty if there is no room. One that is still joining is not among
+    /// them: if it is removed at that moment, LiveKit goes on showing it as joining for as long as the room exists, and
+    /// can neither remove it again nor connect it.
     #[instrument(skip_all, fields(room = %room_without_caller(room)), err)]
     pub async fn list_participants(&self, room: &str) -> Result<Vec<Participant>, Error> {
         let body = proto::ListParticipantsRequest {
@@ -166,10 +168,10 @@ impl LiveKit {
         let answer: proto::ListParticipantsResponse = self
             .call(ROOMS, "ListParticipants", room_admin(room), &body)
             .await?;
-        let present = answer.participants.into_iter().filter(|participant| {
-            let state = participant.state();
-            state != proto::participant_info::State::Disconnected
-        });
+        let is_present = |participant: &proto::ParticipantInfo| {
+            participant.state() == proto::participant_info::State::Active
+        };
+        let present = answer.participants.into_iter().filter(is_present);
         Ok(present.map(participant).collect())
     }
 

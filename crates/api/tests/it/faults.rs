@@ -1,8 +1,9 @@
 //! Faults of LiveKit: a start whose request hangs, fails or loses its response.
 
+use livekit_protocol as proto;
 use serde_json::Value;
 
-use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually};
+use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually, id};
 
 async fn app(fake: &FakeLiveKit, more: &[&str]) -> (TestApp, Fixture) {
     let url = format!("--livekit-url={}", fake.url);
@@ -142,4 +143,73 @@ async fn a_stop_overtakes_a_start_that_hangs() {
     let ended = until(&fixture, &session, |s| s["state"] == "ended").await;
     assert_eq!(ended["end_reason"], "changed_my_mind");
     assert!(ended["running_at"].is_null() && ended["dispatched_at"].is_null());
+}
+
+fn second_agent(room: &str, state: proto::participant_info::State) -> proto::ParticipantInfo {
+    proto::ParticipantInfo {
+        sid: format!("PA_second_{room}"),
+        identity: "agent-second".to_owned(),
+        kind: proto::participant_info::Kind::Agent.into(),
+        state: state.into(),
+        ..proto::ParticipantInfo::default()
+    }
+}
+
+async fn runs(fixture: &Fixture, session: &Value) -> Vec<Value> {
+    let path = fixture.at(&format!("sessions/{}/agent-runs", id(session)));
+    let page = fixture.admin.get(&path).await.expect(200);
+    page["data"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_cannot_be_removed_stops_nothing() {
+    let fake = FakeLiveKit::start();
+    fake.exchange().with_agents();
+    let (_app, fixture) = app(&fake, &[]).await;
+    let session = fixture.session(true).await;
+    until(&fixture, &session, |s| s["state"] == "running").await;
+    let room = session["room_name"].as_str().unwrap();
+    fake.set("RemoveParticipant", Fault::Broken);
+    let second = second_agent(room, proto::participant_info::State::Active);
+    fake.exchange().enters(room, second);
+    eventually("it is to be removed, again and again", async || {
+        (fake.calls("RemoveParticipant") > 2).then_some(())
+    })
+    .await;
+    // The run's own agent is lost, and replaced after its grace period.
+    let first = runs(&fixture, &session).await[0].clone();
+    let identity = first["participant_identity"].as_str().unwrap();
+    fake.exchange().leaves(identity);
+    eventually("it is replaced", async || {
+        (runs(&fixture, &session).await.len() == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_still_joining_is_not_removed() {
+    let fake = FakeLiveKit::start();
+    fake.exchange().with_agents();
+    let (_app, fixture) = app(&fake, &[]).await;
+    let session = fixture.session(true).await;
+    until(&fixture, &session, |s| s["state"] == "running").await;
+    let room = session["room_name"].as_str().unwrap();
+    let joining = second_agent(room, proto::participant_info::State::Joined);
+    fake.exchange().enters(room, joining);
+    let looked = fake.calls("ListParticipants");
+    eventually("the room was looked at", async || {
+        (fake.calls("ListParticipants") > looked + 3).then_some(())
+    })
+    .await;
+    assert_eq!(fake.calls("RemoveParticipant"), 0);
+    let path = fixture.at(&format!("sessions/{}/participants", id(&session)));
+    let known = fixture.admin.get(&path).await.expect(200);
+    assert_eq!(known["data"].as_array().unwrap().len(), 1, "{known}");
+    fake.exchange().leaves("agent-second");
+    let joined = second_agent(room, proto::participant_info::State::Active);
+    fake.exchange().enters(room, joined);
+    eventually("it is removed", async || {
+        (fake.calls("RemoveParticipant") > 0).then_some(())
+    })
+    .await;
 }

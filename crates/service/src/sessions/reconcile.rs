@@ -140,14 +140,29 @@ async fn record(
     let step = next_step(&aggregate.view(), &service.timings, service.clock.now());
     let session = aggregate.save(&mut unit).await?;
     unit.commit().await?;
-    for identity in surplus {
+    match remove(service, &session.room_name, surplus).await {
+        // Nothing that is due waits for a participant whom LiveKit cannot remove.
+        Err(error) if matches!(step, Step::Wait(_)) => Err(error.into()),
+        _ => Ok(Some((session, step))),
+    }
+}
+
+/// Removes all these participants, whatever happens to one of them; returns the last error.
+async fn remove(
+    service: &Service,
+    room: &str,
+    identities: Vec<String>,
+) -> Result<(), patchbay_livekit::Error> {
+    let mut result = Ok(());
+    for identity in identities {
         tracing::info!(
             "removing an agent that joined too late, or the SIP participant of an ended call"
         );
-        let room = &session.room_name;
-        service.livekit.remove_participant(room, &identity).await?;
+        if let Err(error) = service.livekit.remove_participant(room, &identity).await {
+            result = Err(error);
+        }
     }
-    Ok(Some((session, step)))
+    result
 }
 
 fn to_observed(participant: &Participant) -> ObservedParticipant<'_> {

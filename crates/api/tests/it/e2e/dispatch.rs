@@ -21,13 +21,21 @@ async fn ends_with_one_agent(livekit: &LiveKit, fixture: &Fixture, session: &Val
     let running = state_is(fixture, session, "running").await;
     tokio::time::sleep(ANSWERED_WITHIN).await;
     let room = running["room_name"].as_str().unwrap();
+    let mut seen = String::new();
     eventually("one agent stays", async || {
         let present = livekit.list_participants(room).await.unwrap();
         let agents = present
             .iter()
             .filter(|p| p.kind == ParticipantKind::Agent)
-            .count();
-        (agents == 1 && self::agents(fixture, session).await == 1).then_some(())
+            .map(|p| &p.identity)
+            .collect::<Vec<_>>();
+        let known = self::agents(fixture, session).await;
+        let now = format!("{}: {agents:?} in the room, {known} known", id(session));
+        if now != seen {
+            eprintln!("{now}");
+            seen = now;
+        }
+        (agents.len() == 1 && known == 1).then_some(())
     })
     .await;
     let dispatches = livekit.list_dispatches(room).await.unwrap();
