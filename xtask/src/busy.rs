@@ -56,7 +56,7 @@ pub fn run(tools: &Tools, folder: &std::path::Path) -> Result<()> {
     running.worker.stop();
     let made = client.post(&at, &body)?;
     let failed = wait_until(&client, &at, &made, |session| session["state"] == "failed")?;
-    let why = text(&failed, "/error_detail")?;
+    let why = text(&failed, "/error/message")?;
     ensure!(
         failed["end_reason"] == "no_worker" && why.contains("No worker took any of"),
         "{failed}"

@@ -84,7 +84,7 @@ fn call_story(base: &str, operator_key: &str, port: u16) -> Result<()> {
     story.print("the agent is in the room, the number was dialled, the telephone answered");
     thread::sleep(Duration::from_secs(3));
     let ended = client.post(&format!("{path}/stop"), &json!({}))?;
-    let reason = text(&ended, "/reason")?;
+    let reason = text(&ended, "/end_reason")?;
     ensure!(
         reason == "completed",
         "the call did not end as it should: {ended}"

@@ -138,7 +138,7 @@ pub fn seed(base: &str, operator_key: &str, slug: &str) -> Result<Seeded> {
     let operator = Client::new(base, operator_key);
     let made = operator.post("/api/tenants", &json!({ "slug": slug, "name": "Demo" }))?;
     let tenant = text(&made, "/tenant/id")?.to_owned();
-    let key = text(&made, "/admin_secret")?.to_owned();
+    let key = text(&made, "/secret")?.to_owned();
     let client = Client::new(base, &key);
     let runtime = json!({
         "kind": "echo",

@@ -11,19 +11,34 @@ use crate::{
     tools,
 };
 
-/// Linters of the document: package and arguments.
-const LINTERS: [(&str, &[&str]); 2] = [
-    ("@redocly/cli@2.77.0", &["lint"]),
-    (
-        "@stoplight/spectral-cli@6.16.3",
-        &[
-            "lint",
-            "--ruleset",
-            "openapi/.spectral.yaml",
-            "--fail-severity",
-            "warn",
-        ],
-    ),
+/// A linter of the document: its npm packages, the command that they bring, and its arguments.
+struct Linter {
+    name: &'static str,
+    packages: &'static [&'static str],
+    command: &'static str,
+    arguments: &'static str,
+}
+
+const SPECTRAL: &str = "@stoplight/spectral-cli@6.16.3";
+const LINTERS: [Linter; 3] = [
+    Linter {
+        name: "document (redocly)",
+        packages: &["@redocly/cli@2.77.0"],
+        command: "redocly",
+        arguments: "lint",
+    },
+    Linter {
+        name: "document (spectral:oas)",
+        packages: &[SPECTRAL],
+        command: "spectral",
+        arguments: "lint --ruleset openapi/.spectral.yaml --fail-severity warn",
+    },
+    Linter {
+        name: "document (OWASP)",
+        packages: &[SPECTRAL, "@stoplight/spectral-owasp-ruleset@2.0.1"],
+        command: "spectral",
+        arguments: "lint --ruleset openapi/.owasp.yaml --fail-severity error --display-only-failures",
+    },
 ];
 const DOCUMENT: &str = "openapi/openapi.json";
 /// Seconds for each fuzz target: whether it builds, starts and finds nothing at once.
@@ -38,9 +53,8 @@ pub fn all(filter: Option<&str>) -> Result<()> {
         "rustdoc (cargo doc)",
         cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
     );
-    for (package, arguments) in LINTERS {
-        let name = format!("document ({package})");
-        steps.run_unless(|| no_package(package), &name, || lint(package, arguments));
+    for linter in LINTERS {
+        steps.run_unless(|| no_linter(&linter), linter.name, || lint(&linter));
     }
     steps.run_unless(clients::missing, clients::STEP, clients::check);
     steps.run(clients::STORY, || {
@@ -74,26 +88,38 @@ fn deny() -> Result<()> {
     Ok(())
 }
 
-fn no_package(package: &str) -> Option<String> {
+fn no_linter(linter: &Linter) -> Option<String> {
     if !has("npx") {
         return Some("npx is not on PATH (install Node.js 20.19 or newer)".to_owned());
     }
-    println!("· fetching {package}");
-    let is_there = succeeds(npx(package).arg("--version"));
+    println!("· fetching {}", linter.packages.join(" and "));
+    let is_there = succeeds(&mut npx(linter, "--version"));
     let how = "npx cannot run it (is npm's registry reachable, is Node.js 20.19 or newer?)";
     (!is_there).then(|| how.to_owned())
 }
 
-fn lint(package: &str, arguments: &[&str]) -> Result<()> {
-    let mut linter = npx(package);
-    linter.args(arguments).arg(DOCUMENT);
-    ensure!(finish(package, &mut linter)?, "{package} failed");
+fn lint(linter: &Linter) -> Result<()> {
+    let mut command = npx(linter, &format!("{} {DOCUMENT}", linter.arguments));
+    ensure!(
+        finish(linter.name, &mut command)?,
+        "{} failed",
+        linter.command
+    );
     Ok(())
 }
 
-fn npx(package: &str) -> Command {
+/// A linter among its packages, where it finds their rules by name.
+fn npx(linter: &Linter, arguments: &str) -> Command {
     let mut npx = Command::new("npx");
-    npx.args(["--yes", package]);
+    npx.arg("--yes");
+    let packages = linter.packages.iter();
+    npx.args(packages.map(|package| format!("--package={package}")));
+    let command = linter.command;
+    let packages = format!("$(dirname \"$(dirname \"$(command -v {command})\")\")");
+    npx.args([
+        "-c",
+        &format!("NODE_PATH=\"{packages}\" {command} {arguments}"),
+    ]);
     npx.current_dir(cache::repository()).stdin(Stdio::null());
     npx
 }

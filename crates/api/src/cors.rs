@@ -66,14 +66,18 @@ fn has_host(origin: &HeaderValue, host: &str) -> bool {
     }
 }
 
+/// Whether a text is the origin of a web page, written as browsers send it.
+pub fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let is_web = matches!(url.scheme(), "http" | "https");
+        is_web && url.origin().ascii_serialization() == text
+    })
+}
+
 /// Checks an entry of the setting: `*`, an origin, or an origin with any port.
 pub fn check_origin(entry: &str) -> Result<(), String> {
     let plain = entry.strip_suffix(":*").unwrap_or(entry);
-    let is_origin = |url: Url| {
-        let is_web = matches!(url.scheme(), "http" | "https");
-        is_web && url.origin().ascii_serialization() == plain
-    };
-    if entry == "*" || Url::parse(plain).is_ok_and(is_origin) {
+    if entry == "*" || is_origin(plain) {
         return Ok(());
     }
     Err(format!(

@@ -5,7 +5,7 @@ use actix_web::{
     Error, HttpMessage as _, HttpResponse,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    http::header::{self, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     web,
 };
@@ -15,6 +15,7 @@ use tracing::{Instrument as _, field::Empty};
 use crate::{
     address,
     app::App,
+    docs,
     error::{ApiError, PROBLEM_JSON},
     extract::request::RequestMeta,
     rates, telemetry,
@@ -112,7 +113,7 @@ fn set_headers(headers: &mut HeaderMap, meta: &RequestMeta, is_page: bool) {
         headers.insert(REQUEST_ID, id);
     }
     let policy = if is_page {
-        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+        docs::CONTENT_SECURITY_POLICY
     } else {
         "default-src 'none'; frame-ancestors 'none'"
     };
@@ -121,11 +122,13 @@ fn set_headers(headers: &mut HeaderMap, meta: &RequestMeta, is_page: bool) {
         ("x-frame-options", "DENY"),
         ("referrer-policy", "no-referrer"),
         ("content-security-policy", policy),
-        ("cache-control", "no-store"),
     ] {
         headers.insert(
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         );
+    }
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }

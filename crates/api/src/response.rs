@@ -6,7 +6,7 @@ use actix_web::{
     web,
 };
 use patchbay_domain::Cursor;
-use patchbay_persistence::{Rows, idempotency::StoredResponse};
+use patchbay_persistence::{Rows, Total, idempotency::StoredResponse};
 use patchbay_service::{Error, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::{
     app::App,
     error::ApiError,
     etag::{EntityTags, etag},
+    extract::CURSOR,
     openapi::{Describe, Operation, component_name},
 };
 
@@ -69,6 +70,22 @@ pub struct Page<T> {
     data: Vec<T>,
     /// Cursor of the next page; null on the last page.
     next_cursor: Option<String>,
+    /// Number of items on all pages, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<PageTotal>,
+}
+
+/// Number of items on all pages of a list.
+#[derive(Serialize)]
+struct PageTotal {
+    value: i64,
+    exact: bool,
+}
+
+impl From<Total> for PageTotal {
+    fn from(Total { value, exact }: Total) -> Self {
+        Self { value, exact }
+    }
 }
 
 impl<T> Page<T> {
@@ -79,6 +96,7 @@ impl<T> Page<T> {
         Self {
             data: rows.rows.into_iter().map(map).collect(),
             next_cursor,
+            total: rows.total.map(PageTotal::from),
         }
     }
 
@@ -88,9 +106,16 @@ impl<T> Page<T> {
         id: impl Fn(&R) -> Uuid,
         map: impl FnMut(R) -> std::result::Result<T, E>,
     ) -> std::result::Result<Self, E> {
-        let Page { data, next_cursor } = Page::new(rows, id, map);
-        let data = data.into_iter().collect::<std::result::Result<_, _>>()?;
-        Ok(Self { data, next_cursor })
+        let page = Page::new(rows, id, map);
+        let data = page
+            .data
+            .into_iter()
+            .collect::<std::result::Result<_, _>>()?;
+        Ok(Self {
+            data,
+            next_cursor: page.next_cursor,
+            total: page.total,
+        })
     }
 }
 
@@ -344,9 +369,24 @@ impl Describe for Deleted {
     }
 }
 
+fn page_total() -> Value {
+    json!({
+        "type": "object",
+        "description": "Number of items on all pages; only with `count=true`.",
+        "required": ["value", "exact"],
+        "properties": {
+            "value": { "type": "integer", "format": "int32", "minimum": 0, "maximum": 10_000, "description": "The number, up to 10,000." },
+            "exact": { "type": "boolean", "description": "Whether there are exactly so many; false if there are more." },
+        },
+        "example": { "value": 42, "exact": true },
+    })
+}
+
 impl<T: ToSchema> Describe for Page<T> {
     fn describe(operation: &mut Operation) {
         let item = operation.schema::<T>();
+        let mut total = operation.component("PageTotal", page_total());
+        total["description"] = "Number of items on all pages; only with `count=true`.".into();
         let page = operation.component(
             &format!("{}List", component_name::<T>()),
             json!({
@@ -355,7 +395,8 @@ impl<T: ToSchema> Describe for Page<T> {
                 "required": ["data", "next_cursor"],
                 "properties": {
                     "data": { "type": "array", "maxItems": 100, "items": item, "description": "Items of the page: `limit` of them, or fewer if they are large." },
-                    "next_cursor": { "type": ["string", "null"], "maxLength": 64, "description": "Value of `cursor` for the next page; null on the last page." },
+                    "next_cursor": { "type": ["string", "null"], "maxLength": 36, "pattern": CURSOR, "description": "Value of `cursor` for the next page; null on the last page." },
+                    "total": total,
                 },
             }),
         );

@@ -17,13 +17,12 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use patchbay_service::{Error, jobs::background};
 
 use crate::{
-    app::App, cors::cors, envelope::envelope, error::ApiError, extract::validation::RequestSchemas,
-    router::Api, routes,
+    app::App, cors::cors, docs, envelope::envelope, error::ApiError,
+    extract::validation::RequestSchemas, router::Api, routes,
 };
 
 /// A running server.
@@ -137,7 +136,5 @@ fn configure(config: &mut web::ServiceConfig, api: &Api, document: web::Bytes) {
             }
         }),
     );
-    let page = Config::new(["/openapi.json"]).try_it_out_enabled(true);
-    config.service(web::redirect("/docs", "/docs/"));
-    config.service(SwaggerUi::new("/docs/{_:.*}").config(page));
+    docs::configure(config);
 }

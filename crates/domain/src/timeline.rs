@@ -147,11 +147,11 @@ pub struct SearchFacts {
     pub duration_ms: u32,
 }
 
-/// Outcome of a tool call or a call action.
+/// Outcome of a tool call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum CallStatus {
+pub enum ToolCallStatus {
     /// It succeeded.
     Succeeded,
     /// It failed.
@@ -176,7 +176,7 @@ pub struct ToolCallFacts {
     pub kind: String,
     /// Outcome; null while it is in progress. A call without `tool_call.finished` was interrupted, and its
     /// outcome is unknown.
-    pub status: Option<CallStatus>,
+    pub status: Option<ToolCallStatus>,
     /// Error code.
     #[cfg_attr(feature = "openapi", schema(max_length = 64))]
     pub error_code: Option<String>,

@@ -100,7 +100,7 @@ impl Event {
         }
     }
 
-    /// When it happened.
+    /// When it happened, rounded down to a whole second.
     pub fn at(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp(self.created_at, 0).filter(|_| self.created_at > 0)
     }

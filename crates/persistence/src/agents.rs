@@ -31,7 +31,7 @@ pub struct Agent {
 }
 
 /// Filter of a list of agents.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
     pub name: Option<String>,
@@ -109,20 +109,27 @@ pub async fn lock_shared(tx: &mut TenantTx, id: AgentId) -> Result<Option<Agent>
 
 /// A page of agents.
 pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<Agent>> {
-    let mut query = agents::table
-        .filter(agents::tenant_id.eq(tx.tenant()))
-        .filter(agents::id.lt(window.below()))
-        .order(agents::id.desc())
-        .limit(window.fetch())
-        .select(Agent::as_select())
-        .into_boxed();
-    if let Some(name) = filter.name {
-        query = query.filter(starts_with(lower(agents::name), lower(name)));
-    }
-    if let Some(worker_name) = filter.worker_name {
-        query = query.filter(agents::worker_name.eq(worker_name));
-    }
-    Ok(window.cut(query.load(tx).await?))
+    let tenant = tx.tenant();
+    let query = |window: Window| {
+        let filter = filter.clone();
+        let mut query = agents::table
+            .filter(agents::tenant_id.eq(tenant))
+            .filter(agents::id.lt(window.below()))
+            .order(agents::id.desc())
+            .limit(window.fetch())
+            .select(Agent::as_select())
+            .into_boxed();
+        if let Some(name) = filter.name {
+            query = query.filter(starts_with(lower(agents::name), lower(name)));
+        }
+        if let Some(worker_name) = filter.worker_name {
+            query = query.filter(agents::worker_name.eq(worker_name));
+        }
+        query
+    };
+    let total = window.total(tx, query).await?;
+    let rows = window.cut(query(window).load(tx).await?);
+    Ok(rows.with_total(total))
 }
 
 /// Stores the mutable columns of `agent`.

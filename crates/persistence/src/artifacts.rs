@@ -117,18 +117,24 @@ pub async fn list(
     window: Window,
     name: Option<&str>,
 ) -> Result<Rows<Artifact>> {
-    let mut query = artifacts::table
-        .filter(artifacts::tenant_id.eq(tx.tenant()))
-        .filter(artifacts::kind.eq(kind))
-        .filter(artifacts::id.lt(window.below()))
-        .order(artifacts::id.desc())
-        .limit(window.fetch())
-        .select(Artifact::as_select())
-        .into_boxed();
-    if let Some(name) = name {
-        query = query.filter(starts_with(lower(artifacts::name), lower(name.to_owned())));
-    }
-    Ok(window.cut(query.load(tx).await?))
+    let tenant = tx.tenant();
+    let query = |window: Window| {
+        let mut query = artifacts::table
+            .filter(artifacts::tenant_id.eq(tenant))
+            .filter(artifacts::kind.eq(kind))
+            .filter(artifacts::id.lt(window.below()))
+            .order(artifacts::id.desc())
+            .limit(window.fetch())
+            .select(Artifact::as_select())
+            .into_boxed();
+        if let Some(name) = name {
+            query = query.filter(starts_with(lower(artifacts::name), lower(name.to_owned())));
+        }
+        query
+    };
+    let total = window.total(tx, query).await?;
+    let rows = window.cut(query(window).load(tx).await?);
+    Ok(rows.with_total(total))
 }
 
 /// Stores the mutable columns of `artifact`.
@@ -303,4 +309,35 @@ pub async fn bound_by(
         .select((bindings::id, bindings::agent_id, agents::name))
         .load(tx)
         .await?)
+}
+
+/// A version of a tool that a secret is part of.
+#[derive(Clone, Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct SecretUse {
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub tool_id: ArtifactId,
+    #[diesel(sql_type = sql_types::Text)]
+    pub tool_name: String,
+    #[diesel(sql_type = sql_types::Uuid)]
+    pub version_id: VersionId,
+    #[diesel(sql_type = sql_types::Integer)]
+    pub version_number: i32,
+}
+
+/// A page of the versions of tools whose templates name this secret. The name has letters, digits and `_` only.
+pub async fn secret_uses(tx: &mut TenantTx, name: &str, window: Window) -> Result<Rows<SecretUse>> {
+    let query = "SELECT a.id AS tool_id, a.name AS tool_name, v.id AS version_id, v.number AS version_number \
+                 FROM artifact_versions v JOIN artifacts a ON a.tenant_id = $1 AND a.id = v.artifact_id \
+                 WHERE v.tenant_id = $1 AND a.kind = 'tool' AND v.id < $2 \
+                     AND v.spec::text ~ ('\\{\\{-?\\s*secrets\\.' || $3 || '\\s*-?\\}\\}') \
+                 ORDER BY v.id DESC LIMIT $4";
+    let rows = diesel::sql_query(query)
+        .bind::<sql_types::Uuid, _>(tx.tenant())
+        .bind::<sql_types::Uuid, _>(window.below())
+        .bind::<sql_types::Text, _>(name)
+        .bind::<sql_types::BigInt, _>(window.fetch())
+        .load(tx)
+        .await?;
+    Ok(window.cut(rows))
 }

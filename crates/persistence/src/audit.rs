@@ -28,7 +28,7 @@ pub struct AuditEvent {
 }
 
 /// Filter of entries.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
     pub actor_id: Option<String>,
@@ -50,43 +50,49 @@ pub async fn insert(tx: &mut TenantTx, event: &AuditEvent) -> Result<()> {
 
 /// A page of the trail.
 pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<AuditEvent>> {
-    let Filter {
-        actor_id,
-        action,
-        resource_kind,
-        resource_id,
-        from,
-        to,
-    } = filter;
-    let mut query = audit_events::table
-        .filter(audit_events::tenant_id.eq(tx.tenant()))
-        .filter(audit_events::id.lt(window.below()))
-        .order(audit_events::id.desc())
-        .limit(window.fetch())
-        .select(AuditEvent::as_select())
-        .into_boxed();
-    if let Some(actor_id) = actor_id {
-        query = query.filter(audit_events::actor_id.eq(actor_id));
-    }
-    if let Some(action) = action {
-        query = query.filter(audit_events::action.eq(action));
-    }
-    if let Some(kind) = resource_kind {
-        query = query.filter(audit_events::resource_kind.eq(kind));
-    }
-    if let Some(id) = resource_id {
-        query = query.filter(audit_events::resource_id.eq(id));
-    }
-    if let Some(from) = from {
-        query = query.filter(audit_events::at.ge(from));
-    }
-    if let Some(to) = to {
-        query = query.filter(audit_events::at.lt(to));
-    }
-    let rows = query.load_stream(tx).await?;
+    let tenant = tx.tenant();
+    let query = |window: Window| {
+        let Filter {
+            actor_id,
+            action,
+            resource_kind,
+            resource_id,
+            from,
+            to,
+        } = filter.clone();
+        let mut query = audit_events::table
+            .filter(audit_events::tenant_id.eq(tenant))
+            .filter(audit_events::id.lt(window.below()))
+            .order(audit_events::id.desc())
+            .limit(window.fetch())
+            .select(AuditEvent::as_select())
+            .into_boxed();
+        if let Some(actor_id) = actor_id {
+            query = query.filter(audit_events::actor_id.eq(actor_id));
+        }
+        if let Some(action) = action {
+            query = query.filter(audit_events::action.eq(action));
+        }
+        if let Some(kind) = resource_kind {
+            query = query.filter(audit_events::resource_kind.eq(kind));
+        }
+        if let Some(id) = resource_id {
+            query = query.filter(audit_events::resource_id.eq(id));
+        }
+        if let Some(from) = from {
+            query = query.filter(audit_events::at.ge(from));
+        }
+        if let Some(to) = to {
+            query = query.filter(audit_events::at.lt(to));
+        }
+        query
+    };
+    let total = window.total(tx, query).await?;
+    let rows = query(window).load_stream(tx).await?;
     let bytes = |row: &AuditEvent| {
         let both = row.before.iter().chain(&row.after);
         both.map(RawJson::len).sum()
     };
-    window.fill(rows, bytes).await
+    let rows = window.fill(rows, bytes).await?;
+    Ok(rows.with_total(total))
 }

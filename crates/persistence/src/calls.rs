@@ -49,7 +49,7 @@ pub struct Call {
 }
 
 /// Filter of calls.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
     pub state: Vec<CallState>,
@@ -57,6 +57,8 @@ pub struct Filter {
     pub reason: Option<String>,
     pub agent_id: Option<AgentId>,
     pub session_id: Option<SessionId>,
+    pub trunk_id: Option<TrunkId>,
+    pub mapping_id: Option<MappingId>,
     pub number: Option<String>,
     pub from: Option<DateTime<Utc>>,
     pub to: Option<DateTime<Utc>>,
@@ -164,39 +166,52 @@ pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Cal
 
 /// A page of calls.
 pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<Call>> {
-    let mut query = calls::table
-        .filter(calls::tenant_id.eq(tx.tenant()))
-        .filter(calls::id.lt(window.below()))
-        .order(calls::id.desc())
-        .limit(window.fetch())
-        .select(Call::as_select())
-        .into_boxed();
-    if !filter.state.is_empty() {
-        query = query.filter(calls::state.eq_any(filter.state));
-    }
-    if let Some(direction) = filter.direction {
-        query = query.filter(calls::direction.eq(direction));
-    }
-    if let Some(reason) = filter.reason {
-        query = query.filter(calls::reason.eq(reason));
-    }
-    if let Some(agent) = filter.agent_id {
-        query = query.filter(calls::agent_id.eq(agent));
-    }
-    if let Some(session) = filter.session_id {
-        query = query.filter(calls::session_id.eq(session));
-    }
-    if let Some(number) = filter.number {
-        let to = calls::to_number.eq(number.clone());
-        query = query.filter(calls::from_number.eq(number).or(to));
-    }
-    if let Some(from) = filter.from {
-        query = query.filter(calls::created_at.ge(from));
-    }
-    if let Some(to) = filter.to {
-        query = query.filter(calls::created_at.lt(to));
-    }
-    Ok(window.cut(query.load(tx).await?))
+    let tenant = tx.tenant();
+    let query = |window: Window| {
+        let filter = filter.clone();
+        let mut query = calls::table
+            .filter(calls::tenant_id.eq(tenant))
+            .filter(calls::id.lt(window.below()))
+            .order(calls::id.desc())
+            .limit(window.fetch())
+            .select(Call::as_select())
+            .into_boxed();
+        if !filter.state.is_empty() {
+            query = query.filter(calls::state.eq_any(filter.state));
+        }
+        if let Some(direction) = filter.direction {
+            query = query.filter(calls::direction.eq(direction));
+        }
+        if let Some(reason) = filter.reason {
+            query = query.filter(calls::reason.eq(reason));
+        }
+        if let Some(agent) = filter.agent_id {
+            query = query.filter(calls::agent_id.eq(agent));
+        }
+        if let Some(session) = filter.session_id {
+            query = query.filter(calls::session_id.eq(session));
+        }
+        if let Some(trunk) = filter.trunk_id {
+            query = query.filter(calls::trunk_id.eq(trunk));
+        }
+        if let Some(mapping) = filter.mapping_id {
+            query = query.filter(calls::mapping_id.eq(mapping));
+        }
+        if let Some(number) = filter.number {
+            let to = calls::to_number.eq(number.clone());
+            query = query.filter(calls::from_number.eq(number).or(to));
+        }
+        if let Some(from) = filter.from {
+            query = query.filter(calls::created_at.ge(from));
+        }
+        if let Some(to) = filter.to {
+            query = query.filter(calls::created_at.lt(to));
+        }
+        query
+    };
+    let total = window.total(tx, query).await?;
+    let rows = window.cut(query(window).load(tx).await?);
+    Ok(rows.with_total(total))
 }
 
 /// How many concurrent calls a tenant has, and how many it has begun since `since`. The tenant's starts are

@@ -8,13 +8,12 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{AgentId, FileId, Metadata, ObjectId, TenantId, knowledge::IngestState};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::{
     Result, Rows, TenantTx, Window,
     ingests::Ingest,
     names::{lower, starts_with},
-    schema::{agent_files, files, ingests},
+    schema::{agent_files, agents, files, ingests},
 };
 
 /// One file.
@@ -128,49 +127,56 @@ pub struct Filter {
 
 /// A page of files with their latest ingests.
 pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<WithIngest>> {
-    let mut query = files::table
-        .left_join(ingests::table.on(latest!()))
-        .filter(files::tenant_id.eq(tx.tenant()))
-        .filter(files::id.lt(window.below()))
-        .order(files::id.desc())
-        .limit(window.fetch())
-        .select((File::as_select(), Option::<Ingest>::as_select()))
-        .into_boxed();
-    if let Some(name) = filter.name {
-        query = query.filter(starts_with(lower(files::name), lower(name)));
-    }
-    if let Some(media_type) = filter.media_type {
-        query = query.filter(files::media_type.eq(media_type));
-    }
-    if let Some(state) = filter.ingest_state {
-        query = query.filter(ingests::state.eq(state));
-    }
-    if let Some(sha256) = filter.sha256 {
-        query = query.filter(files::sha256.eq(sha256));
-    }
-    if let Some(metadata) = filter.metadata {
-        query =
-            query.filter(diesel::dsl::sql::<Bool>("files.metadata @> ").bind::<Jsonb, _>(metadata));
-    }
-    if let Some((is_it, model)) = filter.embeddings {
-        let exists = "EXISTS (SELECT FROM ingests seen WHERE seen.tenant_id = files.tenant_id
-            AND seen.file_id = files.id AND seen.generation = files.searchable_generation AND (seen.model = ";
-        query = query.filter(
-            diesel::dsl::sql::<Bool>(exists)
-                .bind::<Text, _>(model)
-                .sql(") = ")
-                .bind::<Bool, _>(is_it)
-                .sql(")"),
-        );
-    }
-    if let Some(agent) = filter.agent_id {
-        let attached = agent_files::table
-            .filter(agent_files::tenant_id.eq(tx.tenant()))
-            .filter(agent_files::agent_id.eq(agent))
-            .select(agent_files::file_id);
-        query = query.filter(files::id.eq_any(attached));
-    }
-    Ok(window.cut(query.load(tx).await?))
+    let tenant = tx.tenant();
+    let query = |window: Window| {
+        let filter = filter.clone();
+        let mut query = files::table
+            .left_join(ingests::table.on(latest!()))
+            .filter(files::tenant_id.eq(tenant))
+            .filter(files::id.lt(window.below()))
+            .order(files::id.desc())
+            .limit(window.fetch())
+            .select((File::as_select(), Option::<Ingest>::as_select()))
+            .into_boxed();
+        if let Some(name) = filter.name {
+            query = query.filter(starts_with(lower(files::name), lower(name)));
+        }
+        if let Some(media_type) = filter.media_type {
+            query = query.filter(files::media_type.eq(media_type));
+        }
+        if let Some(state) = filter.ingest_state {
+            query = query.filter(ingests::state.eq(state));
+        }
+        if let Some(sha256) = filter.sha256 {
+            query = query.filter(files::sha256.eq(sha256));
+        }
+        if let Some(metadata) = filter.metadata {
+            query = query
+                .filter(diesel::dsl::sql::<Bool>("files.metadata @> ").bind::<Jsonb, _>(metadata));
+        }
+        if let Some((is_it, model)) = filter.embeddings {
+            let exists = "EXISTS (SELECT FROM ingests seen WHERE seen.tenant_id = files.tenant_id
+                AND seen.file_id = files.id AND seen.generation = files.searchable_generation AND (seen.model = ";
+            query = query.filter(
+                diesel::dsl::sql::<Bool>(exists)
+                    .bind::<Text, _>(model)
+                    .sql(") = ")
+                    .bind::<Bool, _>(is_it)
+                    .sql(")"),
+            );
+        }
+        if let Some(agent) = filter.agent_id {
+            let attached = agent_files::table
+                .filter(agent_files::tenant_id.eq(tenant))
+                .filter(agent_files::agent_id.eq(agent))
+                .select(agent_files::file_id);
+            query = query.filter(files::id.eq_any(attached));
+        }
+        query
+    };
+    let total = window.total(tx, query).await?;
+    let rows = window.cut(query(window).load(tx).await?);
+    Ok(rows.with_total(total))
 }
 
 /// Bytes of all files of the tenant; duplicates count. Other callers wait until this transaction ends, so that
@@ -233,13 +239,24 @@ pub async fn detach(tx: &mut TenantTx, agent: AgentId, id: FileId) -> Result<boo
     Ok(diesel::delete(row).execute(tx).await? == 1)
 }
 
-/// The agents that a file is attached to.
-pub async fn agents_of(tx: &mut TenantTx, id: FileId) -> Result<Vec<Uuid>> {
-    Ok(agent_files::table
+/// A page of the agents that a file is attached to, with their names.
+pub async fn uses(
+    tx: &mut TenantTx,
+    id: FileId,
+    window: Window,
+) -> Result<Rows<(AgentId, String)>> {
+    let agent = agents::tenant_id
+        .eq(agent_files::tenant_id)
+        .and(agents::id.eq(agent_files::agent_id));
+    let rows = agent_files::table
+        .inner_join(agents::table.on(agent))
         .filter(agent_files::tenant_id.eq(tx.tenant()))
         .filter(agent_files::file_id.eq(id))
-        .order(agent_files::agent_id)
-        .select(agent_files::agent_id)
+        .filter(agents::id.lt(window.below()))
+        .order(agents::id.desc())
+        .limit(window.fetch())
+        .select((agents::id, agents::name))
         .load(tx)
-        .await?)
+        .await?;
+    Ok(window.cut(rows))
 }

@@ -47,4 +47,4 @@ pub mod workers;
 
 pub use db::{Connection, Db, Listener, PoolSettings, TenantTx, VerifiedTenant};
 pub use error::{Error, Result};
-pub use page::{Rows, Window};
+pub use page::{Rows, Total, Window};

@@ -27,34 +27,55 @@ pub async fn prepare(tx: &mut TenantTx) -> Result<()> {
     Ok(())
 }
 
-/// What calls are grouped by.
+/// What calls and sessions are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "columns")]
 pub enum Key {
-    None,
     Agent,
+    Binding,
+    Channel,
     Direction,
     Outcome,
     Reason,
 }
 
 impl Key {
-    /// The SQL expression; only constants.
-    const fn sql(self) -> &'static str {
+    /// The SQL expression of calls, if they have this; only constants.
+    const fn of_calls(self) -> Option<&'static str> {
         match self {
-            Self::None => "NULL::text",
-            Self::Agent => "agent_id::text",
-            Self::Direction => "direction",
-            Self::Outcome => OUTCOME,
-            Self::Reason => "coalesce(reason, '')",
+            Self::Agent => Some("agent_id::text"),
+            Self::Direction => Some("direction"),
+            Self::Outcome => Some(CALL_OUTCOME),
+            Self::Reason => Some("coalesce(reason, '')"),
+            Self::Binding | Self::Channel => None,
+        }
+    }
+
+    /// The SQL expression of sessions, if they have this; only constants.
+    const fn of_sessions(self) -> Option<&'static str> {
+        match self {
+            Self::Agent => Some("agent_id::text"),
+            Self::Binding => Some("binding_id::text"),
+            Self::Channel => Some(CHANNEL),
+            Self::Outcome => Some(SESSION_OUTCOME),
+            Self::Reason => Some("coalesce(end_reason, '')"),
+            Self::Direction => None,
         }
     }
 }
 
-/// Outcome of a call so far.
-const OUTCOME: &str = "CASE WHEN answered_at IS NOT NULL THEN 'answered' WHEN state IN ('failed', 'canceled') THEN state ELSE 'open' END";
+/// Whether a session was created for a phone call.
+const CHANNEL: &str =
+    "CASE WHEN id IN (SELECT session_id FROM calls WHERE tenant_id = $1 AND is_primary)
+                            THEN 'telephone' ELSE 'web' END";
 
-/// Calls of one bucket, or of one key in it.
+/// Outcome of a session so far.
+const SESSION_OUTCOME: &str = "CASE WHEN state IN ('ended', 'failed') THEN state ELSE 'open' END";
+
+/// Outcome of a call so far.
+const CALL_OUTCOME: &str = "CASE WHEN answered_at IS NOT NULL THEN 'answered' WHEN state IN ('failed', 'canceled') THEN state ELSE 'open' END";
+
+/// Calls of one bucket, or of one key in it, if there is one.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(
     missing_docs,
@@ -65,8 +86,6 @@ pub struct Calls {
     pub bucket: i32,
     #[diesel(sql_type = Nullable<Text>)]
     pub key: Option<String>,
-    #[diesel(sql_type = Integer)]
-    pub is_whole: i32,
     #[diesel(sql_type = BigInt)]
     pub calls: i64,
     #[diesel(sql_type = BigInt)]
@@ -85,21 +104,32 @@ pub struct Calls {
     pub talk: Option<Vec<f64>>,
 }
 
-/// Calls of each bucket, grouped by the key if one is given.
-pub async fn calls(tx: &mut TenantTx, span: &Span, key: Key) -> Result<Vec<Calls>> {
-    let sets = match key {
-        Key::None => "(bucket, key)",
-        _ => "(bucket), (bucket, key)",
-    };
-    let figure = |name: &str| {
-        format!(
-            "coalesce(sum({name}), 0) AS {name}_sum,
-             percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY {name}) AS {name}"
-        )
-    };
-    let seconds = |from: &str, to: &str| format!("date_part('epoch', {to} - {from})");
+/// The SQL of a grouping by this key, and its sets: all of a bucket, and each of its groups if there is a key.
+const fn grouping(key: Option<&'static str>) -> (&'static str, &'static str) {
+    match key {
+        Some(key) => (key, "(bucket), (bucket, key)"),
+        None => ("NULL::text", "(bucket, key)"),
+    }
+}
+
+/// The SQL of a duration's sum and percentiles.
+fn figure(name: &str) -> String {
+    format!(
+        "coalesce(sum({name}), 0) AS {name}_sum,
+         percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY {name}) AS {name}"
+    )
+}
+
+/// The SQL of the seconds between two columns.
+fn seconds(from: &str, to: &str) -> String {
+    format!("date_part('epoch', {to} - {from})")
+}
+
+/// Calls of each bucket, grouped by the key if one is given that calls have.
+pub async fn calls(tx: &mut TenantTx, span: &Span, key: Option<Key>) -> Result<Vec<Calls>> {
+    let (key, sets) = grouping(key.and_then(Key::of_calls));
     let query = format!(
-        "SELECT bucket, key, grouping(key) AS is_whole, count(*) AS calls, count(answered_at) AS answered,
+        "SELECT bucket, key, count(*) AS calls, count(answered_at) AS answered,
                 {}, {}, {}
          FROM (SELECT width_bucket(created_at, $4) AS bucket, {} AS key, answered_at,
                       {} AS ring, {} AS setup, {} AS talk
@@ -108,7 +138,7 @@ pub async fn calls(tx: &mut TenantTx, span: &Span, key: Key) -> Result<Vec<Calls
         figure("ring"),
         figure("setup"),
         figure("talk"),
-        key.sql(),
+        key,
         seconds("ringing_at", "coalesce(answered_at, ended_at)"),
         seconds("dialing_at", "answered_at"),
         seconds("answered_at", "ended_at"),
@@ -119,7 +149,7 @@ pub async fn calls(tx: &mut TenantTx, span: &Span, key: Key) -> Result<Vec<Calls
 /// Number of calls of a bucket with this direction, outcome and reason.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
-pub struct Kinds {
+pub struct CallKinds {
     #[diesel(sql_type = Integer)]
     pub bucket: i32,
     #[diesel(sql_type = Text)]
@@ -133,9 +163,9 @@ pub struct Kinds {
 }
 
 /// Calls by direction, outcome and reason.
-pub async fn kinds(tx: &mut TenantTx, span: &Span) -> Result<Vec<Kinds>> {
+pub async fn call_kinds(tx: &mut TenantTx, span: &Span) -> Result<Vec<CallKinds>> {
     let query = format!(
-        "SELECT width_bucket(created_at, $4) AS bucket, direction, {OUTCOME} AS outcome, reason, count(*) AS calls
+        "SELECT width_bucket(created_at, $4) AS bucket, direction, {CALL_OUTCOME} AS outcome, reason, count(*) AS calls
          FROM calls WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 GROUP BY 1, 2, 3, 4"
     );
     counted(tx, query, span).await
@@ -166,7 +196,7 @@ pub async fn peaks(tx: &mut TenantTx, span: &Span) -> Result<Vec<Peak>> {
     counted(tx, query, span).await
 }
 
-/// Sessions of one bucket.
+/// Sessions of one bucket, or of one key in it, if there is one.
 #[derive(Clone, Debug, QueryableByName)]
 #[expect(
     missing_docs,
@@ -175,21 +205,60 @@ pub async fn peaks(tx: &mut TenantTx, span: &Span) -> Result<Vec<Peak>> {
 pub struct Sessions {
     #[diesel(sql_type = Integer)]
     pub bucket: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub key: Option<String>,
     #[diesel(sql_type = BigInt)]
     pub sessions: i64,
+    #[diesel(sql_type = BigInt)]
+    pub failed: i64,
     #[diesel(sql_type = Double)]
-    pub join_sum: f64,
+    pub joining_sum: f64,
     #[diesel(sql_type = Nullable<Array<Double>>)]
-    pub join: Option<Vec<f64>>,
+    pub joining: Option<Vec<f64>>,
+    #[diesel(sql_type = Double)]
+    pub duration_sum: f64,
+    #[diesel(sql_type = Nullable<Array<Double>>)]
+    pub duration: Option<Vec<f64>>,
 }
 
-/// Sessions, and how long their agents took to join.
-pub async fn sessions(tx: &mut TenantTx, span: &Span) -> Result<Vec<Sessions>> {
-    let query = "SELECT width_bucket(created_at, $4) AS bucket, count(*) AS sessions,
-                coalesce(sum(date_part('epoch', running_at - starting_at)), 0) AS join_sum,
-                percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP
-                    (ORDER BY date_part('epoch', running_at - starting_at)) AS join
-         FROM sessions WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 GROUP BY 1";
+/// Sessions, how long their agents took to join, and how long they lasted from then on; grouped by the key if one is given
+/// that sessions have.
+pub async fn sessions(tx: &mut TenantTx, span: &Span, key: Option<Key>) -> Result<Vec<Sessions>> {
+    let (key, sets) = grouping(key.and_then(Key::of_sessions));
+    let query = format!(
+        "SELECT bucket, key, count(*) AS sessions,
+                count(*) FILTER (WHERE state = 'failed') AS failed, {}, {}
+         FROM (SELECT width_bucket(created_at, $4) AS bucket, {key} AS key, state, {} AS joining, {} AS duration
+               FROM sessions WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3) AS counted
+         GROUP BY GROUPING SETS ({sets})",
+        figure("joining"),
+        figure("duration"),
+        seconds("starting_at", "running_at"),
+        seconds("running_at", "ended_at"),
+    );
+    counted(tx, query, span).await
+}
+
+/// Number of sessions of a bucket with this outcome and reason.
+#[derive(Clone, Debug, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct SessionKinds {
+    #[diesel(sql_type = Integer)]
+    pub bucket: i32,
+    #[diesel(sql_type = Text)]
+    pub outcome: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reason: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    pub sessions: i64,
+}
+
+/// Sessions by outcome and end reason.
+pub async fn session_kinds(tx: &mut TenantTx, span: &Span) -> Result<Vec<SessionKinds>> {
+    let query = format!(
+        "SELECT width_bucket(created_at, $4) AS bucket, {SESSION_OUTCOME} AS outcome, end_reason AS reason, count(*) AS sessions
+         FROM sessions WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 GROUP BY 1, 2, 3"
+    );
     counted(tx, query, span).await
 }
 

@@ -3,15 +3,22 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    dsl::sql,
+    pg::Pg,
+    prelude::*,
+    sql_types::{self, Bool, Jsonb},
+};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    AgentId, BindingId, Metadata, RawJson, SessionId, TenantId, UserId, session::SessionState,
+    AgentId, BindingId, Metadata, PromptVersionId, RawJson, RuntimeConfigVersionId, SessionId,
+    TenantId, ToolVersionId, UserId, session::SessionState,
 };
+use serde_json::{Value, json};
 
 use crate::{
     Result, Rows, TenantTx, Window,
-    schema::{configurations, participants, sessions},
+    schema::{binding_tools, bindings, configurations, participants, sessions},
     tenants,
 };
 
@@ -90,22 +97,34 @@ impl Session {
 }
 
 /// Filter of sessions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Filter {
     pub state: Vec<SessionState>,
     pub agent_id: Option<AgentId>,
     pub binding_id: Option<BindingId>,
+    pub versions: Versions,
     pub configuration_digest: Option<String>,
+    /// A field of the metadata, and its value as text.
+    pub metadata: Option<(String, String)>,
     pub user_id: Option<UserId>,
     pub end_reason: Option<String>,
     pub from: Option<DateTime<Utc>>,
     pub to: Option<DateTime<Utc>>,
 }
 
+/// Versions that a session has run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "columns of bindings")]
+pub struct Versions {
+    pub prompt_version_id: Option<PromptVersionId>,
+    pub runtime_config_version_id: Option<RuntimeConfigVersionId>,
+    pub tool_version_id: Option<ToolVersionId>,
+}
+
 /// One configuration, stored once per digest.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = configurations, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = configurations, check_for_backend(Pg))]
 #[expect(missing_docs, reason = "columns")]
 pub struct StoredConfiguration {
     pub tenant_id: TenantId,
@@ -201,56 +220,123 @@ pub async fn lock(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
         .optional()?)
 }
 
+/// Locks a session; false if it does not exist. What is appended to it from here on has later ids than what others have
+/// appended, so that a client that reads forwards misses nothing.
+pub async fn lock_for_append(tx: &mut TenantTx, id: SessionId) -> Result<bool> {
+    let found: Option<SessionId> = sessions::table
+        .find((tx.tenant(), id))
+        .select(sessions::id)
+        .for_no_key_update()
+        .first(tx)
+        .await
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// A page of sessions.
 pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<Session>> {
-    let Filter {
-        state,
-        agent_id,
-        binding_id,
-        configuration_digest,
-        user_id,
-        end_reason,
-        from,
-        to,
-    } = filter;
-    let mut query = sessions::table
-        .filter(sessions::tenant_id.eq(tx.tenant()))
-        .filter(sessions::id.lt(window.below()))
-        .order(sessions::id.desc())
-        .limit(window.fetch())
-        .select(Session::as_select())
-        .into_boxed();
-    if !state.is_empty() {
-        query = query.filter(sessions::state.eq_any(state));
-    }
-    if let Some(agent) = agent_id {
-        query = query.filter(sessions::agent_id.eq(agent));
-    }
-    if let Some(binding) = binding_id {
-        query = query.filter(sessions::binding_id.eq(binding));
-    }
-    if let Some(digest) = configuration_digest {
-        query = query.filter(sessions::configuration_digest.eq(digest));
-    }
-    if let Some(user) = user_id {
-        let with_user = participants::table
-            .filter(participants::tenant_id.eq(tx.tenant()))
-            .filter(participants::identity.eq(user.identity()))
-            .select(participants::session_id);
-        query = query.filter(sessions::id.eq_any(with_user));
-    }
-    if let Some(reason) = end_reason {
-        query = query.filter(sessions::end_reason.eq(reason));
-    }
-    if let Some(from) = from {
-        query = query.filter(sessions::created_at.ge(from));
-    }
-    if let Some(to) = to {
-        query = query.filter(sessions::created_at.lt(to));
-    }
-    let rows = query.load_stream(tx).await?;
+    let tenant = tx.tenant();
+    let query = |window: Window| {
+        let Filter {
+            state,
+            agent_id,
+            binding_id,
+            versions,
+            configuration_digest,
+            metadata,
+            user_id,
+            end_reason,
+            from,
+            to,
+        } = filter.clone();
+        let mut query = sessions::table
+            .filter(sessions::tenant_id.eq(tenant))
+            .filter(sessions::id.lt(window.below()))
+            .order(sessions::id.desc())
+            .limit(window.fetch())
+            .select(Session::as_select())
+            .into_boxed();
+        if !state.is_empty() {
+            query = query.filter(sessions::state.eq_any(state));
+        }
+        if let Some(agent) = agent_id {
+            query = query.filter(sessions::agent_id.eq(agent));
+        }
+        if let Some(binding) = binding_id {
+            query = query.filter(sessions::binding_id.eq(binding));
+        }
+        if versions != Versions::default() {
+            query = query.filter(sessions::binding_id.eq_any(pinning(tenant, versions)));
+        }
+        if let Some(digest) = configuration_digest {
+            query = query.filter(sessions::configuration_digest.eq(digest));
+        }
+        if let Some((key, value)) = metadata {
+            // The index is on the metadata that is not empty.
+            let has = |value: Value| {
+                let has = sql::<Bool>("metadata <> '{}' AND metadata @> ");
+                has.bind::<Jsonb, _>(json!({ &key: value }))
+            };
+            let has_text = has(Value::from(&*value));
+            query = match scalar(&value) {
+                Some(value) => query.filter(has_text.or(has(value))),
+                None => query.filter(has_text),
+            };
+        }
+        if let Some(user) = user_id {
+            let with_user = participants::table
+                .filter(participants::tenant_id.eq(tenant))
+                .filter(participants::identity.eq(user.identity()))
+                .select(participants::session_id);
+            query = query.filter(sessions::id.eq_any(with_user));
+        }
+        if let Some(reason) = end_reason {
+            query = query.filter(sessions::end_reason.eq(reason));
+        }
+        if let Some(from) = from {
+            query = query.filter(sessions::created_at.ge(from));
+        }
+        if let Some(to) = to {
+            query = query.filter(sessions::created_at.lt(to));
+        }
+        query
+    };
+    let total = window.total(tx, query).await?;
+    let rows = query(window).load_stream(tx).await?;
     let bytes = |row: &Session| row.variables.len() + row.rendered_prompt.len();
-    window.fill(rows, bytes).await
+    let rows = window.fill(rows, bytes).await?;
+    Ok(rows.with_total(total))
+}
+
+/// The bindings that pin all of these versions.
+fn pinning(
+    tenant: TenantId,
+    versions: Versions,
+) -> bindings::BoxedQuery<'static, Pg, sql_types::Uuid> {
+    let mut query = bindings::table
+        .filter(bindings::tenant_id.eq(tenant))
+        .select(bindings::id)
+        .into_boxed();
+    if let Some(version) = versions.prompt_version_id {
+        query = query.filter(bindings::prompt_version_id.eq(version));
+    }
+    if let Some(version) = versions.runtime_config_version_id {
+        query = query.filter(bindings::runtime_config_version_id.eq(version));
+    }
+    if let Some(version) = versions.tool_version_id {
+        let with_tool = binding_tools::table
+            .filter(binding_tools::tenant_id.eq(tenant))
+            .filter(binding_tools::tool_version_id.eq(version))
+            .select(binding_tools::binding_id);
+        query = query.filter(bindings::id.eq_any(with_tool));
+    }
+    query
+}
+
+/// The number, boolean or null of this spelling.
+fn scalar(text: &str) -> Option<Value> {
+    let value = serde_json::from_str(text).ok()?;
+    (!matches!(value, Value::String(_) | Value::Array(_) | Value::Object(_))).then_some(value)
 }
 
 /// Stores the columns that change of a session whose row is locked.
@@ -266,13 +352,13 @@ pub async fn update(tx: &mut TenantTx, id: SessionId, progress: &Progress) -> Re
 /// lost session blocks no place. Other callers wait until this transaction ends.
 pub async fn count_live(tx: &mut TenantTx, late: DateTime<Utc>) -> Result<i64> {
     tenants::lock_no_key_update(tx).await?;
-    let end = diesel::dsl::sql::<diesel::sql_types::Bool>(
+    let end = sql::<Bool>(
         "coalesce(running_at, starting_at) + make_interval(secs => max_duration_seconds) > ",
     );
     Ok(sessions::table
         .filter(sessions::tenant_id.eq(tx.tenant()))
         .filter(sessions::state.eq_any(["starting", "running", "stopping"]))
-        .filter(end.bind::<diesel::sql_types::Timestamptz, _>(late))
+        .filter(end.bind::<sql_types::Timestamptz, _>(late))
         .count()
         .get_result(tx)
         .await?)

@@ -5,6 +5,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{SessionId, TenantId, TurnId, transcript::TurnRole};
 
+use uuid::Uuid;
+
 use crate::{Result, Rows, TenantTx, Window, schema::transcript_turns as turns};
 
 /// One turn.
@@ -35,16 +37,37 @@ pub async fn append(tx: &mut TenantTx, batch: &[Turn]) -> Result<usize> {
         .await?)
 }
 
-/// A page of a session's turns.
-pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Result<Rows<Turn>> {
-    let rows = turns::table
+/// The id of the turn with this id of the worker's.
+pub async fn find_id(tx: &mut TenantTx, session: SessionId, turn: &str) -> Result<Option<TurnId>> {
+    Ok(turns::table
         .filter(turns::tenant_id.eq(tx.tenant()))
         .filter(turns::session_id.eq(session))
-        .filter(turns::id.lt(window.below()))
-        .order(turns::id.desc())
+        .filter(turns::turn_id.eq(turn))
+        .select(turns::id)
+        .first(tx)
+        .await
+        .optional()?)
+}
+
+/// A page of a session's turns, newest first; or those after `start`, oldest first.
+pub async fn list(
+    tx: &mut TenantTx,
+    session: SessionId,
+    window: Window,
+    start: Option<Uuid>,
+) -> Result<Rows<Turn>> {
+    let query = turns::table
+        .filter(turns::tenant_id.eq(tx.tenant()))
+        .filter(turns::session_id.eq(session))
         .limit(window.fetch())
         .select(Turn::as_select())
-        .load_stream(tx)
-        .await?;
+        .into_boxed();
+    let query = match start {
+        Some(start) => query.filter(turns::id.gt(start)).order(turns::id.asc()),
+        None => query
+            .filter(turns::id.lt(window.below()))
+            .order(turns::id.desc()),
+    };
+    let rows = query.load_stream(tx).await?;
     window.fill(rows, |row: &Turn| row.text.len()).await
 }

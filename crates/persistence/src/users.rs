@@ -106,28 +106,34 @@ pub async fn erased_among(tx: &mut TenantTx, ids: Vec<UserId>) -> Result<Vec<Use
 
 /// A page of users.
 pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<Rows<User>> {
-    let Filter {
-        email_lower,
-        role,
-        external_id,
-    } = filter;
-    let mut query = users::table
-        .filter(users::tenant_id.eq(tx.tenant()))
-        .filter(users::id.lt(window.below()))
-        .order(users::id.desc())
-        .limit(window.fetch())
-        .select(User::as_select())
-        .into_boxed();
-    if let Some(email) = email_lower {
-        query = query.filter(users::email_lower.eq(email));
-    }
-    if let Some(role) = role {
-        query = query.filter(users::role.eq(role));
-    }
-    if let Some(external_id) = external_id {
-        query = query.filter(users::external_id.eq(external_id));
-    }
-    Ok(window.cut(query.load(tx).await?))
+    let tenant = tx.tenant();
+    let query = |window: Window| {
+        let Filter {
+            email_lower,
+            role,
+            external_id,
+        } = filter.clone();
+        let mut query = users::table
+            .filter(users::tenant_id.eq(tenant))
+            .filter(users::id.lt(window.below()))
+            .order(users::id.desc())
+            .limit(window.fetch())
+            .select(User::as_select())
+            .into_boxed();
+        if let Some(email) = email_lower {
+            query = query.filter(users::email_lower.eq(email));
+        }
+        if let Some(role) = role {
+            query = query.filter(users::role.eq(role));
+        }
+        if let Some(external_id) = external_id {
+            query = query.filter(users::external_id.eq(external_id));
+        }
+        query
+    };
+    let total = window.total(tx, query).await?;
+    let rows = window.cut(query(window).load(tx).await?);
+    Ok(rows.with_total(total))
 }
 
 /// Stores a changed user.

@@ -25,8 +25,8 @@ const PERSONAL_FIELDS: [&str; 7] = [
 const PERSONAL_FIELDS_OF_KIND: [(&str, &[&str]); 4] = [
     ("user", &["role", "external_id"]),
     // Free text from a worker, and error messages of LiveKit.
-    ("session", &["error_detail", "last_error"]),
-    ("call", &["from", "to", "detail", "sip_call_id"]),
+    ("session", &["error"]),
+    ("call", &["from", "to", "error", "sip_call_id"]),
     // File names often contain names of people, and ingest errors may quote the file.
     ("file", &["name", "ingest"]),
 ];

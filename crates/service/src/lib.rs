@@ -11,6 +11,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod bindings;
 pub mod checks;
+pub mod client_tokens;
 pub mod compute;
 pub mod counters;
 pub mod database_role;

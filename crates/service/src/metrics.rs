@@ -6,7 +6,7 @@ use patchbay_domain::{
     buckets::{self, Bucket, MOST},
 };
 use patchbay_persistence::metrics::{
-    self, Calls, Key, Kinds, Knowledge, Peak, Sessions, Span, ToolCalls, Usage,
+    self, CallKinds, Calls, Key, Knowledge, Peak, SessionKinds, Sessions, Span, ToolCalls, Usage,
 };
 
 use crate::{Error, Result, Service};
@@ -15,9 +15,10 @@ use crate::{Error, Result, Service};
 #[expect(missing_docs, reason = "the names are those of the rows")]
 pub struct Figures {
     pub calls: Vec<Calls>,
-    pub kinds: Vec<Kinds>,
+    pub call_kinds: Vec<CallKinds>,
     pub peaks: Vec<Peak>,
     pub sessions: Vec<Sessions>,
+    pub session_kinds: Vec<SessionKinds>,
     pub usage: Vec<Usage>,
     pub tool_calls: Vec<ToolCalls>,
     pub knowledge: Vec<Knowledge>,
@@ -46,12 +47,17 @@ pub fn span(
 }
 
 /// Queries the metrics of all buckets, on two connections in parallel.
-pub async fn query(service: &Service, tenant: TenantId, span: &Span, key: Key) -> Result<Figures> {
+pub async fn query(
+    service: &Service,
+    tenant: TenantId,
+    span: &Span,
+    key: Option<Key>,
+) -> Result<Figures> {
     let calls = async {
         let mut tx = service.db.begin(tenant).await?;
         metrics::prepare(&mut tx).await?;
         let calls = metrics::calls(&mut tx, span, key).await?;
-        let kinds = metrics::kinds(&mut tx, span).await?;
+        let kinds = metrics::call_kinds(&mut tx, span).await?;
         tx.finish();
         Ok::<_, Error>((calls, kinds))
     };
@@ -60,9 +66,10 @@ pub async fn query(service: &Service, tenant: TenantId, span: &Span, key: Key) -
         metrics::prepare(&mut tx).await?;
         let rest = Figures {
             calls: Vec::new(),
-            kinds: Vec::new(),
+            call_kinds: Vec::new(),
             peaks: metrics::peaks(&mut tx, span).await?,
-            sessions: metrics::sessions(&mut tx, span).await?,
+            sessions: metrics::sessions(&mut tx, span, key).await?,
+            session_kinds: metrics::session_kinds(&mut tx, span).await?,
             usage: metrics::usage(&mut tx, span).await?,
             tool_calls: metrics::tool_calls(&mut tx, span).await?,
             knowledge: metrics::knowledge(&mut tx, span).await?,
@@ -70,10 +77,10 @@ pub async fn query(service: &Service, tenant: TenantId, span: &Span, key: Key) -
         tx.finish();
         Ok(rest)
     };
-    let ((calls, kinds), rest) = futures_util::future::try_join(calls, rest).await?;
+    let ((calls, call_kinds), rest) = futures_util::future::try_join(calls, rest).await?;
     Ok(Figures {
         calls,
-        kinds,
+        call_kinds,
         ..rest
     })
 }

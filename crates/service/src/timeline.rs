@@ -36,8 +36,9 @@ impl Timeline {
         self.events.push((at, kind, facts));
     }
 
-    /// Appends the events in their order.
-    pub(crate) async fn write(self, tx: &mut TenantTx, clock: &Clock) -> Result<()> {
+    /// Appends the events, ordered by time.
+    pub(crate) async fn write(mut self, tx: &mut TenantTx, clock: &Clock) -> Result<()> {
+        self.events.sort_by_key(|(at, ..)| *at);
         let mut rows = Vec::with_capacity(self.events.len());
         for (at, kind, facts) in self.events {
             rows.push(timeline::SessionEvent {
@@ -49,6 +50,6 @@ impl Timeline {
                 facts: serde_json::to_value(facts).map_err(Error::internal)?,
             });
         }
-        Ok(timeline::append(tx, &rows).await?)
+        Ok(timeline::append(tx, rows).await?)
     }
 }

@@ -4,7 +4,7 @@ use std::{marker::PhantomData, sync::Arc, time::Instant};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;
-use patchbay_domain::{Scope, TenantId};
+use patchbay_domain::{Scope, SessionId, TenantId};
 use patchbay_persistence::TenantTx;
 use patchbay_service::{
     Actor, Code, Error, Origin, Result, Service, UnitOfWork, audit::Change, compute::ComputePermit,
@@ -38,6 +38,8 @@ pub struct Caller<P> {
     pub scopes: Vec<Scope>,
     /// The key's tenant; none for the operator's and the workers' key.
     pub key_tenant: Option<TenantId>,
+    /// Whether it is a web page with a client token.
+    pub is_client: bool,
     path_tenant: Option<TenantId>,
     permission: PhantomData<P>,
 }
@@ -61,6 +63,9 @@ fn authorize<P: Permission>(request: &HttpRequest, identity: &Identity) -> Resul
         && path != key
     {
         return Err(Error::not_found());
+    }
+    if let Some(session) = identity.session {
+        check_client::<P>(request, session)?;
     }
     if let Some(tenant) = path_tenant {
         tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
@@ -92,9 +97,23 @@ fn authorize<P: Permission>(request: &HttpRequest, identity: &Identity) -> Resul
         },
         scopes: scopes.clone(),
         key_tenant: identity.tenant,
+        is_client: identity.session.is_some(),
         path_tenant,
         permission: PhantomData,
     })
+}
+
+/// A client token reads its own session, and only what is meant for it.
+fn check_client<P: Permission>(request: &HttpRequest, session: SessionId) -> Result<()> {
+    if !P::FOR_CLIENTS {
+        let detail = "A client token reads its session with the events, the transcript and the participants, and nothing else.";
+        return Err(Error::new(Code::MissingScope, detail));
+    }
+    let path_session = request.match_info().get("session_id");
+    match path_session.and_then(|id| id.parse().ok()) {
+        Some(id) if session == id => Ok(()),
+        _ => Err(Error::not_found()),
+    }
 }
 
 impl<P> Caller<P> {
@@ -157,7 +176,11 @@ impl<P> Caller<P> {
 impl<P: Permission> Describe for Caller<P> {
     fn describe(operation: &mut Operation) {
         let scopes: Vec<_> = P::ANY_OF.iter().map(|scope| scope.as_str()).collect();
-        operation.set("security", json!([{ "api_key": [] }]));
+        let mut security = vec![json!({ "api_key": [] })];
+        if P::FOR_CLIENTS {
+            security.push(json!({ "client_token": [] }));
+        }
+        operation.set("security", json!(security));
         operation.set("x-scopes", json!(scopes));
         operation.error(Code::InvalidKey);
         operation.error(Code::MissingScope);

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use actix_web::{HttpMessage as _, HttpRequest, http::header::AUTHORIZATION};
 use patchbay_domain::{
-    ApiKeyId, Scope, TenantId, api_key, limits::TenantLimits, states::TenantStatus,
+    ApiKeyId, Scope, SessionId, TenantId, api_key, limits::TenantLimits, states::TenantStatus,
 };
-use patchbay_persistence::api_keys;
-use patchbay_service::{Actor, Code, Error, Result, settings::Secret, stored};
+use patchbay_persistence::{api_keys, sessions};
+use patchbay_service::{
+    Actor, Code, Error, Result,
+    client_tokens::{ClientToken, is_client_token},
+    settings::Secret,
+    stored,
+};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::request::{RequestMeta, app_state};
@@ -28,6 +33,8 @@ pub struct Identity {
     pub limits: TenantLimits,
     /// SHA-256 of the key.
     pub secret_hash: [u8; 32],
+    /// The only session that the holder of a client token reads.
+    pub session: Option<SessionId>,
 }
 
 /// Returns the key in the request.
@@ -66,6 +73,9 @@ impl Identity {
 async fn identify(app: &App, request: &HttpRequest) -> Result<Identity> {
     let token = bearer_token(request)?;
     let hash = api_key::hash(token);
+    if is_client_token(token) {
+        return client_identity(app, request, (token, hash)).await;
+    }
     if let Some(identity) = installation_identity(app, hash) {
         return Ok(identity);
     }
@@ -98,6 +108,7 @@ fn installation_identity(app: &App, hash: [u8; 32]) -> Option<Identity> {
         is_suspended: false,
         limits: TenantLimits::default(),
         secret_hash: hash,
+        session: None,
     })
 }
 
@@ -142,5 +153,55 @@ fn tenant_identity(
         is_suspended: credential.tenant_status != TenantStatus::Active,
         limits: stored::limits(tenant, credential.tenant_limits)?,
         secret_hash,
+        session: None,
     })
+}
+
+/// The holder of a valid client token: the API key that has created it, as far as that key reads sessions.
+async fn client_identity(
+    app: &App,
+    request: &HttpRequest,
+    (token, hash): (&str, [u8; 32]),
+) -> Result<Identity> {
+    let (service, now) = (&app.service, app.service.clock.now());
+    let secret = &service.settings.livekit.api_secret;
+    let token = ClientToken::verify(token, secret, now).ok_or_else(invalid_client_token)?;
+    if !is_from(request, &token.origin) {
+        let detail = "The client token was created for pages of another origin.";
+        return Err(Error::new(Code::InvalidKey, detail));
+    }
+    let mut tx = service.db.begin(token.tenant_id).await?;
+    let credential = api_keys::credential(&mut tx, token.key_id, now).await?;
+    let states = sessions::states(&mut tx, &[token.session_id]).await?;
+    tx.finish();
+    let state = states.get(&token.session_id);
+    let is_over = state.is_none_or(|state| state.is_terminal());
+    let credential = credential
+        .filter(|key| !is_over && key.is_valid && key.tenant_id == token.tenant_id)
+        .ok_or_else(invalid_client_token)?;
+    let mut identity = tenant_identity(token.key_id, hash, credential)?;
+    identity
+        .scopes
+        .retain(|scope| *scope == Scope::SessionsRead);
+    identity.session = Some(token.session_id);
+    Ok(identity)
+}
+
+fn invalid_client_token() -> Error {
+    let detail =
+        "The client token is wrong or has expired, its session is over, or its API key is revoked.";
+    Error::new(Code::InvalidKey, detail)
+}
+
+/// Whether a request comes from a page of this origin. A browser names the origin, unless the page and the service
+/// have the same one.
+fn is_from(request: &HttpRequest, origin: &str) -> bool {
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    match header("origin") {
+        Some(given) => given == origin,
+        None => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            header("sec-fetch-site") == Some("same-origin") && host == header("host")
+        }
+    }
 }

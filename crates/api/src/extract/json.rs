@@ -177,10 +177,9 @@ pub async fn read(request: &HttpRequest, payload: Payload) -> Result<BytesMut> {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| {
-                Error::new(
-                    Code::BadRequest,
-                    format!("The body could not be read: {error}."),
-                )
+                tracing::debug!(%error, "a body cannot be read");
+                let detail = "The body ended early, or its encoding is malformed.";
+                Error::new(Code::BadRequest, detail)
             })?;
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
@@ -234,13 +233,20 @@ fn parse<T: DeserializeOwned>(
     })
 }
 
-/// The place of the first syntax error; the parser's own words are about its code.
+/// The place of the first syntax error in a text, as the end of a sentence; the parser's own words are about its code.
+pub fn syntax_error(error: &serde_json::Error) -> String {
+    match error.is_eof() {
+        true => "ends before the JSON does".to_owned(),
+        false => format!(
+            "is not JSON at line {}, column {}",
+            error.line(),
+            error.column()
+        ),
+    }
+}
+
 fn malformed(error: &serde_json::Error) -> ApiError {
-    let place = format!("line {}, column {}", error.line(), error.column());
-    let detail = match error.is_eof() {
-        true => "The body ends before the JSON does.".to_owned(),
-        false => format!("The body is not JSON at {place}."),
-    };
+    let detail = format!("The body {}.", syntax_error(error));
     ApiError::new(HttpCode::InvalidJson, detail)
 }
 

@@ -19,9 +19,11 @@ use crate::{
 
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
+/// Pattern of cursors.
+pub const CURSOR: &str = "^[0-9a-f-]{36}$";
 
-/// Page and filters of a list.
-pub struct List<F> {
+/// Page and filters of a list, which is counted too if the client wants that and `COUNTED` allows it.
+pub struct List<F, const COUNTED: bool = false> {
     /// The requested page.
     pub window: Window,
     /// The filters.
@@ -33,7 +35,9 @@ pub struct List<F> {
 #[serde(deny_unknown_fields)]
 pub struct NoFilter {}
 
-impl<F: DeserializeOwned + ToSchema + 'static> FromRequest for List<F> {
+impl<F: DeserializeOwned + ToSchema + 'static, const COUNTED: bool> FromRequest
+    for List<F, COUNTED>
+{
     type Error = ApiError;
     type Future = Ready<std::result::Result<Self, ApiError>>;
 
@@ -134,12 +138,15 @@ fn parse_filter<F: DeserializeOwned>(
     })
 }
 
-fn parse<F: DeserializeOwned + ToSchema + 'static>(request: &HttpRequest) -> Result<List<F>> {
+fn parse<F: DeserializeOwned + ToSchema + 'static, const COUNTED: bool>(
+    request: &HttpRequest,
+) -> Result<List<F, COUNTED>> {
     let schema = RequestSchemas::of_query::<F>(request)?;
     let (mut rest, mut violations) = collect(request.query_string(), &schema)?;
     let mut window = Window {
         limit: DEFAULT_LIMIT,
         before: None,
+        count: false,
     };
     let mut take = |name: &str| match rest.remove(name) {
         Some(Value::String(value)) => Some(value),
@@ -160,6 +167,12 @@ fn parse<F: DeserializeOwned + ToSchema + 'static>(request: &HttpRequest) -> Res
             Err(invalid) => violations.push(invalid.at("/cursor")),
         }
     }
+    if COUNTED && let Some(count) = take("count") {
+        match count.parse() {
+            Ok(count) => window.count = count,
+            Err(_) => violations.push(invalid_value("/count", "`true` or `false` is allowed")),
+        }
+    }
     let filter = parse_filter(&schema, rest, violations)?;
     Ok(List { window, filter })
 }
@@ -168,7 +181,7 @@ fn invalid_value(pointer: &str, message: &str) -> Violation {
     Invalid::new("invalid_value", message).at(pointer)
 }
 
-impl<F: ToSchema> Describe for List<F> {
+impl<F: ToSchema, const COUNTED: bool> Describe for List<F, COUNTED> {
     fn describe(operation: &mut Operation) {
         operation.parameter(json!({
             "name": "limit", "in": "query", "required": false,
@@ -179,9 +192,16 @@ impl<F: ToSchema> Describe for List<F> {
         operation.parameter(json!({
             "name": "cursor", "in": "query", "required": false,
             "description": "`next_cursor` of the previous page.",
-            "schema": { "type": "string", "maxLength": 64 },
+            "schema": { "type": "string", "maxLength": 36, "pattern": CURSOR },
             "example": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
         }));
+        if COUNTED {
+            operation.parameter(json!({
+                "name": "count", "in": "query", "required": false,
+                "description": "Whether `total` is returned: the number of items on all pages.",
+                "schema": { "type": "boolean", "default": false }, "example": true,
+            }));
+        }
         operation.filters::<F>();
         operation.error(Code::ValidationFailed);
     }

@@ -21,6 +21,6 @@ pub use idempotency::{BodyDigest, IDEMPOTENCY_KEY, IdempotencyKey};
 pub use if_match::IfMatch;
 pub use in_order::InOrder;
 pub use json::{Json, OptionalJson, Patch, read as read_body};
-pub use list::{List, NoFilter, Query};
+pub use list::{CURSOR, List, NoFilter, Query};
 pub use path::{Digest, FunctionName, Path, SecretName, WorkerId};
 pub use upload::{Upload, UploadQuery, digest as upload_digest};

@@ -6,6 +6,16 @@ use patchbay_domain::Scope;
 pub trait Permission: 'static {
     /// The scopes.
     const ANY_OF: &'static [Scope];
+    /// Whether the client tokens of the path's session are accepted too.
+    const FOR_CLIENTS: bool = false;
+}
+
+/// Read one session; also allowed for its client tokens.
+pub enum SessionView {}
+
+impl Permission for SessionView {
+    const ANY_OF: &'static [Scope] = &[Scope::SessionsRead];
+    const FOR_CLIENTS: bool = true;
 }
 
 macro_rules! permission {

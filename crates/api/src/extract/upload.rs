@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use std::future::{Ready, ready};
 use utoipa::ToSchema;
 
-use super::flag::flag;
+use super::{flag::flag, json::syntax_error};
 use crate::{
     code::HttpCode,
     error::ApiError,
@@ -170,10 +170,21 @@ async fn read_flag(field: Field) -> Result<bool> {
 }
 
 fn malformed(error: MultipartError) -> Error {
-    Error::new(
-        Code::BadRequest,
-        format!("The form cannot be read: {error}."),
-    )
+    tracing::debug!(%error, "a form cannot be read");
+    let detail = match error {
+        MultipartError::ContentTypeParse
+        | MultipartError::ContentTypeIncompatible
+        | MultipartError::BoundaryMissing => {
+            "The header Content-Type must be `multipart/form-data` with a `boundary`."
+        }
+        MultipartError::ContentDispositionMissing
+        | MultipartError::ContentDispositionNameMissing => {
+            "Every part of the form needs a header Content-Disposition with a `name`."
+        }
+        MultipartError::Incomplete | MultipartError::Payload(_) => "The form ended early.",
+        _ => "The form is malformed.",
+    };
+    Error::new(Code::BadRequest, detail)
 }
 
 fn unexpected_field(name: &str) -> Error {
@@ -188,12 +199,14 @@ fn new_file(properties: &UploadQuery) -> Result<NewFile> {
     // Some browsers send a path.
     let name = name.rsplit(['/', '\\']).next().unwrap_or(DEFAULT_NAME);
     let name = Name::new(name).map_err(|invalid| Error::invalid_at("/name", invalid))?;
-    let invalid_metadata =
-        |message: String| Error::invalid_at("/metadata", Invalid::new("invalid_value", message));
+    let not_json = |error: &serde_json::Error| {
+        let message = format!("the text {}", syntax_error(error));
+        Error::invalid_at("/metadata", Invalid::new("not_json", message))
+    };
     let metadata = match &properties.metadata {
         Some(text) => {
             let value: serde_json::Value =
-                serde_json::from_str(text).map_err(|error| invalid_metadata(error.to_string()))?;
+                serde_json::from_str(text).map_err(|error| not_json(&error))?;
             let checked = Metadata::try_from(value);
             checked.map_err(|invalid| Error::invalid_at("/metadata", invalid))?
         }

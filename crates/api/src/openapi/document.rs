@@ -53,6 +53,16 @@ impl Builder {
         needs_key
     }
 
+    /// The tags by task, as reference pages show them.
+    fn tag_groups(&self) -> Vec<Value> {
+        let of_group = |group: &str| {
+            let tags = self.tags.iter().filter(|tag| tag.group() == group);
+            let names: Vec<_> = tags.map(|tag| tag.name_and_description().0).collect();
+            json!({ "name": group, "tags": names })
+        };
+        Tag::GROUPS.into_iter().map(of_group).collect()
+    }
+
     /// Returns the document.
     pub fn finish(&self) -> Value {
         let tags: Vec<_> = self
@@ -83,6 +93,7 @@ impl Builder {
             },
             "servers": [{ "url": "/", "description": "The server that provides this document.", "x-internal": false }],
             "tags": tags,
+            "x-tagGroups": self.tag_groups(),
             "paths": paths,
             "components": {
                 "schemas": schemas,
@@ -95,6 +106,12 @@ impl Builder {
                         "scheme": "bearer",
                         "bearerFormat": "pb_<key id>_<secret><checksum>",
                         "description": "API key of a tenant, or the key of the operator or of the workers of this installation.",
+                    },
+                    "client_token": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "bearerFormat": "pbc_<claims>.<signature>",
+                        "description": "Short-lived credential of a web page that reads one session, from `createClientToken`.",
                     },
                     "livekit": {
                         "type": "apiKey",

@@ -29,6 +29,37 @@ pub enum Tag {
 }
 
 impl Tag {
+    /// Groups of tags, by task.
+    pub const GROUPS: [&str; 6] = [
+        "Build agents",
+        "Run conversations",
+        "Telephony",
+        "Knowledge base",
+        "Observe",
+        "Administer",
+    ];
+
+    /// Returns the tag's group.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Agents
+            | Self::Prompts
+            | Self::Tools
+            | Self::RuntimeConfigs
+            | Self::Bindings
+            | Self::Secrets => "Build agents",
+            Self::Sessions | Self::Tokens | Self::Users => "Run conversations",
+            Self::Calls | Self::PhoneNumbers | Self::SipTrunks | Self::InboundMappings => {
+                "Telephony"
+            }
+            Self::Files | Self::Knowledge => "Knowledge base",
+            Self::Metrics | Self::AuditEvents => "Observe",
+            Self::Tenants | Self::ApiKeys | Self::Workers | Self::Jobs | Self::Service => {
+                "Administer"
+            }
+        }
+    }
+
     /// Returns the name and the description.
     pub const fn name_and_description(self) -> (&'static str, &'static str) {
         match self {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use patchbay_domain::{api_key, limits::Class};
-use patchbay_service::{Actor, Code, Error, Result, rates::RateLimits};
+use patchbay_service::{
+    Actor, Code, Error, Result,
+    rates::{RateLimits, Subject},
+};
 
 use crate::extract::{
     identity::{Identity, bearer_token},
@@ -28,8 +31,14 @@ pub async fn enforce(request: &HttpRequest, class: Class) -> Result<()> {
     let (Actor::Key(key), Some(tenant)) = (&identity.actor, identity.tenant) else {
         return Ok(());
     };
-    let (state, outcome) = rates.admit(*key, tenant, &identity.limits, class);
-    rates.cache_refusal(*key, identity.secret_hash, class, &state);
+    let holder = match identity.session {
+        Some(session) => Subject::Session(session),
+        None => Subject::Key(*key),
+    };
+    let (state, outcome) = rates.admit(holder, tenant, &identity.limits, class);
+    if identity.session.is_none() {
+        rates.cache_refusal(*key, identity.secret_hash, class, &state);
+    }
     request.extensions_mut().insert(state);
     outcome
 }

@@ -268,7 +268,7 @@ async fn create(
         .await
 }
 
-async fn list(caller: Caller<AgentsRead>, list: List<AgentFilter>) -> Result<Page<Agent>> {
+async fn list(caller: Caller<AgentsRead>, list: List<AgentFilter, true>) -> Result<Page<Agent>> {
     let filter = agents::Filter {
         name: list.filter.name.clone(),
         worker_name: list.filter.worker_name.clone(),

@@ -138,7 +138,10 @@ pub(super) fn routes(api: &mut Api) {
     );
 }
 
-async fn list(caller: Caller<AuditRead>, list: List<AuditFilter>) -> Result<Page<AuditEvent>> {
+async fn list(
+    caller: Caller<AuditRead>,
+    list: List<AuditFilter, true>,
+) -> Result<Page<AuditEvent>> {
     let mut tx = caller.read().await?;
     let AuditFilter {
         actor_id,

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::ApiError,
+    failure::Failure,
     openapi::{Describe, Doc, Operation, Tag},
     response::{Entity, Resource, Respond},
     router::Api,
@@ -76,7 +77,7 @@ impl Resource for Health {}
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok",
-    "checks": [{"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}],
+    "checks": [{"name": "postgresql", "status": "ok", "latency_ms": 0.4, "error": null}],
     "workers": {"alive": 2, "capacity": 100, "running": 3}
 }))]
 pub struct Readiness {
@@ -123,7 +124,7 @@ impl From<Totals> for Workers {
 
 /// Result of one check.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"name": "postgresql", "status": "ok", "latency_ms": 0.4, "detail": null}))]
+#[schema(example = json!({"name": "postgresql", "status": "ok", "latency_ms": 0.4, "error": null}))]
 pub struct Check {
     /// Name of the check.
     #[schema(max_length = 50)]
@@ -132,9 +133,8 @@ pub struct Check {
     status: HealthStatus,
     /// Duration of the check in milliseconds.
     latency_ms: f64,
-    /// Error message; null if the check has passed.
-    #[schema(max_length = 1000)]
-    detail: Option<String>,
+    /// Why the check has failed; null if it has passed.
+    error: Option<Failure>,
 }
 
 impl Respond for Readiness {
@@ -210,15 +210,15 @@ async fn get_readiness(State(app): State) -> Result<Readiness> {
 impl From<checks::Check> for Check {
     fn from(check: checks::Check) -> Self {
         // The endpoint is public, so the cause is only logged.
-        let detail = check.fault.map(|fault| {
+        let error = check.fault.map(|fault| {
             tracing::warn!(cause = %format!("{:#}", fault.cause), "readiness check failed");
-            fault.public_message
+            Failure::new(Failure::FAILED, fault.public_message)
         });
         Self {
             name: check.name.to_owned(),
-            status: HealthStatus::of(detail.is_none()),
+            status: HealthStatus::of(error.is_none()),
             latency_ms: check.latency.as_secs_f64() * 1000.0,
-            detail,
+            error,
         }
     }
 }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     extract::{Caller, List, Path, scopes::Operator},
+    failure::Failure,
     openapi::{Doc, Tag, vocabulary::KnownJobKind},
     response::{Entity, Page, Resource},
     router::Api,
@@ -31,7 +32,7 @@ use crate::{
     "tenant_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f10",
     "state": "dead",
     "attempts": 1000,
-    "last_error": "LiveKit did not answer",
+    "error": {"code": "failed", "message": "LiveKit did not answer"},
     "run_at": "2026-11-23T20:00:00Z",
     "claimed_until": null,
     "dead_at": "2026-11-23T20:00:00Z"
@@ -52,8 +53,7 @@ pub struct Job {
     #[schema(minimum = 0)]
     attempts: i32,
     /// Error of the last attempt, or the reason why the job is dead; null if it succeeded.
-    #[schema(max_length = 4000)]
-    last_error: Option<String>,
+    error: Option<Failure>,
     /// Time at which the job is due.
     run_at: DateTime<Utc>,
     /// Time until which a process has claimed it; null if it is not running.
@@ -86,7 +86,7 @@ impl From<jobs::JobRow> for Job {
             tenant_id,
             state,
             attempts,
-            last_error,
+            error: last_error.map(|why| Failure::new(Failure::FAILED, why)),
             run_at,
             claimed_until,
             dead_at,

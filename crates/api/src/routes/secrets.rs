@@ -1,8 +1,8 @@
 //! Routes of secrets, which tools may send to named hosts and which cannot be read back.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{TenantId, text::Text};
-use patchbay_persistence::secrets;
+use patchbay_domain::{ArtifactId, TenantId, VersionId, text::Text};
+use patchbay_persistence::{artifacts, secrets};
 use patchbay_service::{
     Code, Error, Result,
     audit::{Change, Event},
@@ -78,6 +78,42 @@ impl From<secrets::Secret> for Secret {
     }
 }
 
+/// A version of a tool whose templates contain a secret.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "tool_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f30", "tool_name": "find_order",
+    "version_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f31", "version_number": 2
+}))]
+pub struct SecretUsage {
+    /// Id of the tool.
+    tool_id: ArtifactId,
+    /// Name of the tool.
+    #[schema(max_length = 200)]
+    tool_name: String,
+    /// Id of the version.
+    version_id: VersionId,
+    /// Number of the version.
+    #[schema(minimum = 1)]
+    version_number: i32,
+}
+
+impl From<artifacts::SecretUse> for SecretUsage {
+    fn from(row: artifacts::SecretUse) -> Self {
+        let artifacts::SecretUse {
+            tool_id,
+            tool_name,
+            version_id,
+            version_number,
+        } = row;
+        Self {
+            tool_id,
+            tool_name,
+            version_id,
+            version_number,
+        }
+    }
+}
+
 /// Request to create or replace a secret.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +154,13 @@ pub(super) fn routes(api: &mut Api) {
         get,
         Doc::get("getSecret", "Get a secret")
             .about("Returns the hosts and timestamps of the secret. The value is never returned."),
+    );
+    api.add(
+        "/api/tenants/{tenant_id}/secrets/{name}/usage",
+        list_usage,
+        Doc::get("listSecretUsage", "List the usage of a secret").about(
+            "Returns the versions of tools whose templates contain the secret, newest first.",
+        ),
     );
     api.add(
         one,
@@ -183,6 +226,23 @@ async fn get(
     let found = secrets::find(&mut tx, &name).await?;
     tx.finish();
     Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
+}
+
+async fn list_usage(
+    caller: Caller<SecretsRead>,
+    Path((_, SecretName(name))): Path<(TenantId, SecretName)>,
+    list: List<NoFilter>,
+) -> Result<Page<SecretUsage>> {
+    let mut tx = caller.read().await?;
+    let found = secrets::find(&mut tx, &name).await?;
+    let secret = found.ok_or_else(Error::not_found)?;
+    let rows = artifacts::secret_uses(&mut tx, &secret.name, list.window).await?;
+    tx.finish();
+    Ok(Page::new(
+        rows,
+        |row| row.version_id.uuid(),
+        SecretUsage::from,
+    ))
 }
 
 async fn delete(

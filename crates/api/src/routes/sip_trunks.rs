@@ -24,6 +24,7 @@ use crate::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, Patch, Path,
         scopes::{SipTrunksRead, SipTrunksWrite},
     },
+    failure::Failure,
     openapi::{Doc, Tag},
     response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
@@ -37,8 +38,7 @@ pub struct Sync {
     /// State of the sync.
     state: SyncState,
     /// Error of the last failed attempt; null if there is none.
-    #[schema(max_length = 1000)]
-    error: Option<String>,
+    error: Option<Failure>,
     /// Number of sync attempts since the last change.
     #[schema(minimum = 0)]
     attempts: i32,
@@ -50,7 +50,7 @@ impl From<sip_objects::SipObject> for Sync {
     fn from(row: sip_objects::SipObject) -> Self {
         Self {
             state: row.sync_state,
-            error: row.error,
+            error: row.error.map(|why| Failure::new(Failure::FAILED, why)),
             attempts: row.attempts,
             synced_at: row.synced_at,
         }

@@ -135,27 +135,27 @@ pub struct CreateTenant {
         }, "revision": 1,
         "created_at": "2026-11-23T20:00:00Z", "updated_at": "2026-11-23T20:00:00Z"
     },
-    "admin_key": {
+    "key": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f12",
         "name": "first admin key",
         "scopes": ["tenant:read"],
         "created_at": "2026-11-23T20:00:00Z",
         "expires_at": null, "revoked_at": null, "last_used_at": null, "parent_key_id": null
     },
-    "admin_secret": "pb_0199a2f07c117a549d4e3b1f8f0f2f12_…"
+    "secret": "pb_0199a2f07c117a549d4e3b1f8f0f2f12_…"
 }))]
 pub struct NewTenant {
     /// Tenant.
     tenant: Tenant,
     /// First API key of the tenant, with the scopes of the preset `admin`.
-    admin_key: ApiKey,
+    key: ApiKey,
     /// Secret of the key, to be sent as bearer token. Returned only once; null in a replayed response.
     #[schema(max_length = 200)]
-    admin_secret: Option<String>,
+    secret: Option<String>,
 }
 
 impl Resource for NewTenant {
-    const SECRET: Option<&'static str> = Some("admin_secret");
+    const SECRET: Option<&'static str> = Some("secret");
     const VERSIONED: bool = true;
     fn revision(&self) -> Option<i64> {
         Some(self.tenant.revision)
@@ -349,16 +349,16 @@ async fn create(
     caller
         .once_in(row.id, &key, async |tx| {
             let (key, secret) = insert_with_admin_key(clock, tx, &row).await?;
-            let (tenant, admin_key) = (Tenant::try_from(row)?, ApiKey::from(key));
+            let (tenant, key) = (Tenant::try_from(row)?, ApiKey::from(key));
             let events = vec![
                 Event::created("tenant", tenant.id, &tenant),
-                Event::created("api_key", admin_key.id(), &admin_key),
+                Event::created("api_key", key.id(), &key),
             ];
             let location = format!("/api/tenants/{}", tenant.id);
             let value = NewTenant {
                 tenant,
-                admin_key,
-                admin_secret: Some(secret.token),
+                key,
+                secret: Some(secret.token),
             };
             Ok(Change {
                 value: Created { location, value },

@@ -3,7 +3,7 @@
 use patchbay_domain::{
     ArtifactId, Invalid, TenantId, VersionId,
     artifact::ArtifactKind,
-    timeline::CallStatus,
+    timeline::ToolCallStatus,
     tool::{CallIds, ToolSpec as Spec},
 };
 use patchbay_persistence::{TenantTx, artifacts as rows};
@@ -68,7 +68,7 @@ pub struct ToolFailure {
 }))]
 pub struct ToolTest {
     /// Status of the call.
-    status: CallStatus,
+    status: ToolCallStatus,
     /// Result that the model would receive.
     result: Value,
     /// Error of a failed call; null if the call succeeded.

@@ -249,7 +249,7 @@ async fn create(
         .await
 }
 
-async fn list(caller: Caller<UsersRead>, list: List<UserFilter>) -> Result<Page<User>> {
+async fn list(caller: Caller<UsersRead>, list: List<UserFilter, true>) -> Result<Page<User>> {
     let filter = users::Filter {
         email_lower: list.filter.email.as_ref().map(|e| e.to_lowercase()),
         role: list.filter.role.clone(),

@@ -160,7 +160,7 @@ async fn a_further_agent_comes_and_goes_and_the_session_runs_on() {
     let made = fixture.admin.post(&path, &named).await.expect(201);
     let run = made["agent_run"].clone();
     assert_eq!(
-        (&run["is_primary"], &run["agent_id"], &made["token"]),
+        (&run["primary"], &run["agent_id"], &made["token"]),
         (&json!(false), &other["id"], &Value::Null)
     );
     let state_of = async |run: &Value, state: &str| {
@@ -221,7 +221,7 @@ async fn a_further_agent_comes_and_goes_and_the_session_runs_on() {
     let primary = runs(&fixture, &session)
         .await
         .into_iter()
-        .find(|run| run["is_primary"] == true);
+        .find(|run| run["primary"] == true);
     assert_eq!(primary.unwrap()["state"], "joined");
     let events = session_items(&fixture, &session, "events").await;
     let about: Vec<_> = events

@@ -104,7 +104,7 @@ async fn a_call_is_dialled_once_answered_and_hung_up() {
     assert!(dials[0].wait_until_answered && !dials[0].sip_trunk_id.is_empty());
     fake.exchange().leaves(&identity(&made));
     let ended = becomes(&fixture, &made, "ended").await;
-    assert_eq!(ended["reason"], "completed", "nobody said why it left");
+    assert_eq!(ended["end_reason"], "completed", "nobody said why it left");
     assert!(ended["talk_seconds"].as_f64().unwrap() > 0.0);
     assert_eq!(
         session_ends(&fixture, &made).await["end_reason"],
@@ -130,11 +130,11 @@ async fn every_refusal_has_its_reason() {
         let before = fake.exchange().dials().len();
         let made = call(&fixture).await;
         let failed = becomes(&fixture, &made, "failed").await;
-        assert_eq!(failed["reason"], reason, "{callee:?}");
+        assert_eq!(failed["end_reason"], reason, "{callee:?}");
         assert!(failed["answered_at"].is_null() && failed["hangup_by"].is_null());
         if let Callee::Refuses(status) = callee {
             assert_eq!(failed["sip_status"], status);
-            assert_eq!(failed["detail"], "words of the carrier");
+            assert_eq!(failed["error"]["message"], "words of the carrier");
         }
         let session = session_ends(&fixture, &made).await;
         assert_eq!(session["end_reason"], reason, "{callee:?}");
@@ -150,7 +150,7 @@ async fn nobody_answers_in_time() {
     let ringing = becomes(&fixture, &made, "ringing").await;
     assert!(ringing["ringing_at"].is_string() && ringing["ring_seconds"].is_null());
     let failed = becomes(&fixture, &made, "failed").await;
-    assert_eq!(failed["reason"], "no_answer");
+    assert_eq!(failed["end_reason"], "no_answer");
     assert!(failed["ring_seconds"].as_f64().unwrap() > 4.0, "{failed}");
 }
 
@@ -191,8 +191,8 @@ async fn nobody_is_called_without_an_agent() {
     let made = call(&fixture).await;
     assert_eq!(made["state"], "dialing");
     let failed = becomes(&fixture, &made, "failed").await;
-    assert_eq!(failed["reason"], "no_worker");
-    let why = failed["detail"].as_str().unwrap();
+    assert_eq!(failed["end_reason"], "no_worker");
+    let why = failed["error"]["message"].as_str().unwrap();
     assert!(why.starts_with("No worker took"), "{why}");
     assert!(fake.exchange().dials().is_empty(), "nobody's phone rang");
 }
@@ -211,7 +211,7 @@ async fn a_stop_is_right_at_any_moment() {
     assert_eq!(made["state"], "created");
     let stopped = stop(&made).await;
     assert_eq!(
-        (&stopped["state"], &stopped["reason"]),
+        (&stopped["state"], &stopped["end_reason"]),
         (&json!("canceled"), &json!("canceled"))
     );
     let start = fixture.at(&format!("calls/{}/start", id(&made)));
@@ -237,7 +237,7 @@ async fn a_stop_is_right_at_any_moment() {
     becomes(&fixture, &made, "answered").await;
     let stopped = stop(&made).await;
     assert_eq!(
-        (&stopped["state"], &stopped["reason"]),
+        (&stopped["state"], &stopped["end_reason"]),
         (&json!("ended"), &json!("completed"))
     );
     assert_eq!(stopped["hangup_by"], "us");
@@ -257,7 +257,7 @@ async fn the_worker_hangs_up() {
     app.worker().post(&stop, &reason).await.expect(200);
     let ended = becomes(&fixture, &made, "ended").await;
     assert_eq!(
-        (&ended["reason"], &ended["hangup_by"]),
+        (&ended["end_reason"], &ended["hangup_by"]),
         (&json!("agent_hangup"), &json!("agent"))
     );
 }
@@ -274,7 +274,7 @@ async fn a_call_ends_in_time() {
         .expect(201);
     let ended = becomes(&fixture, &made, "ended").await;
     assert_eq!(
-        (&ended["reason"], &ended["hangup_by"]),
+        (&ended["end_reason"], &ended["hangup_by"]),
         (&json!("max_duration"), &json!("us"))
     );
 }
@@ -287,7 +287,7 @@ async fn a_telephone_comes_into_a_live_session_and_goes_alone() {
     let phone = json!({ "type": "phone", "number": "+49 30 123456" });
     let attached = fixture.admin.post(&at("attach"), &phone).await.expect(201);
     let made = &attached["call"];
-    assert_eq!(made["is_primary"], false);
+    assert_eq!(made["primary"], false);
     becomes(&fixture, made, "answered").await;
     let room = session["room_name"].as_str().unwrap();
     assert_eq!(fake.exchange().telephones(room), [identity(made)]);
@@ -410,6 +410,11 @@ async fn the_trunk_is_chosen_or_asked_for() {
         (&made["trunk_id"], &made["from"]),
         (&second["id"], &json!("+4930654321"))
     );
+    for (filter, count) in [("trunk_id", 1), ("mapping_id", 0)] {
+        let path = fixture.at(&format!("calls?{filter}={}", id(&second)));
+        let listed = fixture.admin.get(&path).await.expect(200);
+        assert_eq!(listed["data"].as_array().unwrap().len(), count, "{filter}");
+    }
     let one = fixture.at(&format!("sip-trunks/{}", id(&second)));
     let refused = fixture.admin.delete(&one).await;
     let refused = refused.expect_error(409, "trunk_in_use");
@@ -439,7 +444,7 @@ async fn an_erased_session_leaves_its_call_without_numbers() {
     ));
     fixture.admin.delete(&session).await.expect(204);
     let kept = read(&fixture, &made).await;
-    assert_eq!(kept["reason"], "completed");
+    assert_eq!(kept["end_reason"], "completed");
     assert!(kept["to"].is_null() && kept["from"].is_null() && kept["talk_seconds"].is_number());
     let calls = fixture
         .admin
@@ -498,7 +503,7 @@ async fn a_call_is_handed_over_once() {
     let done = keyed.post(&at("transfer"), &to).await.expect(200);
     assert_eq!(done["status"], "succeeded");
     assert_eq!(
-        (&done["call"]["state"], &done["call"]["reason"]),
+        (&done["call"]["state"], &done["call"]["end_reason"]),
         (&json!("ended"), &json!("transferred"))
     );
     let again = keyed.post(&at("transfer"), &to).await;
@@ -545,8 +550,8 @@ async fn keys_are_pressed_by_the_agent() {
     let attached = fixture.admin.post(&attach, &another).await.expect(201);
     let keys = json!({ "digits": "1" });
     let refused = fixture.admin.post(&path, &keys).await.expect(200);
-    let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("another call"), "{refused}");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("another call"), "{refused}");
     let stop = fixture.at(&format!(
         "calls/{}/stop",
         attached["call"]["id"].as_str().unwrap()
@@ -558,7 +563,7 @@ async fn keys_are_pressed_by_the_agent() {
     eventually("nobody is there", async || {
         let keys = json!({ "digits": "1" });
         let refused = fixture.admin.post(&path, &keys).await.expect(200);
-        (refused["detail"] == "no agent has joined yet").then_some(())
+        (refused["error"]["message"] == "no agent has joined yet").then_some(())
     })
     .await;
 }

@@ -101,7 +101,7 @@ async fn a_process_that_was_paused_writes_nothing_once_another_has_taken_its_job
     let before = stored(&mut database, &fixture.tenant).await;
 
     signal(&paused, "-CONT");
-    // Its request to LiveKit has timed out, which it would have recorded as `last_error`.
+    // Its request to LiveKit has timed out, which it would have recorded as the session's error.
     eventually("it goes on and finds its claim gone", async || {
         let lost =
             paused.log_of("claim was lost").len() + paused.log_of("taken the job over").len();
@@ -116,7 +116,7 @@ async fn a_process_that_was_paused_writes_nothing_once_another_has_taken_its_job
     assert_eq!(stored(&mut database, &fixture.tenant).await, before);
     let after = there.get(&path).await.expect(200);
     assert_eq!(after, started);
-    assert!(after["last_error"].is_null());
+    assert!(after["error"].is_null());
     let coloured = paused.log_of("\u{1b}");
     assert!(coloured.is_empty(), "no terminal, no colours: {coloured:?}");
 }

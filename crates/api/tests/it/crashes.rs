@@ -309,7 +309,7 @@ async fn a_dial_that_was_recorded_and_perhaps_not_sent_is_not_sent_again() {
     call_and_crash(&fixture, &mut api).await;
     let _api = telephony.start(None);
     let failed = becomes(&fixture, &only_call(&fixture).await, "failed").await;
-    assert_eq!(failed["reason"], "livekit_unavailable");
+    assert_eq!(failed["end_reason"], "livekit_unavailable");
     assert!(telephony.fake.exchange().dials().is_empty());
 }
 

@@ -101,8 +101,9 @@ async fn a_session_without_a_worker_fails_and_says_why() {
         "No worker took any of {count} dispatches: no worker has registered as `patchbay-agent`. Start one that connects to \
          this LiveKit."
     );
-    assert_eq!(unknown["error_detail"], why);
-    assert_eq!(run["error_detail"], why);
+    let error = json!({ "code": "no_worker", "message": why });
+    assert_eq!(unknown["error"], error);
+    assert_eq!(run["error"]["message"], why);
 
     for (worker, words) in [
         (
@@ -130,7 +131,7 @@ async fn a_session_without_a_worker_fails_and_says_why() {
             (session["state"] == "failed").then_some(session)
         })
         .await;
-        let why = failed["error_detail"].as_str().unwrap();
+        let why = failed["error"]["message"].as_str().unwrap();
         assert!(why.contains(words), "{why}");
     }
 }
@@ -143,7 +144,7 @@ async fn a_run_that_was_taken_and_never_joined_is_replaced_once() {
     let failed = failed(&fixture, &session).await;
     assert_eq!(failed["end_reason"], "no_worker");
     let why = "A worker took the dispatch, but its agent did not join in time. The worker's log says why.";
-    assert_eq!(failed["error_detail"], why);
+    assert_eq!(failed["error"]["message"], why);
     let runs = runs(&fixture, &session).await;
     assert_eq!(runs.len(), 2);
     for run in runs {
@@ -151,7 +152,7 @@ async fn a_run_that_was_taken_and_never_joined_is_replaced_once() {
             (&run["state"], &run["dispatches"]),
             (&json!("no_show"), &json!(1))
         );
-        assert_eq!(run["error_detail"], why);
+        assert_eq!(run["error"]["message"], why);
     }
 }
 
@@ -190,7 +191,7 @@ async fn an_attached_agent_that_no_worker_takes_is_dispatched_again_and_closed()
     .await;
     let count = closed["dispatches"].as_i64().unwrap();
     assert!(count > 1, "{closed}");
-    let why = closed["error_detail"].as_str().unwrap();
+    let why = closed["error"]["message"].as_str().unwrap();
     assert!(
         why.starts_with(&format!("No worker took any of {count}")),
         "{why}"
@@ -210,7 +211,7 @@ async fn an_attached_agent_that_no_worker_takes_is_dispatched_again_and_closed()
     })
     .await;
     assert_eq!(closed["dispatches"], 0);
-    let why = closed["error_detail"].as_str().unwrap();
+    let why = closed["error"]["message"].as_str().unwrap();
     assert!(
         why.starts_with("The agent could not be dispatched in time: LiveKit"),
         "{why}"

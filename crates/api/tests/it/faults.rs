@@ -30,11 +30,12 @@ async fn a_start_survives_every_fault_and_dispatches_once() {
         fake.set("CreateRoom", fault);
         let session = fixture.session(true).await;
         assert_eq!(session["state"], "starting", "{fault:?}");
-        let waiting = until(&fixture, &session, |s| s["last_error"].is_string()).await;
+        let waiting = until(&fixture, &session, |s| s["error"].is_object()).await;
+        assert_eq!(waiting["error"]["code"], "livekit_unavailable");
         assert!(waiting["dispatched_at"].is_null());
         fake.set("CreateRoom", Fault::None);
         let started = until(&fixture, &session, |s| s["dispatched_at"].is_string()).await;
-        assert!(started["last_error"].is_null(), "{fault:?}");
+        assert!(started["error"].is_null(), "{fault:?}");
         assert!(fake.calls("CreateRoom") >= 2, "{fault:?}");
         let room = session["room_name"].as_str().unwrap();
         let dispatches = app.livekit().list_dispatches(room).await.unwrap();
@@ -56,7 +57,7 @@ async fn a_start_fails_only_at_its_deadline() {
     let failed = until(&fixture, &session, |s| s["state"] == "failed").await;
     assert_eq!(failed["end_reason"], "livekit_unavailable");
     assert!(
-        failed["last_error"].as_str().unwrap().contains("500"),
+        failed["error"]["message"].as_str().unwrap().contains("500"),
         "{failed}"
     );
 }

@@ -388,7 +388,7 @@ async fn half_a_file_is_not_taken_for_the_whole() {
         (&waiting["state"], &waiting["error"]["code"]),
         (&json!("running"), &Value::Null)
     );
-    let words = waiting["error"]["detail"].as_str().unwrap();
+    let words = waiting["error"]["message"].as_str().unwrap();
     assert!(!words.contains("127.0.0.1"), "{words}");
     s3.set_fault(StoreFault::None);
     let done = status(&|status| status["finished_at"].is_string()).await;

@@ -8,15 +8,18 @@ use super::erasure::{Spelling, spelled};
 use super::support::{Client, FakeLiveKit, Fault, Fixture, TestApp, eventually, operations};
 
 /// POSTs that accept no key: they create nothing, or are idempotent by ids in their body.
-const WITHOUT_KEY: [&str; 11] = [
-    "claimInboundCall",
-    "resolveInboundNumber",
-    "createToken",
-    "receiveLivekitWebhook",
+const WITHOUT_KEY: [&str; 14] = [
     "activateBinding",
     "appendTranscript",
     "appendUsage",
+    "bulkDeleteFiles",
+    "bulkIngestFiles",
+    "claimInboundCall",
+    "createClientToken",
+    "createToken",
+    "receiveLivekitWebhook",
     "renderPrompt",
+    "resolveInboundNumber",
     "retryJob",
     "searchFiles",
     "searchKnowledge",
@@ -137,20 +140,17 @@ async fn secrets_are_not_replayed() {
     let operator = keyed(&app.operator(), "tenant");
     let body = json!({ "slug": "acme", "name": "Acme" });
     let first = operator.post("/api/tenants", &body).await.expect(201);
-    assert!(first["admin_secret"].as_str().unwrap().starts_with("pb_"));
+    assert!(first["secret"].as_str().unwrap().starts_with("pb_"));
     let again = operator.post("/api/tenants", &body).await.expect(201);
-    assert_eq!(again["admin_secret"], Value::Null);
+    assert_eq!(again["secret"], Value::Null);
     assert_eq!(again["tenant"], first["tenant"]);
-    assert_eq!(again["admin_key"], first["admin_key"]);
+    assert_eq!(again["key"], first["key"]);
     let path = format!(
         "/api/tenants/{}/keys",
         first["tenant"]["id"].as_str().unwrap()
     );
     let body = json!({ "name": "k", "preset": "viewer" });
-    let admin = keyed(
-        &app.with_key(first["admin_secret"].as_str().unwrap()),
-        "key",
-    );
+    let admin = keyed(&app.with_key(first["secret"].as_str().unwrap()), "key");
     let made = admin.post(&path, &body).await.expect(201);
     let again = admin.post(&path, &body).await.expect(201);
     assert!(made["secret"].is_string() && again["secret"].is_null());

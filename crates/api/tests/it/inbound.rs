@@ -290,7 +290,7 @@ async fn a_call_in_is_answered_and_hung_up_by_the_caller() {
         );
         deliver(&app, &left).await.expect(200);
         let over = call_becomes(&fixture, state).await;
-        assert_eq!(over["reason"], "caller_hangup");
+        assert_eq!(over["end_reason"], "caller_hangup");
         assert_eq!(over["hangup_by"], "caller");
         let path = fixture.at(&format!(
             "sessions/{}",
@@ -502,16 +502,19 @@ async fn a_dry_run_says_who_would_answer_and_why_not() {
         body.as_object_mut().unwrap().extend(more);
         fixture.admin.post(&path, &body).await.expect(200)
     };
-    assert_eq!(resolve(json!({})).await["reason"], "number_not_assigned");
+    assert_eq!(
+        resolve(json!({})).await["error"]["code"],
+        "number_not_assigned"
+    );
     assign(&app, &fixture).await;
-    assert_eq!(resolve(json!({})).await["reason"], "no_mapping");
+    assert_eq!(resolve(json!({})).await["error"]["code"], "no_mapping");
     let hours = json!({ "hours": {
         "time_zone": "Europe/Berlin", "open": [{ "days": ["mon"], "from": "09:00", "to": "17:00" }],
     } });
     let mapping = mapping(&app, &fixture, hours).await;
     let monday = resolve(json!({ "at": "2026-11-23T08:00:00Z" })).await;
     assert_eq!(
-        (&monday["taken"], &monday["is_open"]),
+        (&monday["taken"], &monday["open"]),
         (&json!(true), &json!(true))
     );
     assert_eq!(
@@ -520,7 +523,7 @@ async fn a_dry_run_says_who_would_answer_and_why_not() {
     );
     let sunday = resolve(json!({ "at": "2026-11-22T08:00:00Z" })).await;
     assert_eq!(
-        (&sunday["taken"], &sunday["reason"]),
+        (&sunday["taken"], &sunday["error"]["code"]),
         (&json!(false), &json!("closed"))
     );
     let one = fixture.at(&format!("inbound-mappings/{}", id(&mapping)));
@@ -528,10 +531,13 @@ async fn a_dry_run_says_who_would_answer_and_why_not() {
     fixture.admin.patch(&one, &patch).await.expect(200);
     let sunday = resolve(json!({ "at": "2026-11-22T08:00:00Z" })).await;
     assert_eq!(
-        (&sunday["taken"], &sunday["is_open"]),
+        (&sunday["taken"], &sunday["open"]),
         (&json!(true), &json!(false))
     );
     let off = json!({ "enabled": false });
     fixture.admin.patch(&one, &off).await.expect(200);
-    assert_eq!(resolve(json!({})).await["reason"], "mapping_disabled");
+    assert_eq!(
+        resolve(json!({})).await["error"]["code"],
+        "mapping_disabled"
+    );
 }

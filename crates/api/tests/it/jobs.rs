@@ -55,14 +55,14 @@ async fn a_job_that_keeps_failing_dies_with_its_reason_and_can_be_revived() {
     stop(&fixture, &session).await;
     let failing = eventually("it fails", async || {
         let jobs = jobs(&app, "kind=session&state=waiting").await;
-        jobs.into_iter().find(|job| job["last_error"].is_string())
+        jobs.into_iter().find(|job| job["error"].is_object())
     })
     .await;
     assert_eq!(failing["subject_id"], session["id"]);
     assert_eq!(failing["tenant_id"], *fixture.tenant);
     let dead = dies(&app).await;
     assert_eq!(dead["id"], failing["id"]);
-    assert_eq!(dead["last_error"], "LiveKit answered 500 ");
+    assert_eq!(dead["error"]["message"], "LiveKit answered 500 ");
     assert!(dead["dead_at"].is_string());
 
     fake.set("DeleteRoom", Fault::None);
@@ -116,7 +116,7 @@ async fn a_job_that_cannot_succeed_dies_at_once() {
     database.batch_execute(&odd).await.unwrap();
     let dead = only_job(&app, "state=dead").await;
     assert_eq!(dead["subject_id"], session["id"]);
-    let why = dead["last_error"].as_str().unwrap();
+    let why = dead["error"]["message"].as_str().unwrap();
     assert!(why.contains("state") && why.contains("odd"), "{why}");
 }
 
@@ -130,7 +130,10 @@ async fn a_job_of_an_unknown_kind_dies_and_does_not_stop_the_others() {
     database.batch_execute(unknown).await.unwrap();
     let dead = only_job(&app, "state=dead").await;
     assert_eq!(dead["kind"], "from_the_future");
-    assert_eq!(dead["last_error"], "this version knows no job of this kind");
+    assert_eq!(
+        dead["error"]["message"],
+        "this version knows no job of this kind"
+    );
     // One that a newer version may just have scheduled is left to it.
     let fixture = app.tenant("acme").await;
     assert!(fixture.session(true).await["dispatched_at"].is_string());

@@ -1,5 +1,7 @@
 //! Metrics: the service's figures against those computed from random rows.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
@@ -151,18 +153,18 @@ async fn figures_equal_a_count_by_hand() {
         check_calls(&bucket["calls"], &rows);
         for (name, of) in [
             (
-                "by_direction",
+                "call_directions",
                 (|row| Some(&*row.direction)) as fn(&Row) -> Option<&str>,
             ),
-            ("by_outcome", |row| Some(outcome(row))),
-            ("by_reason", |row| row.reason.as_deref()),
+            ("call_outcomes", |row| Some(outcome(row))),
+            ("call_reasons", |row| row.reason.as_deref()),
         ] {
             for (key, count) in bucket[name].as_object().unwrap() {
                 let same = rows.iter().filter(|row| of(row) == Some(&**key)).count();
                 assert_eq!(count, same, "{name} {key}");
             }
         }
-        for group in bucket["groups"].as_array().unwrap() {
+        for group in bucket["call_groups"].as_array().unwrap() {
             let key = group["key"].as_str().unwrap();
             let of_key = |row: &&&Row| row.reason.as_deref().unwrap_or("") == key;
             let rows: Vec<_> = rows.iter().filter(of_key).copied().collect();
@@ -170,10 +172,122 @@ async fn figures_equal_a_count_by_hand() {
             check_calls(&group["figures"], &rows);
         }
         assert_eq!(
-            bucket["concurrent_peak"],
+            bucket["concurrent_calls_peak"],
             peak(&all, within),
             "bucket {index}"
         );
+    }
+}
+
+#[derive(QueryableByName)]
+struct SessionRow {
+    #[diesel(sql_type = Text)]
+    agent: String,
+    #[diesel(sql_type = Text)]
+    channel: String,
+    #[diesel(sql_type = Text)]
+    outcome: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    reason: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    starting_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    running_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    ended_at: Option<DateTime<Utc>>,
+}
+
+/// Copies of a session within a day, at random; a third of them with a call.
+async fn random_sessions(app: &TestApp, fixture: &Fixture, count: u32) -> Vec<SessionRow> {
+    fixture.session(false).await;
+    let mut connection = app.connect("DATABASE_URL").await;
+    let tenant = &fixture.tenant;
+    connection
+        .batch_execute(&format!(
+            "SELECT set_config('app.tenant_id', '{tenant}', false), setseed(0.1147);
+             INSERT INTO sessions (tenant_id, id, agent_id, binding_id, configuration_digest, worker_name, state, end_reason,
+                 room_name, variables, metadata, rendered_prompt, max_duration_seconds, revision, created_at, starting_at,
+                 running_at, ended_at)
+             SELECT '{tenant}', gen_random_uuid(), agent, binding_id, configuration_digest, worker_name, thrown_state,
+                    CASE thrown_state WHEN 'ended' THEN 'idle' WHEN 'failed' THEN 'no_worker' END, gen_random_uuid(),
+                    variables, metadata, rendered_prompt, max_duration_seconds, 1, at, at,
+                    CASE WHEN thrown_state <> 'failed' THEN at + interval '3 seconds' * r1 END,
+                    CASE WHEN thrown_state <> 'running' THEN at + interval '5 seconds' + interval '9 minutes' * r2 END
+             FROM (SELECT s.*, r1, r2, (ARRAY['ended', 'ended', 'failed', 'running'])[1 + floor(r3 * 4)::int] AS thrown_state,
+                          CASE WHEN r2 < 0.5 THEN s.agent_id ELSE gen_random_uuid() END AS agent,
+                          '2026-10-15T00:00:00Z'::timestamptz + interval '1 day' * r4 AS at
+                   FROM sessions s, (SELECT random() AS r1, random() AS r2, random() AS r3, random() AS r4
+                                     FROM generate_series(1, {count})) AS dice) AS thrown;
+             INSERT INTO calls (tenant_id, id, session_id, agent_id, direction, is_primary, state, identity,
+                 ring_timeout_seconds, max_duration_seconds, answer_detection, revision, created_at)
+             SELECT tenant_id, gen_random_uuid(), id, agent_id, 'inbound', true, 'answered', 'x', 45, 600, 'off', 1, created_at
+             FROM sessions WHERE extract(microseconds FROM created_at)::int % 3 = 0",
+        ))
+        .await
+        .unwrap();
+    let rows = "SELECT s.agent_id::text AS agent, CASE WHEN c.id IS NULL THEN 'web' ELSE 'telephone' END AS channel,
+                       CASE WHEN s.ended_at IS NULL THEN 'open' ELSE s.state END AS outcome, s.end_reason AS reason,
+                       s.starting_at, s.running_at, s.ended_at
+                FROM sessions s LEFT JOIN calls c ON c.session_id = s.id WHERE s.starting_at IS NOT NULL";
+    diesel::sql_query(rows).load(&mut connection).await.unwrap()
+}
+
+fn check_sessions(figures: &Value, rows: &[&SessionRow]) {
+    let failed = rows.iter().filter(|row| row.outcome == "failed").count();
+    assert_eq!(figures["sessions"], rows.len());
+    assert_eq!(figures["failed"], failed);
+    let spread =
+        |of: fn(&SessionRow) -> Option<f64>| rows.iter().filter_map(|row| of(row)).collect();
+    let join = spread(|row| seconds(Some(row.starting_at), row.running_at));
+    check_spread(&figures["join_seconds"], join, "join");
+    let duration = spread(|row| seconds(row.running_at, row.ended_at));
+    check_spread(&figures["duration_seconds"], duration, "duration");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_of_sessions_equal_a_count_by_hand() {
+    let app = TestApp::start_with(&["--reconcile-interval=10m"]).await;
+    let fixture = app.tenant("acme").await;
+    let all = random_sessions(&app, &fixture, 400).await;
+    let rows: Vec<_> = all.iter().collect();
+    for (group_by, of) in [
+        (
+            "agent",
+            (|row| Some(&*row.agent)) as fn(&SessionRow) -> Option<&str>,
+        ),
+        ("channel", |row| Some(&row.channel)),
+        ("outcome", |row| Some(&row.outcome)),
+        ("reason", |row| Some(row.reason.as_deref().unwrap_or(""))),
+        ("binding", |_| None),
+        ("direction", |_| None),
+    ] {
+        let span = "from=2026-10-15T00:00:00Z&to=2026-10-16T00:00:00Z";
+        let metrics = get(&fixture, &format!("{span}&group_by={group_by}")).await;
+        let bucket = &metrics["buckets"][0];
+        check_sessions(&bucket["sessions"], &rows);
+        for (name, of) in [
+            (
+                "session_outcomes",
+                (|row| Some(&*row.outcome)) as fn(&SessionRow) -> Option<&str>,
+            ),
+            ("session_reasons", |row| row.reason.as_deref()),
+        ] {
+            for (key, count) in bucket[name].as_object().unwrap() {
+                let same = rows.iter().filter(|row| of(row) == Some(&**key)).count();
+                assert_eq!(count, same, "{name} {key}");
+            }
+        }
+        let groups = bucket["session_groups"].as_array().unwrap();
+        let keys: BTreeSet<_> = rows.iter().filter_map(|row| of(row)).collect();
+        match group_by {
+            "binding" => assert_eq!(groups[0]["key"], *fixture.binding),
+            _ => assert_eq!(groups.len(), keys.len(), "{group_by}"),
+        }
+        for group in groups.iter().filter(|_| group_by != "binding") {
+            let of_key = |row: &&&SessionRow| of(row) == group["key"].as_str();
+            let rows: Vec<_> = rows.iter().filter(of_key).copied().collect();
+            check_sessions(&group["figures"], &rows);
+        }
     }
 }
 
@@ -193,17 +307,23 @@ async fn empty_buckets_are_there_and_wrong_spans_are_refused() {
     let buckets = metrics["buckets"].as_array().unwrap();
     assert!((24..=25).contains(&buckets.len()), "{}", buckets.len());
     assert_eq!(
-        (&buckets[0]["sessions"], &buckets[0]["calls"]["calls"]),
+        (
+            &buckets[0]["sessions"]["sessions"],
+            &buckets[0]["calls"]["calls"]
+        ),
         (&json!(0), &json!(0))
     );
     let last = &buckets[buckets.len() - 1];
     assert_eq!(
-        (&last["sessions"], &last["input_tokens"]),
+        (&last["sessions"]["sessions"], &last["input_tokens"]),
         (&json!(1), &json!(7))
     );
     let other = app.tenant("other").await;
     let theirs = get(&other, "bucket=hour").await;
-    assert_eq!(theirs["buckets"][buckets.len() - 1]["sessions"], 0);
+    assert_eq!(
+        theirs["buckets"][buckets.len() - 1]["sessions"]["sessions"],
+        0
+    );
     for (query, pointer, code) in [
         (
             "bucket=hour&from=2026-01-01T00:00:00Z".to_owned(),

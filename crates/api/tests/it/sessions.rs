@@ -226,7 +226,7 @@ async fn a_worker_reads_its_run_and_says_why_it_leaves() {
         (&failed["state"], &failed["end_reason"]),
         (&json!("failed"), &json!("agent_error"))
     );
-    assert_eq!(failed["error_detail"], "the model is on fire");
+    assert_eq!(failed["error"]["message"], "the model is on fire");
 }
 
 #[tokio::test(flavor = "multi_thread")]

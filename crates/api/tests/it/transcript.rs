@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::TestApp;
+use super::support::{TestApp, id};
 
 fn turn(id: &str, role: &str, text: &str) -> Value {
     json!({ "id": id, "role": role, "text": text, "started_at": "2026-11-23T20:00:03Z" })
@@ -118,4 +118,66 @@ async fn a_prompt_is_tried_without_a_session() {
     let refused = fixture.admin.post(&path, &json!({})).await;
     assert_eq!(refused.violations()[0].0, "/variables/company");
     refused.expect_error(422, "validation_failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transcripts_and_timelines_are_read_forwards() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    let at = |rest: &str| fixture.at(&format!("sessions/{}/{rest}", id(&session)));
+    let turns: Vec<_> = (1..=5)
+        .map(|n| json!({ "id": n.to_string(), "role": "user", "text": "Hi", "started_at": "2026-11-23T20:00:00Z" }))
+        .collect();
+    let worker = app.worker();
+    let append = async |turns: &[Value]| {
+        let body = json!({ "turns": turns });
+        worker.post(&at("transcript"), &body).await.expect(200);
+    };
+    append(&turns[..3]).await;
+    let read = async |query: &str| {
+        let page = fixture.admin.get(&at(&format!("transcript?{query}"))).await;
+        let page = page.expect(200);
+        let ids = page["data"].as_array().unwrap().iter();
+        let ids: Vec<_> = ids
+            .map(|turn| turn["id"].as_str().unwrap().to_owned())
+            .collect();
+        (
+            ids.join(" "),
+            page["next_cursor"].as_str().map(str::to_owned),
+        )
+    };
+    assert_eq!(read("").await.0, "3 2 1");
+    let (first, cursor) = read("order=oldest_first&limit=2").await;
+    assert_eq!(first, "1 2");
+    let rest = format!("order=oldest_first&limit=2&cursor={}", cursor.unwrap());
+    assert_eq!(read(&rest).await, ("3".to_owned(), None));
+    append(&turns[3..]).await;
+    assert_eq!(read("after=3").await, ("4 5".to_owned(), None));
+    let (first, cursor) = read("after=2&limit=2").await;
+    assert_eq!(first, "3 4");
+    let rest = format!("after=2&limit=2&cursor={}", cursor.unwrap());
+    assert_eq!(read(&rest).await, ("5".to_owned(), None));
+    for (query, pointer, code) in [
+        ("after=9", "/after", "unknown_reference"),
+        ("after=1&order=newest_first", "/order", "conflict"),
+    ] {
+        let refused = fixture.admin.get(&at(&format!("transcript?{query}"))).await;
+        assert_eq!(
+            refused.violations(),
+            [(pointer.to_owned(), code.to_owned())]
+        );
+    }
+
+    let events = async |query: &str| {
+        let page = fixture.admin.get(&at(&format!("events?{query}"))).await;
+        page.expect(200)["data"].as_array().unwrap().clone()
+    };
+    let forwards = events("order=oldest_first").await;
+    assert_eq!(forwards[0]["kind"], "session.created");
+    let mut backwards = events("").await;
+    backwards.reverse();
+    assert_eq!(forwards, backwards);
+    let after = format!("after={}", id(&forwards[0]));
+    assert_eq!(events(&after).await, forwards[1..]);
 }

@@ -155,7 +155,10 @@ async fn a_fault_is_told_and_a_lost_answer_makes_no_second_trunk() {
             })
             .await;
             assert!(
-                failed["sync"]["error"].as_str().unwrap().contains("500"),
+                failed["sync"]["error"]["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("500"),
                 "{failed}"
             );
             fake.set("CreateSIPOutboundTrunk", Fault::None);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
     sql_types::{Bool, Jsonb},
@@ -336,4 +337,47 @@ async fn what_an_earlier_version_has_applied_is_blanked_too() {
         (kept.payload == json!({ "event": "room_finished" })).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeline_is_ordered_by_time_whatever_livekits_seconds() {
+    let app = TestApp::start_with(&["--join-deadline=20s", "--agent-grace=30s"]).await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(true).await;
+    // Second for second, the last one happened before the session was created.
+    let people = [("PA_a", now()), ("PA_b", now() - 1), ("PA_c", now() - 60)];
+    for (sid, at) in people {
+        let person = json!({ "sid": sid, "identity": sid, "name": "", "kind": "STANDARD" });
+        let id = format!("EV_{sid}");
+        let joined = event(&id, "participant_joined", &session, at, Some(person));
+        deliver(&app, &joined).await.expect(200);
+    }
+    let path = fixture.at(&format!(
+        "sessions/{}/events?limit=100",
+        session["id"].as_str().unwrap()
+    ));
+    let events = eventually("all have joined", async || {
+        let page = fixture.admin.get(&path).await.expect(200);
+        let events = page["data"].as_array().unwrap().clone();
+        let joined = events.iter().filter(|e| e["kind"] == "participant.joined");
+        (joined.count() == people.len()).then_some(events)
+    })
+    .await;
+    let time = |value: &Value| -> DateTime<Utc> { value.as_str().unwrap().parse().unwrap() };
+    let times: Vec<_> = events
+        .iter()
+        .rev()
+        .map(|event| time(&event["at"]))
+        .collect();
+    assert!(times.is_sorted(), "{events:?}");
+    let created = time(&session["created_at"]);
+    assert!(times[0] >= created, "{events:?}");
+    let path = fixture.at(&format!(
+        "sessions/{}/participants",
+        session["id"].as_str().unwrap()
+    ));
+    let page = fixture.admin.get(&path).await.expect(200);
+    for participant in page["data"].as_array().unwrap() {
+        assert!(time(&participant["joined_at"]) >= created, "{participant}");
+    }
 }

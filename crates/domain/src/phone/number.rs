@@ -45,7 +45,8 @@ pub(super) fn invalid(message: &str) -> Invalid {
 
 impl PhoneNumber {
     fn read(country: Option<Id>, plain: &str) -> Result<Self, Invalid> {
-        let number = phonenumber::parse(country, plain).map_err(|e| invalid(&e.to_string()))?;
+        let number = phonenumber::parse(country, plain)
+            .map_err(|_| invalid("it cannot be read as a phone number"))?;
         if number.extension().is_some() {
             return Err(invalid("a number with an extension cannot be called"));
         }

@@ -12,10 +12,11 @@ pub(super) fn origin(url: &str) -> Result<Url, Invalid> {
     if origin.contains('{') || origin.contains('}') {
         return Err(invalid(literal));
     }
-    let url = Url::parse(origin).map_err(|error| invalid(&error.to_string()))?;
+    let incomplete = "http:// or https:// and a host are needed";
+    let url = Url::parse(origin).map_err(|_| invalid(incomplete))?;
     // A user name in front of `@` would turn what looks like a path into a host.
     if origin.contains(['@', '\\']) || !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid("http:// or https:// and a host are needed"));
+        return Err(invalid(incomplete));
     }
     Ok(url)
 }

@@ -18,3 +18,6 @@ pub use records::{
     usage_records,
 };
 pub use telephony::{inbound_mappings, phone_numbers, sip_objects, sip_trunks};
+
+diesel::allow_tables_to_appear_in_same_query!(agent_files, agents);
+diesel::allow_tables_to_appear_in_same_query!(sessions, bindings);

@@ -76,7 +76,8 @@ async fn write<E: std::fmt::Display>(
     let max_size = service.settings.knowledge.upload_limit;
     while let Some(chunk) = bytes.next().await {
         let chunk = chunk.map_err(|error| {
-            Error::new(Code::BadRequest, format!("The body ended early: {error}."))
+            tracing::debug!(%error, "an upload cannot be read");
+            Error::new(Code::BadRequest, "The file ended early, or is malformed.")
         })?;
         if upload.size() + chunk.len() as u64 > max_size {
             let detail = format!("At most {max_size} bytes are allowed.");

@@ -17,7 +17,7 @@ use std::{
 
 use crate::{Error, Result};
 use patchbay_domain::{
-    ApiKeyId, TenantId,
+    ApiKeyId, SessionId, TenantId,
     limits::{Class, Rates, TenantLimits},
 };
 use subtle::ConstantTimeEq as _;
@@ -31,8 +31,12 @@ use super::{
 
 /// What a bucket counts requests of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Subject {
+pub enum Subject {
+    /// An API key.
     Key(ApiKeyId),
+    /// All client tokens of a session: they must not use up the limit of the key that has created them.
+    Session(SessionId),
+    /// A tenant.
     Tenant(TenantId),
 }
 
@@ -40,6 +44,7 @@ impl Subject {
     const fn name(self) -> &'static str {
         match self {
             Self::Key(_) => "key",
+            Self::Session(_) => "session",
             Self::Tenant(_) => "tenant",
         }
     }
@@ -122,19 +127,20 @@ impl RateLimits {
         self.refusals().insert((key, class), refusal);
     }
 
-    /// Counts a request of a key; the outcome is 429 if it exceeds a limit.
+    /// Counts a request of a key, or of a session's client tokens, which have the same limit; the outcome is 429 if it
+    /// exceeds one.
     pub fn admit(
         &self,
-        key: ApiKeyId,
+        holder: Subject,
         tenant: TenantId,
         limits: &TenantLimits,
         class: Class,
     ) -> (RateState, Result<()>) {
         let rates = limits.rates(self.tenant);
         let mut buckets = self.buckets();
-        let (key, tenant) = (Subject::Key(key), Subject::Tenant(tenant));
+        let tenant = Subject::Tenant(tenant);
         let statuses = [
-            self.count(&mut buckets, key, class, self.key.of(class)),
+            self.count(&mut buckets, holder, class, self.key.of(class)),
             self.count(&mut buckets, tenant, class, rates.of(class)),
         ];
         combine(statuses.into_iter().flatten().collect())
@@ -240,8 +246,12 @@ mod tests {
             TenantId::new(uuid::Uuid::nil()),
         );
         let admit = || {
-            let (state, outcome) =
-                limits.admit(key, tenant, &TenantLimits::default(), Class::Reads);
+            let (state, outcome) = limits.admit(
+                Subject::Key(key),
+                tenant,
+                &TenantLimits::default(),
+                Class::Reads,
+            );
             limits.cache_refusal(key, [1; 32], Class::Reads, &state);
             outcome
         };

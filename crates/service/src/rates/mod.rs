@@ -5,5 +5,5 @@ mod bucket;
 mod limits;
 mod status;
 
-pub use limits::RateLimits;
+pub use limits::{RateLimits, Subject};
 pub use status::{LimitStatus, RateState, WINDOW, whole_seconds};

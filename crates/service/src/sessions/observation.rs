@@ -18,7 +18,9 @@ impl SessionAggregate {
     pub fn record_joined(&mut self, observed: &ObservedParticipant<'_>, at: DateTime<Utc>) {
         let index = self.find_or_add_participant(observed);
         let participant = &mut self.participants[index];
-        participant.joined_at.get_or_insert(at);
+        // LiveKit may report that it left before it reports that it joined.
+        let joined_at = participant.left_at.map_or(at, |left| left.min(at));
+        participant.joined_at.get_or_insert(joined_at);
         // The same participant sid after it had left: LiveKit was restarted and the participant reconnected.
         // Webhook times are whole seconds, so a shorter difference may be the same moment.
         let returned = |left| at >= left + TimeDelta::seconds(1);

@@ -1,6 +1,6 @@
 //! Applies LiveKit's webhook events to sessions. Events may arrive in any order and repeatedly.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use patchbay_domain::session::SessionState;
 use patchbay_livekit::Event;
 use patchbay_persistence::webhook_events::{self, Room};
@@ -64,6 +64,12 @@ async fn find_room(service: &Service, event: &Event) -> Result<Option<Room>> {
     Ok(found.into_iter().next())
 }
 
+/// When an event happened, as exactly as is known: LiveKit names the second in which it did, and it is over now.
+fn time_of(event: &Event, now: DateTime<Utc>) -> DateTime<Utc> {
+    let end_of_second = |second| second + TimeDelta::microseconds(999_999);
+    event.at().map_or(now, end_of_second).min(now)
+}
+
 fn apply_to_session(aggregate: &mut SessionAggregate, event: &Event, now: DateTime<Utc>) {
     let sid = event.room.as_ref().map_or("", |room| &room.sid);
     let session = &mut aggregate.session;
@@ -78,7 +84,7 @@ fn apply_to_session(aggregate: &mut SessionAggregate, event: &Event, now: DateTi
     if session.room_sid.as_deref() != Some(sid) {
         return;
     }
-    let at = event.at().unwrap_or(now).min(now);
+    let at = time_of(event, now).max(session.created_at);
     let participant = event.participant.as_ref().map(|participant| {
         let observed = ObservedParticipant {
             sid: &participant.sid,
@@ -96,5 +102,33 @@ fn apply_to_session(aggregate: &mut SessionAggregate, event: &Event, now: DateTi
         }
         ("room_finished", _) => aggregate.record_room_closed(),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_happened_within_the_second_that_livekit_names_and_not_later_than_now() {
+        let at = |milliseconds| DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds);
+        let event = |second: i64| {
+            let json =
+                serde_json::json!({ "id": "EV_1", "event": "room_started", "created_at": second });
+            serde_json::from_value::<Event>(json).unwrap()
+        };
+        assert_eq!(
+            time_of(&event(10), at(10_200)),
+            at(10_200),
+            "seen in its second"
+        );
+        let end = at(11_000) - TimeDelta::microseconds(1);
+        assert_eq!(time_of(&event(10), at(12_500)), end, "seen later");
+        assert_eq!(
+            time_of(&event(20), at(10_200)),
+            at(10_200),
+            "of a clock that is fast"
+        );
+        assert_eq!(time_of(&event(0), at(10_200)), at(10_200), "without a time");
     }
 }

@@ -5,13 +5,17 @@ use patchbay_persistence::{sessions, transcripts, usage};
 
 use crate::{Error, Result, UnitOfWork};
 
-/// Appends transcript turns; returns how many were new.
+/// Appends transcript turns, whose ids are made once the session is locked; returns how many were new.
 pub async fn append_turns(
     unit: &mut UnitOfWork,
     session: SessionId,
-    turns: &[transcripts::Turn],
+    turns: &mut [transcripts::Turn],
 ) -> Result<usize> {
+    sessions::lock_for_append(unit, session).await?;
     require_reportable(unit, session).await?;
+    for turn in turns.iter_mut() {
+        turn.id = unit.clock().new_id();
+    }
     Ok(transcripts::append(unit, turns).await?)
 }
 

@@ -65,6 +65,7 @@ async fn choose_trunk(tx: &mut TenantTx, call: &OutboundCall) -> Result<SipTrunk
     let one = Window {
         limit: 1,
         before: None,
+        count: false,
     };
     let from = call.from.as_ref().map(ToString::to_string);
     let mut found = sip_trunks::list(tx, one, from).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use patchbay_domain::{Invalid, timeline::CallStatus};
+use patchbay_domain::{Invalid, timeline::ToolCallStatus};
 use serde_json::Value;
 
 /// Outcome of a tool call.
@@ -33,10 +33,10 @@ impl Outcome {
     }
 
     /// Status of the call.
-    pub const fn status(&self) -> CallStatus {
+    pub const fn status(&self) -> ToolCallStatus {
         match self.error {
-            Some(_) => CallStatus::Failed,
-            None => CallStatus::Succeeded,
+            Some(_) => ToolCallStatus::Failed,
+            None => ToolCallStatus::Succeeded,
         }
     }
 

@@ -143,7 +143,7 @@ fn http_request(
     } = rendered;
     Ok(Request {
         method: Method::from_bytes(method.as_bytes())
-            .map_err(|error| Invalid::new("invalid_method", error.to_string()))?,
+            .map_err(|_| Invalid::new("invalid_method", "not an HTTP method"))?,
         url,
         headers: header_map(headers)?,
         body: body.into(),

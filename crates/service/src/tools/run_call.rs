@@ -3,7 +3,7 @@
 use patchbay_domain::{
     AgentRunId, Invalid, SessionId, ToolCallId,
     session::SessionState,
-    timeline::{CallStatus, EventKind, Facts, ToolCallFacts},
+    timeline::{EventKind, Facts, ToolCallFacts, ToolCallStatus},
     tool::{CallIds, ToolSpec},
 };
 use patchbay_persistence::{TenantTx, runs, sessions};
@@ -29,7 +29,7 @@ pub struct ClientCallReport {
     /// Name of the function.
     pub function_name: String,
     /// Status of the call.
-    pub status: CallStatus,
+    pub status: ToolCallStatus,
     /// Error code, if the call failed.
     pub error_code: Option<String>,
     /// Duration in milliseconds.
@@ -89,11 +89,8 @@ pub async fn finish(
         size_bytes: Some(outcome.size_bytes()),
         ..call.facts
     };
-    // The session and its timeline may have been erased in the meantime; the lock prevents that from here on.
-    if sessions::lock(unit, call.session).await?.is_some() {
-        let place = (call.session, call.run);
-        append(service, unit, place, EventKind::ToolCallFinished, &facts).await?;
-    }
+    let place = (call.session, call.run);
+    append(service, unit, place, EventKind::ToolCallFinished, &facts).await?;
     Ok(facts)
 }
 
@@ -158,6 +155,7 @@ fn start_facts(id: ToolCallId, spec: &ToolSpec) -> Result<ToolCallFacts> {
     })
 }
 
+/// Appends an event, unless the session has been erased in the meantime; the lock prevents that from here on.
 async fn append(
     service: &Service,
     unit: &mut UnitOfWork,
@@ -165,6 +163,9 @@ async fn append(
     kind: EventKind,
     facts: &ToolCallFacts,
 ) -> Result<()> {
+    if !sessions::lock_for_append(unit, session).await? {
+        return Ok(());
+    }
     let facts = Facts {
         agent_run_id: Some(run),
         tool_call: Some(facts.clone()),

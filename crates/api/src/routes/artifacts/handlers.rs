@@ -71,7 +71,7 @@ pub(crate) async fn create<S: Spec + ToSchema, W: Permission>(
 
 pub(crate) async fn list<S: Spec + ToSchema, R: Permission>(
     caller: Caller<R>,
-    list: List<ArtifactFilter>,
+    list: List<ArtifactFilter, true>,
 ) -> Result<Page<Artifact<S>>> {
     let mut tx = caller.read().await?;
     let name = list.filter.name.as_deref();

@@ -6,7 +6,6 @@ use patchbay_domain::{
     CallId, TenantId,
     call::{CallEvent, reason},
     text::{OneLine, Text},
-    timeline::CallStatus,
 };
 use patchbay_persistence::calls;
 use patchbay_service::{
@@ -21,6 +20,7 @@ use utoipa::ToSchema;
 use super::dto::{Call, ring_timeout};
 use crate::{
     extract::{Caller, IdempotencyKey, Json, Path, scopes::CallsAct},
+    failure::Failure,
     panics::run_to_completion,
     response::{Entity, Resource},
 };
@@ -49,14 +49,24 @@ pub struct SendDtmf {
     digits: Text<1, 64>,
 }
 
+/// Outcome of an action on a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallActionStatus {
+    /// It succeeded.
+    Succeeded,
+    /// It failed.
+    Failed,
+}
+
 /// Result of an action on a call.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(example = json!({
-    "status": "failed", "sip_status": 603, "detail": "Decline",
+    "status": "failed", "sip_status": 603, "error": {"code": "refused", "message": "Decline"},
     "call": {
         "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fb0", "session_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f60",
-        "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "direction": "outbound", "is_primary": true, "state": "answered",
-        "reason": null, "hangup_by": null, "sip_status": null, "detail": null, "from": "+4930123456", "to": "+4930654321",
+        "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "direction": "outbound", "primary": true, "state": "answered",
+        "end_reason": null, "hangup_by": null, "sip_status": null, "error": null, "from": "+4930123456", "to": "+4930654321",
         "trunk_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fa0", "mapping_id": null, "sip_call_id": "SCL_abc",
         "ring_timeout_seconds": 45, "max_duration_seconds": 600, "answer_detection": "off", "ring_seconds": 4.2,
         "talk_seconds": null, "revision": 4, "created_at": "2026-11-23T20:00:00Z", "dialing_at": "2026-11-23T20:00:00Z",
@@ -65,13 +75,12 @@ pub struct SendDtmf {
 }))]
 pub struct CallAction {
     /// Whether the action succeeded.
-    status: CallStatus,
+    status: CallActionStatus,
     /// SIP status with which the carrier rejected the action; null if there is none.
     #[schema(minimum = 300, maximum = 699)]
     sip_status: Option<u16>,
-    /// Error message of the carrier, of LiveKit or of the worker; null if the action succeeded.
-    #[schema(max_length = 1000)]
-    detail: Option<String>,
+    /// What the carrier (`refused`), LiveKit or the worker (`failed`) says; null if the action succeeded.
+    error: Option<Failure>,
     /// Current state of the call.
     call: Call,
 }
@@ -83,15 +92,18 @@ impl CallAction {
         let call = Call::from(call);
         match outcome {
             Ok(()) => Self {
-                status: CallStatus::Succeeded,
+                status: CallActionStatus::Succeeded,
                 sip_status: None,
-                detail: None,
+                error: None,
                 call,
             },
             Err(refusal) => Self {
-                status: CallStatus::Failed,
+                status: CallActionStatus::Failed,
                 sip_status: refusal.sip_status,
-                detail: Some(refusal.detail),
+                error: Some(match refusal.sip_status {
+                    Some(_) => Failure::new("refused", refusal.detail),
+                    None => Failure::new(Failure::FAILED, refusal.detail),
+                }),
                 call,
             },
         }

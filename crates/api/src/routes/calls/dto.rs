@@ -14,7 +14,7 @@ use patchbay_service::{Error, Result, telephony::calls::OutboundCall};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{openapi::vocabulary::CallReason, response::Resource};
+use crate::{failure::Failure, openapi::vocabulary::CallReason, response::Resource};
 
 /// Default ring timeout in seconds.
 const DEFAULT_RING_SECONDS: u32 = 45;
@@ -28,12 +28,12 @@ const MAX_RING_SECONDS: u32 = 75;
     "session_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f60",
     "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20",
     "direction": "outbound",
-    "is_primary": true,
+    "primary": true,
     "state": "ended",
-    "reason": "callee_hangup",
+    "end_reason": "callee_hangup",
     "hangup_by": "callee",
     "sip_status": null,
-    "detail": null,
+    "error": null,
     "from": "+4930123456",
     "to": "+4930654321",
     "trunk_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fa0",
@@ -62,21 +62,20 @@ pub struct Call {
     direction: Direction,
     /// Whether the session was created for this call and ends with it. False for calls attached to an existing
     /// session.
-    is_primary: bool,
+    primary: bool,
     /// Current state of the call.
     state: CallState,
     /// Reason for which the call ended, or the reason given in a stop request, which is removed when the session is
     /// erased. New values may be added. Null until the call has ended.
     #[schema(value_type = Option<CallReason>)]
-    reason: Option<String>,
+    end_reason: Option<String>,
     /// Party that ended the call; `us` is Patchbay. Null until the call has ended, and if unknown.
     hangup_by: Option<HangupBy>,
     /// SIP status with which the carrier rejected the call; null if there is none.
     #[schema(minimum = 300, maximum = 699)]
     sip_status: Option<i32>,
-    /// Error message of the carrier or of LiveKit, or why the session of the call failed.
-    #[schema(max_length = 1000)]
-    detail: Option<String>,
+    /// What the carrier or LiveKit says of a call that failed, or why its session failed, with the end reason as the code.
+    error: Option<Failure>,
     /// Caller in E.164 format, or as sent by the carrier if it is not a phone number. Null if withheld or erased.
     #[schema(max_length = 64)]
     from: Option<String>,
@@ -130,7 +129,7 @@ impl Resource for Call {
 impl Call {
     /// Returns whether the call was attached to an existing session, which continues when the call ends.
     pub fn is_attached(&self) -> bool {
-        !self.is_primary
+        !self.primary
     }
 }
 
@@ -174,17 +173,18 @@ impl From<calls::Call> for Call {
             left_reason: _,
             missing_since: _,
         } = row;
+        let code = reason.as_deref().unwrap_or(Failure::FAILED);
         Self {
             id,
             session_id,
             agent_id,
             direction,
-            is_primary,
+            primary: is_primary,
             state,
-            reason,
+            error: detail.map(|why| Failure::new(code, why)),
+            end_reason: reason,
             hangup_by,
             sip_status,
-            detail,
             from: from_number,
             to: to_number,
             trunk_id,
@@ -297,11 +297,15 @@ pub struct CallFilter {
     pub direction: Option<Direction>,
     /// Only calls that ended for this reason.
     #[schema(max_length = 64)]
-    pub reason: Option<String>,
+    pub end_reason: Option<String>,
     /// Only calls of this agent.
     pub agent_id: Option<AgentId>,
     /// Only calls of this session.
     pub session_id: Option<SessionId>,
+    /// Only outbound calls through this trunk.
+    pub trunk_id: Option<TrunkId>,
+    /// Only inbound calls that this mapping has taken.
+    pub mapping_id: Option<MappingId>,
     /// Only calls from or to this number.
     pub number: Option<PhoneNumber>,
     /// Only calls created at or after this time.
@@ -317,9 +321,11 @@ impl From<&CallFilter> for calls::Filter {
         Self {
             state: filter.state.clone(),
             direction: filter.direction,
-            reason: filter.reason.clone(),
+            reason: filter.end_reason.clone(),
             agent_id: filter.agent_id,
             session_id: filter.session_id,
+            trunk_id: filter.trunk_id,
+            mapping_id: filter.mapping_id,
             number: filter.number.as_ref().map(ToString::to_string),
             from: filter.from,
             to: filter.to,

@@ -92,7 +92,10 @@ async fn insert(
     Ok(Change::without_events(call))
 }
 
-pub(super) async fn list(caller: Caller<CallsRead>, list: List<CallFilter>) -> Result<Page<Call>> {
+pub(super) async fn list(
+    caller: Caller<CallsRead>,
+    list: List<CallFilter, true>,
+) -> Result<Page<Call>> {
     let mut tx = caller.read().await?;
     let rows = calls::list(&mut tx, list.window, (&list.filter).into()).await?;
     tx.finish();

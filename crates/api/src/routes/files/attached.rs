@@ -16,7 +16,7 @@ use super::dto::File;
 use crate::{
     extract::{
         Caller, IdempotencyKey, Json, List, NoFilter, Path,
-        scopes::{AgentsRead, AgentsWrite},
+        scopes::{AgentsRead, AgentsWrite, FilesRead},
     },
     response::{Deleted, Entity, Page, Resource},
 };
@@ -43,6 +43,17 @@ pub struct AttachedFiles {
 }
 
 impl Resource for AttachedFiles {}
+
+/// An agent that a file is attached to.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "agent_name": "reception"}))]
+pub struct FileUsage {
+    /// Id of the agent.
+    agent_id: AgentId,
+    /// Name of the agent.
+    #[schema(max_length = 200)]
+    agent_name: String,
+}
 
 impl AttachFiles {
     /// Returns the ids, sorted and without duplicates.
@@ -107,6 +118,23 @@ pub(super) async fn list(
     let rows = files::list(&mut tx, list.window, filter).await?;
     tx.finish();
     Page::try_new(rows, |(row, _)| row.id.uuid(), File::try_from)
+}
+
+pub(super) async fn list_usage(
+    caller: Caller<FilesRead>,
+    Path((_, id)): Path<(TenantId, FileId)>,
+    list: List<NoFilter>,
+) -> Result<Page<FileUsage>> {
+    let mut tx = caller.read().await?;
+    let file = files::find(&mut tx, id).await?;
+    file.ok_or_else(Error::not_found)?;
+    let rows = files::uses(&mut tx, id, list.window).await?;
+    tx.finish();
+    let usage = |(agent_id, agent_name)| FileUsage {
+        agent_id,
+        agent_name,
+    };
+    Ok(Page::new(rows, |(agent, _)| agent.uuid(), usage))
 }
 
 pub(super) async fn detach(

@@ -74,20 +74,20 @@ pub struct IngestSummary {
 
 /// Error of an ingest that has failed or is being retried.
 #[derive(Clone, Serialize, ToSchema)]
-#[schema(example = json!({"code": "encrypted_pdf", "detail": "The PDF is protected with a password: save it without one."}))]
+#[schema(example = json!({"code": "encrypted_pdf", "message": "The PDF is protected with a password: save it without one."}))]
 pub struct IngestError {
     /// Stable error code. New codes may be added. Null while the ingest is being retried.
     #[schema(value_type = Option<IngestErrorCode>)]
     code: Option<String>,
     /// Human-readable explanation of the error and how to fix it.
     #[schema(max_length = 4000)]
-    detail: String,
+    message: String,
 }
 
 fn error(row: &ingests::Ingest) -> Option<IngestError> {
-    row.error.clone().map(|detail| IngestError {
+    row.error.clone().map(|message| IngestError {
         code: row.error_code.clone(),
-        detail,
+        message,
     })
 }
 

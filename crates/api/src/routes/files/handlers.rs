@@ -3,7 +3,7 @@
 use patchbay_domain::{Cursor, FileId, Invalid, TenantId, text::Name};
 use patchbay_persistence::{TenantTx, chunks, files, idempotency};
 use patchbay_service::{
-    Code, Error, Result,
+    Code, Error, Result, Service,
     audit::{Change, Event},
     idempotency::Idempotent,
     knowledge,
@@ -59,7 +59,10 @@ async fn lock(tx: &mut TenantTx, id: FileId) -> Result<(files::File, File)> {
     Ok((row, find(tx, id).await?.try_into()?))
 }
 
-pub(super) async fn list(caller: Caller<FilesRead>, list: List<FileFilter>) -> Result<Page<File>> {
+pub(super) async fn list(
+    caller: Caller<FilesRead>,
+    list: List<FileFilter, true>,
+) -> Result<Page<File>> {
     let filter = list.filter.to_query(&caller.service)?;
     let mut tx = caller.read().await?;
     let rows = files::list(&mut tx, list.window, filter).await?;
@@ -107,18 +110,27 @@ pub(super) async fn delete(
     Path((tenant, id)): Path<(TenantId, FileId)>,
     if_match: IfMatch,
 ) -> Result<Deleted> {
-    let deleted = caller
+    let deleted = delete_one(&caller, (tenant, id), |revision| if_match.check(revision)).await;
+    caller.service.job_due.notify_one();
+    deleted
+}
+
+/// Deletes a file, if `check` accepts its revision.
+pub(super) async fn delete_one(
+    caller: &Caller<FilesWrite>,
+    (tenant, id): (TenantId, FileId),
+    check: impl Fn(i64) -> Result<()>,
+) -> Result<Deleted> {
+    caller
         .change(async |tx| {
             let (row, before) = lock(tx, id).await?;
-            if_match.check(row.revision)?;
+            check(row.revision)?;
             knowledge::files::delete(&caller.service, tx, &row).await?;
             idempotency::erase(tx, &format!("/api/tenants/{tenant}/files/{id}")).await?;
             let event = Event::deleted("file", id, &before);
             Ok(Change::one(Deleted, event))
         })
-        .await;
-    caller.service.job_due.notify_one();
-    deleted
+        .await
 }
 
 pub(super) async fn ingest(
@@ -129,23 +141,31 @@ pub(super) async fn ingest(
     knowledge::objects::require_store(&caller.service)?;
     let response = caller
         .once(&key, async |tx| {
-            let row = files::lock(tx, id).await?;
-            let mut row = row.ok_or_else(Error::not_found)?;
-            let (_, latest) = find(tx, id).await?;
-            if latest.is_some_and(|latest| latest.finished_at.is_none()) {
-                let detail =
-                    "Wait until the current ingest has finished; `…/status` shows its progress.";
-                return Err(Error::new(Code::IngestRunning, detail));
-            }
-            let started = knowledge::ingest_request::request(&caller.service, tx, &mut row).await?;
-            let value = FileStatus::try_from((row, Some(started)))?;
-            let event = Event::new("ingest_asked", "file", id, None::<&()>, None::<&()>);
-            let response = OkOrAccepted { value, done: false };
-            Ok(Change::one(response, event))
+            let started = request_ingest(&caller.service, tx, id).await?;
+            Ok(started.map(|value| OkOrAccepted { value, done: false }))
         })
         .await?;
     caller.service.ingest_due.notify_one();
     Ok(response)
+}
+
+/// Requests an ingest of a file, unless one is running.
+pub(super) async fn request_ingest(
+    service: &Service,
+    tx: &mut TenantTx,
+    id: FileId,
+) -> Result<Change<FileStatus>> {
+    let row = files::lock(tx, id).await?;
+    let mut row = row.ok_or_else(Error::not_found)?;
+    let (_, latest) = find(tx, id).await?;
+    if latest.is_some_and(|latest| latest.finished_at.is_none()) {
+        let detail = "Wait until the current ingest has finished; `…/status` shows its progress.";
+        return Err(Error::new(Code::IngestRunning, detail));
+    }
+    let started = knowledge::ingest_request::request(service, tx, &mut row).await?;
+    let value = FileStatus::try_from((row, Some(started)))?;
+    let event = Event::new("ingest_asked", "file", id, None::<&()>, None::<&()>);
+    Ok(Change::one(value, event))
 }
 
 pub(super) async fn status(

@@ -1,6 +1,7 @@
 //! Routes of files and their attachment to agents.
 
 mod attached;
+mod bulk;
 mod content;
 mod dto;
 mod handlers;
@@ -99,6 +100,25 @@ pub(super) fn routes(root: &mut Api) {
         handlers::chunks,
         Doc::get("listFileChunks", "List the chunks of a file")
             .about("Returns the searchable chunks of the file, in the order of its text."),
+    );
+    api.add(
+        "/api/tenants/{tenant_id}/files/bulk-delete",
+        bulk::delete,
+        Doc::post("bulkDeleteFiles", "Delete files")
+            .about("Deletes up to 100 files, as `deleteFile` does, and returns a result for each."),
+    );
+    api.add(
+        "/api/tenants/{tenant_id}/files/bulk-ingest",
+        bulk::ingest,
+        Doc::post("bulkIngestFiles", "Ingest files")
+            .about("Starts an ingest of up to 100 files, as `ingestFile` does, and returns a result for each.")
+            .errors(&[Code::StorageNotConfigured]),
+    );
+    api.add(
+        "/api/tenants/{tenant_id}/files/{file_id}/usage",
+        attached::list_usage,
+        Doc::get("listFileUsage", "List the usage of a file")
+            .about("Returns the agents that the file is attached to, newest first."),
     );
     attached_routes(root);
 }

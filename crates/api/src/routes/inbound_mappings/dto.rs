@@ -316,11 +316,23 @@ pub struct ResolveNumber {
     pub at: Option<DateTime<Utc>>,
 }
 
+/// Why a call would be refused.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"code": "closed", "message": "It is outside of the opening hours, and no other agent answers then."}))]
+pub struct Refusal {
+    /// Stable code. New codes may be added.
+    #[schema(value_type = RefusalReason)]
+    code: String,
+    /// Explanation for a person.
+    #[schema(max_length = 1000)]
+    message: String,
+}
+
 /// Result of resolving an inbound phone number.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
-    "number": "+4930123456", "at": "2026-11-23T20:00:00Z", "taken": true, "reason": null, "detail": null,
-    "mapping_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fc0", "is_open": true,
+    "number": "+4930123456", "at": "2026-11-23T20:00:00Z", "taken": true, "error": null,
+    "mapping_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fc0", "open": true,
     "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "binding_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f40"
 }))]
 pub struct Resolution {
@@ -331,16 +343,12 @@ pub struct Resolution {
     pub at: DateTime<Utc>,
     /// Whether the call would be accepted.
     pub taken: bool,
-    /// Reason for which the call would be refused. New values may be added. Null if the call would be accepted.
-    #[schema(value_type = Option<RefusalReason>)]
-    pub reason: Option<String>,
-    /// Human-readable explanation of the reason.
-    #[schema(max_length = 1000)]
-    pub detail: Option<String>,
+    /// Why the call would be refused; null if it would be accepted.
+    pub error: Option<Refusal>,
     /// Mapping of the phone number; null if there is none.
     pub mapping_id: Option<MappingId>,
     /// Whether the time is within the opening hours.
-    pub is_open: Option<bool>,
+    pub open: Option<bool>,
     /// Agent that would answer.
     pub agent_id: Option<AgentId>,
     /// Binding that the agent would run.
@@ -362,14 +370,17 @@ impl From<resolve::Resolution> for Resolution {
             agent_id,
             binding_id,
         } = resolved;
+        let error = reason.map(|code| Refusal {
+            code,
+            message: detail.unwrap_or_default(),
+        });
         Self {
             number,
             at,
             taken,
-            reason,
-            detail,
+            error,
             mapping_id,
-            is_open,
+            open: is_open,
             agent_id,
             binding_id,
         }

@@ -2,17 +2,19 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, BindingId, CallId, Metadata, RawJson, SessionId, UserId, clock,
+    AgentId, BindingId, CallId, Invalid, Metadata, PromptVersionId, RawJson,
+    RuntimeConfigVersionId, SessionId, ToolVersionId, UserId, clock, end_reason,
     prompt::Variables,
     session::SessionState,
-    text::{Detail, Word},
+    text::{Detail, Text, Word},
     worker::Availability,
 };
 use patchbay_persistence::{sessions, summaries::Summary};
+use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{openapi::vocabulary::SessionEndReason, response::Resource};
+use crate::{failure::Failure, openapi::vocabulary::SessionEndReason, response::Resource};
 
 /// A session.
 #[derive(Clone, Serialize, ToSchema)]
@@ -23,8 +25,7 @@ use crate::{openapi::vocabulary::SessionEndReason, response::Resource};
     "configuration_digest": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "state": "running",
     "end_reason": null,
-    "error_detail": null,
-    "last_error": null,
+    "error": null,
     "room_name": "dev-s-0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f60",
     "room_sid": "RM_abc",
     "variables": {"company": "Acme"},
@@ -54,12 +55,9 @@ pub struct Session {
     /// the session is stopping.
     #[schema(value_type = Option<SessionEndReason>)]
     end_reason: Option<String>,
-    /// Why the session failed, in words: the worker's, or why no agent came. Null if it did not fail.
-    #[schema(max_length = 1000)]
-    error_detail: Option<String>,
-    /// Error of the last request to LiveKit, while `state` is `starting`.
-    #[schema(max_length = 4000)]
-    last_error: Option<String>,
+    /// Why the session failed, with its end reason as the code. Before that, what went wrong with the last request to
+    /// LiveKit, which is being repeated (`livekit_unavailable`). Null otherwise.
+    error: Option<Failure>,
     /// Name of the LiveKit room.
     #[schema(max_length = 200)]
     room_name: String,
@@ -147,6 +145,16 @@ impl Session {
         }
     }
 
+    /// What a client token reads: without what the tenant keeps about the session for itself.
+    pub fn for_client(self) -> Self {
+        Self {
+            variables: RawJson::empty_object(),
+            metadata: Metadata::default(),
+            error: None,
+            ..self
+        }
+    }
+
     /// The response to the creation.
     pub fn created(row: sessions::Session, availability: Option<Availability>) -> Self {
         Self {
@@ -158,6 +166,7 @@ impl Session {
 
 impl From<sessions::Session> for Session {
     fn from(row: sessions::Session) -> Self {
+        let error = error_of(&row);
         let sessions::Session {
             tenant_id: _,
             id,
@@ -167,8 +176,8 @@ impl From<sessions::Session> for Session {
             worker_name: _,
             state,
             end_reason,
-            error_detail,
-            last_error,
+            error_detail: _,
+            last_error: _,
             room_name,
             room_sid,
             variables,
@@ -193,8 +202,7 @@ impl From<sessions::Session> for Session {
             configuration_digest,
             state,
             end_reason,
-            error_detail,
-            last_error,
+            error,
             room_name,
             room_sid,
             variables,
@@ -210,6 +218,19 @@ impl From<sessions::Session> for Session {
             availability: None,
             summary: None,
         }
+    }
+}
+
+fn error_of(row: &sessions::Session) -> Option<Failure> {
+    let reason = row.end_reason.as_deref().unwrap_or(Failure::FAILED);
+    match (row.state, &row.error_detail, &row.last_error) {
+        (SessionState::Ended, ..) => None,
+        (_, Some(why), _) => Some(Failure::new(reason, why)),
+        (SessionState::Failed, None, Some(why)) => Some(Failure::new(reason, why)),
+        (SessionState::Starting | SessionState::Running, None, Some(why)) => {
+            Some(Failure::new(end_reason::LIVEKIT_UNAVAILABLE, why))
+        }
+        _ => None,
     }
 }
 
@@ -261,6 +282,16 @@ pub struct SessionFilter {
     pub agent_id: Option<AgentId>,
     /// Only sessions that ran this binding.
     pub binding_id: Option<BindingId>,
+    /// Only sessions that ran this version of a prompt.
+    pub prompt_version_id: Option<PromptVersionId>,
+    /// Only sessions that ran this version of a runtime config.
+    pub runtime_config_version_id: Option<RuntimeConfigVersionId>,
+    /// Only sessions that ran this version of a tool.
+    pub tool_version_id: Option<ToolVersionId>,
+    /// Only sessions whose metadata has this field, with the value `metadata_value`.
+    pub metadata_key: Option<Text<1, 200>>,
+    /// Value of the field `metadata_key`: a string, or the number, boolean or null of this spelling.
+    pub metadata_value: Option<Text<0, 1000>>,
     /// Only sessions that ran the configuration with this digest.
     #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub configuration_digest: Option<String>,
@@ -277,27 +308,50 @@ pub struct SessionFilter {
     pub to: Option<DateTime<Utc>>,
 }
 
-impl From<SessionFilter> for sessions::Filter {
-    fn from(filter: SessionFilter) -> Self {
+impl TryFrom<SessionFilter> for sessions::Filter {
+    type Error = Error;
+    fn try_from(filter: SessionFilter) -> Result<Self> {
         let SessionFilter {
             state,
             agent_id,
             binding_id,
+            prompt_version_id,
+            runtime_config_version_id,
+            tool_version_id,
+            metadata_key,
+            metadata_value,
             configuration_digest,
             user_id,
             end_reason,
             from,
             to,
         } = filter;
-        Self {
+        let metadata = match (metadata_key, metadata_value) {
+            (Some(key), Some(value)) => Some((key.into_inner(), value.into_inner())),
+            (None, None) => None,
+            (Some(_), None) => return Err(missing("/metadata_value")),
+            (None, Some(_)) => return Err(missing("/metadata_key")),
+        };
+        Ok(Self {
             state,
             agent_id,
             binding_id,
+            versions: sessions::Versions {
+                prompt_version_id,
+                runtime_config_version_id,
+                tool_version_id,
+            },
             configuration_digest,
+            metadata,
             user_id,
             end_reason,
             from,
             to,
-        }
+        })
     }
+}
+
+fn missing(pointer: &str) -> Error {
+    let message = "`metadata_key` and `metadata_value` are given together";
+    Error::invalid_at(pointer, Invalid::new("missing_field", message))
 }

@@ -8,8 +8,9 @@ use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::order::{Order, forward_start};
 use crate::{
-    extract::{Caller, List, Path, scopes::SessionsRead},
+    extract::{Caller, List, Path, scopes::SessionView},
     response::Page,
 };
 
@@ -94,17 +95,25 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
 pub struct SessionEventFilter {
     /// Only events of this kind.
     kind: Option<EventKind>,
+    /// Order of the events; `newest_first` by default.
+    #[schema(inline)]
+    order: Option<Order>,
+    /// Only events after the one with this id, oldest first. With the id of the last event that you have, you get what is
+    /// new.
+    after: Option<SessionEventId>,
 }
 
 pub(super) async fn list(
-    caller: Caller<SessionsRead>,
+    caller: Caller<SessionView>,
     Path((_, id)): Path<(TenantId, SessionId)>,
     list: List<SessionEventFilter>,
 ) -> Result<Page<SessionEvent>> {
     let mut tx = caller.read().await?;
     super::lookup::require(&mut tx, id).await?;
-    let kind = list.filter.kind.map(EventKind::as_str);
-    let rows = timeline::list(&mut tx, id, list.window, kind).await?;
+    let SessionEventFilter { kind, order, after } = list.filter;
+    let start = forward_start(&list.window, order, after.map(SessionEventId::uuid))?;
+    let filter = (kind.map(EventKind::as_str), start);
+    let rows = timeline::list(&mut tx, id, list.window, filter).await?;
     tx.finish();
     Page::try_new(rows, |row| row.id.uuid(), SessionEvent::try_from)
 }

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     extract::{
         Caller, IdempotencyKey, IfMatch, Json, List, NoFilter, OptionalJson, Path,
-        scopes::{SessionsRead, SessionsStop, SessionsWrite},
+        scopes::{SessionView, SessionsRead, SessionsStop, SessionsWrite},
     },
     response::{Created, Deleted, Entity, OkOrAccepted, Page},
 };
@@ -93,10 +93,10 @@ async fn create_session(
 
 pub(super) async fn list(
     caller: Caller<SessionsRead>,
-    list: List<SessionFilter>,
+    list: List<SessionFilter, true>,
 ) -> Result<Page<Session>> {
+    let filter = list.filter.try_into()?;
     let mut tx = caller.read().await?;
-    let filter = list.filter.into();
     let rows = sessions::list(&mut tx, list.window, filter).await?;
     let ids: Vec<_> = rows.rows.iter().map(|row| row.id).collect();
     let mut summaries = summaries::of_sessions(&mut tx, &ids).await?;
@@ -110,7 +110,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(
-    caller: Caller<SessionsRead>,
+    caller: Caller<SessionView>,
     Path((_, id)): Path<(TenantId, SessionId)>,
 ) -> Result<Entity<Session>> {
     let mut tx = caller.read().await?;
@@ -118,8 +118,11 @@ pub(super) async fn get(
     let row = found.ok_or_else(Error::not_found)?;
     let summary = summaries::of_sessions(&mut tx, &[id]).await?.remove(&id);
     tx.finish();
-    let now = caller.service.clock.now();
-    Ok(Entity(Session::read(row, summary, now)))
+    let session = Session::read(row, summary, caller.service.clock.now());
+    Ok(Entity(match caller.is_client {
+        true => session.for_client(),
+        false => session,
+    }))
 }
 
 pub(super) async fn delete(
@@ -199,7 +202,7 @@ async fn wait_for_confirmation<P>(
 }
 
 pub(super) async fn participants(
-    caller: Caller<SessionsRead>,
+    caller: Caller<SessionView>,
     Path((_, id)): Path<(TenantId, SessionId)>,
     list: List<NoFilter>,
 ) -> Result<Page<Participant>> {

@@ -1,11 +1,13 @@
 //! Sessions: LiveKit rooms with a dispatched agent.
 
 mod attach;
+mod client_tokens;
 mod dto;
 mod events;
 mod handlers;
 mod knowledge;
 mod lookup;
+mod order;
 mod participant_dto;
 mod run_dto;
 mod runs;
@@ -107,6 +109,19 @@ pub(super) fn routes(api: &mut Api) {
             .starts(),
     );
     api.add(
+        "/api/tenants/{tenant_id}/sessions/{session_id}/client-tokens",
+        client_tokens::create,
+        Doc::post("createClientToken", "Create a client token")
+            .about(
+                "Creates a credential for a web page, which reads this session with `getSession`, `listSessionEvents`, \
+                 `listTranscript` and `listParticipants`, and nothing else, without the session's variables, metadata and \
+                 errors. It is valid for pages of one origin, for an hour at most, until the session ends or the API key \
+                 that has created it is revoked or expires. That key needs `sessions:read` as well. If the page has \
+                 another origin than this service, the operator must have allowed it (`PATCHBAY_CORS_ORIGINS`).",
+            )
+            .errors(&[Code::SessionOver]),
+    );
+    api.add(
         "/api/tenants/{tenant_id}/sessions/{session_id}/participants",
         handlers::participants,
         Doc::get("listParticipants", "List participants")
@@ -117,7 +132,7 @@ pub(super) fn routes(api: &mut Api) {
         events::list,
         Doc::get("listSessionEvents", "List session events").about(
             "Returns the timeline of the session: changes of state, agent runs, participants, \
-                 calls, tool calls and searches, newest first. Deleted with the session.",
+                 calls, tool calls and searches, newest first by default. Deleted with the session.",
         ),
     );
     let path = "/api/tenants/{tenant_id}/sessions/{session_id}/transcript";
@@ -132,8 +147,9 @@ pub(super) fn routes(api: &mut Api) {
     api.add(
         path,
         transcript::list,
-        Doc::get("listTranscript", "List transcript turns")
-            .about("Returns the turns of the session, newest first. Deleted with the session."),
+        Doc::get("listTranscript", "List transcript turns").about(
+            "Returns the turns of the session, newest first by default. Deleted with the session.",
+        ),
     );
     let path = "/api/tenants/{tenant_id}/sessions/{session_id}/usage";
     api.add(

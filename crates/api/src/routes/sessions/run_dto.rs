@@ -12,7 +12,7 @@ use patchbay_service::sessions::run_configuration::RunConfiguration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::response::Resource;
+use crate::{failure::Failure, response::Resource};
 
 /// An agent run: one attempt to have an agent in a session.
 #[derive(Serialize, ToSchema)]
@@ -20,7 +20,7 @@ use crate::response::Resource;
     "id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f70",
     "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20",
     "configuration_digest": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
-    "is_primary": true,
+    "primary": true,
     "attempt": 1,
     "state": "joined",
     "dispatch_id": null,
@@ -32,7 +32,7 @@ use crate::response::Resource;
     "left_at": null,
     "dispatches": 1,
     "taken_at": "2026-11-23T20:00:01Z",
-    "error_detail": null
+    "error": null
 }))]
 pub struct AgentRun {
     /// Id of the agent run.
@@ -43,7 +43,7 @@ pub struct AgentRun {
     #[schema(max_length = 64, pattern = "^[0-9a-f]{64}$")]
     configuration_digest: String,
     /// Whether the run determines the session's state. Runs of attached agents do not.
-    is_primary: bool,
+    primary: bool,
     /// Number of the run in the session, from 1; a run that was lost or never joined is replaced once.
     #[schema(minimum = 1)]
     attempt: i32,
@@ -72,9 +72,8 @@ pub struct AgentRun {
     /// Time when a worker was seen to have taken a dispatch; null if none has, or the agent joined before that was looked
     /// for.
     taken_at: Option<DateTime<Utc>>,
-    /// Why the run is `lost` or `no_show`, in words; null otherwise.
-    #[schema(max_length = 1000)]
-    error_detail: Option<String>,
+    /// Why the run is `lost` or `no_show`, with the state as the code; null otherwise.
+    error: Option<Failure>,
 }
 
 impl From<runs::AgentRun> for AgentRun {
@@ -108,7 +107,7 @@ impl From<runs::AgentRun> for AgentRun {
             id,
             agent_id,
             configuration_digest,
-            is_primary,
+            primary: is_primary,
             attempt,
             state,
             dispatch_id,
@@ -120,7 +119,7 @@ impl From<runs::AgentRun> for AgentRun {
             left_at,
             dispatches,
             taken_at,
-            error_detail,
+            error: error_detail.map(|why| Failure::new(state.as_str(), why)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use patchbay_domain::{
     AgentRunId, SessionId, TenantId, ToolCallId,
     text::{Text, Word},
-    timeline::{CallStatus, ToolCallFacts},
+    timeline::{ToolCallFacts, ToolCallStatus},
 };
 use patchbay_service::{
     Result, UnitOfWork,
@@ -38,7 +38,7 @@ pub struct ToolCall {
     #[schema(max_length = 64)]
     function_name: String,
     /// Status of the call.
-    status: CallStatus,
+    status: ToolCallStatus,
     /// Result for the model; after a failure, the error response of the tool.
     result: Value,
     /// Error; null if the call succeeded.
@@ -81,7 +81,7 @@ pub struct ReportToolCall {
     /// Function name of a tool of kind `client` in the run's configuration.
     function_name: Text<1, 64>,
     /// Status of the call.
-    status: CallStatus,
+    status: ToolCallStatus,
     /// Error code, such as `rpc_1502`.
     error_code: Option<Word>,
     /// Duration in milliseconds.

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    Invalid, SessionId, TenantId, clock,
+    Invalid, SessionId, TenantId, TurnId, clock,
     text::{Name, Text, Word},
     transcript::{TurnRole, UsageKind},
 };
-use patchbay_persistence::{transcripts, usage};
+use patchbay_persistence::{TenantTx, transcripts, usage};
 use patchbay_service::{
     Error, Result, UnitOfWork,
     audit::Change,
@@ -15,11 +15,14 @@ use patchbay_service::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::lookup;
+use super::{
+    lookup,
+    order::{Order, forward_start},
+};
 use crate::{
     extract::{
-        Caller, Json, List, NoFilter, Path,
-        scopes::{SessionsRead, Worker},
+        Caller, Json, List, Path,
+        scopes::{SessionView, SessionsRead, Worker},
     },
     response::{Entity, Page, Resource},
 };
@@ -210,6 +213,18 @@ pub struct SessionUsage {
 
 impl Resource for SessionUsage {}
 
+/// Order of a transcript.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TranscriptFilter {
+    /// Order of the turns; `newest_first` by default.
+    #[schema(inline)]
+    order: Option<Order>,
+    /// Only turns that were appended after the one with this id, oldest first. With the id of the last turn that you have,
+    /// you get what is new.
+    after: Option<Word>,
+}
+
 fn check_count(pointer: &str, count: usize) -> Result<()> {
     if (1..=MAX_ENTRIES).contains(&count) {
         return Ok(());
@@ -241,24 +256,41 @@ pub(super) async fn append(
         interrupted: turn.interrupted,
         created_at: clock.now(),
     };
-    let rows: Vec<_> = body.turns.into_iter().map(row).collect();
+    let mut rows: Vec<_> = body.turns.into_iter().map(row).collect();
     let append = async |unit: &mut UnitOfWork| {
-        Ok(Change::without_events(append_turns(unit, id, &rows).await?))
+        let added = append_turns(unit, id, &mut rows).await?;
+        Ok(Change::without_events(added))
     };
     let added = caller.change(append).await?;
     Ok(Entity(Receipt { received, added }))
 }
 
 pub(super) async fn list(
-    caller: Caller<SessionsRead>,
+    caller: Caller<SessionView>,
     Path((_, id)): Path<(TenantId, SessionId)>,
-    list: List<NoFilter>,
+    list: List<TranscriptFilter>,
 ) -> Result<Page<Turn>> {
     let mut tx = caller.read().await?;
     lookup::require(&mut tx, id).await?;
-    let rows = transcripts::list(&mut tx, id, list.window).await?;
+    let after = find_turn(&mut tx, id, list.filter.after).await?;
+    let after = after.map(TurnId::uuid);
+    let start = forward_start(&list.window, list.filter.order, after)?;
+    let rows = transcripts::list(&mut tx, id, list.window, start).await?;
     tx.finish();
     Page::try_new(rows, |row| row.id.uuid(), Turn::try_from)
+}
+
+async fn find_turn(
+    tx: &mut TenantTx,
+    session: SessionId,
+    turn: Option<Word>,
+) -> Result<Option<TurnId>> {
+    let Some(turn) = turn else {
+        return Ok(None);
+    };
+    let found = transcripts::find_id(tx, session, &turn).await?;
+    let unknown = || Error::unknown_reference("/after");
+    found.ok_or_else(unknown).map(Some)
 }
 
 pub(super) async fn report_usage(

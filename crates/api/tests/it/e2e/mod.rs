@@ -213,12 +213,39 @@ async fn join(fixture: &Fixture, session: &Value, script: &str) -> String {
     said
 }
 
+/// Joins as [`hear_the_echo`] does, and stays until the service has seen the caller: without webhooks it looks only from
+/// time to time.
+async fn hear_the_echo_and_be_seen(fixture: &Fixture, session: &Value) {
+    let body = json!({ "session_id": session["id"] });
+    let path = fixture.at("tokens");
+    let token = fixture.admin.post(&path, &body).await.expect(201);
+    let text = |name: &str| token[name].as_str().unwrap();
+    let script = format!("{REPOSITORY}/xtask/client/tone_client.py");
+    let mut client = Process::start("client", environment("PYTHON"), |command| {
+        command.args(["-B", &script, text("server_url")]).args([
+            text("participant_token"),
+            "60",
+            "600",
+        ]);
+    });
+    client.wait_for(session["configuration_digest"].as_str().unwrap());
+    client.wait_for("\"frequency_hz\": 880");
+    client.wait_for("\"frequency_hz\": 440");
+    eventually("the caller is seen", async || {
+        let people = list(fixture, session, "participants").await;
+        let caller = |p: &&Value| p["kind"] == "standard" && p["joined_at"].is_string();
+        people.iter().find(caller).map(drop)
+    })
+    .await;
+    client.kill();
+}
+
 async fn story(webhooks: bool) {
     let world = World::start(webhooks).await;
     let fixture = Fixture::make(&world.base, "acme").await;
     let session = fixture.session(true).await;
     let running = state_is(&fixture, &session, "running").await;
-    hear_the_echo(&fixture, &running).await;
+    hear_the_echo_and_be_seen(&fixture, &running).await;
     let path = fixture.at(&format!(
         "sessions/{}/stop",
         session["id"].as_str().unwrap()

@@ -98,7 +98,7 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
         let pressed = eventually("the agent presses keys", async || {
             let answer = fixture.admin.post(&format!("{path}/dtmf"), &keys).await;
             let answer = answer.expect(200);
-            eprintln!("keys: {} {}", answer["status"], answer["detail"]);
+            eprintln!("keys: {} {}", answer["status"], answer["error"]);
             (answer["status"] == "succeeded").then_some(answer)
         })
         .await;
@@ -115,7 +115,7 @@ async fn a_caller_is_answered_by_the_agent_of_the_number() {
             (call["state"] == "ended").then_some(call)
         })
         .await;
-        let reason = ended["reason"].as_str().unwrap();
+        let reason = ended["end_reason"].as_str().unwrap();
         // Only a webhook says which side hung up.
         let expected = if webhooks {
             "caller_hangup"

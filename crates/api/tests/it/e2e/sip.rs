@@ -137,7 +137,7 @@ async fn calls_out_come_out_as_the_carrier_says() {
         let made = call(&fixture, &trunk).await;
         let failed = becomes(&fixture, &made, "failed").await;
         assert_eq!(
-            (&failed["reason"], &failed["sip_status"]),
+            (&failed["end_reason"], &failed["sip_status"]),
             (&json!(reason), &json!(code)),
             "{failed}"
         );
@@ -146,7 +146,7 @@ async fn calls_out_come_out_as_the_carrier_says() {
     let (silent, trunk) = carrier(&fixture, include_str!("sipp/rings.xml"), 9).await;
     let made = call(&fixture, &trunk).await;
     assert_eq!(
-        becomes(&fixture, &made, "failed").await["reason"],
+        becomes(&fixture, &made, "failed").await["end_reason"],
         "no_answer"
     );
     finishes(silent);
@@ -168,7 +168,7 @@ async fn an_answered_call_is_hung_up_from_either_side_and_hears_keys() {
     assert!(answered["ringing_at"].is_string(), "{answered}");
     let ended = becomes(&fixture, &made, "ended").await;
     assert_eq!(
-        (&ended["reason"], &ended["hangup_by"]),
+        (&ended["end_reason"], &ended["hangup_by"]),
         (&json!("callee_hangup"), &json!("callee"))
     );
     assert!(ended["talk_seconds"].as_f64().unwrap() > 2.0, "{ended}");
@@ -330,7 +330,7 @@ async fn two_tenants_are_called_at_once_and_each_caller_hears_its_agent() {
             (&json!(number), &json!("+4930777777"))
         );
         assert_eq!(
-            (&ended["reason"], &ended["hangup_by"]),
+            (&ended["end_reason"], &ended["hangup_by"]),
             (&json!("caller_hangup"), &json!("caller"))
         );
         assert!(ended["answered_at"].is_string() && ended["ringing_at"].is_string());

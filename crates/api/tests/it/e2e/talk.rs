@@ -178,7 +178,7 @@ async fn what_a_worker_lacks_is_told_by_name() {
         let failed = state_is(&fixture, &session, "failed").await;
         assert_eq!(failed["end_reason"], "agent_error", "{failed}");
         assert!(
-            failed["error_detail"].as_str().unwrap().contains(words),
+            failed["error"]["message"].as_str().unwrap().contains(words),
             "{failed}"
         );
     }

@@ -242,7 +242,7 @@ impl World {
             .await
             .expect(200);
         let runs = runs["data"].as_array().unwrap().clone();
-        let primary = runs.iter().find(|run| run["is_primary"] == true).unwrap();
+        let primary = runs.iter().find(|run| run["primary"] == true).unwrap();
         let run = format!("{at}/agent-runs/{}", id(primary));
         self.worker.get(&format!("{run}/config")).await.expect(200);
         let turn = json!({

@@ -37,7 +37,7 @@ impl Fixture {
         let body = json!({ "slug": slug, "name": slug });
         let made = operator.post("/api/tenants", &body).await.expect(201);
         let tenant = id(&made["tenant"]);
-        let admin = Client::new(base, made["admin_secret"].as_str());
+        let admin = Client::new(base, made["secret"].as_str());
         let at = |rest: &str| format!("/api/tenants/{tenant}/{rest}");
         let prompt = id(&admin
             .post(&at("prompts"), &json!({ "name": "p" }))
@@ -69,7 +69,7 @@ impl Fixture {
             .expect(201));
         let fixture = Self {
             base: base.to_owned(),
-            key: made["admin_secret"].as_str().unwrap().to_owned(),
+            key: made["secret"].as_str().unwrap().to_owned(),
             tenant: tenant.clone(),
             slug: slug.to_owned(),
             admin,

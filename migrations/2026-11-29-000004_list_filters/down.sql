@@ -1,0 +1,4 @@
+DROP INDEX calls_mapping;
+DROP INDEX calls_trunk;
+DROP INDEX calls_agent;
+DROP INDEX sessions_metadata;
