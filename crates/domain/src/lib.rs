@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod artifact;
+pub mod audit;
 pub mod buckets;
 pub mod byte_range;
 pub mod call;

@@ -1,7 +1,7 @@
 //! Audit events of changes. Personal fields are listed as changed; their values are never stored in the
 //! audit trail.
 
-use patchbay_domain::{Clock, RawJson, call::KNOWN_REASONS};
+use patchbay_domain::{Clock, RawJson, audit::is_action, call::KNOWN_REASONS};
 use patchbay_persistence::{TenantTx, audit};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -127,6 +127,7 @@ pub(crate) async fn write(
         mut before,
         mut after,
     } = event;
+    debug_assert!(is_action(&action), "`{action}` is in no list of the domain");
     let changed = changed_fields(before.as_ref(), after.as_ref());
     redact(resource_kind, &mut before);
     redact(resource_kind, &mut after);

@@ -1,9 +1,14 @@
 //! Routes of the audit trail.
 
 use chrono::{DateTime, Utc};
-use patchbay_domain::{AuditEventId, RawJson, clock, states::ActorKind};
+use patchbay_domain::{
+    AuditEventId, Invalid, RawJson,
+    audit::{ResourceKind, is_action},
+    clock,
+    states::ActorKind,
+};
 use patchbay_persistence::audit;
-use patchbay_service::Result;
+use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,7 +49,7 @@ pub struct AuditEvent {
     /// Action, as `<resource kind>.<verb>`. New values may be added.
     #[schema(max_length = 100)]
     action: String,
-    /// Kind of the resource.
+    /// Kind of the resource. New values may be added.
     #[schema(max_length = 50)]
     resource_kind: String,
     /// Id of the resource.
@@ -109,11 +114,11 @@ pub struct AuditFilter {
     #[schema(max_length = 64)]
     actor_id: Option<String>,
     /// Only this action, such as `agent.updated`.
-    #[schema(max_length = 100)]
+    #[schema(max_length = 100, pattern = "^[a-z_]+[.][a-z_]+$")]
     action: Option<String>,
     /// Only changes of resources of this kind.
-    #[schema(max_length = 50)]
-    resource_kind: Option<String>,
+    #[schema(inline)]
+    resource_kind: Option<ResourceKind>,
     /// Only changes of this resource.
     #[schema(max_length = 200)]
     resource_id: Option<String>,
@@ -138,27 +143,40 @@ pub(super) fn routes(api: &mut Api) {
     );
 }
 
+impl TryFrom<AuditFilter> for audit::Filter {
+    type Error = Error;
+    fn try_from(filter: AuditFilter) -> Result<Self> {
+        let AuditFilter {
+            actor_id,
+            action,
+            resource_kind,
+            resource_id,
+            from,
+            to,
+        } = filter;
+        if !action.as_deref().is_none_or(is_action) {
+            let message =
+                "there is no such action: `<resource kind>.<verb>`, such as `agent.updated`";
+            let invalid = Invalid::new("invalid_value", message);
+            return Err(Error::invalid_at("/action", invalid));
+        }
+        Ok(Self {
+            actor_id,
+            action,
+            resource_kind: resource_kind.map(|kind| kind.as_str().to_owned()),
+            resource_id,
+            from,
+            to,
+        })
+    }
+}
+
 async fn list(
     caller: Caller<AuditRead>,
     list: List<AuditFilter, true>,
 ) -> Result<Page<AuditEvent>> {
+    let filter = list.filter.try_into()?;
     let mut tx = caller.read().await?;
-    let AuditFilter {
-        actor_id,
-        action,
-        resource_kind,
-        resource_id,
-        from,
-        to,
-    } = &list.filter;
-    let filter = audit::Filter {
-        actor_id: actor_id.clone(),
-        action: action.clone(),
-        resource_kind: resource_kind.clone(),
-        resource_id: resource_id.clone(),
-        from: *from,
-        to: *to,
-    };
     let rows = audit::list(&mut tx, list.window, filter).await?;
     tx.finish();
     Ok(Page::new(rows, |row| row.id.uuid(), AuditEvent::from))

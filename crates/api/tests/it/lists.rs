@@ -159,7 +159,7 @@ async fn many_files_are_deleted_with_a_result_for_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_are_counted_on_demand() {
+async fn lists_are_counted_and_know_their_filters() {
     let app = TestApp::start().await;
     let (fixture, other) = (app.tenant("acme").await, app.tenant("other").await);
     for name in ["ab", "ac"] {
@@ -210,6 +210,17 @@ async fn lists_are_counted_on_demand() {
             refused.violations(),
             [("/count".to_owned(), code.to_owned())]
         );
+    }
+
+    for (query, pointer) in [
+        ("action=agent.exploded", "/action"),
+        ("action=agents", "/action"),
+        ("resource_kind=house", "/resource_kind"),
+    ] {
+        let path = fixture.at(&format!("audit-events?{query}"));
+        let refused = fixture.admin.get(&path).await;
+        assert_eq!(refused.violations()[0].0, pointer, "{query}");
+        refused.expect_error(422, "validation_failed");
     }
 
     let mut connection = app.connect("DATABASE_URL").await;

@@ -6,7 +6,7 @@ use patchbay_persistence::sessions;
 use patchbay_service::{
     Actor, Code, Error, Result,
     audit::{Change, Event},
-    client_tokens,
+    client_tokens::ClientToken as Claims,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -55,38 +55,53 @@ pub struct ClientToken {
 impl Resource for ClientToken {}
 
 impl CreateClientToken {
-    /// Origin and lifetime.
-    fn check(self) -> Result<(String, TimeDelta)> {
+    /// What the token says; fails if the origin is none.
+    fn claims(self, caller: &Caller<TokensWrite>, session_id: SessionId) -> Result<Claims> {
         if !cors::is_origin(&self.origin) {
             let message =
                 "must be an origin, such as `https://app.example.org` or `http://localhost:5173`";
-            return Err(Error::invalid_at(
-                "/origin",
-                Invalid::new("invalid_url", message),
-            ));
+            let invalid = Invalid::new("invalid_url", message);
+            return Err(Error::invalid_at("/origin", invalid));
         }
-        let ttl = self.ttl_seconds.unwrap_or(MAX_TTL);
-        Ok((self.origin.into_inner(), TimeDelta::seconds(ttl.into())))
+        let Actor::Key(key_id) = caller.origin.actor else {
+            return Err(Error::internal("tokens are created by tenants' keys"));
+        };
+        let ttl = TimeDelta::seconds(self.ttl_seconds.unwrap_or(MAX_TTL).into());
+        Ok(Claims {
+            tenant_id: caller.tenant()?,
+            session_id,
+            key_id,
+            origin: self.origin.into_inner(),
+            expires_at: caller.service.clock.now() + ttl,
+        })
+    }
+}
+
+impl ClientToken {
+    fn new(claims: Claims, token: String) -> Self {
+        let Claims {
+            tenant_id: _,
+            session_id,
+            key_id: _,
+            origin,
+            expires_at,
+        } = claims;
+        Self {
+            session_id,
+            origin,
+            token,
+            expires_at,
+        }
     }
 }
 
 pub(super) async fn create(
     caller: Caller<TokensWrite>,
-    Path((_, id)): Path<(TenantId, SessionId)>,
+    Path((tenant, id)): Path<(TenantId, SessionId)>,
     Json(body): Json<CreateClientToken>,
 ) -> Result<Created<ClientToken>> {
     caller.require_scope(Scope::SessionsRead)?;
-    let (origin, ttl) = body.check()?;
-    let Actor::Key(key_id) = caller.origin.actor else {
-        return Err(Error::internal("tokens are created by tenants' keys"));
-    };
-    let claims = client_tokens::ClientToken {
-        tenant_id: caller.tenant()?,
-        session_id: id,
-        key_id,
-        origin,
-        expires_at: caller.service.clock.now() + ttl,
-    };
+    let claims = body.claims(&caller, id)?;
     let token = claims.sign(&caller.service.settings.livekit.api_secret)?;
     caller
         .change(async |tx| {
@@ -95,15 +110,9 @@ pub(super) async fn create(
             Ok(Change::one((), minted(&claims)))
         })
         .await?;
-    Ok(Created {
-        location: format!("/api/tenants/{}/sessions/{id}", claims.tenant_id),
-        value: ClientToken {
-            session_id: id,
-            origin: claims.origin,
-            token,
-            expires_at: claims.expires_at,
-        },
-    })
+    let location = format!("/api/tenants/{tenant}/sessions/{id}");
+    let value = ClientToken::new(claims, token);
+    Ok(Created { location, value })
 }
 
 fn require_unfinished(session: &sessions::Session) -> Result<()> {
@@ -114,7 +123,7 @@ fn require_unfinished(session: &sessions::Session) -> Result<()> {
     Err(Error::new(Code::SessionOver, detail))
 }
 
-fn minted(claims: &client_tokens::ClientToken) -> Event {
+fn minted(claims: &Claims) -> Event {
     let after = json!({ "origin": claims.origin, "expires_at": claims.expires_at });
     Event::new(
         "client_token_minted",
