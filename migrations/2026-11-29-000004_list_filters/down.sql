@@ -1,4 +1,3 @@
 DROP INDEX calls_mapping;
 DROP INDEX calls_trunk;
 DROP INDEX calls_agent;
-DROP INDEX sessions_metadata;

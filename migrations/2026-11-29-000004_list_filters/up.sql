@@ -1,5 +1,4 @@
--- Sessions are found by a field of their metadata, calls by their agent and their line.
-CREATE INDEX sessions_metadata ON sessions USING gin (metadata jsonb_path_ops) WHERE metadata <> '{}';
+-- Calls are found by their agent and their line.
 CREATE INDEX calls_agent ON calls (tenant_id, agent_id, id);
 CREATE INDEX calls_trunk ON calls (tenant_id, trunk_id, id) WHERE trunk_id IS NOT NULL;
 CREATE INDEX calls_mapping ON calls (tenant_id, mapping_id, id) WHERE mapping_id IS NOT NULL;

@@ -73,8 +73,9 @@ pub struct Dispatch {
     pub id: String,
     /// The metadata it was created with.
     pub metadata: String,
-    /// Whether a worker has taken it. LiveKit drops a dispatch for good if none does, and does not say so; it shows only
-    /// that the dispatch has no job.
+    /// Whether a worker has taken it and may still bring an agent. LiveKit drops a dispatch for good if none does, and
+    /// does not say so; it shows only that the dispatch has no job. A job that a worker has refused for good is there, and
+    /// has ended.
     pub is_taken: bool,
 }
 
@@ -268,8 +269,17 @@ fn participant(info: proto::ParticipantInfo) -> Participant {
 }
 
 fn dispatch(made: proto::AgentDispatch) -> Dispatch {
+    let is_open = |job: &proto::Job| {
+        let status = job.state.as_ref().map(proto::JobState::status);
+        !matches!(
+            status,
+            Some(proto::JobStatus::JsSuccess | proto::JobStatus::JsFailed)
+        )
+    };
     Dispatch {
-        is_taken: made.state.is_some_and(|state| !state.jobs.is_empty()),
+        is_taken: made
+            .state
+            .is_some_and(|state| state.jobs.iter().any(is_open)),
         id: made.id,
         metadata: made.metadata,
     }

@@ -84,6 +84,19 @@ async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dispatch_that_a_worker_has_refused_for_good_is_not_taken() {
+    let (fake, _app, fixture) = start(&["--join-deadline=60s"]).await;
+    fake.set("ListDispatch", Fault::Refused);
+    let session = fixture.session(true).await;
+    eventually("it is repeated", async || {
+        let runs = runs(&fixture, &session).await;
+        assert!(runs[0]["taken_at"].is_null(), "{runs:?}");
+        (runs[0]["dispatches"].as_i64() >= Some(3)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_without_a_worker_fails_and_says_why() {
     let (fake, app, fixture) = start(&["--join-deadline=1s"]).await;
     let session = fixture.session(true).await;

@@ -36,6 +36,8 @@ pub enum Fault {
     Held,
     /// Of `ListDispatch`: a worker has taken every dispatch.
     Taken,
+    /// Of `ListDispatch`: a worker has refused every dispatch for good.
+    Refused,
 }
 
 struct State {
@@ -55,12 +57,14 @@ impl State {
     }
 }
 
-/// The dispatches of a response, each with a job.
-fn taken(response: &[u8]) -> Vec<u8> {
+/// The dispatches of a response, each with a job in this state.
+fn with_jobs(response: &[u8], status: proto::JobStatus) -> Vec<u8> {
     let mut list = proto::ListAgentDispatchResponse::decode(response).unwrap();
     for dispatch in &mut list.agent_dispatches {
         let state = dispatch.state.get_or_insert_default();
-        state.jobs.push(proto::Job::default());
+        let mut job = proto::Job::default();
+        job.state.get_or_insert_default().status = status.into();
+        state.jobs.push(job);
     }
     list.encode_to_vec()
 }
@@ -138,10 +142,14 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
             HttpResponse::InternalServerError().json(json!({ "code": "internal", "msg": words }))
         }
         Fault::Garbage => HttpResponse::Ok().body(vec![0xff; 40]),
-        Fault::Taken => {
+        Fault::Taken | Fault::Refused => {
             let answer = forward(&request, body.clone(), &state).await;
             let bytes = answer.into_body().try_into_bytes().unwrap();
-            HttpResponse::Ok().body(taken(&bytes))
+            let status = match fault {
+                Fault::Taken => proto::JobStatus::JsRunning,
+                _ => proto::JobStatus::JsSuccess,
+            };
+            HttpResponse::Ok().body(with_jobs(&bytes, status))
         }
         Fault::None | Fault::Lost | Fault::Held => {
             while state.fault_of(&method) == Fault::Held {
