@@ -220,17 +220,16 @@ pub async fn lock(tx: &mut TenantTx, id: SessionId) -> Result<Option<Session>> {
         .optional()?)
 }
 
-/// Locks a session; false if it does not exist. What is appended to it from here on has later ids than what others have
-/// appended, so that a client that reads forwards misses nothing.
-pub async fn lock_for_append(tx: &mut TenantTx, id: SessionId) -> Result<bool> {
-    let found: Option<SessionId> = sessions::table
+/// Locks a session and returns its state, if it exists. What is appended to it from here on has later ids than what others
+/// have appended, so that a client that reads forwards misses nothing.
+pub async fn lock_for_append(tx: &mut TenantTx, id: SessionId) -> Result<Option<SessionState>> {
+    Ok(sessions::table
         .find((tx.tenant(), id))
-        .select(sessions::id)
+        .select(sessions::state)
         .for_no_key_update()
         .first(tx)
         .await
-        .optional()?;
-    Ok(found.is_some())
+        .optional()?)
 }
 
 /// A page of sessions.

@@ -17,12 +17,6 @@ async fn start(more: &[&str]) -> (FakeLiveKit, TestApp, Fixture) {
     (fake, app, fixture)
 }
 
-async fn runs(fixture: &Fixture, session: &Value) -> Vec<Value> {
-    let path = fixture.at(&format!("sessions/{}/agent-runs", id(session)));
-    let page = fixture.admin.get(&path).await.expect(200);
-    page["data"].as_array().unwrap().clone()
-}
-
 async fn failed(fixture: &Fixture, session: &Value) -> Value {
     eventually("it fails", async || {
         let session = fixture.read(session).await;
@@ -42,7 +36,7 @@ async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
     let (fake, app, fixture) = start(&["--join-deadline=60s"]).await;
     let session = fixture.session(true).await;
     eventually("it is repeated", async || {
-        let runs = runs(&fixture, &session).await;
+        let runs = fixture.runs(&session).await;
         assert_eq!(runs.len(), 1, "never another run");
         let run = &runs[0];
         assert_eq!(
@@ -54,9 +48,9 @@ async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
     .await;
     // A worker takes one after all.
     fake.set("ListDispatch", Fault::Taken);
-    let before = runs(&fixture, &session).await[0]["dispatches"].as_i64();
+    let before = fixture.runs(&session).await[0]["dispatches"].as_i64();
     let taken = eventually("it is taken", async || {
-        let runs = runs(&fixture, &session).await;
+        let runs = fixture.runs(&session).await;
         runs[0]["taken_at"].is_string().then(|| runs[0].clone())
     })
     .await;
@@ -78,7 +72,7 @@ async fn a_dispatch_that_no_worker_takes_is_repeated_for_the_same_run() {
     .await;
     assert_eq!(fake.calls("ListDispatch"), asked);
     assert_eq!(
-        runs(&fixture, &session).await[0]["dispatches"],
+        fixture.runs(&session).await[0]["dispatches"],
         taken["dispatches"]
     );
 }
@@ -89,7 +83,7 @@ async fn a_dispatch_that_a_worker_has_refused_for_good_is_not_taken() {
     fake.set("ListDispatch", Fault::Refused);
     let session = fixture.session(true).await;
     eventually("it is repeated", async || {
-        let runs = runs(&fixture, &session).await;
+        let runs = fixture.runs(&session).await;
         assert!(runs[0]["taken_at"].is_null(), "{runs:?}");
         (runs[0]["dispatches"].as_i64() >= Some(3)).then_some(())
     })
@@ -102,7 +96,7 @@ async fn a_session_without_a_worker_fails_and_says_why() {
     let session = fixture.session(true).await;
     let unknown = failed(&fixture, &session).await;
     assert_eq!(unknown["end_reason"], "no_worker");
-    let run = runs(&fixture, &session).await[0].clone();
+    let run = fixture.runs(&session).await[0].clone();
     assert_eq!(run["state"], "no_show");
     let count = run["dispatches"].as_u64().unwrap();
     assert!(count > 2, "{run}");
@@ -158,7 +152,7 @@ async fn a_run_that_was_taken_and_never_joined_is_replaced_once() {
     assert_eq!(failed["end_reason"], "no_worker");
     let why = "A worker took the dispatch, but its agent did not join in time. The worker's log says why.";
     assert_eq!(failed["error"]["message"], why);
-    let runs = runs(&fixture, &session).await;
+    let runs = fixture.runs(&session).await;
     assert_eq!(runs.len(), 2);
     for run in runs {
         assert_eq!(
@@ -193,7 +187,7 @@ async fn an_attached_agent_that_no_worker_takes_is_dispatched_again_and_closed()
     let body =
         json!({ "type": "agent", "agent_id": fixture.agent, "variables": { "company": "B" } });
     let own = async |run: &Value| {
-        let runs = runs(&fixture, &session).await;
+        let runs = fixture.runs(&session).await;
         runs.into_iter().find(|r| r["id"] == run["id"]).unwrap()
     };
     let attached = fixture.admin.post(&attach, &body).await.expect(201)["agent_run"].clone();
@@ -246,7 +240,7 @@ async fn an_inbound_call_is_dispatched_again_until_a_worker_claims_it() {
     })
     .await;
     let run = eventually("it is dispatched again", async || {
-        let run = runs(&fixture, &session).await[0].clone();
+        let run = fixture.runs(&session).await[0].clone();
         (run["dispatches"] == 2).then_some(run)
     })
     .await;
@@ -268,7 +262,7 @@ async fn an_inbound_call_is_dispatched_again_until_a_worker_claims_it() {
     assert_eq!(again["session_id"], session["id"]);
 
     ringing.claim(&app, &fixture, &mapping).await.expect(200);
-    let run = runs(&fixture, &session).await[0].clone();
+    let run = fixture.runs(&session).await[0].clone();
     assert!(run["taken_at"].is_string(), "{run}");
     let (asked, looked) = (fake.calls("ListDispatch"), fake.calls("ListParticipants"));
     eventually("it is only waited for", async || {
@@ -292,7 +286,7 @@ async fn a_dispatch_that_is_taken_at_the_last_moment_counts() {
     .await;
     fake.set("ListDispatch", Fault::Taken);
     eventually("it is seen", async || {
-        let runs = runs(&fixture, &session).await;
+        let runs = fixture.runs(&session).await;
         runs[0]["taken_at"].is_string().then_some(())
     })
     .await;

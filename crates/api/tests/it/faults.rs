@@ -146,6 +146,16 @@ async fn a_stop_overtakes_a_start_that_hangs() {
     assert!(ended["running_at"].is_null() && ended["dispatched_at"].is_null());
 }
 
+/// A session whose agent is in the room.
+async fn running() -> (FakeLiveKit, TestApp, Fixture, Value) {
+    let fake = FakeLiveKit::start();
+    fake.exchange().with_agents();
+    let (app, fixture) = app(&fake, &[]).await;
+    let session = fixture.session(true).await;
+    until(&fixture, &session, |s| s["state"] == "running").await;
+    (fake, app, fixture, session)
+}
+
 fn second_agent(room: &str, state: proto::participant_info::State) -> proto::ParticipantInfo {
     proto::ParticipantInfo {
         sid: format!("PA_second_{room}"),
@@ -156,19 +166,9 @@ fn second_agent(room: &str, state: proto::participant_info::State) -> proto::Par
     }
 }
 
-async fn runs(fixture: &Fixture, session: &Value) -> Vec<Value> {
-    let path = fixture.at(&format!("sessions/{}/agent-runs", id(session)));
-    let page = fixture.admin.get(&path).await.expect(200);
-    page["data"].as_array().unwrap().clone()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_cannot_be_removed_stops_nothing() {
-    let fake = FakeLiveKit::start();
-    fake.exchange().with_agents();
-    let (_app, fixture) = app(&fake, &[]).await;
-    let session = fixture.session(true).await;
-    until(&fixture, &session, |s| s["state"] == "running").await;
+    let (fake, _app, fixture, session) = running().await;
     let room = session["room_name"].as_str().unwrap();
     fake.set("RemoveParticipant", Fault::Broken);
     let second = second_agent(room, proto::participant_info::State::Active);
@@ -178,22 +178,18 @@ async fn an_agent_that_cannot_be_removed_stops_nothing() {
     })
     .await;
     // The run's own agent is lost, and replaced after its grace period.
-    let first = runs(&fixture, &session).await[0].clone();
+    let first = fixture.runs(&session).await[0].clone();
     let identity = first["participant_identity"].as_str().unwrap();
     fake.exchange().leaves(identity);
     eventually("it is replaced", async || {
-        (runs(&fixture, &session).await.len() == 2).then_some(())
+        (fixture.runs(&session).await.len() == 2).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_still_joining_is_not_removed() {
-    let fake = FakeLiveKit::start();
-    fake.exchange().with_agents();
-    let (_app, fixture) = app(&fake, &[]).await;
-    let session = fixture.session(true).await;
-    until(&fixture, &session, |s| s["state"] == "running").await;
+    let (fake, _app, fixture, session) = running().await;
     let room = session["room_name"].as_str().unwrap();
     let joining = second_agent(room, proto::participant_info::State::Joined);
     fake.exchange().enters(room, joining);

@@ -88,7 +88,10 @@ async fn record_search(
         ..Facts::default()
     };
     let mut unit = service.unit_of_work(tenant, origin).await?;
-    if sessions::lock_for_append(&mut unit, session).await? {
+    if sessions::lock_for_append(&mut unit, session)
+        .await?
+        .is_some()
+    {
         let at = service.clock.now();
         let timeline = Timeline::one(session, at, EventKind::KnowledgeSearched, facts);
         unit.append(timeline).await?;

@@ -11,7 +11,6 @@ pub async fn append_turns(
     session: SessionId,
     turns: &mut [transcripts::Turn],
 ) -> Result<usize> {
-    sessions::lock_for_append(unit, session).await?;
     require_reportable(unit, session).await?;
     for turn in turns.iter_mut() {
         turn.id = unit.clock().new_id();
@@ -29,9 +28,9 @@ pub async fn append_usage(
     Ok(usage::append(unit, amounts).await?)
 }
 
+/// Locks the session, on which its workers may report.
 async fn require_reportable(unit: &mut UnitOfWork, session: SessionId) -> Result<()> {
-    let found = sessions::find(unit, session).await?;
-    let session = found.ok_or_else(Error::not_found)?;
-    unit.origin()
-        .require_live_if_suspended(session.state.is_live())
+    let state = sessions::lock_for_append(unit, session).await?;
+    let state = state.ok_or_else(Error::not_found)?;
+    unit.origin().require_live_if_suspended(state.is_live())
 }

@@ -163,7 +163,7 @@ async fn append(
     kind: EventKind,
     facts: &ToolCallFacts,
 ) -> Result<()> {
-    if !sessions::lock_for_append(unit, session).await? {
+    if sessions::lock_for_append(unit, session).await?.is_none() {
         return Ok(());
     }
     let facts = Facts {

@@ -165,6 +165,13 @@ impl Fixture {
             .expect(201)
     }
 
+    /// The agent runs of the session, newest first.
+    pub async fn runs(&self, session: &Value) -> Vec<Value> {
+        let path = self.at(&format!("sessions/{}/agent-runs", id(session)));
+        let page = self.admin.get(&path).await.expect(200);
+        page["data"].as_array().unwrap().clone()
+    }
+
     /// The current state of the session.
     pub async fn read(&self, session: &Value) -> Value {
         let path = self.at(&format!("sessions/{}", id(session)));
