@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import threading
-import time
 
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
@@ -57,10 +56,8 @@ ENTERED_WITHIN = 15
 # How long DTMF tones wait until the telephone is subscribed to the agent; Patchbay's timeout includes it.
 LISTENED_TO_SECONDS = 3
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-# Jobs by id that this worker has accepted and that LiveKit has not assigned yet, with the time of acceptance.
-ACCEPTING: dict[str, tuple[Dispatch | Inbound, float]] = {}
-# LiveKit waits so long for a worker to accept a job. One that it has not assigned by then is lost.
-ASSIGNED_WITHIN = 3.0
+# Jobs by id that this worker has accepted, until they have a process. On a busy machine that takes seconds.
+ACCEPTING: dict[str, Dispatch | Inbound] = {}
 EXECUTORS = {"process": JobExecutorType.PROCESS, "thread": JobExecutorType.THREAD}
 
 
@@ -129,8 +126,7 @@ def job_of(metadata: str, room_name: str) -> Dispatch | Inbound | None:
 def is_here(job: Dispatch | Inbound) -> bool:
     """Whether the run of this job is carried out here, or about to be."""
     known = [job_of(info.job.metadata, info.job.room.name) for info in server.active_jobs]
-    lost_before = time.monotonic() - ASSIGNED_WITHIN
-    known += [other for other, since in ACCEPTING.values() if since > lost_before]
+    known += ACCEPTING.values()
     return any(same_run(job, other) for other in known if other is not None)
 
 
@@ -153,7 +149,7 @@ async def accept(request: JobRequest) -> None:
         return
     # The run of an inbound call is not known yet; its room has no other agent.
     identity = job.identity if isinstance(job, Dispatch) else f"agent-{request.id}"
-    ACCEPTING[request.id] = (job, time.monotonic())
+    ACCEPTING[request.id] = job
     try:
         await request.accept(name="agent", identity=identity)
     finally:

@@ -29,7 +29,8 @@ async function anAgentWithAPromptAndATool(): Promise<Schemas["Agent"]> {
   const configVersion = made(
     await client.POST("/api/tenants/{tenant_id}/runtime-configs/{config_id}/versions", {
       params: { path: { ...path, config_id: config.id } },
-      body: { spec: { kind: "echo" } },
+      // A part of the limits will do.
+      body: { spec: { kind: "echo", limits: { max_duration_seconds: 600 } } },
     }),
   );
   // A pipeline needs its models, and a tool has the field of its kind alone: neither of these compiles.

@@ -20,13 +20,17 @@ use crate::{
 pub const STEP: &str = "clients: openapi-typescript, @hey-api/openapi-ts, orval; tsc --strict";
 /// Name of the step that uses them.
 pub const STORY: &str = "clients: README's story in TypeScript and Python";
-const FILES: [&str; 6] = [
-    "package.json",
-    "package-lock.json",
-    "orval.config.mjs",
-    "tsconfig.json",
-    "tsconfig.story.json",
-    "story.ts",
+const FILES: [&str; 10] = [
+    "openapi/openapi.json",
+    "openapi/clients/package.json",
+    "openapi/clients/package-lock.json",
+    "openapi/clients/orval.config.mjs",
+    "openapi/clients/tsconfig.json",
+    "openapi/clients/tsconfig.samples.json",
+    "openapi/clients/tsconfig.story.json",
+    "openapi/clients/samples.mjs",
+    "openapi/clients/story.ts",
+    "crates/api/src/docs/samples.js",
 ];
 
 /// The generators' runtime, if it is not installed.
@@ -34,7 +38,7 @@ pub fn missing() -> Option<String> {
     (!has("npm")).then(|| "npm is not on PATH (install Node.js 20 or newer)".to_owned())
 }
 
-/// Generates the TypeScript clients, and compiles them and the story.
+/// Generates the TypeScript clients, and compiles them, the story and the samples of the reference page.
 pub fn check() -> Result<()> {
     let _lock = cache::lock("clients")?;
     generate().map(drop)
@@ -43,34 +47,32 @@ pub fn check() -> Result<()> {
 /// The folder of the clients of the committed document, generated if they are not there.
 fn generated() -> Result<PathBuf> {
     let folder = cache::directory()?.join("clients");
-    let source = cache::repository().join("openapi");
-    let same = |ours: PathBuf, theirs: &str| {
-        let wanted = fs::read(ours).ok();
-        wanted.is_some() && wanted == fs::read(folder.join(theirs)).ok()
+    let same = |source: &&str| {
+        let wanted = fs::read(cache::repository().join(source)).ok();
+        wanted.is_some() && wanted == fs::read(folder.join(name(source))).ok()
     };
-    let is_current = folder.join("out/story/story.js").exists()
-        && same(source.join("openapi.json"), "openapi.json")
-        && FILES
-            .iter()
-            .all(|file| same(source.join("clients").join(file), file));
+    let is_current = folder.join("out/story/story.js").exists() && FILES.iter().all(same);
     if is_current { Ok(folder) } else { generate() }
+}
+
+/// The name of a file without its folders.
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Generates and compiles the TypeScript clients; returns their folder.
 fn generate() -> Result<PathBuf> {
     let folder = cache::directory()?.join("clients");
     fs::create_dir_all(&folder)?;
-    let source = cache::repository().join("openapi");
     let installed = folder.join("node_modules/.package-lock.json");
     let mut current = installed.exists();
-    for file in FILES {
-        let wanted = fs::read(source.join("clients").join(file))?;
+    for source in FILES {
+        let (file, wanted) = (name(source), fs::read(cache::repository().join(source))?);
         if file.starts_with("package") {
             current &= fs::read(folder.join(file)).is_ok_and(|known| known == wanted);
         }
         fs::write(folder.join(file), wanted)?;
     }
-    fs::copy(source.join("openapi.json"), folder.join("openapi.json"))?;
     if !current {
         println!("· fetching client generators");
         let mut npm = Command::new("npm");

@@ -27,6 +27,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config.service(web::redirect("/docs", "/docs/"));
     config.route("/docs/", web::get().to(page));
     config.route("/docs/start.js", web::get().to(start));
+    config.route("/docs/samples.js", web::get().to(samples));
     config.route("/docs/scalar.js", web::get().to(scalar));
 }
 
@@ -38,7 +39,14 @@ async fn page() -> HttpResponse {
 }
 
 async fn start() -> HttpResponse {
-    let script = include_str!("docs/start.js");
+    script(include_str!("docs/start.js"))
+}
+
+async fn samples() -> HttpResponse {
+    script(include_str!("docs/samples.js"))
+}
+
+fn script(script: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/javascript")
         .body(script)

@@ -385,21 +385,19 @@ fn page_total() -> Value {
 impl<T: ToSchema> Describe for Page<T> {
     fn describe(operation: &mut Operation) {
         let item = operation.schema::<T>();
-        let mut total = operation.component("PageTotal", page_total());
-        total["description"] = "Number of items on all pages; only with `count=true`.".into();
-        let page = operation.component(
-            &format!("{}List", component_name::<T>()),
-            json!({
-                "type": "object",
-                "description": "One page of a list, newest first.",
-                "required": ["data", "next_cursor"],
-                "properties": {
-                    "data": { "type": "array", "maxItems": 100, "items": item, "description": "Items of the page: `limit` of them, or fewer if they are large." },
-                    "next_cursor": { "type": ["string", "null"], "maxLength": 36, "pattern": CURSOR, "description": "Value of `cursor` for the next page; null on the last page." },
-                    "total": total,
-                },
-            }),
-        );
+        let mut page = json!({
+            "type": "object",
+            "description": "One page of a list, newest first.",
+            "required": ["data", "next_cursor"],
+            "properties": {
+                "data": { "type": "array", "maxItems": 100, "items": item, "description": "Items of the page: `limit` of them, or fewer if they are large." },
+                "next_cursor": { "type": ["string", "null"], "maxLength": 36, "pattern": CURSOR, "description": "Value of `cursor` for the next page; null on the last page." },
+            },
+        });
+        if operation.has_parameter("count") {
+            page["properties"]["total"] = operation.component("PageTotal", page_total());
+        }
+        let page = operation.component(&format!("{}List", component_name::<T>()), page);
         operation.response(200, "One page of the list.", &[], Some(page));
     }
 }

@@ -49,8 +49,11 @@ impl Failure {
         }
     }
 
-    fn damaged(error: impl std::fmt::Display) -> Self {
-        Self::new("damaged", format!("The file cannot be read: {error}."))
+    /// What a parser says is about its code, and not shown.
+    fn damaged() -> Self {
+        let detail =
+            "The file cannot be read: it is damaged, or its format deviates from the standard.";
+        Self::new("damaged", detail)
     }
 }
 

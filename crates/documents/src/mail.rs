@@ -12,7 +12,7 @@ const DEEPEST: usize = 5;
 pub fn message(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     let mail = MessageParser::default().parse(bytes);
     let mail = mail.filter(|mail| mail.from().is_some() || mail.subject().is_some());
-    let mail = mail.ok_or_else(|| Failure::damaged("it is no mail"))?;
+    let mail = mail.ok_or_else(Failure::damaged)?;
     let mut text = String::new();
     write(&mail, DEEPEST, &mut text)?;
     Ok(vec![plain::part(text, false)])

@@ -58,6 +58,6 @@ fn failure(error: Error) -> Failure {
             let detail = "The file is protected with a password: save it without one.";
             Failure::new("encrypted", detail)
         }
-        error => Failure::damaged(error),
+        _ => Failure::damaged(),
     }
 }

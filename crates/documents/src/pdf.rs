@@ -83,6 +83,6 @@ fn failure(error: Error) -> Failure {
             let detail = "The PDF is protected with a password: save it without one.";
             Failure::new("encrypted_pdf", detail)
         }
-        error => Failure::damaged(error),
+        _ => Failure::damaged(),
     }
 }

@@ -45,12 +45,18 @@ fn is_nearly_utf8(bytes: &[u8]) -> bool {
     good > bad * 3 || (good > 0 && bad <= 1)
 }
 
+fn invalid_json(error: &serde_json::Error) -> Failure {
+    let (line, column) = (error.line(), error.column());
+    let detail = format!("The file is no valid JSON from line {line}, column {column} on.");
+    Failure::new("damaged", detail)
+}
+
 /// One line for each value, with its path.
 pub fn json(bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     let json = decode(bytes, None);
     let values = match serde_json::from_str(&json) {
         Ok(value) => vec![value],
-        Err(error) => lines_of_json(&json).ok_or_else(|| Failure::damaged(error))?,
+        Err(error) => lines_of_json(&json).ok_or_else(|| invalid_json(&error))?,
     };
     let mut text = String::new();
     for value in values {

@@ -68,7 +68,7 @@ pub fn page(html: &str) -> Result<Vec<Part>, Failure> {
             },
         )
         .build();
-    let text = converter.convert(html).map_err(Failure::damaged)?;
+    let text = converter.convert(html).map_err(|_| Failure::damaged())?;
     Ok(vec![plain::part(text, true)])
 }
 

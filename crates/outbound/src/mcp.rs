@@ -9,8 +9,9 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 use rmcp::{
-    ServiceExt as _,
+    ErrorData, ServiceError, ServiceExt as _,
     model::{CallToolRequestParams, CallToolResult, ClientJsonRpcMessage},
+    service::ClientInitializeError,
     transport::{
         StreamableHttpClientTransport,
         streamable_http_client::{
@@ -70,13 +71,11 @@ impl Client {
         let mut params = CallToolRequestParams::new(call.tool);
         params.arguments = Some(call.arguments);
         let talk = async {
-            let service = ().serve(transport).await.map_err(|e| Error::Mcp(e.to_string()))?;
+            let service = ().serve(transport).await.map_err(|error| not_opened(&error))?;
             let result = service.call_tool(params).await;
             // Closing may fail: the call is done.
             let _ = service.cancel().await;
-            result
-                .map(response)
-                .map_err(|error| Error::Mcp(error.to_string()))
+            result.map(response).map_err(|error| refusal(&error))
         };
         let outcome = timeout(limit, talk).await;
         // The connection's error is more precise than the protocol's.
@@ -88,6 +87,29 @@ impl Client {
             (Err(_), None) => Err(Error::Timeout(limit)),
         }
     }
+}
+
+/// What the server says is passed on; what the protocol's library says is about its code.
+fn refusal(error: &ServiceError) -> Error {
+    match error {
+        ServiceError::McpError(error) => said(error),
+        _ => deviation(),
+    }
+}
+
+fn not_opened(error: &ClientInitializeError) -> Error {
+    match error {
+        ClientInitializeError::JsonRpcError(error) => said(error),
+        _ => deviation(),
+    }
+}
+
+fn said(error: &ErrorData) -> Error {
+    Error::Mcp(format!("{} ({})", error.message, error.code.0))
+}
+
+fn deviation() -> Error {
+    Error::Mcp("it does not keep to the protocol".to_owned())
 }
 
 fn response(result: CallToolResult) -> McpResponse {

@@ -9,7 +9,11 @@ use patchbay_domain::{
     session::reason,
 };
 
-use crate::{Result, Rows, TenantTx, Window, schema::calls, tenants};
+use crate::{
+    Result, Rows, TenantTx, Window,
+    schema::{agents, calls},
+    tenants,
+};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
@@ -273,11 +277,51 @@ pub async fn live_through(tx: &mut TenantTx, trunk: TrunkId) -> Result<Vec<CallI
     Ok(calls::table
         .filter(calls::tenant_id.eq(tx.tenant()))
         .filter(calls::trunk_id.eq(trunk))
-        .filter(calls::state.eq_any(["created", "dialing", "ringing", "answered"]))
+        .filter(calls::ended_at.is_null())
         .limit(20)
         .select(calls::id)
         .load(tx)
         .await?)
+}
+
+/// A call that uses a trunk, with the name of its agent.
+#[derive(Clone, Debug, Queryable)]
+#[expect(missing_docs, reason = "columns")]
+pub struct TrunkUse {
+    pub call_id: CallId,
+    pub session_id: SessionId,
+    pub state: CallState,
+    pub agent_id: AgentId,
+    pub agent_name: Option<String>,
+}
+
+/// A page of the calls through a trunk that have not ended.
+pub async fn trunk_uses(
+    tx: &mut TenantTx,
+    trunk: TrunkId,
+    window: Window,
+) -> Result<Rows<TrunkUse>> {
+    let agent = agents::tenant_id
+        .eq(calls::tenant_id)
+        .and(agents::id.eq(calls::agent_id));
+    let rows = calls::table
+        .left_join(agents::table.on(agent))
+        .filter(calls::tenant_id.eq(tx.tenant()))
+        .filter(calls::trunk_id.eq(trunk))
+        .filter(calls::ended_at.is_null())
+        .filter(calls::id.lt(window.below()))
+        .order(calls::id.desc())
+        .limit(window.fetch())
+        .select((
+            calls::id,
+            calls::session_id,
+            calls::state,
+            calls::agent_id,
+            agents::name.nullable(),
+        ))
+        .load(tx)
+        .await?;
+    Ok(window.cut(rows))
 }
 
 /// Extends the wait for the response to a dial request, if a process waits for one.

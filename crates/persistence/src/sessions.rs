@@ -11,14 +11,14 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
-    AgentId, BindingId, Metadata, PromptVersionId, RawJson, RuntimeConfigVersionId, SessionId,
-    TenantId, ToolVersionId, UserId, session::SessionState,
+    AgentId, BindingId, FileId, Metadata, PromptVersionId, RawJson, RuntimeConfigVersionId,
+    SessionId, TenantId, ToolVersionId, UserId, session::SessionState,
 };
 use serde_json::{Value, json};
 
 use crate::{
     Result, Rows, TenantTx, Window,
-    schema::{binding_tools, bindings, configurations, participants, sessions},
+    schema::{agent_files, binding_tools, bindings, configurations, participants, sessions},
     tenants,
 };
 
@@ -108,6 +108,8 @@ pub struct Filter {
     /// A field of the metadata, and its value as text.
     pub metadata: Option<(String, String)>,
     pub user_id: Option<UserId>,
+    /// A file that is attached to the agent.
+    pub file_id: Option<FileId>,
     pub end_reason: Option<String>,
     pub from: Option<DateTime<Utc>>,
     pub to: Option<DateTime<Utc>>,
@@ -244,6 +246,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
             configuration_digest,
             metadata,
             user_id,
+            file_id,
             end_reason,
             from,
             to,
@@ -286,6 +289,13 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
                 .filter(participants::identity.eq(user.identity()))
                 .select(participants::session_id);
             query = query.filter(sessions::id.eq_any(with_user));
+        }
+        if let Some(file) = file_id {
+            let with_file = agent_files::table
+                .filter(agent_files::tenant_id.eq(tenant))
+                .filter(agent_files::file_id.eq(file))
+                .select(agent_files::agent_id);
+            query = query.filter(sessions::agent_id.eq_any(with_file));
         }
         if let Some(reason) = end_reason {
             query = query.filter(sessions::end_reason.eq(reason));

@@ -1,5 +1,7 @@
 // Shows the service's own document. Nothing is loaded from or sent to anywhere else.
 
+import { withSamples } from "./samples.js";
+
 const page = document.getElementById("reference");
 
 // A request that is tried would send the examples of its parameters as if they were meant: a cursor that leads nowhere,
@@ -18,7 +20,7 @@ async function start() {
   const response = await fetch("/openapi.json");
   if (!response.ok) throw new Error(`/openapi.json: ${response.status}`);
   Scalar.createApiReference(page, {
-    content: withoutExamples(await response.json()),
+    content: withoutExamples(withSamples(await response.json(), location.origin)),
     authentication: { preferredSecurityScheme: "api_key" },
     defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
     featuredClients: ["shell/curl", "js/fetch", "python/requests"],

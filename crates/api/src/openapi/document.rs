@@ -12,9 +12,9 @@ use super::{
     doc::Doc,
     errors::{self, Errors},
     operation::{Describe, Operation},
-    parameters,
     path_parameter::PathParameter as _,
     references::reachable,
+    shared,
     tag::Tag,
     tidy, unions,
 };
@@ -76,9 +76,10 @@ impl Builder {
         tidy::inline(&mut paths, &self.schemas);
         tidy::add_bounds(&mut paths);
         errors::shorten(&mut paths, &self.errors);
-        let parameters = parameters::share(&mut paths);
+        let parameters = shared::parameters(&mut paths);
         let schemas = json!(unions::divide(tidy::components(&self.schemas)));
-        let responses = errors::components(&self.errors);
+        let mut responses = shared::responses(&mut paths);
+        responses.extend(errors::components(&self.errors));
         let used = json!([paths, responses]);
         let schemas = schemas.as_object().map(|all| reachable(&used, all));
         let mut document = json!({

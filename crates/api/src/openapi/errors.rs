@@ -43,12 +43,12 @@ fn names(codes: &[Code]) -> String {
 }
 
 /// Returns the components.
-pub(super) fn components(errors: &Errors) -> Value {
+pub(super) fn components(errors: &Errors) -> Map<String, Value> {
     let components = errors.iter().map(|(status, codes)| {
         let response = response(*status, codes);
         (component_name(*status), response)
     });
-    Value::Object(components.collect::<Map<_, _>>())
+    components.collect()
 }
 
 /// Adds codes that are not known yet.
@@ -64,7 +64,7 @@ pub(super) fn merge(known: &mut Errors, more: Errors) {
 }
 
 /// The reason of a status in one word, such as `NotFound`.
-fn component_name(status: u16) -> String {
+pub(super) fn component_name(status: u16) -> String {
     let status = StatusCode::from_u16(status).unwrap_or_default();
     let reason = status.canonical_reason().unwrap_or_default();
     reason.split(' ').collect()

@@ -171,6 +171,13 @@ impl Operation {
         }
     }
 
+    /// Whether it has a parameter of this name.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        let parameters = self.value.get("parameters").and_then(Value::as_array);
+        let mut parameters = parameters.into_iter().flatten();
+        parameters.any(|parameter| parameter["name"] == name)
+    }
+
     /// Adds the header `If-None-Match`.
     pub fn if_none_match(&mut self, description: &str) {
         self.parameter(json!({

@@ -18,6 +18,7 @@ pub(super) fn components(raw: &BTreeMap<String, Value>) -> BTreeMap<String, Valu
             let mut schema = schema.clone();
             inline(&mut schema, raw);
             require_nullable(&mut schema);
+            describe_defaults(&mut schema);
             add_bounds(&mut schema);
             (name.clone(), schema)
         })
@@ -181,6 +182,22 @@ fn require_nullable(schema: &mut Value) {
         return;
     }
     schema["required"] = required.into_iter().chain(nullable).collect();
+}
+
+/// Moves the defaults of fields to their descriptions: generators take a field with a default for one that is always
+/// there, also in requests.
+fn describe_defaults(schema: &mut Value) {
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (_, field) in fields.into_iter().flatten() {
+        let default = field
+            .as_object_mut()
+            .and_then(|field| field.remove("default"));
+        let Some(default) = default.filter(|default| !default.is_null()) else {
+            continue;
+        };
+        let description = field["description"].as_str().unwrap_or_default();
+        field["description"] = format!("{description} Default: `{default}`.").into();
+    }
 }
 
 /// Removes null from the schema of a query parameter, which can only be absent.

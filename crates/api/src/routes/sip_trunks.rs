@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    PhoneNumber, TenantId, TrunkId,
+    AgentId, CallId, PhoneNumber, SessionId, TenantId, TrunkId,
+    call::CallState,
     sip::{SipAddress, Transport},
     states::{SipObjectKind, SyncState},
     text::{Name, OneLine},
@@ -136,6 +137,45 @@ impl From<(sip_trunks::SipTrunk, sip_objects::SipObject)> for SipTrunk {
     }
 }
 
+/// A call that uses a trunk.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "call_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2fb0", "session_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f60",
+    "state": "answered", "agent_id": "0199a2f0-7c11-7a54-9d4e-3b1f8f0f2f20", "agent_name": "reception"
+}))]
+pub struct TrunkUsage {
+    /// Id of the call.
+    call_id: CallId,
+    /// Id of its session.
+    session_id: SessionId,
+    /// State of the call.
+    state: CallState,
+    /// Id of the agent.
+    agent_id: AgentId,
+    /// Name of the agent; null if it has been deleted.
+    #[schema(max_length = 200)]
+    agent_name: Option<String>,
+}
+
+impl From<calls::TrunkUse> for TrunkUsage {
+    fn from(row: calls::TrunkUse) -> Self {
+        let calls::TrunkUse {
+            call_id,
+            session_id,
+            state,
+            agent_id,
+            agent_name,
+        } = row;
+        Self {
+            call_id,
+            session_id,
+            state,
+            agent_id,
+            agent_name,
+        }
+    }
+}
+
 /// Request to create a SIP trunk.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +254,14 @@ pub(super) fn routes(api: &mut Api) {
         get,
         Doc::get("getSipTrunk", "Get a SIP trunk")
             .about("Returns the trunk with its sync status. The password is never returned."),
+    );
+    api.add(
+        "/api/tenants/{tenant_id}/sip-trunks/{trunk_id}/usage",
+        list_usage,
+        Doc::get("listSipTrunkUsage", "List the usage of a SIP trunk").about(
+            "Returns the calls through the trunk that have not ended, newest first. The trunk cannot be deleted \
+             before they have. For those that have ended, see `listCalls` with `trunk_id`.",
+        ),
     );
     api.add(
         one,
@@ -309,6 +357,19 @@ async fn get(
     let found = sip_trunks::find(&mut tx, id).await?;
     tx.finish();
     Ok(Entity(found.ok_or_else(Error::not_found)?.into()))
+}
+
+async fn list_usage(
+    caller: Caller<SipTrunksRead>,
+    Path((_, id)): Path<(TenantId, TrunkId)>,
+    list: List<NoFilter>,
+) -> Result<Page<TrunkUsage>> {
+    let mut tx = caller.read().await?;
+    let trunk = sip_trunks::find(&mut tx, id).await?;
+    trunk.ok_or_else(Error::not_found)?;
+    let rows = calls::trunk_uses(&mut tx, id, list.window).await?;
+    tx.finish();
+    Ok(Page::new(rows, |row| row.call_id.uuid(), TrunkUsage::from))
 }
 
 impl PatchSipTrunk {

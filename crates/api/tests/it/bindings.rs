@@ -55,6 +55,14 @@ async fn activation_is_history_and_rollback() {
     assert_eq!((&pin["id"], &pin["name"]), (&prompt["id"], &prompt["name"]));
     assert_eq!((&pin["version_id"], &pin["number"]), (version, &json!(1)));
     assert_eq!(of("runtime_config")["id"], fixture.config);
+    let usage = fixture.at(&format!("prompts/{}/usage", fixture.prompt));
+    let usage = fixture.admin.get(&usage).await.expect(200);
+    let uses = usage["data"].as_array().unwrap().iter();
+    let uses: Vec<_> = uses
+        .map(|one| (one["binding_number"].clone(), one["active"].clone()))
+        .collect();
+    let active = |number: i32, active: bool| (json!(number), json!(active));
+    assert_eq!(uses, [active(3, false), active(1, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -410,12 +410,23 @@ async fn the_trunk_is_chosen_or_asked_for() {
         (&made["trunk_id"], &made["from"]),
         (&second["id"], &json!("+4930654321"))
     );
-    for (filter, count) in [("trunk_id", 1), ("mapping_id", 0)] {
-        let path = fixture.at(&format!("calls?{filter}={}", id(&second)));
+    let second_id = id(&second);
+    for (filter, value, count) in [
+        ("trunk_id", &second_id, 1),
+        ("trunk_id", &fixture.agent, 0),
+        ("mapping_id", &second_id, 0),
+    ] {
+        let path = fixture.at(&format!("calls?{filter}={value}"));
         let listed = fixture.admin.get(&path).await.expect(200);
         assert_eq!(listed["data"].as_array().unwrap().len(), count, "{filter}");
     }
     let one = fixture.at(&format!("sip-trunks/{}", id(&second)));
+    let usage = fixture.admin.get(&format!("{one}/usage")).await.expect(200);
+    let uses = json!([{
+        "call_id": made["id"], "session_id": made["session_id"], "state": "created",
+        "agent_id": fixture.agent, "agent_name": "a",
+    }]);
+    assert_eq!(usage["data"], uses);
     let refused = fixture.admin.delete(&one).await;
     let refused = refused.expect_error(409, "trunk_in_use");
     assert_eq!(refused["blocked_by"][0]["id"], made["id"]);
@@ -438,6 +449,10 @@ async fn an_erased_session_leaves_its_call_without_numbers() {
     becomes(&fixture, &made, "answered").await;
     let stop = fixture.at(&format!("calls/{}/stop", id(&made)));
     fixture.admin.act(&stop).await.expect(200);
+    let trunk = made["trunk_id"].as_str().unwrap();
+    let usage = fixture.at(&format!("sip-trunks/{trunk}/usage"));
+    let usage = fixture.admin.get(&usage).await.expect(200);
+    assert_eq!(usage["data"], json!([]), "it has ended");
     let session = fixture.at(&format!(
         "sessions/{}",
         made["session_id"].as_str().unwrap()

@@ -58,13 +58,17 @@ async fn serves_its_document_and_a_page_for_it() {
         policy.contains("script-src 'self';"),
         "no other's scripts: {policy}"
     );
-    for script in ["/docs/start.js", "/docs/scalar.js"] {
+    for (script, word) in [
+        ("/docs/start.js", "createApiReference"),
+        ("/docs/samples.js", "withSamples"),
+        ("/docs/scalar.js", "createApiReference"),
+    ] {
         let answer = reqwest::get(format!("{}{script}", app.base()))
             .await
             .unwrap();
         assert_eq!(answer.headers()["content-type"], "text/javascript");
         let text = answer.text().await.unwrap();
-        assert!(text.contains("createApiReference"), "{script}");
+        assert!(text.contains(word), "{script}");
     }
     let client = reqwest::Client::new();
     let request = client.get(format!("{}/docs/scalar.js", app.base()));

@@ -184,7 +184,18 @@ async fn what_cannot_be_read_says_why() {
         let file = ingest(&fixture, name, bytes).await;
         let status = ended(&fixture, &file).await;
         assert_eq!(status["error"]["code"], code, "{name}: {status}");
+        if code == "damaged" {
+            let message = status["error"]["message"].as_str().unwrap();
+            assert_eq!(message, of_damaged(name), "nothing that a parser says");
+        }
         assert!(chunks(&fixture, &file).await.is_empty());
+    }
+}
+
+fn of_damaged(name: &str) -> &'static str {
+    match name {
+        "a.json" => "The file is no valid JSON from line 1, column 1 on.",
+        _ => "The file cannot be read: it is damaged, or its format deviates from the standard.",
     }
 }
 

@@ -42,6 +42,8 @@ async fn sessions_are_found_by_what_they_ran_and_by_their_metadata() {
             format!("runtime_config_version_id={config_version}"),
             &all[..],
         ),
+        (format!("prompt_version_id={config_version}"), &[]),
+        (format!("runtime_config_version_id={prompt_version}"), &[]),
         (format!("tool_version_id={tool_version}"), &all[1..]),
         (format!("tool_version_id={tool}"), &[]),
         (
@@ -77,12 +79,24 @@ async fn files_and_secrets_name_what_uses_them() {
         .upload(&fixture.at("files?name=a.txt"), b"A")
         .await;
     let file = id(&file.expect(201));
+    let other = fixture
+        .admin
+        .upload(&fixture.at("files?name=b.txt"), b"B")
+        .await;
+    let other = id(&other.expect(201));
     let usage = fixture.at(&format!("files/{file}/usage"));
     let none = fixture.admin.get(&usage).await.expect(200);
     assert_eq!(none["data"], json!([]));
     let attach = fixture.at(&format!("agents/{}/files", fixture.agent));
     let body = json!({ "file_ids": [file] });
     fixture.admin.post(&attach, &body).await.expect(200);
+    let session = session_with(&fixture, json!({})).await;
+    let with = |file: &str| format!("sessions?file_id={file}");
+    assert_eq!(found(&fixture, &with(&file)).await, [session]);
+    assert!(found(&fixture, &with(&other)).await.is_empty());
+    let unused = fixture.at(&format!("files/{other}/usage"));
+    let unused = fixture.admin.get(&unused).await.expect(200);
+    assert_eq!(unused["data"], json!([]));
     let one = fixture.admin.get(&usage).await.expect(200);
     assert_eq!(
         one["data"],

@@ -35,6 +35,7 @@ mod knowledge;
 mod limits;
 mod lists;
 mod mcp;
+mod messages;
 mod metrics;
 mod numbers;
 mod panics;

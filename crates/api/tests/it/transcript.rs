@@ -1,8 +1,10 @@
 //! Reports of workers: transcript and usage; and prompts rendered without a session.
 
+use diesel::{QueryableByName, sql_types::BigInt};
+use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 use serde_json::{Value, json};
 
-use super::support::{TestApp, id};
+use super::support::{TestApp, eventually, id};
 
 fn turn(id: &str, role: &str, text: &str) -> Value {
     json!({ "id": id, "role": role, "text": text, "started_at": "2026-11-23T20:00:03Z" })
@@ -180,4 +182,44 @@ async fn transcripts_and_timelines_are_read_forwards() {
     assert_eq!(forwards, backwards);
     let after = format!("after={}", id(&forwards[0]));
     assert_eq!(events(&after).await, forwards[1..]);
+}
+
+#[derive(QueryableByName)]
+struct Waiting {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+// A turn that another process had made earlier and committed later would be behind who reads forwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn turns_are_made_one_after_the_other() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let session = fixture.session(false).await;
+    let mut other = app.connect("DATABASE_OWNER_URL").await;
+    let appends = format!(
+        "BEGIN; SET LOCAL app.tenant_id = '{}'; SELECT id FROM sessions WHERE id = '{}' FOR NO KEY UPDATE",
+        fixture.tenant,
+        id(&session)
+    );
+    other.batch_execute(&appends).await.unwrap();
+    let path = fixture.at(&format!("sessions/{}/transcript", id(&session)));
+    let worker = app.worker();
+    let report = tokio::spawn(async move {
+        let body = json!({ "turns": [turn("1", "user", "Hello?")] });
+        worker.post(&path, &body).await
+    });
+    eventually("the report waits", async || {
+        assert!(!report.is_finished(), "it waits for nobody");
+        let waiting = "SELECT count(*) AS count FROM pg_locks
+                       WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+        let found: Waiting = diesel::sql_query(waiting)
+            .get_result(&mut other)
+            .await
+            .unwrap();
+        (found.count > 0).then_some(())
+    })
+    .await;
+    other.batch_execute("COMMIT").await.unwrap();
+    report.await.unwrap().expect(200);
 }

@@ -20,4 +20,5 @@ pub use records::{
 pub use telephony::{inbound_mappings, phone_numbers, sip_objects, sip_trunks};
 
 diesel::allow_tables_to_appear_in_same_query!(agent_files, agents);
-diesel::allow_tables_to_appear_in_same_query!(sessions, bindings);
+diesel::allow_tables_to_appear_in_same_query!(agents, calls);
+diesel::allow_tables_to_appear_in_same_query!(sessions, bindings, agent_files);

@@ -106,7 +106,7 @@ pub(super) async fn attach(
 pub(super) async fn list(
     caller: Caller<AgentsRead>,
     Path((_, agent_id)): Path<(TenantId, AgentId)>,
-    list: List<NoFilter>,
+    list: List<NoFilter, true>,
 ) -> Result<Page<File>> {
     let mut tx = caller.read().await?;
     let agent = agents::find(&mut tx, agent_id).await?;

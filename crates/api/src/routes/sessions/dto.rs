@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
-    AgentId, BindingId, CallId, Invalid, Metadata, PromptVersionId, RawJson,
+    AgentId, BindingId, CallId, FileId, Invalid, Metadata, PromptVersionId, RawJson,
     RuntimeConfigVersionId, SessionId, ToolVersionId, UserId, clock, end_reason,
     prompt::Variables,
     session::SessionState,
@@ -297,6 +297,8 @@ pub struct SessionFilter {
     pub configuration_digest: Option<String>,
     /// Only sessions in which this user has a place.
     pub user_id: Option<UserId>,
+    /// Only sessions of agents that this file is attached to now.
+    pub file_id: Option<FileId>,
     /// Only sessions with this end reason.
     #[schema(max_length = 64)]
     pub end_reason: Option<String>,
@@ -322,6 +324,7 @@ impl TryFrom<SessionFilter> for sessions::Filter {
             metadata_value,
             configuration_digest,
             user_id,
+            file_id,
             end_reason,
             from,
             to,
@@ -344,6 +347,7 @@ impl TryFrom<SessionFilter> for sessions::Filter {
             configuration_digest,
             metadata,
             user_id,
+            file_id,
             end_reason,
             from,
             to,

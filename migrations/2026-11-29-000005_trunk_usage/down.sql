@@ -1,0 +1,1 @@
+DROP INDEX calls_trunk_in_use;
