@@ -395,7 +395,9 @@ impl<T: ToSchema> Describe for Page<T> {
             },
         });
         if operation.has_parameter("count") {
-            page["properties"]["total"] = operation.component("PageTotal", page_total());
+            let mut total = operation.component("PageTotal", page_total());
+            total["description"] = "Number of items on all pages; only with `count=true`.".into();
+            page["properties"]["total"] = total;
         }
         let page = operation.component(&format!("{}List", component_name::<T>()), page);
         operation.response(200, "One page of the list.", &[], Some(page));
