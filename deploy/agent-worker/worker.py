@@ -285,10 +285,10 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
                 async with turn:
                     await source.capture_frame(event.frame)
 
-    async def greet(publication: rtc.LocalTrackPublication) -> None:
+    async def greet() -> None:
         # The greeting waits for a listener: for one who gets it, not only for one who is in the room.
         await ctx.wait_for_participant()
-        await publication.wait_for_subscription()
+        await published.wait_for_subscription()
         for frame in tone_frames(tone["frequency_hz"], tone["duration_ms"]):
             await source.capture_frame(rtc.AudioFrame(frame, SAMPLE_RATE, 1, FRAME_SAMPLES))
         greeted.set()
@@ -302,12 +302,12 @@ async def echo(ctx: JobContext, config: RunConfig) -> None:
             returned.add(heard.sid)
             spawn(return_audio(heard))
 
-    publication = await ctx.room.local_participant.publish_track(track, options)
+    published = await ctx.room.local_participant.publish_track(track, options)
     for participant in ctx.room.remote_participants.values():
         for publication in participant.track_publications.values():
             if publication.track is not None:
                 on_track(publication.track, publication, participant)
-    spawn(greet(publication))
+    spawn(greet())
 
     async def cancel() -> None:
         for task in list(tasks):

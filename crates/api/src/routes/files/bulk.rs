@@ -1,7 +1,7 @@
 //! Changes of many files in one request, with a result for each.
 
-use patchbay_domain::{FileId, Invalid};
-use patchbay_service::{Error, Result, knowledge};
+use patchbay_domain::FileId;
+use patchbay_service::{Result, knowledge};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,9 +11,6 @@ use crate::{
     failure::Failure,
     response::{Entity, Resource},
 };
-
-/// Maximum files of one request.
-const MAX_FILES: usize = 100;
 
 /// Files to change.
 #[derive(Deserialize, ToSchema)]
@@ -55,11 +52,6 @@ impl BulkFiles {
         self,
         change: impl AsyncFn(FileId) -> Result<T>,
     ) -> Result<Entity<BulkResult>> {
-        if !(1..=MAX_FILES).contains(&self.file_ids.len()) {
-            let message = format!("1 to {MAX_FILES} files are allowed");
-            let invalid = Invalid::new("out_of_range", message);
-            return Err(Error::invalid_at("/file_ids", invalid));
-        }
         let mut results = Vec::with_capacity(self.file_ids.len());
         for file_id in self.file_ids {
             let error = change(file_id).await.err();
