@@ -4,10 +4,15 @@ import { withSamples } from "./samples.js";
 
 const page = document.getElementById("reference");
 
-// A request that is tried would send the examples of its parameters as if they were meant: a cursor that leads nowhere,
-// an ETag that never was.
+// A request that is tried would send the examples and defaults of its parameters as if they were meant: a cursor that
+// leads nowhere, an ETag that never was.
 function withoutExamples(api) {
-  const forget = (parameter) => delete parameter.example;
+  const forget = (parameter) => {
+    delete parameter.example;
+    if (parameter.schema?.default === undefined) return;
+    parameter.description += ` Default: \`${parameter.schema.default}\`.`;
+    delete parameter.schema.default;
+  };
   Object.values(api.components.parameters).forEach(forget);
   for (const path of Object.values(api.paths)) {
     for (const operation of Object.values(path)) (operation.parameters ?? []).forEach(forget);
