@@ -49,8 +49,8 @@ impl Failure {
         }
     }
 
-    /// What a parser says is about its code, and not shown.
-    fn damaged() -> Self {
+    /// The failure of a file that cannot be read. What a parser says is about its code, and not shown.
+    pub fn damaged() -> Self {
         let detail =
             "The file cannot be read: it is damaged, or its format deviates from the standard.";
         Self::new("damaged", detail)

@@ -1,13 +1,12 @@
 //! Which numbers a tenant may call: every spelling of a number is normalised before it is compared, and exactly
 //! what was compared is dialled.
 
-use diesel::{QueryableByName, sql_types::BigInt};
-use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::{Value, json};
 
 use super::{
     calls::{becomes, body, call, world},
-    support::{Fixture, TestApp, eventually, id},
+    support::{Fixture, TestApp, count, eventually, id},
 };
 
 async fn limit(app: &TestApp, fixture: &Fixture, limits: Value) -> Value {
@@ -265,26 +264,15 @@ async fn barrier(app: &TestApp) -> AsyncPgConnection {
     database
 }
 
-#[derive(QueryableByName)]
-struct Waiting {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_stopped_just_before_its_dial_rings_nobody() {
     let (fake, app, fixture) = world(&["--crash-at=wait:before_dial"]).await;
     let mut held = barrier(&app).await;
     let made = call(&fixture).await;
     eventually("the dial is about to be recorded", async || {
-        let waiting =
-            "SELECT count(*) AS count FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        let waiting = "pg_locks WHERE locktype = 'advisory' AND NOT granted
                        AND objid::bigint = hashtext(current_schema())::bigint & 4294967295";
-        let found: Waiting = diesel::sql_query(waiting)
-            .get_result(&mut held)
-            .await
-            .unwrap();
-        (found.count > 0).then_some(())
+        (count(&mut held, waiting).await > 0).then_some(())
     })
     .await;
     let stop = fixture.at(&format!("calls/{}/stop", id(&made)));

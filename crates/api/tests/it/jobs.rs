@@ -1,10 +1,9 @@
 //! Jobs as the operator sees them: every one has an end, and one that failed for good can be revived.
 
-use diesel::{QueryableByName, sql_types::BigInt};
-use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
+use diesel_async::SimpleAsyncConnection as _;
 use serde_json::Value;
 
-use super::support::{FakeLiveKit, Fault, Fixture, TestApp, eventually, id};
+use super::support::{FakeLiveKit, Fault, Fixture, TestApp, count, eventually, id};
 
 async fn jobs(app: &TestApp, query: &str) -> Vec<Value> {
     let page = app.operator().get(&format!("/api/jobs?{query}")).await;
@@ -160,12 +159,6 @@ async fn a_running_job_is_not_retried_beside_itself() {
     assert_eq!(jobs(&app, &path).await, [Value::Null; 0]);
 }
 
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_room_sweep_waits_for_no_live_session() {
     let app = TestApp::start_with(&["--reconcile-interval=100ms", "--join-deadline=10m"]).await;
@@ -184,15 +177,12 @@ async fn the_room_sweep_waits_for_no_live_session() {
     };
     let mut last = swept().await;
     // The session's own job waits for the lock, and nobody else does.
-    let waiting = "SELECT count(DISTINCT pid) AS count FROM pg_locks
-                   WHERE relation = 'sessions'::regclass AND mode = 'RowShareLock' AND pid <> pg_backend_pid()";
+    let waiting = "(SELECT DISTINCT pid FROM pg_locks WHERE relation = 'sessions'::regclass
+                    AND mode = 'RowShareLock' AND pid <> pg_backend_pid()) AS waiting";
     for _ in 0..3 {
         last = eventually("it sweeps on", async || {
-            let found: Count = diesel::sql_query(waiting)
-                .get_result(&mut database)
-                .await
-                .unwrap();
-            assert!(found.count < 2, "the sweep waits for a live session");
+            let found = count(&mut database, waiting).await;
+            assert!(found < 2, "the sweep waits for a live session");
             let next = swept().await;
             (next > last).then_some(next)
         })

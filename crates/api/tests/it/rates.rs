@@ -1,10 +1,9 @@
 //! Rate limits, and the purge of expired data.
 
-use diesel::{QueryableByName, sql_types::BigInt};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
+use diesel_async::SimpleAsyncConnection as _;
 use serde_json::json;
 
-use super::support::{Response, TestApp, eventually};
+use super::support::{Response, TestApp, count, eventually};
 
 const KEY: &str = "--key-limits=reads=4,writes=1000,starts=2";
 const TENANT: &str = "--tenant-limits=reads=6,writes=1000,starts=1000";
@@ -230,12 +229,6 @@ async fn a_key_that_is_right_is_never_refused_for_what_others_did() {
     theirs.admin.get("/api/whoami").await.expect(200);
 }
 
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_aged_out_is_purged() {
     let settings = [
@@ -255,12 +248,8 @@ async fn what_has_aged_out_is_purged() {
         ('waiting', now() - interval '1 hour', '{}', now() + interval '1 hour', NULL)";
     database.batch_execute(events).await.unwrap();
     eventually("the event is gone", async || {
-        let left = "SELECT count(*) AS count FROM webhook_events";
-        let left: Count = diesel::sql_query(left)
-            .get_result(&mut database)
-            .await
-            .unwrap();
-        (left.count == 1).then_some(())
+        let left = count(&mut database, "webhook_events").await;
+        (left == 1).then_some(())
     })
     .await;
     // Once the idempotency key is purged, the request is a new one.

@@ -2,11 +2,11 @@
 
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Bool, Text},
+    sql_types::{Bool, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use super::support::{TestApp, environment, eventually};
+use super::support::{TestApp, count, environment, eventually};
 
 /// Tables that are read before the tenant is known, and the one whose index could not be used under row-level
 /// security.
@@ -26,12 +26,6 @@ struct Table {
     name: String,
     #[diesel(sql_type = Bool)]
     secured: bool,
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,14 +132,9 @@ async fn another_tenants_rows_are_out_of_sight_in_every_table() {
         // The own rows are visible, otherwise the zeros below would prove nothing.
         for (seen_as, visible) in [(&*ours.tenant, true), ("", false), (&*theirs.tenant, false)] {
             set_tenant(&mut connection, seen_as).await;
-            let found: Count = diesel::sql_query(format!(
-                "SELECT count(*) AS count FROM {name} WHERE tenant_id = '{}'",
-                ours.tenant
-            ))
-            .get_result(&mut connection)
-            .await
-            .unwrap();
-            assert_eq!(found.count > 0, visible, "{name} as {seen_as:?}");
+            let own = format!("{name} WHERE tenant_id = '{}'", ours.tenant);
+            let found = count(&mut connection, &own).await;
+            assert_eq!(found > 0, visible, "{name} as {seen_as:?}");
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Reports of workers: transcript and usage; and prompts rendered without a session.
 
-use diesel::{QueryableByName, sql_types::BigInt};
-use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
+use diesel_async::SimpleAsyncConnection as _;
 use serde_json::{Value, json};
 
-use super::support::{TestApp, eventually, id};
+use super::support::{TestApp, count, eventually, id};
 
 fn turn(id: &str, role: &str, text: &str) -> Value {
     json!({ "id": id, "role": role, "text": text, "started_at": "2026-11-23T20:00:03Z" })
@@ -184,12 +183,6 @@ async fn transcripts_and_timelines_are_read_forwards() {
     assert_eq!(events(&after).await, forwards[1..]);
 }
 
-#[derive(QueryableByName)]
-struct Waiting {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
 // A turn that another process had made earlier and committed later would be behind who reads forwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn turns_are_made_one_after_the_other() {
@@ -211,13 +204,9 @@ async fn turns_are_made_one_after_the_other() {
     });
     eventually("the report waits", async || {
         assert!(!report.is_finished(), "it waits for nobody");
-        let waiting = "SELECT count(*) AS count FROM pg_locks
-                       WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
-        let found: Waiting = diesel::sql_query(waiting)
-            .get_result(&mut other)
-            .await
-            .unwrap();
-        (found.count > 0).then_some(())
+        let waiting =
+            "pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+        (count(&mut other, waiting).await > 0).then_some(())
     })
     .await;
     other.batch_execute("COMMIT").await.unwrap();

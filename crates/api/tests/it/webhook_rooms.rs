@@ -1,26 +1,13 @@
 //! Webhook events are applied by several processes, room by room.
 
-use diesel::{
-    QueryableByName,
-    sql_types::{BigInt, Text},
-};
+use diesel::{QueryableByName, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::support::{FakeLiveKit, Fault, Fixture, TestApp, deliver, event, eventually, id, now};
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-async fn count(database: &mut AsyncPgConnection, what: &str) -> i64 {
-    let query = format!("SELECT count(*) AS count FROM {what}");
-    let row: Count = diesel::sql_query(query).get_result(database).await.unwrap();
-    row.count
-}
+use super::support::{
+    FakeLiveKit, Fault, Fixture, TestApp, count, deliver, event, eventually, id, now,
+};
 
 fn participant(name: &str) -> Option<Value> {
     Some(json!({ "sid": format!("PA_{name}"), "identity": name, "name": name }))

@@ -8,8 +8,9 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use patchbay_documents::protocol::{
-    Bounds, Extracted, InvalidOutput, Output, OutputParser, Progress,
+use patchbay_documents::{
+    Failure,
+    protocol::{Bounds, Extracted, InvalidOutput, Output, OutputParser, Progress},
 };
 use patchbay_storage::Download;
 use tokio::{
@@ -173,9 +174,8 @@ fn timed_out() -> ExtractionError {
 }
 
 fn damaged() -> ExtractionError {
-    let detail =
-        "The file cannot be read: it is damaged, or its format deviates from the standard.";
-    ExtractionError::file("damaged", detail)
+    let Failure { code, detail } = Failure::damaged();
+    ExtractionError::file(code, detail)
 }
 
 /// Maps the exit status of a process that ended without its last message to an error.

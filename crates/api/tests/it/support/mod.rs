@@ -31,9 +31,25 @@ pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};
 
+use diesel::{QueryableByName, sql_types::BigInt};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
+
 /// How long tests wait for an event before they fail. It is far above what anything takes, also on a machine that is
 /// busy with other work: a test waits for events, and this only ends one that waits in vain.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// The number of rows; `what` follows `FROM`.
+pub async fn count(database: &mut AsyncPgConnection, what: &str) -> i64 {
+    let query = format!("SELECT count(*) AS count FROM {what}");
+    let row: Count = diesel::sql_query(query).get_result(database).await.unwrap();
+    row.count
+}
 
 /// Polls until there is a result.
 pub async fn eventually<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
