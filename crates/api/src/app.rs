@@ -6,7 +6,7 @@ use std::{
 };
 
 use patchbay_domain::Clock;
-use patchbay_service::{Service, rates::RateLimits};
+use patchbay_service::{Process, Service, rates::RateLimits};
 use patchbay_vectors::Embedder;
 
 use crate::settings::Settings;
@@ -41,8 +41,11 @@ impl App {
         clock: Clock,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> anyhow::Result<Self> {
-        let spans = settings.otlp_endpoint.is_some();
-        let service = Service::new(settings.service.clone(), clock, embedder, spans)?;
+        let process = Process {
+            threads: settings.threads()?,
+            spans: settings.otlp_endpoint.is_some(),
+        };
+        let service = Service::new(settings.service.clone(), clock, embedder, &process)?;
         Ok(Self {
             service: Arc::new(service),
             rates: RateLimits::new(

@@ -1,6 +1,8 @@
 //! The middleware of every request: request id, tracing span, access log and security headers. It also converts the
 //! framework's own errors to problems, so that all errors have the same form.
 
+use std::rc::Rc;
+
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
     body::{BoxBody, EitherBody, MessageBody},
@@ -10,11 +12,13 @@ use actix_web::{
     web,
 };
 use patchbay_service::rates::RateState;
-use tracing::{Instrument as _, field::Empty};
+use tracing::{Instrument as _, Span, field::Empty};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
     address,
     app::App,
+    dispatch::{Match, Router},
     docs,
     error::{ApiError, PROBLEM_JSON},
     extract::request::RequestMeta,
@@ -38,20 +42,15 @@ pub async fn envelope<B: MessageBody + 'static>(
         }),
     };
     request.extensions_mut().insert(meta.clone());
-    let span = tracing::info_span!(
-        "request",
-        otel.name = Empty,
-        otel.kind = "server",
-        request_id = %meta.id,
-        method = %request.method(),
-        route = Empty,
-        tenant_id = Empty,
-        status = Empty,
-    );
+    let found = request
+        .app_data::<web::Data<Router>>()
+        .and_then(|router| router.find(request.match_info().as_str()))
+        .map(Rc::new);
+    if let Some(found) = &found {
+        request.extensions_mut().insert(Rc::clone(found));
+    }
+    let span = span(&request, &meta, found.as_deref());
     telemetry::continue_trace(&span, request.headers());
-    let route = request.match_pattern().unwrap_or_default();
-    span.record("route", &*route);
-    span.record("otel.name", format!("{} {route}", request.method()));
     let response = next.call(request).instrument(span.clone()).await?;
     let mut response = finalize(response, &meta);
     let state = response.request().extensions().get::<RateState>().cloned();
@@ -60,10 +59,30 @@ pub async fn envelope<B: MessageBody + 'static>(
     }
     let is_page = response.request().path().starts_with("/docs");
     set_headers(response.headers_mut(), &meta, is_page);
-    span.record("status", response.status().as_u16());
+    let status = response.status().as_u16();
+    span.set_attribute("status", i64::from(status));
     let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-    tracing::info!(parent: &span, duration_ms, "request completed");
+    tracing::info!(parent: &span, status, duration_ms, "request completed");
     Ok(response)
+}
+
+/// The span of a request. It has its fields from the start, as each that is added later is one more copy of all; only the
+/// tenant is known when the caller is.
+fn span(request: &ServiceRequest, meta: &RequestMeta, found: Option<&Match>) -> Span {
+    let method = request.method();
+    let route = found.map_or_else(
+        || request.match_pattern().unwrap_or_default(),
+        |found| found.pattern().to_owned(),
+    );
+    tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        request_id = meta.id,
+        method = method.as_str(),
+        route,
+        tenant_id = Empty,
+    )
 }
 
 /// The client's request id if it is well-formed (1 to 128 letters, digits and `-_.:`), otherwise a new one.
@@ -118,15 +137,12 @@ fn set_headers(headers: &mut HeaderMap, meta: &RequestMeta, is_page: bool) {
         "default-src 'none'; frame-ancestors 'none'"
     };
     for (name, value) in [
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
-        ("content-security-policy", policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, policy),
     ] {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+        headers.insert(name, HeaderValue::from_static(value));
     }
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

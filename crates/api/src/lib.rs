@@ -9,6 +9,7 @@ pub mod address;
 pub mod app;
 pub mod code;
 pub mod cors;
+pub mod dispatch;
 pub mod docs;
 pub mod envelope;
 pub mod error;

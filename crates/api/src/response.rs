@@ -1,9 +1,10 @@
 //! Responses of handlers: each type sets its status and headers, and describes itself in the OpenAPI document.
 
+use std::io::{self, Write};
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
-    web,
 };
 use patchbay_domain::Cursor;
 use patchbay_persistence::{Rows, Total, idempotency::StoredResponse};
@@ -14,12 +15,18 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     error::ApiError,
     etag::{EntityTags, etag},
-    extract::CURSOR,
+    extract::{
+        CURSOR,
+        request::{app_state, path_tenant},
+    },
     openapi::{Describe, Operation, component_name},
 };
+
+/// Largest page in bytes that is serialised on the thread that serves the request, which takes a fraction of a
+/// millisecond.
+const MAX_INLINE_PAGE: usize = 131_072;
 
 /// The body of a response: it has a schema and, if it can change, a revision.
 pub trait Resource: Serialize + ToSchema {
@@ -229,24 +236,52 @@ pub trait Respond {
 }
 
 impl<T: Serialize + Send + 'static> Respond for Page<T> {
-    /// A page may be large, so it is serialised outside the threads that serve requests.
+    /// A large page is serialised outside the threads that serve requests.
     async fn respond(self, request: &HttpRequest) -> HttpResponse {
-        let Some(app) = request.app_data::<web::Data<App>>() else {
-            return HttpResponse::from_error(ApiError::from(Error::internal("no state")));
+        let json = match small_json(&self) {
+            Some(json) => Ok(json),
+            None => large_json(self, request).await,
         };
-        let tenant = request.match_info().get("tenant_id");
-        let tenant = tenant.and_then(|tenant| tenant.parse().ok());
-        let serialized = app
-            .service
-            .compute
-            .run(tenant, move |_| serde_json::to_string(&self))
-            .await;
-        match serialized.and_then(|json| json.map_err(Error::internal)) {
+        match json {
             Ok(json) => HttpResponse::Ok()
                 .content_type(header::ContentType::json())
                 .body(json),
             Err(error) => HttpResponse::from_error(ApiError::from(error)),
         }
+    }
+}
+
+/// The JSON of a page if it has at most [`MAX_INLINE_PAGE`].
+fn small_json(page: &impl Serialize) -> Option<Vec<u8>> {
+    let mut json = AtMost(Vec::with_capacity(4096));
+    serde_json::to_writer(&mut json, page).ok()?;
+    Some(json.0)
+}
+
+async fn large_json(
+    page: impl Serialize + Send + 'static,
+    request: &HttpRequest,
+) -> Result<Vec<u8>> {
+    let tenant = path_tenant(request).unwrap_or_default();
+    let compute = &app_state(request)?.service.compute;
+    let json = compute.run(tenant, move |_| serde_json::to_vec(&page));
+    json.await?.map_err(Error::internal)
+}
+
+/// A buffer that takes [`MAX_INLINE_PAGE`] and refuses more.
+struct AtMost(Vec<u8>);
+
+impl Write for AtMost {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_INLINE_PAGE {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -18,11 +18,11 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use patchbay_service::{Error, jobs::background};
+use patchbay_service::jobs::background;
 
 use crate::{
-    app::App, cors::cors, docs, envelope::envelope, error::ApiError,
-    extract::validation::RequestSchemas, router::Api, routes,
+    app::App, cors::cors, dispatch::dispatch, docs, envelope::envelope,
+    extract::validation::RequestSchemas, routes,
 };
 
 /// A running server.
@@ -44,29 +44,29 @@ impl Server {
         let listener = TcpListener::bind(settings.listen)
             .with_context(|| format!("PATCHBAY_LISTEN: cannot listen on {}", settings.listen))?;
         let address = listener.local_addr()?;
-        let api = Arc::new(routes::api());
+        let api = routes::api();
         let document = api.document();
+        let router = web::Data::new(api.into_router()?);
         let schemas = web::Data::new(RequestSchemas::new(&document));
         let document = web::Bytes::from(serde_json::to_vec(&document)?);
-        let workers = match settings.workers {
-            0 => std::thread::available_parallelism()?.get(),
-            workers => workers,
-        };
+        let workers = settings.threads()?;
         let server = HttpServer::new({
             let app = Arc::clone(&app);
             move || {
-                let (api, document) = (Arc::clone(&api), document.clone());
+                if let Err(error) = app.service.db.use_own_connections() {
+                    tracing::warn!(%error, "a request thread has no connections of its own");
+                }
+                let document = document.clone();
                 ActixApp::new()
                     .app_data(web::Data::from(Arc::clone(&app)))
                     .app_data(schemas.clone())
+                    .app_data(router.clone())
                     .wrap(from_fn(envelope))
                     .wrap(Compress::default())
                     // The last one is the outermost: whatever is answered, a browser may read it.
                     .wrap(cors(&app.settings.cors_origins))
-                    .configure(|config| configure(config, &api, document))
-                    .default_service(web::to(|| async {
-                        Err::<HttpResponse, _>(ApiError::from(Error::not_found()))
-                    }))
+                    .configure(|config| configure(config, document))
+                    .default_service(web::to(dispatch))
             }
         })
         .workers(workers)
@@ -123,8 +123,7 @@ async fn evict_idle_rate_limits(app: Arc<App>, mut shutdown: watch::Receiver<boo
     "loop_of_rates has ended".to_owned()
 }
 
-fn configure(config: &mut web::ServiceConfig, api: &Api, document: web::Bytes) {
-    api.configure(config);
+fn configure(config: &mut web::ServiceConfig, document: web::Bytes) {
     config.route(
         "/openapi.json",
         web::get().to(move || {

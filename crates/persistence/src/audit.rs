@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{AuditEventId, RawJson, TenantId};
 
-use crate::{Result, Rows, TenantTx, Window, schema::audit_events};
+use crate::{Result, Rows, TenantTx, Window, page::ids_from, schema::audit_events};
 
 /// One entry of the trail.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -62,7 +62,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         } = filter.clone();
         let mut query = audit_events::table
             .filter(audit_events::tenant_id.eq(tenant))
-            .filter(audit_events::id.lt(window.below()))
+            .filter(audit_events::id.lt(window.below_and_until(to)))
             .order(audit_events::id.desc())
             .limit(window.fetch())
             .select(AuditEvent::as_select())
@@ -80,7 +80,9 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
             query = query.filter(audit_events::resource_id.eq(id));
         }
         if let Some(from) = from {
-            query = query.filter(audit_events::at.ge(from));
+            query = query
+                .filter(audit_events::id.ge(ids_from(from)))
+                .filter(audit_events::at.ge(from));
         }
         if let Some(to) = to {
             query = query.filter(audit_events::at.lt(to));

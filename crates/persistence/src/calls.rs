@@ -11,6 +11,7 @@ use patchbay_domain::{
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    page::ids_from,
     schema::{agents, calls},
     tenants,
 };
@@ -175,7 +176,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         let filter = filter.clone();
         let mut query = calls::table
             .filter(calls::tenant_id.eq(tenant))
-            .filter(calls::id.lt(window.below()))
+            .filter(calls::id.lt(window.below_and_until(filter.to)))
             .order(calls::id.desc())
             .limit(window.fetch())
             .select(Call::as_select())
@@ -206,7 +207,9 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
             query = query.filter(calls::from_number.eq(number).or(to));
         }
         if let Some(from) = filter.from {
-            query = query.filter(calls::created_at.ge(from));
+            query = query
+                .filter(calls::id.ge(ids_from(from)))
+                .filter(calls::created_at.ge(from));
         }
         if let Some(to) = filter.to {
             query = query.filter(calls::created_at.lt(to));

@@ -1,20 +1,16 @@
-//! The pool and the tenant transaction.
+//! The database and the tenant transaction.
 
 use std::{
     ops::{Deref, DerefMut},
-    time::Duration,
+    sync::Arc,
 };
 
 use diesel::{
-    ConnectionError, ConnectionResult, OptionalExtension as _, QueryableByName,
+    OptionalExtension as _, QueryableByName,
     sql_types::{Bool, Text},
 };
 use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
-    pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool},
-    },
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use patchbay_domain::TenantId;
@@ -22,30 +18,13 @@ use patchbay_domain::TenantId;
 use crate::{
     Error, Result,
     jobs::{self, Claim},
-    spans::SqlSpans,
+    pool::{Connection, PoolSettings, Pools},
 };
-
-/// A connection taken from the pool.
-pub type Connection = Object<AsyncPgConnection>;
-
-/// Settings of the pool.
-#[derive(Clone, Debug)]
-pub struct PoolSettings {
-    /// Maximum connections.
-    pub size: usize,
-    /// How long a request waits for a free connection.
-    pub wait: Duration,
-    /// PostgreSQL's `statement_timeout`.
-    pub statement_timeout: Duration,
-    /// Whether every statement gets a span.
-    pub spans: bool,
-}
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
-    pool: Pool<AsyncPgConnection>,
-    url: String,
+    pools: Arc<Pools>,
     claim: Option<Claim>,
 }
 
@@ -64,31 +43,17 @@ struct CurrentTenant {
 }
 
 impl Db {
-    /// A pool for the database at `url`. Connects when first used.
+    /// The database at `url`. Connects when first used.
     pub fn new(url: &str, settings: &PoolSettings) -> Result<Self> {
-        let setup = format!(
-            "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}",
-            settings.statement_timeout.as_millis()
-        );
-        let mut config = ManagerConfig::default();
-        // A check query at every checkout would double the cost of a point read.
-        config.recycling_method = RecyclingMethod::Fast;
-        let spans = settings.spans;
-        config.custom_setup = Box::new(move |url| connect(url, setup.clone(), spans).boxed());
-        let url = with_network_limits(url);
-        let manager = AsyncDieselConnectionManager::new_with_config(&url, config);
-        let pool = Pool::builder(manager)
-            .max_size(settings.size)
-            .wait_timeout(Some(settings.wait))
-            .create_timeout(Some(settings.wait))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Self {
-            pool,
-            url,
+            pools: Arc::new(Pools::new(url, settings)?),
             claim: None,
         })
+    }
+
+    /// Gives this thread, which serves requests, its share of the connections for itself.
+    pub fn use_own_connections(&self) -> Result<()> {
+        self.pools.use_own()
     }
 
     /// The same database, on behalf of a job, or of none: its transactions commit only while the claim is held.
@@ -101,10 +66,7 @@ impl Db {
 
     /// A connection without a tenant: only lookup tables are readable, row-level security hides the rest.
     pub async fn connection(&self) -> Result<Connection> {
-        self.pool
-            .get()
-            .await
-            .map_err(|error| Error::Unavailable(error.to_string()))
+        self.pools.get().await
     }
 
     /// A transaction that sees only the rows of `tenant`.
@@ -149,42 +111,12 @@ impl Db {
 
     /// A dedicated connection that listens for due jobs.
     pub async fn listen(&self) -> Result<Listener> {
-        let mut connection = AsyncPgConnection::establish(&self.url)
+        let mut connection = AsyncPgConnection::establish(self.pools.url())
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))?;
         connection.batch_execute("LISTEN patchbay_jobs").await?;
         Ok(Listener(connection))
     }
-}
-
-/// Detects an unreachable server within seconds, unless the URL has other settings.
-fn with_network_limits(url: &str) -> String {
-    let mut url = url.to_owned();
-    for (name, value) in [
-        ("connect_timeout", "5"),
-        ("tcp_user_timeout", "10"),
-        ("keepalives_idle", "10"),
-        ("keepalives_interval", "5"),
-        ("keepalives_retries", "2"),
-    ] {
-        if !url.contains(name) {
-            let mark = if url.contains('?') { '&' } else { '?' };
-            url = format!("{url}{mark}{name}={value}");
-        }
-    }
-    url
-}
-
-async fn connect(url: &str, setup: String, spans: bool) -> ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
-    connection
-        .batch_execute(&setup)
-        .await
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
-    if spans {
-        connection.set_instrumentation(SqlSpans::default());
-    }
-    Ok(connection)
 }
 
 /// Receives notifications about jobs.

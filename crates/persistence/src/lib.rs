@@ -27,6 +27,7 @@ pub mod numbers;
 pub mod objects;
 mod page;
 pub mod participants;
+mod pool;
 pub mod runs;
 mod schema;
 pub mod search;
@@ -45,6 +46,7 @@ mod vector;
 pub mod webhook_events;
 pub mod workers;
 
-pub use db::{Connection, Db, Listener, PoolSettings, TenantTx, VerifiedTenant};
+pub use db::{Db, Listener, TenantTx, VerifiedTenant};
 pub use error::{Error, Result};
 pub use page::{Rows, Total, Window};
+pub use pool::{Connection, PoolSettings};

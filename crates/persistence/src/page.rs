@@ -1,5 +1,6 @@
 //! Pagination.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     QueryResult,
     pg::Pg,
@@ -8,9 +9,13 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, methods::LoadQuery};
 use futures_util::{Stream, StreamExt as _};
+use uuid::Uuid;
 
 use crate::Result;
 
+/// How far the time in an id may be from the time that is stored beside it. One request makes both, but ids do not go
+/// back in time with a clock that is set back.
+const ID_TOLERANCE: TimeDelta = TimeDelta::days(1);
 /// Bytes of large columns at which a page ends early, whatever its limit.
 const MOST_BYTES: usize = 4 << 20;
 /// Rows up to which a list is counted.
@@ -22,7 +27,7 @@ pub struct Window {
     /// Limit, 1 to 100. One more row is fetched to find out whether there is a next page.
     pub limit: i64,
     /// The last id of the previous page.
-    pub before: Option<uuid::Uuid>,
+    pub before: Option<Uuid>,
     /// Whether all rows of the list are counted too.
     pub count: bool,
 }
@@ -73,8 +78,15 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Counted<Q> {
 
 impl Window {
     /// Upper bound of the ids, exclusive.
-    pub(crate) fn below(&self) -> uuid::Uuid {
-        self.before.unwrap_or(uuid::Uuid::max())
+    pub(crate) fn below(&self) -> Uuid {
+        self.before.unwrap_or(Uuid::max())
+    }
+
+    /// The same for rows from before `to`.
+    pub(crate) fn below_and_until(&self, to: Option<DateTime<Utc>>) -> Uuid {
+        let until = to.and_then(|to| to.checked_add_signed(ID_TOLERANCE));
+        let until = until.map_or(Uuid::max(), first_id);
+        self.below().min(until)
     }
 
     /// Rows to fetch.
@@ -142,6 +154,20 @@ impl Window {
     }
 }
 
+/// Lower bound of the ids of rows that are not older than this. A list of one day begins and ends in the key there,
+/// rather than walk over all newer rows.
+pub(crate) fn ids_from(from: DateTime<Utc>) -> Uuid {
+    let from = from.checked_sub_signed(ID_TOLERANCE);
+    from.map_or(Uuid::nil(), first_id)
+}
+
+/// The lowest UUIDv7 of a millisecond.
+fn first_id(time: DateTime<Utc>) -> Uuid {
+    const LAST: i64 = (1 << 48) - 1;
+    let millis = time.timestamp_millis().clamp(0, LAST);
+    Uuid::from_u128(u128::from(millis.unsigned_abs()) << 80)
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
@@ -169,5 +195,28 @@ mod tests {
         assert_eq!(fill(9, &[half, half, 1]).await, (2, true));
         assert_eq!(fill(9, &[MOST_BYTES + 1, 1]).await, (1, true));
         assert_eq!(fill(9, &[MOST_BYTES + 1]).await, (1, false));
+    }
+
+    #[test]
+    fn a_span_of_time_is_a_span_of_ids() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let made = at("2026-08-27T12:00:00.123Z");
+        let seconds = u64::try_from(made.timestamp()).unwrap();
+        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 123_000_000);
+        let id = Uuid::new_v7(stamp);
+        assert!(first_id(made) < id && id < first_id(made + TimeDelta::milliseconds(1)));
+        assert!(ids_from(made) < id);
+        let window = |before| Window {
+            limit: 20,
+            before,
+            count: false,
+        };
+        assert!(id < window(None).below_and_until(Some(made)));
+        assert!(window(None).below_and_until(Some(made - TimeDelta::days(2))) < id);
+        assert_eq!(window(Some(id)).below_and_until(Some(made)), id);
+        assert_eq!(window(None).below_and_until(None), Uuid::max());
+        for time in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+            assert!(ids_from(time) <= window(None).below_and_until(Some(time)));
+        }
     }
 }

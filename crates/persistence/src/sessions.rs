@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    page::ids_from,
     schema::{agent_files, binding_tools, bindings, configurations, participants, sessions},
     tenants,
 };
@@ -253,7 +254,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         } = filter.clone();
         let mut query = sessions::table
             .filter(sessions::tenant_id.eq(tenant))
-            .filter(sessions::id.lt(window.below()))
+            .filter(sessions::id.lt(window.below_and_until(to)))
             .order(sessions::id.desc())
             .limit(window.fetch())
             .select(Session::as_select())
@@ -301,7 +302,9 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
             query = query.filter(sessions::end_reason.eq(reason));
         }
         if let Some(from) = from {
-            query = query.filter(sessions::created_at.ge(from));
+            query = query
+                .filter(sessions::id.ge(ids_from(from)))
+                .filter(sessions::created_at.ge(from));
         }
         if let Some(to) = to {
             query = query.filter(sessions::created_at.lt(to));

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{Code, Error, Result};
 
-/// Largest body in bytes that is parsed or serialised on the thread that serves the request.
+/// Largest body in bytes that is parsed on the thread that serves the request.
 pub const MAX_INLINE_BYTES: usize = 16_384;
 /// Deadline of work that checks the clock; other work is bounded by the size of its input.
 const MAX_DURATION: Duration = Duration::from_secs(2);

@@ -39,6 +39,6 @@ pub mod workers;
 
 pub use actor::{Actor, Origin};
 pub use error::{Blocker, Code, Error, Result};
-pub use service::Service;
+pub use service::{Process, Service};
 pub use settings::Settings;
 pub use unit_of_work::UnitOfWork;

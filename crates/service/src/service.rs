@@ -32,6 +32,15 @@ impl Deref for Service {
     }
 }
 
+/// The process that the service is a part of.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// Threads that serve requests.
+    pub threads: usize,
+    /// Whether SQL statements are traced.
+    pub spans: bool,
+}
+
 /// The settings, clients and shared state of the service.
 pub struct Shared {
     /// The settings it was started with.
@@ -65,15 +74,15 @@ pub struct Shared {
 }
 
 impl Service {
-    /// Creates the service without connecting to anything yet. `spans` enables traces of SQL statements.
+    /// Creates the service without connecting to anything yet.
     pub fn new(
         settings: Settings,
         clock: Clock,
         embedder: Option<Arc<dyn Embedder>>,
-        spans: bool,
+        process: &Process,
     ) -> anyhow::Result<Self> {
         let policy = Policy::new(settings.outbound_allow.clone());
-        let db = database(&settings.database, spans)?;
+        let db = database(&settings.database, process)?;
         let shared = Shared {
             outbound: Client::new(policy.clone(), Network::default())?,
             policy,
@@ -106,12 +115,13 @@ impl Service {
     }
 }
 
-fn database(settings: &DatabaseSettings, spans: bool) -> anyhow::Result<Db> {
+fn database(settings: &DatabaseSettings, process: &Process) -> anyhow::Result<Db> {
     let pool = PoolSettings {
         size: settings.pool_size,
+        threads: process.threads,
         wait: settings.pool_wait,
         statement_timeout: settings.statement_timeout,
-        spans,
+        spans: process.spans,
     };
     Ok(Db::new(&settings.url, &pool)?)
 }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
+    dispatch::Match,
     error::ApiError,
     openapi::{Describe, Operation},
 };
@@ -109,7 +110,8 @@ fn check_client<P: Permission>(request: &HttpRequest, session: SessionId) -> Res
         let detail = "A client token reads its session with the events, the transcript and the participants, and nothing else.";
         return Err(Error::new(Code::MissingScope, detail));
     }
-    let path_session = request.match_info().get("session_id");
+    let found = Match::of(request);
+    let path_session = found.as_ref().and_then(|found| found.value("session_id"));
     match path_session.and_then(|id| id.parse().ok()) {
         Some(id) if session == id => Ok(()),
         _ => Err(Error::not_found()),

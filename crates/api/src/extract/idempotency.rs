@@ -6,14 +6,15 @@ use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::HeaderName,
 };
 use patchbay_persistence::idempotency::Claim;
-use patchbay_service::{Actor, Code};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use patchbay_service::{Actor, Code, Error};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
     code::HttpCode,
+    dispatch::Match,
     error::ApiError,
     openapi::{Describe, Operation},
 };
@@ -84,15 +85,15 @@ fn read(request: &HttpRequest) -> Result<Option<KeyedRequest>, ApiError> {
         let detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters.";
         return Err(ApiError::new(HttpCode::InvalidIdempotencyKey, detail));
     }
-    let pattern = request.match_pattern().unwrap_or_default();
-    let path = canonical_path(&pattern, request.match_info());
+    let found = Match::of(request).ok_or_else(Error::not_found)?;
+    let path = canonical_path(&found);
     let mut fingerprint = Sha256::new_with_prefix(&path);
     if let Some(BodyDigest(digest)) = request.extensions().get() {
         fingerprint.update(digest);
     }
     Ok(Some(KeyedRequest {
         key: key.to_owned(),
-        operation: format!("{} {pattern}", request.method()),
+        operation: format!("{} {}", request.method(), found.pattern()),
         path,
         fingerprint: fingerprint.finalize().to_vec(),
     }))
@@ -101,19 +102,18 @@ fn read(request: &HttpRequest) -> Result<Option<KeyedRequest>, ApiError> {
 /// The route pattern with the parsed ids. All spellings of an id (in capitals, without dashes, percent-encoded)
 /// result in the same path, so they count as the same request, and its stored response is erased with the
 /// resource.
-fn canonical_path(pattern: &str, values: &actix_web::dev::Path<actix_web::dev::Url>) -> String {
+fn canonical_path(found: &Match) -> String {
     let segment = |segment: &str| {
         let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
         let Some(name) = name else {
             return segment.to_owned();
         };
-        let value = values.get(name).unwrap_or_default();
-        let value = percent_decode_str(value).decode_utf8_lossy();
+        let value = found.value(name).unwrap_or_default();
         let id = value.parse::<Uuid>().ok().filter(|_| name.ends_with("_id"));
-        let plain = || utf8_percent_encode(&value, ENCODED).to_string();
+        let plain = || utf8_percent_encode(value, ENCODED).to_string();
         id.map_or_else(plain, |id| id.to_string())
     };
-    let segments: Vec<_> = pattern.split('/').map(segment).collect();
+    let segments: Vec<_> = found.pattern().split('/').map(segment).collect();
     segments.join("/")
 }
 

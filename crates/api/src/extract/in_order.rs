@@ -5,24 +5,21 @@
 //! and the body is not read.
 
 use actix_web::{Error, FromRequest, HttpRequest, dev::Payload};
-use futures_util::future::LocalBoxFuture;
 
-/// The arguments of a handler.
-pub struct InOrder<Args>(pub Args);
+/// The arguments of a handler, a tuple.
+pub trait InOrder: Sized {
+    /// Extracts one after the other.
+    fn extract(
+        request: &HttpRequest,
+        payload: &mut Payload,
+    ) -> impl Future<Output = Result<Self, Error>>;
+}
 
 macro_rules! in_order {
     ($($part:ident),*) => {
-        impl<$($part: FromRequest + 'static),*> FromRequest for InOrder<($($part,)*)> {
-            type Error = Error;
-            type Future = LocalBoxFuture<'static, Result<Self, Error>>;
-
-            fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-                let (request, mut payload) = (request.clone(), payload.take());
-                Box::pin(async move {
-                    Ok(Self(($(
-                        $part::from_request(&request, &mut payload).await.map_err(Into::into)?,
-                    )*)))
-                })
+        impl<$($part: FromRequest),*> InOrder for ($($part,)*) {
+            async fn extract(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Error> {
+                Ok(($($part::from_request(request, payload).await.map_err(Into::into)?,)*))
             }
         }
     };

@@ -2,14 +2,21 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use patchbay_domain::id::Id;
 use patchbay_service::Error;
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeOwned,
+        value::{self, SeqDeserializer},
+    },
+};
 use serde_json::{Value, json};
 
 use crate::{
+    dispatch::Match,
     error::ApiError,
     openapi::{Describe, Operation, PathParameter},
 };
@@ -101,17 +108,20 @@ impl PathParameter for WorkerId {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for Path<T> {
+impl<T: DeserializeOwned> FromRequest for Path<T> {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let path = web::Path::<T>::from_request(request, payload).into_inner();
-        ready(match path {
-            Ok(path) if is_text(request.path()) => Ok(Self(path.into_inner())),
-            _ => Err(Error::not_found().into()),
-        })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let path = Match::of(request).filter(|_| is_text(request.path()));
+        let values = path.and_then(|found| T::deserialize(in_order(found.values())).ok());
+        ready(values.map(Self).ok_or_else(|| Error::not_found().into()))
     }
+}
+
+/// The values as a sequence.
+fn in_order<'a, I: Iterator<Item = &'a str>>(values: I) -> SeqDeserializer<I, value::Error> {
+    SeqDeserializer::new(values)
 }
 
 /// Whether the decoded path is UTF-8 without NUL; no name contains anything else.

@@ -6,7 +6,7 @@ use actix_web::{HttpMessage as _, HttpRequest, web};
 use patchbay_domain::TenantId;
 use patchbay_service::{Error, Result};
 
-use crate::app::App;
+use crate::{app::App, dispatch::Match};
 
 /// Id and client address of a request; set by the envelope.
 #[derive(Clone, Debug)]
@@ -35,7 +35,8 @@ pub fn app_state(request: &HttpRequest) -> Result<&web::Data<App>> {
 
 /// Returns the tenant of the path, if it has one; 404 if the id is malformed, as for an unknown tenant.
 pub fn path_tenant(request: &HttpRequest) -> Result<Option<TenantId>> {
-    match request.match_info().get("tenant_id") {
+    let found = Match::of(request);
+    match found.as_ref().and_then(|found| found.value("tenant_id")) {
         Some(text) => text.parse().map(Some).map_err(|_| Error::not_found()),
         None => Ok(None),
     }

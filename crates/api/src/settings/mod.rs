@@ -141,6 +141,14 @@ fn rates(text: &str) -> Result<Rates, String> {
 }
 
 impl Settings {
+    /// Number of threads that serve requests.
+    pub fn threads(&self) -> std::io::Result<usize> {
+        match self.workers {
+            0 => Ok(std::thread::available_parallelism()?.get()),
+            workers => Ok(workers),
+        }
+    }
+
     /// Performs the checks that clap cannot. The error is one line that names the setting.
     pub fn check(&self) -> Result<(), String> {
         self.service.check()?;

@@ -13,6 +13,7 @@ mod calls;
 mod claims;
 mod client_tokens;
 mod confinement;
+mod connections;
 mod contract;
 mod controls;
 mod coverage;

@@ -1,8 +1,6 @@
 //! Panics: they fail only the work in which they happen, or end the process.
 
-use std::{
-    os::unix::process::ExitStatusExt as _, pin::Pin, process::Command, sync::Arc, time::Duration,
-};
+use std::{os::unix::process::ExitStatusExt as _, pin::Pin, process::Command, time::Duration};
 
 use actix_web::{
     App, FromRequest, HttpRequest, HttpResponse, HttpServer, dev::Payload, middleware::from_fn, web,
@@ -17,6 +15,7 @@ use diesel_async::{
 };
 use futures_util::{FutureExt as _, stream};
 use patchbay_api::{
+    dispatch::dispatch,
     envelope::envelope,
     openapi::{Describe, Doc, Operation, Tag},
     panics::VITAL,
@@ -351,14 +350,15 @@ async fn panicking_server() -> String {
         in_extractor,
         Doc::get("inExtractor", "Panic in an extractor"),
     );
-    let api = Arc::new(api);
+    let router = web::Data::new(api.into_router().unwrap());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(app.clone())
+            .app_data(router.clone())
             .wrap(from_fn(envelope))
-            .configure(|config| api.configure(config))
             .route("/body", web::get().to(async || body()))
             .route("/fine", web::get().to(HttpResponse::Ok))
+            .default_service(web::to(dispatch))
     });
     let server = server.workers(1).disable_signals();
     let server = server.bind("127.0.0.1:0").unwrap();

@@ -98,7 +98,7 @@ pub struct DatabaseSettings {
         id = "database_pool_size",
         long = "database-pool-size",
         env = "PATCHBAY_DATABASE_POOL_SIZE",
-        default_value = "16"
+        default_value = "24"
     )]
     pub pool_size: usize,
     /// How long a request waits for a free connection before it returns 503.
