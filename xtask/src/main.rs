@@ -17,6 +17,7 @@ mod steps;
 mod story;
 mod talk;
 mod test;
+mod timings;
 mod tools;
 mod verify;
 
@@ -49,13 +50,13 @@ enum Command {
     Test {
         /// Only tests whose names contain this, without checks.
         filter: Option<String>,
+        /// Print the slowest tests.
+        #[arg(long)]
+        timings: bool,
     },
-    /// Measure the cost of requests: `read`s compared to pgbench, `writes`, `tools`, `tenants` of which one
-    /// floods, `metrics`, `search`, `ingest`, very many `live` sessions and their webhooks, jobs of the `worker`.
-    Bench {
-        /// Only this one.
-        only: Option<String>,
-    },
+    /// Measure the cost of `requests` compared to pgbench, one read of all `routes`, `tools`, `tenants` of which one
+    /// floods, `metrics`, `flat` lists, `search`, `ingest`, very many `live` sessions and their webhooks, jobs of the `worker`.
+    Bench(bench::Options),
     /// Inject failures for minutes: kill the api under writes, restart PostgreSQL and LiveKit.
     Soak {
         /// How often the api is killed.
@@ -103,8 +104,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dev { fresh } => dev::run(fresh),
         Command::Demo { call } => demo::run(call),
-        Command::Test { filter } => test::all(filter.as_deref()),
-        Command::Bench { only } => bench::run(only.as_deref()),
+        Command::Test { filter, timings } => test::all(filter.as_deref(), timings),
+        Command::Bench(options) => bench::run(&options),
         Command::Soak {
             kills,
             sessions,

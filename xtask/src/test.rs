@@ -9,6 +9,7 @@ use crate::{
     process::{FAULTS, cargo, catch_signals, run},
     stack::{Ports, Stack},
     steps::Steps,
+    timings::Timings,
     tools::{self, Tools},
 };
 
@@ -21,12 +22,16 @@ const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 type Environment = [(&'static str, String); 12];
 
 /// The command.
-pub fn all(filter: Option<&str>) -> Result<()> {
+pub fn all(filter: Option<&str>, timings: bool) -> Result<()> {
     catch_signals()?;
     let mut steps = Steps::default();
+    let mut timings = timings.then(Timings::default);
     match steps.run("build, and servers for the tests", build) {
-        Some(tools) => everything(&mut steps, &tools, filter),
+        Some(tools) => everything(&mut steps, &tools, filter, &mut timings),
         None => steps.skip("checks and tests", "what they need is not there, see above"),
+    }
+    if let Some(timings) = timings {
+        timings.print();
     }
     steps.finish()
 }
@@ -46,7 +51,12 @@ fn build() -> Result<Tools> {
     })
 }
 
-fn everything(steps: &mut Steps, tools: &Tools, filter: Option<&str>) {
+fn everything(
+    steps: &mut Steps,
+    tools: &Tools,
+    filter: Option<&str>,
+    timings: &mut Option<Timings>,
+) {
     match filter {
         None => checks(steps, tools),
         Some(name) => {
@@ -64,11 +74,12 @@ fn everything(steps: &mut Steps, tools: &Tools, filter: Option<&str>) {
         return;
     };
     let before = steps.failures();
-    suite(
-        steps,
-        &environment(tools, &stack),
-        filter.unwrap_or_default(),
-    );
+    let mut suite = Suite {
+        steps: &mut *steps,
+        environment: environment(tools, &stack),
+        timings,
+    };
+    suite.run(filter.unwrap_or_default());
     drop(stack);
     if filter.is_none() {
         steps.run(clients::STORY, || clients::story(tools));
@@ -126,57 +137,70 @@ fn environment(tools: &Tools, stack: &Stack) -> Environment {
     ]
 }
 
-/// Runs the tests whose names contain this.
-fn suite(steps: &mut Steps, environment: &Environment, name: &str) {
-    let mut quick = cargo(&[
-        "test",
-        "--workspace",
-        "--quiet",
-        "--features",
-        FAULTS,
-        "--",
-        name,
-    ]);
-    quick.args(["--skip", "e2e::"]);
-    if name.is_empty() {
-        let later = MODEL.iter().chain([&ALONE]);
-        quick.args(later.flat_map(|name| ["--skip", name]));
-    }
-    let quick = quick.envs(environment.clone());
-    steps.command("unit and integration tests", quick);
-    if name.is_empty() {
-        let mut model = cargo(&["test", "--workspace", "--quiet", "--features", FAULTS, "--"]);
-        let model = model.args(MODEL).envs(environment.clone());
-        steps.command("tests that keep a model busy", model);
-    }
-    // `e2e::` includes them all; a filter selects some of them.
-    match name {
-        "" => end_to_end(steps, environment, &["e2e::", ALONE]),
-        name if name.starts_with("e2e::") => end_to_end(steps, environment, &[name]),
-        _ => steps.skip("end-to-end tests", "their names begin with `e2e::`"),
-    }
+/// The tests, on their servers.
+struct Suite<'a> {
+    steps: &'a mut Steps,
+    environment: Environment,
+    timings: &'a mut Option<Timings>,
 }
 
-fn end_to_end(steps: &mut Steps, environment: &Environment, names: &[&str]) {
-    let mut tests = cargo(&[
-        "test",
-        "--workspace",
-        "--features",
-        FAULTS,
-        "--test",
-        "it",
-        "--",
-    ]);
-    tests.arg("--test-threads=1").args(names);
-    let missing = phone::missing();
-    if missing.is_none() {
-        tests.arg("--include-ignored");
+impl Suite<'_> {
+    /// Runs the tests whose names contain this.
+    fn run(&mut self, name: &str) {
+        let mut quick = vec![name, "--skip", "e2e::"];
+        if name.is_empty() {
+            let later = MODEL.iter().chain([&ALONE]);
+            quick.extend(later.flat_map(|name| ["--skip", name]));
+        }
+        self.step("unit and integration tests", &["--quiet"], &quick);
+        if name.is_empty() {
+            self.step("tests that keep a model busy", &["--quiet"], &MODEL);
+        }
+        // `e2e::` includes them all; a filter selects some of them.
+        match name {
+            "" => self.end_to_end(&["e2e::", ALONE]),
+            name if name.starts_with("e2e::") => self.end_to_end(&[name]),
+            _ => {
+                let why = "their names begin with `e2e::`";
+                self.steps.skip("end-to-end tests", why);
+            }
+        }
     }
-    let tests = tests.envs(environment.clone());
-    steps.command("end-to-end tests, one after the other", tests);
-    let telephone = "the telephone (livekit-sip and sipp)";
-    match missing {
-        None => steps.ran(telephone),
-        Some(missing) => steps.skip(telephone, &missing),
+
+    fn end_to_end(&mut self, names: &[&str]) {
+        let mut tests = vec!["--test-threads=1"];
+        tests.extend(names);
+        let missing = phone::missing();
+        if missing.is_none() {
+            tests.push("--include-ignored");
+        }
+        let step = "end-to-end tests, one after the other";
+        self.step(step, &["--test", "it"], &tests);
+        let telephone = "the telephone (livekit-sip and sipp)";
+        match missing {
+            None => self.steps.ran(telephone),
+            Some(missing) => self.steps.skip(telephone, &missing),
+        }
+    }
+
+    /// Runs `cargo test` with these options, and these of the test harness.
+    fn step(&mut self, name: &str, options: &[&str], of_harness: &[&str]) {
+        let mut command = cargo(&["test", "--workspace", "--features", FAULTS]);
+        match self.timings {
+            None => command.args(options),
+            // The harness reports times only where it names the tests.
+            Some(_) => command
+                .args(options.iter().filter(|option| **option != "--quiet"))
+                .args(Timings::CARGO),
+        };
+        command.arg("--").args(of_harness);
+        command.envs(self.environment.clone());
+        match self.timings {
+            None => self.steps.command(name, &mut command),
+            Some(timings) => {
+                command.args(Timings::HARNESS);
+                self.steps.run(name, || timings.run(name, &mut command));
+            }
+        }
     }
 }

@@ -47,8 +47,8 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
         ("PATCHBAY_START_WAIT", "0ms"),
         ("LIVEKIT_URL", &*livekit),
     ];
-    let binary = dev::binary("release");
-    let mut running = dev::start_binary(bench.tools, &folder, &Ports::FREE, &binary, &settings)?;
+    let mut running =
+        dev::start_binary(bench.tools, &folder, &Ports::FREE, bench.binary, &settings)?;
     // It knows nothing of the stand-in's rooms.
     running.worker.stop();
     let seeded = seed::seed(&running.base, &running.operator_key, "live")?;

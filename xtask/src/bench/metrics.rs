@@ -25,10 +25,9 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
         let path = format!("/api/tenants/{tenant}/metrics?bucket=day&{span}{more}");
         let request = Request::new(&running.base, &seeded.key, &path, None);
         request.load(1, Duration::from_secs(2))?;
-        let outcome = request.load(1, DURATION)?;
-        let (p50, p95) = (outcome.at(0.5), outcome.at(0.95));
-        println!("  by day{more:<18} p50 {p50:.1} ms   p95 {p95:.1} ms");
+        bench.load(&format!("metrics by day{more}"), &request, (1, DURATION))?;
     }
+    bench.report.print("metrics");
     let plan = format!(
         "{set} EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) SELECT count(*), count(answered_at) FROM calls
          WHERE tenant_id = '{tenant}' AND created_at >= '2026-05-01' AND created_at < '2026-06-01'"

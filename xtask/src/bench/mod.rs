@@ -1,21 +1,28 @@
 //! `cargo xtask bench`: the cost of requests, measured over HTTP on a dedicated stack.
 
 mod cpu;
+mod flamegraph;
+mod flat;
 mod ingest;
 mod live;
 mod load;
 mod metrics;
-mod read;
+mod pgbench;
+mod report;
+mod requests;
+mod routes;
 mod search;
 mod subject;
 mod tenants;
 mod tools;
 mod worker;
-mod writes;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
     cache, dev,
@@ -24,63 +31,130 @@ use crate::{
     stack::Ports,
     tools::Tools,
 };
+use cpu::memory_mib;
+use flamegraph::Recorder;
+use report::Report;
 use subject::{Bench, UNLIMITED};
 
 type Measure = fn(&Bench<'_>) -> Result<()>;
 
 /// All benchmarks, in order.
-const ALL: [(&str, Measure); 9] = [
-    ("read", read::measure),
-    ("writes", writes::measure),
+const ALL: [(&str, Measure); 10] = [
+    ("requests", requests::measure),
+    ("routes", routes::measure),
     ("tools", tools::measure),
     ("tenants", tenants::measure),
     ("metrics", metrics::measure),
+    ("flat", flat::measure),
     ("search", search::measure),
     ("ingest", ingest::measure),
     ("live", live::measure),
     ("worker", worker::measure),
 ];
 
-/// The command.
-pub fn run(only: Option<&str>) -> Result<()> {
-    let known = |name: &str| ALL.iter().any(|(other, _)| *other == name);
-    let names = ALL.map(|(name, _)| name).join(", ");
-    ensure!(only.is_none_or(known), "what can be measured: {names}");
-    catch_signals()?;
-    let tools = crate::tools::ensure(|| {
-        let build = ["build", "--release", "--package", "patchbay-api"];
-        process::run("building the release", &mut process::cargo(&build))
-    })?;
-    let folder = cache::scratch("bench")?;
-    let outcome = measure(&tools, &folder, only);
-    fs::remove_dir_all(&folder)?;
-    outcome
+/// What is measured, and how.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only this one.
+    only: Option<String>,
+    /// Write the figures to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Compare to the figures in this file.
+    #[arg(long)]
+    compare: Option<PathBuf>,
+    /// Log level of the api.
+    #[arg(long, default_value = "info")]
+    log: String,
+    /// Measure this binary instead of a new release build.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Draw a flame graph of the api into this file; needs `perf` and `inferno`.
+    #[arg(long, conflicts_with = "binary")]
+    flamegraph: Option<PathBuf>,
 }
 
-fn measure(tools: &Tools, folder: &Path, only: Option<&str>) -> Result<()> {
+impl Options {
+    /// Builds what is measured.
+    fn build(&self) -> Result<()> {
+        let build = ["build", "--release", "--package", "patchbay-api"];
+        match (&self.binary, &self.flamegraph) {
+            (Some(_), _) => Ok(()),
+            (None, Some(_)) => flamegraph::build(),
+            (None, None) => process::run("building the release", &mut process::cargo(&build)),
+        }
+    }
+
+    /// The binary that is measured.
+    fn binary(&self) -> PathBuf {
+        match (&self.binary, &self.flamegraph) {
+            (Some(binary), _) => binary.clone(),
+            (None, Some(_)) => dev::binary(flamegraph::PROFILE),
+            (None, None) => dev::binary("release"),
+        }
+    }
+}
+
+/// The command.
+pub fn run(options: &Options) -> Result<()> {
+    let known = |name: &String| ALL.iter().any(|(other, _)| other == name);
+    let names = ALL.map(|(name, _)| name).join(", ");
+    ensure!(
+        options.only.as_ref().is_none_or(known),
+        "what can be measured: {names}"
+    );
+    catch_signals()?;
+    if let Some(missing) = flamegraph::missing().filter(|_| options.flamegraph.is_some()) {
+        bail!("{missing}");
+    }
+    let tools = crate::tools::ensure(|| options.build())?;
+    let folder = cache::scratch("bench")?;
+    let report = Report::default();
+    let outcome = measure(&tools, &folder, options, &report);
+    fs::remove_dir_all(&folder)?;
+    // What was measured before a failure is not lost.
+    if let Some(file) = &options.json {
+        report.write(file)?;
+    }
+    outcome?;
+    match &options.compare {
+        Some(earlier) => report.compare(earlier),
+        None => Ok(()),
+    }
+}
+
+fn measure(tools: &Tools, folder: &Path, options: &Options, report: &Report) -> Result<()> {
     let settings = [
-        ("PATCHBAY_LOG", "warn"),
+        ("PATCHBAY_LOG", &*options.log),
         ("PATCHBAY_KEY_LIMITS", UNLIMITED),
         ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
+        ("PATCHBAY_SESSION_LIMIT", "0"),
+        ("PATCHBAY_ROOM_EMPTY_TIMEOUT", "1h"),
     ];
-    let running = dev::start_binary(
-        tools,
-        folder,
-        &Ports::FREE,
-        &dev::binary("release"),
-        &settings,
-    )?;
+    let binary = options.binary();
+    let running = dev::start_binary(tools, folder, &Ports::FREE, &binary, &settings)?;
     let seeded = seed::seed(&running.base, &running.operator_key, "bench")?;
     let bench = Bench {
         tools,
         folder,
+        binary: &binary,
         running: &running,
         seeded: &seeded,
+        report,
+    };
+    let recorder = match options.flamegraph {
+        Some(_) => Some(Recorder::start(running.api_pid(), folder)?),
+        None => None,
     };
     for (name, measure) in ALL {
-        if only.is_none_or(|only| only == name) {
+        if options.only.as_ref().is_none_or(|only| only == name) {
             measure(&bench)?;
         }
     }
+    if let (Some(recorder), Some(graph)) = (recorder, &options.flamegraph) {
+        recorder.draw(graph)?;
+    }
+    let memory = memory_mib(running.api_pid());
+    println!("\nmemory of the api: {memory} MiB at most");
     Ok(())
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::subject::Bench;
 use crate::{
-    dev, process,
+    process,
     seed::{self, Client, Seeded, text},
 };
 
@@ -59,7 +59,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let world = World::seed(bench, INDEXED)?;
     println!("\nsearch by meaning, {INDEXED} chunks, by the index of the tenant:");
     let began = Instant::now();
-    let mut index = Command::new(dev::binary("release"));
+    let mut index = Command::new(bench.binary);
     index.arg("index").env(
         "DATABASE_OWNER_URL",
         &bench.running.stack.database_owner_url,

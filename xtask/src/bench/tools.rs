@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{load::Request, subject::Bench};
 use crate::seed::{self, Client, text};
 
+const WARM_UP: Duration = Duration::from_secs(2);
 const DURATION: Duration = Duration::from_secs(6);
 
 /// Runs the benchmark.
@@ -49,26 +50,14 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
         "/shop/orders/A-17",
         None,
     );
-    bare.load(1, Duration::from_secs(1))?;
-    through.load(1, Duration::from_secs(2))?;
-    let (bare, through) = (bare.load(1, DURATION)?, through.load(1, DURATION)?);
-    println!(
-        "\ncall a tool, one after the other, {} s each:",
-        DURATION.as_secs()
-    );
-    println!(
-        "  the server alone      p50 {:.2} ms   p99 {:.2} ms",
-        bare.at(0.5),
-        bare.at(0.99)
-    );
-    println!(
-        "  through Patchbay      p50 {:.2} ms   p99 {:.2} ms",
-        through.at(0.5),
-        through.at(0.99)
-    );
-    println!(
-        "  added                 p50 {:.2} ms",
-        through.at(0.5) - bare.at(0.5)
-    );
+    bare.load(1, WARM_UP)?;
+    through.load(1, WARM_UP)?;
+    let alone = bare.load(1, DURATION)?;
+    bench
+        .report
+        .add("tool call: the server alone", "p50", alone.at(0.5));
+    bench.load("tool call: through Patchbay", &through, (1, DURATION))?;
+    println!("\ncall a tool, one after the other:");
+    bench.report.print("tool call");
     Ok(())
 }

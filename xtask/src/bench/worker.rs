@@ -40,8 +40,7 @@ const EXECUTOR_PROCESS: (&str, &str) = ("PATCHBAY_WORKER_EXECUTOR", "process");
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let folder = bench.folder.join("worker");
     fs::create_dir_all(&folder)?;
-    let binary = dev::binary("release");
-    let mut running = dev::start_binary(bench.tools, &folder, &Ports::FREE, &binary, &[])?;
+    let mut running = dev::start_binary(bench.tools, &folder, &Ports::FREE, bench.binary, &[])?;
     running.worker.stop();
     let seeded = seed::seed(&running.base, &running.operator_key, "worker")?;
     println!("\n{JOBS} jobs of the reference worker (kind `echo`), one after the other:");
