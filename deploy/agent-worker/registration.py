@@ -28,6 +28,7 @@ class Registration:
         self._path = f"/api/workers/{worker_id}"
         self._about = about
         self._told: dict | None = None
+        self._may_be_known = False
         self._due = 0.0
         self._warned = False
 
@@ -46,18 +47,22 @@ class Registration:
             about, now = self._about(), asyncio.get_running_loop().time()
             if now < self._due and (about == self._told or self._told is None):
                 return
+            # Also if it is cancelled before the answer comes.
+            self._may_be_known = True
             answer = await self._patchbay.call("PUT", self._path, about)
             self._warned, self._told, self._due = False, about, now + answer["heartbeat_seconds"]
         except Exception as error:
             # Without a registration the worker gets jobs all the same, so nothing may end this loop.
             if not self._warned:
                 log.warning("Patchbay cannot be told about this worker: %s", error)
-            pause = REFUSED_AFTER if isinstance(error, Refused) else RETRY_AFTER
+            refused = isinstance(error, Refused)
+            pause = REFUSED_AFTER if refused else RETRY_AFTER
+            self._may_be_known &= not refused
             self._warned, self._told = True, None
             self._due = asyncio.get_running_loop().time() + pause
 
     async def _leave(self) -> None:
-        if self._told is not None:
+        if self._may_be_known:
             try:
                 await self._patchbay.call("DELETE", self._path)
             except Exception as error:

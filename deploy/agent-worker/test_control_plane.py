@@ -1,6 +1,7 @@
 """Tests of the client of Patchbay's API, against a server that fails on demand."""
 
 import asyncio
+import time
 import unittest
 from unittest import mock
 
@@ -86,9 +87,13 @@ class RegistrationTest(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_refusal_is_not_repeated_at_once_and_ends_nothing(self):
         server = Server((403, {"detail": "another key"}), (200, {"heartbeat_seconds": 60}))
+        begin = time.monotonic()
         with mock.patch.object(registration, "REFUSED_AFTER", 0.2):
             await self.run_until(server, 2, {"running": 0})
-        self.assertEqual([method for method, _, _ in server.requests], ["PUT", "PUT", "DELETE"])
+        self.assertGreaterEqual(time.monotonic() - begin, 0.2)
+        methods = [method for method, _, _ in server.requests]
+        # A busy machine may send the next one before it is ended.
+        self.assertEqual((methods[:2], methods[-1]), (["PUT", "PUT"], "DELETE"))
 
     async def test_an_answer_that_is_no_json_ends_nothing(self):
         server = Server((200, None), (200, {"heartbeat_seconds": 60}))

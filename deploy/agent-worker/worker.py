@@ -17,6 +17,7 @@ import threading
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobRequest, cli
+from livekit.agents import worker as agents_worker
 
 import providers
 from control_plane import Patchbay
@@ -58,6 +59,10 @@ LISTENED_TO_SECONDS = 3
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 # Jobs by id that this worker has accepted, until they have a process. On a busy machine that takes seconds.
 ACCEPTING: dict[str, Dispatch | Inbound] = {}
+# Seconds to wait for the assignment of an accepted job, for which the library has no setting. LiveKit assigns at once, or
+# has given up on this worker. Meanwhile other dispatches of the run are refused, so the library's 7.5 s would be half of
+# Patchbay's join deadline.
+agents_worker.ASSIGNMENT_TIMEOUT = 3
 EXECUTORS = {"process": JobExecutorType.PROCESS, "thread": JobExecutorType.THREAD}
 
 

@@ -7,6 +7,7 @@ exits with 0 once the greeting and 440 Hz have both been heard.
 import asyncio
 import json
 import math
+import os
 import struct
 import sys
 import time
@@ -96,4 +97,6 @@ async def main(url, token, patience, stay=0.0):
     return 0 if ok else 1
 
 
-sys.exit(asyncio.run(main(*sys.argv[1:3], *map(float, sys.argv[3:]))))
+code = asyncio.run(main(*sys.argv[1:3], *map(float, sys.argv[3:])))
+# LiveKit's native threads may still call into Python, and abort the process while the interpreter is taken down.
+os._exit(code)

@@ -7,6 +7,7 @@ exits with 0 once greeting and answer have been heard.
 
 import asyncio
 import json
+import os
 import sys
 import time
 import wave
@@ -137,4 +138,6 @@ async def main(url: str, token: str, patience: float, file: str | None) -> int:
     return 0 if ok else 1
 
 
-sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else None)))
+code = asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else None))
+# LiveKit's native threads may still call into Python, and abort the process while the interpreter is taken down.
+os._exit(code)
