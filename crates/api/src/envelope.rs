@@ -18,11 +18,12 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use crate::{
     address,
     app::App,
-    dispatch::{Match, Router},
     docs,
     error::{ApiError, PROBLEM_JSON},
     extract::request::RequestMeta,
-    rates, telemetry,
+    rates,
+    routing::{Match, Router},
+    telemetry,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -12,12 +12,12 @@ use patchbay_service::{Error, panics::catch_panic};
 use serde_json::Value;
 
 use crate::{
-    dispatch::{Endpoint, Router},
     error::ApiError,
     extract::{InOrder, request::app_state},
     openapi::{Builder, Describe, Doc, Tag, TimeLimit},
     rates,
     response::Respond,
+    routing::{Endpoint, Router},
 };
 
 /// All routes of the API.

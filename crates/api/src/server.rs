@@ -21,8 +21,8 @@ use tokio::{
 use patchbay_service::jobs::background;
 
 use crate::{
-    app::App, cors::cors, dispatch::dispatch, docs, envelope::envelope,
-    extract::validation::RequestSchemas, routes,
+    app::App, cors::cors, docs, envelope::envelope, extract::validation::RequestSchemas, routes,
+    routing::answer,
 };
 
 /// A running server.
@@ -66,7 +66,7 @@ impl Server {
                     // The last one is the outermost: whatever is answered, a browser may read it.
                     .wrap(cors(&app.settings.cors_origins))
                     .configure(|config| configure(config, document))
-                    .default_service(web::to(dispatch))
+                    .default_service(web::to(answer))
             }
         })
         .workers(workers)

@@ -10,7 +10,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{ApiKeyId, TenantId, states::TenantStatus};
 
-use crate::{Result, Rows, TenantTx, Window, schema::api_keys};
+use crate::{Result, Rows, TenantTx, Window, prepared::statement, schema::api_keys};
 
 /// Maximum generations of keys: each request checks all ancestors of its key.
 pub const MOST_GENERATIONS: i64 = 8;
@@ -123,7 +123,7 @@ pub async fn ancestry(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Re
          SELECT coalesce({VALID} $4)), false) AS is_valid, count(*) AS generations,
                 min(line.expires_at) AS expires_at FROM line"
     );
-    Ok(diesel::sql_query(query)
+    Ok(statement(query)
         .bind::<SqlUuid, _>(id)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<BigInt, _>(MOST_GENERATIONS)
@@ -191,7 +191,7 @@ struct Found {
 /// the key itself first, without those that were already revoked or expired, whose descendants are refused
 /// anyway.
 pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Result<Vec<ApiKey>> {
-    let found: Vec<Found> = diesel::sql_query(
+    let found: Vec<Found> = statement(
         "WITH RECURSIVE below AS (
             SELECT k.id FROM api_keys k WHERE k.tenant_id = $1 AND k.id = $2
         UNION

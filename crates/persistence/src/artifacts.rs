@@ -10,6 +10,7 @@ use patchbay_domain::{
 use crate::{
     Result, Rows, TenantTx, Window,
     names::{lower, starts_with},
+    prepared::statement,
     schema::{agents, artifact_versions, artifacts, binding_tools, bindings},
 };
 
@@ -225,7 +226,7 @@ pub async fn outlines(tx: &mut TenantTx, ids: &[VersionId]) -> Result<Vec<Outlin
                  FROM artifact_versions v \
                  JOIN artifacts a ON a.tenant_id = v.tenant_id AND a.id = v.artifact_id \
                  WHERE v.tenant_id = $1 AND v.id = ANY($2)";
-    Ok(diesel::sql_query(query)
+    Ok(statement(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Array<sql_types::Uuid>, _>(ids)
         .load(tx)
@@ -332,7 +333,7 @@ pub async fn secret_uses(tx: &mut TenantTx, name: &str, window: Window) -> Resul
                  WHERE v.tenant_id = $1 AND a.kind = 'tool' AND v.id < $2 \
                      AND v.spec::text ~ ('\\{\\{-?\\s*secrets\\.' || $3 || '\\s*-?\\}\\}') \
                  ORDER BY v.id DESC LIMIT $4";
-    let rows = diesel::sql_query(query)
+    let rows = statement(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Uuid, _>(window.below())
         .bind::<sql_types::Text, _>(name)

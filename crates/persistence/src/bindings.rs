@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    prepared::statement,
     schema::{activations, artifact_versions, binding_tools, bindings},
 };
 
@@ -102,7 +103,7 @@ pub async fn pins(
                  JOIN artifact_versions v ON v.tenant_id = $1 AND v.id = named.version_id \
                  JOIN artifacts a ON a.tenant_id = $1 AND a.id = v.artifact_id \
                  ORDER BY v.id";
-    let rows: Vec<Pin> = diesel::sql_query(query)
+    let rows: Vec<Pin> = statement(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Array<sql_types::Uuid>, _>(bindings)
         .load(tx)
@@ -152,7 +153,7 @@ pub async fn uses(tx: &mut TenantTx, artifact: ArtifactId, window: Window) -> Re
                  JOIN bindings b ON b.tenant_id = $1 AND b.id = n.binding_id \
                  JOIN agents a ON a.tenant_id = $1 AND a.id = b.agent_id \
                  WHERE b.id < $3 ORDER BY b.id DESC LIMIT $4";
-    let rows = diesel::sql_query(query)
+    let rows = statement(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Uuid, _>(artifact)
         .bind::<sql_types::Uuid, _>(window.below())

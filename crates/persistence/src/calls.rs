@@ -12,6 +12,7 @@ use patchbay_domain::{
 use crate::{
     Result, Rows, TenantTx, Window,
     page::ids_from,
+    prepared::fragment,
     schema::{agents, calls},
     tenants,
 };
@@ -230,7 +231,7 @@ pub async fn occupancy(
 ) -> Result<(i64, i64)> {
     tenants::lock_no_key_update(tx).await?;
     // A call past its maximum duration is not counted, so that a lost call blocks no place.
-    let longest = diesel::dsl::sql::<diesel::sql_types::Bool>(
+    let longest = fragment::<diesel::sql_types::Bool>(
         "coalesce(answered_at, dialing_at) + make_interval(secs => max_duration_seconds + ring_timeout_seconds) > ",
     );
     let lines = calls::table

@@ -10,6 +10,7 @@ use patchbay_domain::{FileId, TenantId, knowledge::Embedding};
 
 use crate::{
     Result, TenantTx,
+    prepared::statement,
     schema::chunks,
     vector::{Half, HalfVec},
 };
@@ -54,7 +55,7 @@ pub async fn insert(tx: &mut TenantTx, place: &Place, batch: &[NewChunk]) -> Res
     let all = |field: fn(&NewChunk) -> i32| batch.iter().map(field).collect::<Vec<_>>();
     let headings: Vec<_> = batch.iter().map(|c| c.headings.join(SEPARATOR)).collect();
     let embeddings: Vec<_> = batch.iter().map(|c| Half::from(&c.embedding)).collect();
-    diesel::sql_query(
+    statement(
         "INSERT INTO chunks (tenant_id, file_id, generation, ordinal, page, headings, starts_at, ends_at,
                              tokens, model, embedding, words, text)
          SELECT $1, $2, $3, c.ordinal, c.page,
@@ -91,7 +92,7 @@ pub async fn insert(tx: &mut TenantTx, place: &Place, batch: &[NewChunk]) -> Res
 
 /// Copies the chunks of an ingest to another; returns their number.
 pub async fn copy(tx: &mut TenantTx, from: (FileId, i32), to: (FileId, i32)) -> Result<usize> {
-    Ok(diesel::sql_query(
+    Ok(statement(
         "INSERT INTO chunks (tenant_id, file_id, generation, ordinal, page, headings, starts_at, ends_at,
                              tokens, model, embedding, words, text)
          SELECT tenant_id, $4, $5, ordinal, page, headings, starts_at, ends_at, tokens, model, embedding, words, text

@@ -19,6 +19,7 @@ use crate::{
     Error, Result,
     jobs::{self, Claim},
     pool::{Connection, PoolSettings, Pools},
+    prepared::statement,
 };
 
 /// The database. Cheap to clone.
@@ -86,7 +87,7 @@ impl Db {
     /// The name of the role if it bypasses row-level security.
     pub async fn bypassing_role(&self) -> Result<Option<String>> {
         let mut connection = self.connection().await?;
-        let role: Option<Role> = diesel::sql_query(
+        let role: Option<Role> = statement(
             "SELECT rolname::text AS name, rolsuper OR rolbypassrls AS bypasses
              FROM pg_roles WHERE rolname = current_user",
         )
@@ -168,7 +169,7 @@ impl TenantTx {
     /// Checks that the tenant's rows are visible, before acting on the absence of a row.
     pub async fn verify_tenant(&mut self) -> Result<VerifiedTenant> {
         let current: CurrentTenant =
-            diesel::sql_query("SELECT current_setting('app.tenant_id', true) AS tenant")
+            statement("SELECT current_setting('app.tenant_id', true) AS tenant")
                 .get_result(&mut self.connection)
                 .await?;
         match current.tenant == Some(self.tenant.to_string()) {

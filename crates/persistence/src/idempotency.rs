@@ -2,13 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    dsl::sql,
     prelude::*,
     sql_types::{Bool, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
-use crate::{Result, TenantTx, schema::idempotency_keys as table};
+use crate::{
+    Result, TenantTx,
+    prepared::{fragment, statement},
+    schema::idempotency_keys as table,
+};
 
 /// Identifies a request: a key is valid for one caller and one operation.
 #[derive(Clone, Debug, Insertable)]
@@ -51,7 +54,7 @@ impl Claim {
         ]
         .join(" ");
         let query = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS taken";
-        let lock: Lock = diesel::sql_query(query)
+        let lock: Lock = statement(query)
             .bind::<Text, _>(name)
             .get_result(tx)
             .await?;
@@ -60,7 +63,7 @@ impl Claim {
 
     /// The fingerprint and the response that are stored for this claim.
     pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, StoredResponse)>> {
-        let hidden = sql::<Bool>("key = ")
+        let hidden = fragment::<Bool>("key = ")
             .bind::<Text, _>(HIDDEN)
             .sql(" || encode(sha256(convert_to(")
             .bind::<Text, _>(&self.key)
@@ -140,12 +143,12 @@ async fn erase_these(tx: &mut TenantTx, which: &str, of: &str) -> Result<()> {
 
 /// Changes the bodies of these responses and hides their keys, which may contain anything.
 async fn update_these(tx: &mut TenantTx, body: &str, which: &str, of: &str) -> Result<()> {
-    let statement = format!(
+    let text = format!(
         "UPDATE idempotency_keys
          SET body = {body}, key = $3 || encode(sha256(convert_to(key, 'UTF8')), 'hex')
          WHERE tenant_id = $1 AND body IS NOT NULL AND NOT starts_with(key, $3) AND ({which})"
     );
-    diesel::sql_query(statement)
+    statement(text)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Text, _>(of)
         .bind::<Text, _>(HIDDEN)

@@ -28,6 +28,7 @@ pub mod objects;
 mod page;
 pub mod participants;
 mod pool;
+mod prepared;
 pub mod runs;
 mod schema;
 pub mod search;

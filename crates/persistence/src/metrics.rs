@@ -1,6 +1,8 @@
 //! Metrics of a tenant by time bucket, computed from the rows: an index-only scan of the span, one statement for
 //! each kind of row.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
@@ -8,7 +10,7 @@ use diesel::{
 };
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::{Result, TenantTx};
+use crate::{Result, TenantTx, prepared::statement};
 
 /// A span with the starts of its buckets.
 #[derive(Clone, Debug)]
@@ -21,9 +23,11 @@ pub struct Span {
     pub starts: Vec<DateTime<Utc>>,
 }
 
-/// Gives the rest of this transaction memory for sorts: on disk they take twice as long.
+/// Gives the rest of this transaction memory for sorts, which take twice as long on disk, and plans for the span that is
+/// asked for.
 pub async fn prepare(tx: &mut TenantTx) -> Result<()> {
-    tx.batch_execute("SET LOCAL work_mem = '32MB'").await?;
+    let set = "SET LOCAL work_mem = '32MB'; SET LOCAL plan_cache_mode = force_custom_plan";
+    tx.batch_execute(set).await?;
     Ok(())
 }
 
@@ -344,12 +348,16 @@ pub async fn knowledge(tx: &mut TenantTx, span: &Span) -> Result<Vec<Knowledge>>
 }
 
 /// The rows of a statement that has the tenant, the span and its buckets as $1 to $4.
-async fn counted<T>(tx: &mut TenantTx, query: impl Into<String>, span: &Span) -> Result<Vec<T>>
+async fn counted<'a, T>(
+    tx: &mut TenantTx,
+    query: impl Into<Cow<'a, str>>,
+    span: &'a Span,
+) -> Result<Vec<T>>
 where
     T: QueryableByName<diesel::pg::Pg> + Send + 'static,
 {
     let tenant = tx.tenant();
-    Ok(diesel::sql_query(query)
+    Ok(statement(query)
         .bind::<SqlUuid, _>(tenant)
         .bind::<Timestamptz, _>(span.from)
         .bind::<Timestamptz, _>(span.to)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Result, TenantTx,
+    prepared::statement,
     schema::{files, objects},
 };
 
@@ -57,13 +58,11 @@ pub async fn note_upload(tx: &mut TenantTx, id: ObjectId, upload: &str) -> Resul
 /// The object with this content, locked against deletion. Concurrent requests for the same content wait until
 /// this transaction ends.
 pub async fn of_content(tx: &mut TenantTx, sha256: &[u8]) -> Result<Option<ObjectId>> {
-    diesel::sql_query(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1::text || encode($2, 'hex'), 0))",
-    )
-    .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
-    .bind::<diesel::sql_types::Binary, _>(sha256)
-    .execute(tx)
-    .await?;
+    statement("SELECT pg_advisory_xact_lock(hashtextextended($1::text || encode($2, 'hex'), 0))")
+        .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
+        .bind::<diesel::sql_types::Binary, _>(sha256)
+        .execute(tx)
+        .await?;
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::sha256.eq(sha256))

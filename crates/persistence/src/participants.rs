@@ -9,7 +9,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{ParticipantId, SessionId, TenantId, states::ParticipantKind};
 
-use crate::{Result, Rows, TenantTx, Window, schema::participants};
+use crate::{Result, Rows, TenantTx, Window, prepared::fragment, schema::participants};
 
 /// Maximum participants that are tracked at a time.
 const MOST: i64 = 200;
@@ -93,7 +93,7 @@ pub async fn insert(tx: &mut TenantTx, participant: &Participant) -> Result<()> 
         ))
         .do_update()
         .set((
-            participants::joined_at.eq(diesel::dsl::sql::<Nullable<Timestamptz>>(
+            participants::joined_at.eq(fragment::<Nullable<Timestamptz>>(
                 "coalesce(excluded.joined_at, participants.joined_at)",
             )),
             participants::left_at.eq(excluded(participants::left_at)),

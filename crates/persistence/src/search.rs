@@ -20,6 +20,7 @@ use self::statement::Near;
 use crate::{
     Result, TenantTx,
     chunks::tenant_word,
+    prepared::statement,
     vector::{Half, HalfVec},
 };
 
@@ -136,7 +137,7 @@ pub struct Found {
 
 /// Reads the tenant's settings and whether it has an index for this model.
 pub async fn load_context(tx: &mut TenantTx, model: &str) -> Result<Option<SearchContext>> {
-    Ok(diesel::sql_query(statement::context())
+    Ok(statement(statement::context())
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Text, _>(model)
         .get_result(tx)
@@ -186,7 +187,7 @@ async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
     };
     let oversampled = (search.pool() * 2).max(OVERSAMPLED);
     let ef_search = (oversampled * 2).clamp(EF_SEARCH.0, EF_SEARCH.1);
-    let amounts: Amounts = diesel::sql_query(statement::amounts())
+    let amounts: Amounts = statement(statement::amounts())
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<Array<SqlUuid>>, _>(&search.file_ids)
         .bind::<Nullable<SqlUuid>, _>(search.agent_id)
@@ -217,6 +218,7 @@ where
 {
     let statement = statement::search(search.mode, &search.query, near);
     let embedding = search.embedding.as_ref().map(Half::from);
+    // Not prepared: the tenant and the model may stand in its text.
     Ok(diesel::sql_query(format!("{before}{statement}"))
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<Array<SqlUuid>>, _>(&search.file_ids)

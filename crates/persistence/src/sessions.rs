@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    dsl::sql,
     pg::Pg,
     prelude::*,
     sql_types::{self, Bool, Jsonb},
@@ -19,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     Result, Rows, TenantTx, Window,
     page::ids_from,
+    prepared::fragment,
     schema::{agent_files, binding_tools, bindings, configurations, participants, sessions},
     tenants,
 };
@@ -276,8 +276,9 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         }
         if let Some((key, value)) = metadata {
             // No index: under row-level security, the planner would not use one for this operator.
-            let has =
-                |value: Value| sql::<Bool>("metadata @> ").bind::<Jsonb, _>(json!({ &key: value }));
+            let has = |value: Value| {
+                fragment::<Bool>("metadata @> ").bind::<Jsonb, _>(json!({ &key: value }))
+            };
             let has_text = has(Value::from(&*value));
             query = match scalar(&value) {
                 Some(value) => query.filter(has_text.or(has(value))),
@@ -362,7 +363,7 @@ pub async fn update(tx: &mut TenantTx, id: SessionId, progress: &Progress) -> Re
 /// lost session blocks no place. Other callers wait until this transaction ends.
 pub async fn count_live(tx: &mut TenantTx, late: DateTime<Utc>) -> Result<i64> {
     tenants::lock_no_key_update(tx).await?;
-    let end = sql::<Bool>(
+    let end = fragment::<Bool>(
         "coalesce(running_at, starting_at) + make_interval(secs => max_duration_seconds) > ",
     );
     Ok(sessions::table

@@ -8,7 +8,11 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{SessionId, TenantId, UsageId, transcript::UsageKind};
 
-use crate::{Result, TenantTx, schema::usage_records};
+use crate::{
+    Result, TenantTx,
+    prepared::{fragment, statement},
+    schema::usage_records,
+};
 
 /// One reported amount.
 #[derive(Clone, Debug, Insertable)]
@@ -67,7 +71,7 @@ pub async fn forget_reports(tx: &mut TenantTx, session: SessionId) -> Result<()>
         .filter(usage_records::tenant_id.eq(tx.tenant()))
         .filter(usage_records::session_id.eq(session));
     // Replaced by the row's own id, as the ids must stay unique within the session.
-    let own_id = diesel::dsl::sql::<Text>("id::text");
+    let own_id = fragment::<Text>("id::text");
     diesel::update(of_session)
         .set(usage_records::batch_id.eq(own_id))
         .execute(tx)
@@ -82,7 +86,7 @@ pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Tot
                         sum(audio_seconds) AS audio_seconds, sum(characters)::bigint AS characters
                  FROM usage_records WHERE tenant_id = $1 AND session_id = $2
                  GROUP BY kind, provider, model ORDER BY kind, provider, model";
-    Ok(diesel::sql_query(query)
+    Ok(statement(query)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<SqlUuid, _>(session)
         .load(tx)

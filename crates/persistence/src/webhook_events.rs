@@ -5,7 +5,6 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    dsl::sql,
     prelude::*,
     sql_types::{BigInt, Bool, Double, Integer, Jsonb, Text, Timestamptz},
 };
@@ -16,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Result, TenantTx,
+    prepared::{fragment, statement},
     schema::{rooms, webhook_events},
 };
 
@@ -125,7 +125,7 @@ pub async fn claim(
     lease: Duration,
     rooms: i64,
 ) -> Result<Vec<Claimed>> {
-    let statement = "
+    let text = "
         WITH heads AS (
             SELECT e.room, e.crashes > 0 OR e.room = '' AS is_alone FROM webhook_events e
             WHERE e.applied_at IS NULL AND e.next_try_at <= $1 AND coalesce(e.claimed_until < now(), true)
@@ -146,7 +146,7 @@ pub async fn claim(
             RETURNING w.id, w.room, w.received_at, w.payload, w.crashes, w.attempts, w.next_try_at
         )
         SELECT * FROM claimed ORDER BY next_try_at, id";
-    Ok(diesel::sql_query(statement)
+    Ok(statement(text)
         .bind::<Timestamptz, _>(now)
         .bind::<Double, _>(lease.as_secs_f64())
         .bind::<BigInt, _>(rooms)
@@ -190,7 +190,7 @@ pub async fn mark_applied(
         .set((
             webhook_events::applied_at.eq(now),
             webhook_events::claimed_until.eq(None::<DateTime<Utc>>),
-            webhook_events::payload.eq(sql::<Jsonb>(BLANK)),
+            webhook_events::payload.eq(fragment::<Jsonb>(BLANK)),
         ))
         .returning(webhook_events::id)
         .get_results(connection)
@@ -201,8 +201,8 @@ pub async fn mark_applied(
 pub async fn blank_applied(connection: &mut AsyncPgConnection) -> Result<usize> {
     let whole = webhook_events::table
         .filter(webhook_events::applied_at.is_not_null())
-        .filter(sql::<Bool>("payload ? 'room'"));
-    let blank = webhook_events::payload.eq(sql::<Jsonb>(BLANK));
+        .filter(fragment::<Bool>("payload ? 'room'"));
+    let blank = webhook_events::payload.eq(fragment::<Jsonb>(BLANK));
     let blanked = diesel::update(whole).set(blank).execute(connection);
     Ok(blanked.await?)
 }

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     app::App,
-    dispatch::Match,
     error::ApiError,
     openapi::{Describe, Operation},
+    routing::Match,
 };
 
 /// An authenticated caller with access to the path's tenant and one of the scopes of `P`.

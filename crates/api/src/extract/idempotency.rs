@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::{
     code::HttpCode,
-    dispatch::Match,
     error::ApiError,
     openapi::{Describe, Operation},
+    routing::Match,
 };
 
 /// Name of the header.

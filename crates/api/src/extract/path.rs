@@ -16,9 +16,9 @@ use serde::{
 use serde_json::{Value, json};
 
 use crate::{
-    dispatch::Match,
     error::ApiError,
     openapi::{Describe, Operation, PathParameter},
+    routing::Match,
 };
 
 /// The parameters of the path, in order.

@@ -6,7 +6,7 @@ use actix_web::{HttpMessage as _, HttpRequest, web};
 use patchbay_domain::TenantId;
 use patchbay_service::{Error, Result};
 
-use crate::{app::App, dispatch::Match};
+use crate::{app::App, routing::Match};
 
 /// Id and client address of a request; set by the envelope.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    dsl::sql,
     prelude::*,
     sql_types::{Array, BigInt, Double, Nullable, Text, Timestamptz},
 };
@@ -12,7 +11,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::states::JobKind;
 
 use super::job::{CRASHED, Claim, Job, MAX_CRASHES, Outcome};
-use crate::{Result, schema::jobs};
+use crate::{
+    Result,
+    prepared::{fragment, statement},
+    schema::jobs,
+};
 
 /// Claims up to `limit` jobs that are due at `now`, for the time of the lease; ingests, which take long, are claimed
 /// separately.
@@ -55,7 +58,7 @@ async fn claim_these(
     (now, lease): (DateTime<Utc>, Duration),
     limit: i64,
 ) -> Result<Vec<Job>> {
-    let statement = format!(
+    let text = format!(
         "WITH due AS ({due}), claimed AS (
              UPDATE jobs SET claimed_until = now() + make_interval(secs => $2), claim = gen_random_uuid(),
                     attempts = attempts + 1, crashes = crashes + 1
@@ -69,7 +72,7 @@ async fn claim_these(
          )
          SELECT * FROM claimed"
     );
-    Ok(diesel::sql_query(statement)
+    Ok(statement(text)
         .bind::<Timestamptz, _>(now)
         .bind::<Double, _>(lease.as_secs_f64())
         .bind::<BigInt, _>(limit)
@@ -84,7 +87,7 @@ pub async fn heartbeat(
     claim: &Claim,
     lease: Duration,
 ) -> Result<bool> {
-    let until = sql::<Nullable<Timestamptz>>("now() + make_interval(secs => ")
+    let until = fragment::<Nullable<Timestamptz>>("now() + make_interval(secs => ")
         .bind::<Double, _>(lease.as_secs_f64())
         .sql(")");
     let extended = diesel::update(jobs::table.find((claim.kind, claim.subject_id)))

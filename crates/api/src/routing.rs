@@ -115,7 +115,7 @@ impl Match {
 }
 
 /// Serves a request by the endpoint that the envelope has found.
-pub async fn dispatch(
+pub async fn answer(
     request: HttpRequest,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
