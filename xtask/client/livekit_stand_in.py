@@ -1,5 +1,5 @@
 """A stand-in for LiveKit with very many rooms: it keeps what it is asked to create and answers truthfully. An agent is in
-each room from its dispatch on. GET /counts says how often each method was called."""
+each room from its dispatch on. GET /counts says how often each method was called, and how many rooms there are."""
 
 import json
 import sys
@@ -62,7 +62,7 @@ async def answer(request: web.Request) -> web.Response:
 
 
 async def counts(_: web.Request) -> web.Response:
-    return web.json_response(COUNTS)
+    return web.json_response({**COUNTS, "rooms": len(ROOMS)})
 
 
 if __name__ == "__main__":

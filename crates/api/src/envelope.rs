@@ -11,8 +11,9 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use patchbay_domain::TenantId;
 use patchbay_service::rates::RateState;
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
@@ -67,14 +68,15 @@ pub async fn envelope<B: MessageBody + 'static>(
     Ok(response)
 }
 
-/// The span of a request. It has its fields from the start, as each that is added later is one more copy of all; only the
-/// tenant is known when the caller is.
+/// The span of a request. It has its fields from the start, as each that is added later is one more copy of all. The tenant
+/// is that of the path, also if the caller turns out to have no access to it.
 fn span(request: &ServiceRequest, meta: &RequestMeta, found: Option<&Match>) -> Span {
     let method = request.method();
     let route = found.map_or_else(
         || request.match_pattern().unwrap_or_default(),
         |found| found.pattern().to_owned(),
     );
+    let tenant = found.and_then(|found| found.value("tenant_id")?.parse::<TenantId>().ok());
     tracing::info_span!(
         "request",
         otel.name = format!("{method} {route}"),
@@ -82,7 +84,7 @@ fn span(request: &ServiceRequest, meta: &RequestMeta, found: Option<&Match>) -> 
         request_id = meta.id,
         method = method.as_str(),
         route,
-        tenant_id = Empty,
+        tenant_id = tenant.map(tracing::field::display),
     )
 }
 

@@ -4,7 +4,11 @@
 //! its response, and each of them describes itself ([`Describe`]): `Caller` the scope, `Json` the body, `List`
 //! the filters, the response its status. The document can therefore not deviate from the code.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use actix_web::{Handler, HttpResponse, http::Method, rt::time::timeout};
 use patchbay_domain::limits::Class;
@@ -90,25 +94,26 @@ where
         Box::pin(async move {
             let app = app_state(&request).map_err(ApiError::from)?;
             let limit = time.duration(&app.settings);
-            let serve = async {
+            let serve = pin!(async {
                 if let Some(class) = limited {
                     let counted = rates::enforce(&request, class).await;
                     counted.map_err(ApiError::from)?;
                 }
                 let args = Args::extract(&request, &mut payload).await?;
                 let response = handler.call(args).await.map_err(Into::<ApiError>::into)?;
-                Ok::<_, actix_web::Error>(response.respond(&request).await)
-            };
+                Ok(response.respond(&request).await)
+            });
             bounded(limit, serve).await
         })
     })
 }
 
 /// Ends a request after `limit`, and converts a panic to an error. Both are errors of the handler: middlewares see
-/// a response in every case.
+/// a response in every case. It is given where the future is, since futures of handlers are large and each layer around
+/// one would move it.
 async fn bounded(
     limit: Duration,
-    serve: impl Future<Output = actix_web::Result<HttpResponse>>,
+    serve: Pin<&mut dyn Future<Output = actix_web::Result<HttpResponse>>>,
 ) -> actix_web::Result<HttpResponse> {
     match timeout(limit, catch_panic(serve)).await {
         Ok(Ok(served)) => served,

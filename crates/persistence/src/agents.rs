@@ -8,6 +8,7 @@ use patchbay_domain::{AgentId, BindingId, Metadata, SessionId, TenantId, worker:
 use crate::{
     Result, Rows, TenantTx, Window,
     names::{lower, starts_with},
+    prepared::Prepare as _,
     schema::{agent_runs, agents, sessions},
     workers,
 };
@@ -80,7 +81,9 @@ pub async fn find_with_availability(
             Agent::as_select(),
             workers::availability_of_agent(alive_after),
         ))
-        .first(tx)
+        .limit(1)
+        .prepared()
+        .get_result(tx)
         .await
         .optional()?)
 }
@@ -145,6 +148,7 @@ pub async fn update(tx: &mut TenantTx, agent: &Agent) -> Result<()> {
             agents::revision.eq(agent.revision),
             agents::updated_at.eq(agent.updated_at),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

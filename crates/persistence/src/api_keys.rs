@@ -10,7 +10,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{ApiKeyId, TenantId, states::TenantStatus};
 
-use crate::{Result, Rows, TenantTx, Window, prepared::statement, schema::api_keys};
+use crate::{Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::api_keys};
 
 /// Maximum generations of keys: each request checks all ancestors of its key.
 pub const MOST_GENERATIONS: i64 = 8;
@@ -18,6 +18,7 @@ pub const MOST_GENERATIONS: i64 = 8;
 /// One key, without its secret.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = api_keys, check_for_backend(Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct ApiKey {
     pub tenant_id: TenantId,
@@ -123,11 +124,12 @@ pub async fn ancestry(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Re
          SELECT coalesce({VALID} $4)), false) AS is_valid, count(*) AS generations,
                 min(line.expires_at) AS expires_at FROM line"
     );
-    Ok(statement(query)
+    Ok(diesel::sql_query(query)
         .bind::<SqlUuid, _>(id)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<BigInt, _>(MOST_GENERATIONS)
         .bind::<Timestamptz, _>(now)
+        .prepared()
         .get_result(tx)
         .await?)
 }
@@ -191,7 +193,7 @@ struct Found {
 /// the key itself first, without those that were already revoked or expired, whose descendants are refused
 /// anyway.
 pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Result<Vec<ApiKey>> {
-    let found: Vec<Found> = statement(
+    let found: Vec<Found> = diesel::sql_query(
         "WITH RECURSIVE below AS (
             SELECT k.id FROM api_keys k WHERE k.tenant_id = $1 AND k.id = $2
         UNION
@@ -202,6 +204,7 @@ pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Resul
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(id)
     .bind::<Timestamptz, _>(at)
+    .prepared()
     .load(tx)
     .await?;
     let ids: Vec<_> = found.into_iter().map(|found| found.id).collect();
@@ -217,6 +220,7 @@ pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> Resul
         .await?;
     diesel::update(live)
         .set(api_keys::revoked_at.eq(at))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(revoked)
@@ -230,6 +234,7 @@ pub async fn touch(
 ) -> Result<()> {
     diesel::update(api_keys::table.filter(api_keys::id.eq_any(ids)))
         .set(api_keys::last_used_at.eq(at))
+        .prepared()
         .execute(connection)
         .await?;
     Ok(())

@@ -10,7 +10,7 @@ use patchbay_domain::{
 use crate::{
     Result, Rows, TenantTx, Window,
     names::{lower, starts_with},
-    prepared::statement,
+    prepared::Prepare as _,
     schema::{agents, artifact_versions, artifacts, binding_tools, bindings},
 };
 
@@ -148,6 +148,7 @@ pub async fn update(tx: &mut TenantTx, artifact: &Artifact) -> Result<()> {
             artifacts::revision.eq(artifact.revision),
             artifacts::updated_at.eq(artifact.updated_at),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -172,6 +173,7 @@ pub async fn insert_version(tx: &mut TenantTx, version: &Version) -> Result<()> 
             artifacts::last_version.eq(version.number),
             artifacts::updated_at.eq(version.created_at),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -226,9 +228,10 @@ pub async fn outlines(tx: &mut TenantTx, ids: &[VersionId]) -> Result<Vec<Outlin
                  FROM artifact_versions v \
                  JOIN artifacts a ON a.tenant_id = v.tenant_id AND a.id = v.artifact_id \
                  WHERE v.tenant_id = $1 AND v.id = ANY($2)";
-    Ok(statement(query)
+    Ok(diesel::sql_query(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Array<sql_types::Uuid>, _>(ids)
+        .prepared()
         .load(tx)
         .await?)
 }
@@ -333,11 +336,12 @@ pub async fn secret_uses(tx: &mut TenantTx, name: &str, window: Window) -> Resul
                  WHERE v.tenant_id = $1 AND a.kind = 'tool' AND v.id < $2 \
                      AND v.spec::text ~ ('\\{\\{-?\\s*secrets\\.' || $3 || '\\s*-?\\}\\}') \
                  ORDER BY v.id DESC LIMIT $4";
-    let rows = statement(query)
+    let rows = diesel::sql_query(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Uuid, _>(window.below())
         .bind::<sql_types::Text, _>(name)
         .bind::<sql_types::BigInt, _>(window.fetch())
+        .prepared()
         .load(tx)
         .await?;
     Ok(window.cut(rows))

@@ -10,6 +10,7 @@ use crate::{Result, Rows, TenantTx, Window, page::ids_from, schema::audit_events
 /// One entry of the trail.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit_events, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct AuditEvent {
     pub tenant_id: TenantId,

@@ -13,13 +13,14 @@ use serde_json::Value;
 
 use crate::{
     Result, Rows, TenantTx, Window,
-    prepared::statement,
+    prepared::Prepare as _,
     schema::{activations, artifact_versions, binding_tools, bindings},
 };
 
 /// One immutable binding.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = bindings, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Binding {
     pub tenant_id: TenantId,
@@ -103,9 +104,10 @@ pub async fn pins(
                  JOIN artifact_versions v ON v.tenant_id = $1 AND v.id = named.version_id \
                  JOIN artifacts a ON a.tenant_id = $1 AND a.id = v.artifact_id \
                  ORDER BY v.id";
-    let rows: Vec<Pin> = statement(query)
+    let rows: Vec<Pin> = diesel::sql_query(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Array<sql_types::Uuid>, _>(bindings)
+        .prepared()
         .load(tx)
         .await?;
     let mut pins: HashMap<_, Vec<_>> = HashMap::new();
@@ -153,11 +155,12 @@ pub async fn uses(tx: &mut TenantTx, artifact: ArtifactId, window: Window) -> Re
                  JOIN bindings b ON b.tenant_id = $1 AND b.id = n.binding_id \
                  JOIN agents a ON a.tenant_id = $1 AND a.id = b.agent_id \
                  WHERE b.id < $3 ORDER BY b.id DESC LIMIT $4";
-    let rows = statement(query)
+    let rows = diesel::sql_query(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Uuid, _>(artifact)
         .bind::<sql_types::Uuid, _>(window.below())
         .bind::<sql_types::BigInt, _>(window.fetch())
+        .prepared()
         .load(tx)
         .await?;
     Ok(window.cut(rows))

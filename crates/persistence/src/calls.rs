@@ -12,7 +12,7 @@ use patchbay_domain::{
 use crate::{
     Result, Rows, TenantTx, Window,
     page::ids_from,
-    prepared::fragment,
+    prepared::Prepare as _,
     schema::{agents, calls},
     tenants,
 };
@@ -101,6 +101,7 @@ pub async fn insert(tx: &mut TenantTx, call: &Call) -> Result<()> {
 pub async fn update(tx: &mut TenantTx, call: &Call) -> Result<()> {
     diesel::update(calls::table.find((tx.tenant(), call.id)))
         .set(columns(call))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -231,7 +232,7 @@ pub async fn occupancy(
 ) -> Result<(i64, i64)> {
     tenants::lock_no_key_update(tx).await?;
     // A call past its maximum duration is not counted, so that a lost call blocks no place.
-    let longest = fragment::<diesel::sql_types::Bool>(
+    let longest = diesel::dsl::sql::<diesel::sql_types::Bool>(
         "coalesce(answered_at, dialing_at) + make_interval(secs => max_duration_seconds + ring_timeout_seconds) > ",
     );
     let lines = calls::table
@@ -239,6 +240,7 @@ pub async fn occupancy(
         .filter(calls::state.eq_any(["dialing", "ringing", "answered"]))
         .filter(longest.bind::<diesel::sql_types::Timestamptz, _>(now - TimeDelta::minutes(2)))
         .count()
+        .prepared()
         .get_result(tx)
         .await?;
     let begun = calls::table
@@ -267,10 +269,12 @@ pub async fn erase_people(tx: &mut TenantTx, session: SessionId) -> Result<()> {
             calls::sip_call_id.eq(None::<String>),
             calls::identity.eq(""),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     diesel::update(of_session().filter(calls::reason.ne_all(KNOWN_REASONS)))
         .set(calls::reason.eq(reason::STOPPED))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -335,6 +339,7 @@ pub async fn await_until(tx: &mut TenantTx, id: CallId, until: DateTime<Utc>) ->
         .filter(calls::awaited_until.is_not_null());
     diesel::update(awaited)
         .set(calls::awaited_until.eq(until))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

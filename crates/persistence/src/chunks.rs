@@ -10,7 +10,7 @@ use patchbay_domain::{FileId, TenantId, knowledge::Embedding};
 
 use crate::{
     Result, TenantTx,
-    prepared::statement,
+    prepared::Prepare as _,
     schema::chunks,
     vector::{Half, HalfVec},
 };
@@ -55,7 +55,7 @@ pub async fn insert(tx: &mut TenantTx, place: &Place, batch: &[NewChunk]) -> Res
     let all = |field: fn(&NewChunk) -> i32| batch.iter().map(field).collect::<Vec<_>>();
     let headings: Vec<_> = batch.iter().map(|c| c.headings.join(SEPARATOR)).collect();
     let embeddings: Vec<_> = batch.iter().map(|c| Half::from(&c.embedding)).collect();
-    statement(
+    diesel::sql_query(
         "INSERT INTO chunks (tenant_id, file_id, generation, ordinal, page, headings, starts_at, ends_at,
                              tokens, model, embedding, words, text)
          SELECT $1, $2, $3, c.ordinal, c.page,
@@ -85,6 +85,7 @@ pub async fn insert(tx: &mut TenantTx, place: &Place, batch: &[NewChunk]) -> Res
     .bind::<Array<Integer>, _>(all(|c| c.tokens))
     .bind::<Array<HalfVec>, _>(embeddings)
     .bind::<Array<Text>, _>(batch.iter().map(|c| &*c.text).collect::<Vec<_>>())
+    .prepared()
     .execute(tx)
     .await?;
     Ok(())
@@ -92,7 +93,7 @@ pub async fn insert(tx: &mut TenantTx, place: &Place, batch: &[NewChunk]) -> Res
 
 /// Copies the chunks of an ingest to another; returns their number.
 pub async fn copy(tx: &mut TenantTx, from: (FileId, i32), to: (FileId, i32)) -> Result<usize> {
-    Ok(statement(
+    Ok(diesel::sql_query(
         "INSERT INTO chunks (tenant_id, file_id, generation, ordinal, page, headings, starts_at, ends_at,
                              tokens, model, embedding, words, text)
          SELECT tenant_id, $4, $5, ordinal, page, headings, starts_at, ends_at, tokens, model, embedding, words, text
@@ -103,6 +104,7 @@ pub async fn copy(tx: &mut TenantTx, from: (FileId, i32), to: (FileId, i32)) -> 
     .bind::<Integer, _>(from.1)
     .bind::<SqlUuid, _>(to.0)
     .bind::<Integer, _>(to.1)
+    .prepared()
     .execute(tx)
     .await?)
 }

@@ -19,7 +19,7 @@ use crate::{
     Error, Result,
     jobs::{self, Claim},
     pool::{Connection, PoolSettings, Pools},
-    prepared::statement,
+    prepared::Prepare as _,
 };
 
 /// The database. Cheap to clone.
@@ -87,7 +87,7 @@ impl Db {
     /// The name of the role if it bypasses row-level security.
     pub async fn bypassing_role(&self) -> Result<Option<String>> {
         let mut connection = self.connection().await?;
-        let role: Option<Role> = statement(
+        let role: Option<Role> = diesel::sql_query(
             "SELECT rolname::text AS name, rolsuper OR rolbypassrls AS bypasses
              FROM pg_roles WHERE rolname = current_user",
         )
@@ -169,7 +169,8 @@ impl TenantTx {
     /// Checks that the tenant's rows are visible, before acting on the absence of a row.
     pub async fn verify_tenant(&mut self) -> Result<VerifiedTenant> {
         let current: CurrentTenant =
-            statement("SELECT current_setting('app.tenant_id', true) AS tenant")
+            diesel::sql_query("SELECT current_setting('app.tenant_id', true) AS tenant")
+                .prepared()
                 .get_result(&mut self.connection)
                 .await?;
         match current.tenant == Some(self.tenant.to_string()) {

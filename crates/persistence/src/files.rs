@@ -13,7 +13,7 @@ use crate::{
     Result, Rows, TenantTx, Window,
     ingests::Ingest,
     names::{lower, starts_with},
-    prepared::{fragment, statement},
+    prepared::Prepare as _,
     schema::{agent_files, agents, files, ingests},
 };
 
@@ -71,6 +71,7 @@ pub async fn update(tx: &mut TenantTx, file: &File) -> Result<()> {
             files::revision.eq(file.revision),
             files::updated_at.eq(file.updated_at),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -152,13 +153,14 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
             query = query.filter(files::sha256.eq(sha256));
         }
         if let Some(metadata) = filter.metadata {
-            query = query.filter(fragment::<Bool>("files.metadata @> ").bind::<Jsonb, _>(metadata));
+            query = query
+                .filter(diesel::dsl::sql::<Bool>("files.metadata @> ").bind::<Jsonb, _>(metadata));
         }
         if let Some((is_it, model)) = filter.embeddings {
             let exists = "EXISTS (SELECT FROM ingests seen WHERE seen.tenant_id = files.tenant_id
                 AND seen.file_id = files.id AND seen.generation = files.searchable_generation AND (seen.model = ";
             query = query.filter(
-                fragment::<Bool>(exists)
+                diesel::dsl::sql::<Bool>(exists)
                     .bind::<Text, _>(model)
                     .sql(") = ")
                     .bind::<Bool, _>(is_it)
@@ -175,20 +177,21 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         query
     };
     let total = window.total(tx, query).await?;
-    let rows = window.cut(query(window).load(tx).await?);
+    let rows = window.cut(query(window).prepared().load(tx).await?);
     Ok(rows.with_total(total))
 }
 
 /// Bytes of all files of the tenant; duplicates count. Other callers wait until this transaction ends, so that
 /// concurrent uploads are counted one after the other.
 pub async fn count_bytes(tx: &mut TenantTx) -> Result<i64> {
-    statement("SELECT pg_advisory_xact_lock(hashtextextended($1::text || 'files', 0))")
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1::text || 'files', 0))")
         .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
+        .prepared()
         .execute(tx)
         .await?;
     let sizes = files::table.filter(files::tenant_id.eq(tx.tenant()));
-    let sum = fragment::<diesel::sql_types::BigInt>("coalesce(sum(size), 0)::bigint");
-    Ok(sizes.select(sum).first(tx).await?)
+    let sum = diesel::dsl::sql::<diesel::sql_types::BigInt>("coalesce(sum(size), 0)::bigint");
+    Ok(sizes.select(sum).prepared().get_result(tx).await?)
 }
 
 /// Those of these files that exist.

@@ -2,16 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
+    dsl::sql,
     prelude::*,
     sql_types::{Bool, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
-use crate::{
-    Result, TenantTx,
-    prepared::{fragment, statement},
-    schema::idempotency_keys as table,
-};
+use crate::{Result, TenantTx, prepared::Prepare as _, schema::idempotency_keys as table};
 
 /// Identifies a request: a key is valid for one caller and one operation.
 #[derive(Clone, Debug, Insertable)]
@@ -28,6 +25,7 @@ pub struct Claim {
 /// A stored response.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = table, check_for_backend(diesel::pg::Pg), treat_none_as_null = true)]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct StoredResponse {
     pub status: Option<i16>,
@@ -54,8 +52,9 @@ impl Claim {
         ]
         .join(" ");
         let query = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS taken";
-        let lock: Lock = statement(query)
+        let lock: Lock = diesel::sql_query(query)
             .bind::<Text, _>(name)
+            .prepared()
             .get_result(tx)
             .await?;
         Ok(lock.taken)
@@ -63,7 +62,7 @@ impl Claim {
 
     /// The fingerprint and the response that are stored for this claim.
     pub async fn find(&self, tx: &mut TenantTx) -> Result<Option<(Vec<u8>, StoredResponse)>> {
-        let hidden = fragment::<Bool>("key = ")
+        let hidden = sql::<Bool>("key = ")
             .bind::<Text, _>(HIDDEN)
             .sql(" || encode(sha256(convert_to(")
             .bind::<Text, _>(&self.key)
@@ -74,7 +73,9 @@ impl Claim {
             .filter(table::operation.eq(&self.operation))
             .filter(table::key.eq(&self.key).or(hidden))
             .select((table::fingerprint, StoredResponse::as_select()))
-            .first(tx)
+            .limit(1)
+            .prepared()
+            .get_result(tx)
             .await
             .optional()?)
     }
@@ -104,7 +105,11 @@ impl Claim {
         let kept = table::table
             .find((tx.tenant(), &self.caller, &self.operation, &self.key))
             .filter(table::body.is_not_null());
-        diesel::update(kept).set(response).execute(tx).await?;
+        diesel::update(kept)
+            .set(response)
+            .prepared()
+            .execute(tx)
+            .await?;
         Ok(())
     }
 }
@@ -143,15 +148,16 @@ async fn erase_these(tx: &mut TenantTx, which: &str, of: &str) -> Result<()> {
 
 /// Changes the bodies of these responses and hides their keys, which may contain anything.
 async fn update_these(tx: &mut TenantTx, body: &str, which: &str, of: &str) -> Result<()> {
-    let text = format!(
+    let statement = format!(
         "UPDATE idempotency_keys
          SET body = {body}, key = $3 || encode(sha256(convert_to(key, 'UTF8')), 'hex')
          WHERE tenant_id = $1 AND body IS NOT NULL AND NOT starts_with(key, $3) AND ({which})"
     );
-    statement(text)
+    diesel::sql_query(statement)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Text, _>(of)
         .bind::<Text, _>(HIDDEN)
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    prepared::Prepare as _,
     schema::{inbound_mappings as mappings, sip_objects},
     sip_objects::SipObject,
 };
@@ -15,7 +16,11 @@ use crate::{
 /// One mapping. Its password is a secret that it owns.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = mappings, check_for_backend(diesel::pg::Pg))]
-#[diesel(treat_none_as_null = true, primary_key(tenant_id, id))]
+#[diesel(
+    treat_none_as_default_value = false,
+    treat_none_as_null = true,
+    primary_key(tenant_id, id)
+)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Mapping {
     pub tenant_id: TenantId,
@@ -134,6 +139,7 @@ pub async fn list(
 pub async fn update(tx: &mut TenantTx, mapping: &Mapping) -> Result<()> {
     diesel::update(mappings::table.find((tx.tenant(), mapping.id)))
         .set(mapping)
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

@@ -11,13 +11,18 @@ use serde_json::Value;
 
 use crate::{
     Result, TenantTx,
+    prepared::Prepare as _,
     schema::{files, ingests},
 };
 
 /// One ingest.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = ingests, check_for_backend(diesel::pg::Pg))]
-#[diesel(primary_key(tenant_id, file_id, generation), treat_none_as_null = true)]
+#[diesel(
+    treat_none_as_default_value = false,
+    primary_key(tenant_id, file_id, generation),
+    treat_none_as_null = true
+)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Ingest {
     pub tenant_id: TenantId,
@@ -68,6 +73,7 @@ pub async fn begin_attempt(
     Ok(diesel::update(open)
         .set(ingests::attempts.eq(ingests::attempts + 1))
         .returning(ingests::attempts)
+        .prepared()
         .get_result(tx)
         .await
         .optional()?)
@@ -80,7 +86,11 @@ pub async fn update(tx: &mut TenantTx, ingest: &Ingest) -> Result<bool> {
         .find((tx.tenant(), ingest.file_id, ingest.generation))
         .filter(ingests::attempts.eq(ingest.attempts))
         .filter(ingests::finished_at.is_null());
-    let stored = diesel::update(ours).set(ingest).execute(tx).await?;
+    let stored = diesel::update(ours)
+        .set(ingest)
+        .prepared()
+        .execute(tx)
+        .await?;
     Ok(stored == 1)
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use crate::{Result, TenantTx, schema::knowledge_usage as usage};
+use crate::{Result, TenantTx, prepared::Prepare as _, schema::knowledge_usage as usage};
 
 /// Adds to the counters of the quarter of an hour that begins at `at`.
 pub async fn add(
@@ -25,6 +25,7 @@ pub async fn add(
             usage::searches.eq(usage::searches + searches),
             usage::embedding_seconds.eq(usage::embedding_seconds + embedding_seconds),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

@@ -1,8 +1,6 @@
 //! Metrics of a tenant by time bucket, computed from the rows: an index-only scan of the span, one statement for
 //! each kind of row.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
@@ -10,7 +8,7 @@ use diesel::{
 };
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::{Result, TenantTx, prepared::statement};
+use crate::{Result, TenantTx, prepared::Prepare as _};
 
 /// A span with the starts of its buckets.
 #[derive(Clone, Debug)]
@@ -348,20 +346,17 @@ pub async fn knowledge(tx: &mut TenantTx, span: &Span) -> Result<Vec<Knowledge>>
 }
 
 /// The rows of a statement that has the tenant, the span and its buckets as $1 to $4.
-async fn counted<'a, T>(
-    tx: &mut TenantTx,
-    query: impl Into<Cow<'a, str>>,
-    span: &'a Span,
-) -> Result<Vec<T>>
+async fn counted<T>(tx: &mut TenantTx, query: impl Into<String>, span: &Span) -> Result<Vec<T>>
 where
     T: QueryableByName<diesel::pg::Pg> + Send + 'static,
 {
     let tenant = tx.tenant();
-    Ok(statement(query)
+    Ok(diesel::sql_query(query)
         .bind::<SqlUuid, _>(tenant)
         .bind::<Timestamptz, _>(span.from)
         .bind::<Timestamptz, _>(span.to)
         .bind::<Array<Timestamptz>, _>(&span.starts)
+        .prepared()
         .load(tx)
         .await?)
 }

@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use crate::{
     Result, TenantTx,
-    prepared::statement,
+    prepared::Prepare as _,
     schema::{files, objects},
 };
 
 /// One object.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = objects, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Object {
     pub tenant_id: TenantId,
@@ -50,6 +51,7 @@ pub async fn lock(tx: &mut TenantTx, id: ObjectId) -> Result<Option<Object>> {
 pub async fn note_upload(tx: &mut TenantTx, id: ObjectId, upload: &str) -> Result<()> {
     diesel::update(objects::table.find((tx.tenant(), id)))
         .set(objects::upload_id.eq(upload))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -58,11 +60,14 @@ pub async fn note_upload(tx: &mut TenantTx, id: ObjectId, upload: &str) -> Resul
 /// The object with this content, locked against deletion. Concurrent requests for the same content wait until
 /// this transaction ends.
 pub async fn of_content(tx: &mut TenantTx, sha256: &[u8]) -> Result<Option<ObjectId>> {
-    statement("SELECT pg_advisory_xact_lock(hashtextextended($1::text || encode($2, 'hex'), 0))")
-        .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
-        .bind::<diesel::sql_types::Binary, _>(sha256)
-        .execute(tx)
-        .await?;
+    diesel::sql_query(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1::text || encode($2, 'hex'), 0))",
+    )
+    .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
+    .bind::<diesel::sql_types::Binary, _>(sha256)
+    .prepared()
+    .execute(tx)
+    .await?;
     Ok(objects::table
         .filter(objects::tenant_id.eq(tx.tenant()))
         .filter(objects::sha256.eq(sha256))
@@ -90,6 +95,7 @@ pub async fn mark_stored(
             objects::sha256.eq(sha256),
             objects::size.eq(size),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(changed == 1)
@@ -102,6 +108,7 @@ pub async fn mark_upload_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result
         .filter(objects::state.eq(ObjectState::Uploading));
     diesel::update(uploading)
         .set(objects::state.eq(ObjectState::Deleting))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -111,6 +118,7 @@ pub async fn mark_upload_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result
 pub async fn mark_for_deletion(tx: &mut TenantTx, id: ObjectId) -> Result<()> {
     diesel::update(objects::table.find((tx.tenant(), id)))
         .set(objects::state.eq(ObjectState::Deleting))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

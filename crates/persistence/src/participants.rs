@@ -9,7 +9,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{ParticipantId, SessionId, TenantId, states::ParticipantKind};
 
-use crate::{Result, Rows, TenantTx, Window, prepared::fragment, schema::participants};
+use crate::{Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::participants};
 
 /// Maximum participants that are tracked at a time.
 const MOST: i64 = 200;
@@ -18,6 +18,7 @@ const MOST: i64 = 200;
 /// first.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = participants, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Participant {
     pub tenant_id: TenantId,
@@ -77,6 +78,7 @@ pub async fn update(tx: &mut TenantTx, participant: &Participant) -> Result<()> 
             participants::left_at.eq(participant.left_at),
             participants::disconnect_reason.eq(&participant.disconnect_reason),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -93,12 +95,13 @@ pub async fn insert(tx: &mut TenantTx, participant: &Participant) -> Result<()> 
         ))
         .do_update()
         .set((
-            participants::joined_at.eq(fragment::<Nullable<Timestamptz>>(
+            participants::joined_at.eq(diesel::dsl::sql::<Nullable<Timestamptz>>(
                 "coalesce(excluded.joined_at, participants.joined_at)",
             )),
             participants::left_at.eq(excluded(participants::left_at)),
             participants::disconnect_reason.eq(excluded(participants::disconnect_reason)),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

@@ -10,12 +10,14 @@ use patchbay_domain::{
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    prepared::Prepare as _,
     schema::{agent_runs, configurations, sessions},
 };
 
 /// One agent run.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = agent_runs, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct AgentRun {
     pub tenant_id: TenantId,
@@ -161,6 +163,7 @@ pub async fn list(tx: &mut TenantTx, session: SessionId, window: Window) -> Resu
 pub async fn update(tx: &mut TenantTx, id: AgentRunId, progress: &Progress) -> Result<()> {
     diesel::update(agent_runs::table.find((tx.tenant(), id)))
         .set(progress)
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

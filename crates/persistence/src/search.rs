@@ -20,7 +20,7 @@ use self::statement::Near;
 use crate::{
     Result, TenantTx,
     chunks::tenant_word,
-    prepared::statement,
+    prepared::Prepare as _,
     vector::{Half, HalfVec},
 };
 
@@ -137,9 +137,10 @@ pub struct Found {
 
 /// Reads the tenant's settings and whether it has an index for this model.
 pub async fn load_context(tx: &mut TenantTx, model: &str) -> Result<Option<SearchContext>> {
-    Ok(statement(statement::context())
+    Ok(diesel::sql_query(statement::context())
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Text, _>(model)
+        .prepared()
         .get_result(tx)
         .await
         .optional()?)
@@ -187,7 +188,7 @@ async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
     };
     let oversampled = (search.pool() * 2).max(OVERSAMPLED);
     let ef_search = (oversampled * 2).clamp(EF_SEARCH.0, EF_SEARCH.1);
-    let amounts: Amounts = statement(statement::amounts())
+    let amounts: Amounts = diesel::sql_query(statement::amounts())
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<Array<SqlUuid>>, _>(&search.file_ids)
         .bind::<Nullable<SqlUuid>, _>(search.agent_id)
@@ -195,6 +196,7 @@ async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
         .bind::<Text, _>(&search.model)
         .bind::<BigInt, _>(ef_search)
         .bind::<BigInt, _>(search.max_scan)
+        .prepared()
         .get_result(tx)
         .await?;
     let is_worth_it = amounts.total > search.exact_most
@@ -218,7 +220,6 @@ where
 {
     let statement = statement::search(search.mode, &search.query, near);
     let embedding = search.embedding.as_ref().map(Half::from);
-    // Not prepared: the tenant and the model may stand in its text.
     Ok(diesel::sql_query(format!("{before}{statement}"))
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<Array<SqlUuid>>, _>(&search.file_ids)

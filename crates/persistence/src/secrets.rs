@@ -8,12 +8,12 @@ use patchbay_domain::{SecretId, TenantId};
 
 use uuid::Uuid;
 
-use crate::{Result, Rows, TenantTx, Window, schema::secrets};
+use crate::{Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::secrets};
 
 /// One secret.
 #[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = secrets, check_for_backend(diesel::pg::Pg))]
-#[diesel(primary_key(tenant_id, id))]
+#[diesel(treat_none_as_default_value = false, primary_key(tenant_id, id))]
 #[expect(missing_docs, reason = "columns")]
 pub struct Secret {
     pub tenant_id: TenantId,
@@ -113,6 +113,7 @@ pub async fn save(tx: &mut TenantTx, secret: &Secret) -> Result<()> {
         .on_conflict((secrets::tenant_id, secrets::name))
         .do_update()
         .set(secret)
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::{
+    dsl::sql,
     pg::Pg,
     prelude::*,
     sql_types::{self, Bool, Jsonb},
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     Result, Rows, TenantTx, Window,
     page::ids_from,
-    prepared::fragment,
+    prepared::Prepare as _,
     schema::{agent_files, binding_tools, bindings, configurations, participants, sessions},
     tenants,
 };
@@ -276,9 +277,8 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         }
         if let Some((key, value)) = metadata {
             // No index: under row-level security, the planner would not use one for this operator.
-            let has = |value: Value| {
-                fragment::<Bool>("metadata @> ").bind::<Jsonb, _>(json!({ &key: value }))
-            };
+            let has =
+                |value: Value| sql::<Bool>("metadata @> ").bind::<Jsonb, _>(json!({ &key: value }));
             let has_text = has(Value::from(&*value));
             query = match scalar(&value) {
                 Some(value) => query.filter(has_text.or(has(value))),
@@ -313,7 +313,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         query
     };
     let total = window.total(tx, query).await?;
-    let rows = query(window).load_stream(tx).await?;
+    let rows = query(window).prepared().load_stream(tx).await?;
     let bytes = |row: &Session| row.variables.len() + row.rendered_prompt.len();
     let rows = window.fill(rows, bytes).await?;
     Ok(rows.with_total(total))
@@ -354,6 +354,7 @@ fn scalar(text: &str) -> Option<Value> {
 pub async fn update(tx: &mut TenantTx, id: SessionId, progress: &Progress) -> Result<()> {
     diesel::update(sessions::table.find((tx.tenant(), id)))
         .set(progress)
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -363,7 +364,7 @@ pub async fn update(tx: &mut TenantTx, id: SessionId, progress: &Progress) -> Re
 /// lost session blocks no place. Other callers wait until this transaction ends.
 pub async fn count_live(tx: &mut TenantTx, late: DateTime<Utc>) -> Result<i64> {
     tenants::lock_no_key_update(tx).await?;
-    let end = fragment::<Bool>(
+    let end = sql::<Bool>(
         "coalesce(running_at, starting_at) + make_interval(secs => max_duration_seconds) > ",
     );
     Ok(sessions::table
@@ -371,6 +372,7 @@ pub async fn count_live(tx: &mut TenantTx, late: DateTime<Utc>) -> Result<i64> {
         .filter(sessions::state.eq_any(["starting", "running", "stopping"]))
         .filter(end.bind::<sql_types::Timestamptz, _>(late))
         .count()
+        .prepared()
         .get_result(tx)
         .await?)
 }

@@ -9,7 +9,7 @@ use patchbay_domain::{
 };
 use uuid::Uuid;
 
-use crate::{Result, schema::sip_objects};
+use crate::{Result, prepared::Prepare as _, schema::sip_objects};
 
 /// Sync state of one resource.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -73,6 +73,7 @@ pub async fn mark_pending(
             sip_objects::revision.eq(sip_objects::revision + 1),
         ))
         .returning(SipObject::as_returning())
+        .prepared()
         .get_result(connection)
         .await?)
 }
@@ -138,11 +139,13 @@ pub async fn record(
             sip_objects::attempts.eq(sip_objects::attempts + 1),
             sip_objects::synced_at.eq(synced_at),
         ))
+        .prepared()
         .execute(connection)
         .await?;
     if recorded == 0 {
         diesel::update(sip_objects::table.find(read.id))
             .set(there)
+            .prepared()
             .execute(connection)
             .await?;
     }

@@ -7,6 +7,7 @@ use patchbay_domain::{TenantId, TrunkId, sip::Transport};
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    prepared::Prepare as _,
     schema::{sip_objects, sip_trunks},
     sip_objects::SipObject,
 };
@@ -14,7 +15,11 @@ use crate::{
 /// One trunk. Its password is a secret that it owns.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = sip_trunks, check_for_backend(diesel::pg::Pg))]
-#[diesel(treat_none_as_null = true, primary_key(tenant_id, id))]
+#[diesel(
+    treat_none_as_default_value = false,
+    treat_none_as_null = true,
+    primary_key(tenant_id, id)
+)]
 #[expect(missing_docs, reason = "columns")]
 pub struct SipTrunk {
     pub tenant_id: TenantId,
@@ -87,6 +92,7 @@ pub async fn list(
 pub async fn update(tx: &mut TenantTx, trunk: &SipTrunk) -> Result<()> {
     diesel::update(sip_trunks::table.find((tx.tenant(), trunk.id)))
         .set(trunk)
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

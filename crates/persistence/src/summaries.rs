@@ -6,7 +6,7 @@ use diesel::{prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{CallId, SessionId};
 
-use crate::{Result, TenantTx, prepared::statement};
+use crate::{Result, TenantTx, prepared::Prepare as _};
 
 /// Names and counts of a session.
 #[derive(Clone, Debug, QueryableByName)]
@@ -38,9 +38,10 @@ pub async fn of_sessions(
                  LEFT JOIN agents a ON a.tenant_id = s.tenant_id AND a.id = s.agent_id \
                  LEFT JOIN bindings b ON b.tenant_id = s.tenant_id AND b.id = s.binding_id \
                  WHERE s.tenant_id = $1 AND s.id = ANY($2)";
-    let rows: Vec<Summary> = statement(query)
+    let rows: Vec<Summary> = diesel::sql_query(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
         .bind::<sql_types::Array<sql_types::Uuid>, _>(ids)
+        .prepared()
         .load(tx)
         .await?;
     Ok(rows.into_iter().map(|row| (row.session_id, row)).collect())

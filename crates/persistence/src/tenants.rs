@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{TenantId, states::TenantStatus};
 use serde_json::Value;
 
-use crate::{Db, Result, Rows, TenantTx, Window, schema::tenants};
+use crate::{Db, Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::tenants};
 
 /// One tenant.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -77,6 +77,7 @@ pub async fn update(tx: &mut TenantTx, tenant: &Tenant) -> Result<()> {
             tenants::revision.eq(tenant.revision),
             tenants::updated_at.eq(tenant.updated_at),
         ))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

@@ -10,7 +10,9 @@ use patchbay_domain::{SessionEventId, SessionId, TenantId};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Result, Rows, TenantTx, Window, schema::session_events as events};
+use crate::{
+    Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::session_events as events,
+};
 
 /// One event.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -54,8 +56,10 @@ pub async fn append(tx: &mut TenantTx, batch: Vec<SessionEvent>) -> Result<()> {
         )
     };
     let rows: Vec<_> = batch.into_iter().map(row).collect();
+    let is_one = rows.len() == 1;
     diesel::insert_into(events::table)
         .values(rows)
+        .prepared_if(is_one)
         .execute(tx)
         .await?;
     Ok(())

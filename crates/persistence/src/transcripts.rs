@@ -7,11 +7,14 @@ use patchbay_domain::{SessionId, TenantId, TurnId, transcript::TurnRole};
 
 use uuid::Uuid;
 
-use crate::{Result, Rows, TenantTx, Window, schema::transcript_turns as turns};
+use crate::{
+    Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::transcript_turns as turns,
+};
 
 /// One turn.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = turns, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Turn {
     pub tenant_id: TenantId,
@@ -33,6 +36,7 @@ pub async fn append(tx: &mut TenantTx, batch: &[Turn]) -> Result<usize> {
         .values(batch)
         .on_conflict((turns::tenant_id, turns::session_id, turns::turn_id))
         .do_nothing()
+        .prepared_if(batch.len() == 1)
         .execute(tx)
         .await?)
 }

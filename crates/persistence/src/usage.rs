@@ -8,11 +8,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{SessionId, TenantId, UsageId, transcript::UsageKind};
 
-use crate::{
-    Result, TenantTx,
-    prepared::{fragment, statement},
-    schema::usage_records,
-};
+use crate::{Result, TenantTx, prepared::Prepare as _, schema::usage_records};
 
 /// One reported amount.
 #[derive(Clone, Debug, Insertable)]
@@ -61,6 +57,7 @@ pub async fn append(tx: &mut TenantTx, batch: &[Usage]) -> Result<usize> {
     Ok(diesel::insert_into(usage_records::table)
         .values(batch)
         .on_conflict_do_nothing()
+        .prepared_if(batch.len() == 1)
         .execute(tx)
         .await?)
 }
@@ -71,9 +68,10 @@ pub async fn forget_reports(tx: &mut TenantTx, session: SessionId) -> Result<()>
         .filter(usage_records::tenant_id.eq(tx.tenant()))
         .filter(usage_records::session_id.eq(session));
     // Replaced by the row's own id, as the ids must stay unique within the session.
-    let own_id = fragment::<Text>("id::text");
+    let own_id = diesel::dsl::sql::<Text>("id::text");
     diesel::update(of_session)
         .set(usage_records::batch_id.eq(own_id))
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -86,9 +84,10 @@ pub async fn of_session(tx: &mut TenantTx, session: SessionId) -> Result<Vec<Tot
                         sum(audio_seconds) AS audio_seconds, sum(characters)::bigint AS characters
                  FROM usage_records WHERE tenant_id = $1 AND session_id = $2
                  GROUP BY kind, provider, model ORDER BY kind, provider, model";
-    Ok(statement(query)
+    Ok(diesel::sql_query(query)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<SqlUuid, _>(session)
+        .prepared()
         .load(tx)
         .await?)
 }

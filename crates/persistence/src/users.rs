@@ -7,13 +7,14 @@ use patchbay_domain::{Metadata, TenantId, UserId};
 
 use crate::{
     Result, Rows, TenantTx, Window,
+    prepared::Prepare as _,
     schema::{audit_events, participants, users},
 };
 
 /// One user.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = users, check_for_backend(diesel::pg::Pg), treat_none_as_null = true)]
-#[diesel(primary_key(tenant_id, id))]
+#[diesel(treat_none_as_default_value = false, primary_key(tenant_id, id))]
 #[expect(missing_docs, reason = "columns")]
 pub struct User {
     pub tenant_id: TenantId,
@@ -140,6 +141,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
 pub async fn update(tx: &mut TenantTx, user: &User) -> Result<()> {
     diesel::update(users::table.find((tx.tenant(), user.id)))
         .set(user)
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())
@@ -152,6 +154,7 @@ pub async fn erase(tx: &mut TenantTx, id: UserId) -> Result<()> {
         .filter(participants::identity.eq(id.identity()));
     diesel::update(stays)
         .set(participants::name.eq(""))
+        .prepared()
         .execute(tx)
         .await?;
     diesel::delete(users::table.find((tx.tenant(), id)))

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use diesel::{
+    dsl::sql,
     prelude::*,
     sql_types::{BigInt, Bool, Double, Integer, Jsonb, Text, Timestamptz},
 };
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Result, TenantTx,
-    prepared::{fragment, statement},
+    prepared::Prepare as _,
     schema::{rooms, webhook_events},
 };
 
@@ -125,7 +126,7 @@ pub async fn claim(
     lease: Duration,
     rooms: i64,
 ) -> Result<Vec<Claimed>> {
-    let text = "
+    let statement = "
         WITH heads AS (
             SELECT e.room, e.crashes > 0 OR e.room = '' AS is_alone FROM webhook_events e
             WHERE e.applied_at IS NULL AND e.next_try_at <= $1 AND coalesce(e.claimed_until < now(), true)
@@ -146,10 +147,11 @@ pub async fn claim(
             RETURNING w.id, w.room, w.received_at, w.payload, w.crashes, w.attempts, w.next_try_at
         )
         SELECT * FROM claimed ORDER BY next_try_at, id";
-    Ok(statement(text)
+    Ok(diesel::sql_query(statement)
         .bind::<Timestamptz, _>(now)
         .bind::<Double, _>(lease.as_secs_f64())
         .bind::<BigInt, _>(rooms)
+        .prepared()
         .load(connection)
         .await?)
 }
@@ -169,6 +171,7 @@ pub async fn postpone(
             webhook_events::claimed_until.eq(None::<DateTime<Utc>>),
             crashes,
         ))
+        .prepared()
         .execute(connection)
         .await?;
     Ok(())
@@ -190,9 +193,10 @@ pub async fn mark_applied(
         .set((
             webhook_events::applied_at.eq(now),
             webhook_events::claimed_until.eq(None::<DateTime<Utc>>),
-            webhook_events::payload.eq(fragment::<Jsonb>(BLANK)),
+            webhook_events::payload.eq(sql::<Jsonb>(BLANK)),
         ))
         .returning(webhook_events::id)
+        .prepared()
         .get_results(connection)
         .await?)
 }
@@ -201,9 +205,12 @@ pub async fn mark_applied(
 pub async fn blank_applied(connection: &mut AsyncPgConnection) -> Result<usize> {
     let whole = webhook_events::table
         .filter(webhook_events::applied_at.is_not_null())
-        .filter(fragment::<Bool>("payload ? 'room'"));
-    let blank = webhook_events::payload.eq(fragment::<Jsonb>(BLANK));
-    let blanked = diesel::update(whole).set(blank).execute(connection);
+        .filter(sql::<Bool>("payload ? 'room'"));
+    let blank = webhook_events::payload.eq(sql::<Jsonb>(BLANK));
+    let blanked = diesel::update(whole)
+        .set(blank)
+        .prepared()
+        .execute(connection);
     Ok(blanked.await?)
 }
 

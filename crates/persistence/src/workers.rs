@@ -2,19 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
+    dsl::sql,
+    expression::{SqlLiteral, UncheckedBind},
+    internal::derives::as_expression::Bound,
     prelude::*,
-    sql_types::{BigInt, Text, Timestamptz},
+    sql_types::{Text, Timestamptz},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::worker::Availability;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
-    Result, Rows, Window,
-    prepared::{Fragment, fragment},
-    schema::workers,
-};
+use crate::{Result, Rows, Window, prepared::Prepare as _, schema::workers};
 
 /// Maximum number of workers that are compared with a runtime config.
 const MOST: i64 = 1_000;
@@ -22,6 +21,7 @@ const MOST: i64 = 1_000;
 /// One worker.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = workers, check_for_backend(diesel::pg::Pg))]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Worker {
     pub id: String,
@@ -72,6 +72,7 @@ pub async fn put(connection: &mut AsyncPgConnection, worker: &Worker) -> Result<
             workers::ended_at.eq(None::<DateTime<Utc>>),
         ))
         .returning(Worker::as_returning())
+        .prepared()
         .get_result(connection)
         .await?)
 }
@@ -81,6 +82,7 @@ pub async fn end(connection: &mut AsyncPgConnection, id: &str, now: DateTime<Utc
     let running = workers::table.find(id).filter(workers::ended_at.is_null());
     let ended = diesel::update(running)
         .set((workers::ended_at.eq(now), workers::running.eq(0)))
+        .prepared()
         .execute(connection);
     Ok(ended.await? == 1)
 }
@@ -142,15 +144,15 @@ pub async fn totals(
     connection: &mut AsyncPgConnection,
     alive_after: DateTime<Utc>,
 ) -> Result<Totals> {
+    let sum = |column: &str| {
+        sql::<diesel::sql_types::BigInt>(&format!("coalesce(sum({column}), 0)::bigint"))
+    };
     let (workers, capacity, running) = workers::table
         .filter(workers::seen_at.gt(alive_after))
         .filter(workers::ended_at.is_null())
-        .select((
-            diesel::dsl::count_star(),
-            fragment::<BigInt>("coalesce(sum(capacity), 0)::bigint"),
-            fragment::<BigInt>("coalesce(sum(running), 0)::bigint"),
-        ))
-        .first(connection)
+        .select((diesel::dsl::count_star(), sum("capacity"), sum("running")))
+        .prepared()
+        .get_result(connection)
         .await?;
     Ok(Totals {
         workers,
@@ -166,23 +168,32 @@ pub async fn availability(
     alive_after: DateTime<Utc>,
 ) -> Result<Availability> {
     let expression = select_availability(alive_after)
+        .sql(" AS is_alive FROM workers WHERE worker_name = ")
         .bind::<Text, _>(worker_name)
         .sql(") AS found)");
-    Ok(diesel::select(expression).get_result(connection).await?)
+    Ok(diesel::select(expression)
+        .prepared()
+        .get_result(connection)
+        .await?)
 }
 
 /// The same as a column of a query of agents.
-pub(crate) fn availability_of_agent(alive_after: DateTime<Utc>) -> Fragment<'static, Text> {
-    select_availability(alive_after).sql("agents.worker_name) AS found)")
+pub(crate) fn availability_of_agent(
+    alive_after: DateTime<Utc>,
+) -> SqlLiteral<Text, AvailabilityStart> {
+    select_availability(alive_after)
+        .sql(" AS is_alive FROM workers WHERE worker_name = agents.worker_name) AS found)")
 }
 
-/// A subselect up to the name of the worker.
-fn select_availability<'a>(alive_after: DateTime<Utc>) -> Fragment<'a, Text> {
+/// The beginning of an expression, with a time in it.
+pub(crate) type AvailabilityStart =
+    UncheckedBind<SqlLiteral<Text>, Bound<Timestamptz, DateTime<Utc>>>;
+
+/// A subselect up to the time after which a worker is alive.
+fn select_availability(alive_after: DateTime<Utc>) -> AvailabilityStart {
     let states = "(SELECT CASE WHEN count(*) = 0 THEN 'unknown'
                                WHEN bool_or(is_alive AND NOT is_draining AND running < capacity) THEN 'ready'
                                WHEN bool_or(is_alive) THEN 'full' ELSE 'none' END
                    FROM (SELECT *, ended_at IS NULL AND seen_at > ";
-    fragment(states)
-        .bind::<Timestamptz, _>(alive_after)
-        .sql(" AS is_alive FROM workers WHERE worker_name = ")
+    sql::<Text>(states).bind::<Timestamptz, _>(alive_after)
 }

@@ -14,7 +14,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    cpu::{cpu, cpu_with_children, memory_mib},
+    cpu::{Usage, cpu, cpu_with_children, memory_mib},
+    load::Request,
     subject::{Bench, UNLIMITED},
 };
 use crate::{
@@ -25,6 +26,11 @@ use crate::{
 };
 
 const SESSIONS: usize = 10_000;
+/// Clients that start them.
+const STARTERS: usize = 64;
+/// Connections of another tenant that reads, and how long it does.
+const READERS: usize = 2;
+const READING: Duration = Duration::from_secs(15);
 /// Default of `PATCHBAY_RECONCILE_INTERVAL`.
 const INTERVAL: Duration = Duration::from_secs(30);
 const INTERVALS: u32 = 2;
@@ -52,9 +58,28 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     // It knows nothing of the stand-in's rooms.
     running.worker.stop();
     let seeded = seed::seed(&running.base, &running.operator_key, "live")?;
-    start_sessions(bench, &running, &seeded)?;
+    start_sessions(bench, &running, &livekit, &seeded)?;
     reconcile(&running, &livekit)?;
-    webhooks(bench, &running, &folder, &seeded)
+    webhooks(bench, &running, &folder, &seeded)?;
+    println!("\nCPU of each:");
+    bench.report.print("live: ");
+    Ok(())
+}
+
+/// Adds to the report what each of so many requests to the api, and to PostgreSQL, has cost since `before`, with the work
+/// in the background.
+fn add_cost(
+    bench: &Bench<'_>,
+    running: &dev::Running,
+    row: &str,
+    before: Usage,
+    (api, postgres): (f64, f64),
+) {
+    let used = Usage::of(running).since(before);
+    bench.report.add(row, "api", used.api as f64 / api);
+    bench
+        .report
+        .add(row, "postgres", used.postgres as f64 / postgres);
 }
 
 fn start_stand_in(bench: &Bench<'_>, folder: &Path) -> Result<(Server, String)> {
@@ -82,48 +107,76 @@ fn count(bench: &Bench<'_>, running: &dev::Running, what: &str) -> Result<usize>
         .with_context(|| format!("no count in {rows}"))
 }
 
-/// Starts all sessions, and waits until each is running.
-fn start_sessions(bench: &Bench<'_>, running: &dev::Running, seeded: &Seeded) -> Result<()> {
-    let started = Instant::now();
+/// Starts all sessions at once while another tenant reads, and waits until each is running; fails unless each has one room
+/// and one run.
+fn start_sessions(
+    bench: &Bench<'_>,
+    running: &dev::Running,
+    livekit: &str,
+    seeded: &Seeded,
+) -> Result<()> {
+    let other = seed::seed(&running.base, &running.operator_key, "other")?;
+    let read = format!("/api/tenants/{}/agents/{}", other.tenant, other.agent);
+    let read = Request::new(&running.base, &other.key, &read, None);
+    let quiet = read.load(READERS, READING)?;
+    let (started, before) = (Instant::now(), Usage::of(running));
     let path = format!("/api/tenants/{}/sessions", seeded.tenant);
     let body =
         json!({ "agent_id": seeded.agent, "variables": { "company": "Acme" }, "start": true });
     let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| -> Result<()> {
-                    let client = Client::new(&running.base, &seeded.key);
-                    while next.fetch_add(1, Ordering::Relaxed) < SESSIONS {
-                        client.post(&path, &body)?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        let mut outcomes = workers
-            .into_iter()
-            .map(|worker| worker.join().expect("no panic"));
-        outcomes.try_for_each(|outcome| outcome)
+    let start = || -> Result<()> {
+        let client = Client::new(&running.base, &seeded.key);
+        while next.fetch_add(1, Ordering::Relaxed) < SESSIONS {
+            client.post(&path, &body)?;
+        }
+        Ok(())
+    };
+    let during = thread::scope(|scope| -> Result<_> {
+        let starters: Vec<_> = (0..STARTERS).map(|_| scope.spawn(start)).collect();
+        let during = read.load(READERS, READING);
+        for starter in starters {
+            starter.join().expect("no panic")?;
+        }
+        during
     })?;
-    let set = format!(
-        "(SELECT set_config('app.tenant_id', '{}', false)) x, sessions WHERE state = 'running'",
-        seeded.tenant
-    );
-    while count(bench, running, &set)? < SESSIONS {
+    let posted = started.elapsed();
+    let of_tenant = |table: &str| {
+        let tenant = &seeded.tenant;
+        format!("(SELECT set_config('app.tenant_id', '{tenant}', false)) x, {table}")
+    };
+    let live = of_tenant("sessions WHERE state = 'running'");
+    while count(bench, running, &live)? < SESSIONS {
         ensure!(!interrupted(), "interrupted");
         thread::sleep(Duration::from_secs(1));
     }
+    let all = started.elapsed();
+    let requests = SESSIONS as f64;
+    let row = "live: create and start a session";
+    add_cost(bench, running, row, before, (requests, requests));
+    let runs = count(bench, running, &of_tenant("agent_runs"))?;
+    let rooms = counted(livekit, "rooms")?;
     println!(
-        "\n{SESSIONS} sessions were started in {:.0} s",
-        started.elapsed().as_secs_f64()
+        "\n{SESSIONS} sessions were requested within {:.0} s and running after {:.0} s: {runs} agent runs, {rooms} rooms",
+        posted.as_secs_f64(),
+        all.as_secs_f64()
+    );
+    println!(
+        "  reads of another tenant: p99 {:.1} ms before, {:.1} ms meanwhile ({:.1} times)",
+        quiet.at(0.99),
+        during.at(0.99),
+        during.at(0.99) / quiet.at(0.99)
+    );
+    ensure!(
+        runs == SESSIONS && usize::try_from(rooms)? == SESSIONS,
+        "each session needs one room and one agent"
     );
     Ok(())
 }
 
-fn looked(livekit: &str) -> Result<u64> {
+/// What the stand-in has counted.
+fn counted(livekit: &str, what: &str) -> Result<u64> {
     let counts = Client::new(livekit, "").get("/counts")?;
-    Ok(counts["ListParticipants"].as_u64().unwrap_or_default())
+    Ok(counts[what].as_u64().unwrap_or_default())
 }
 
 fn reconcile(running: &dev::Running, livekit: &str) -> Result<()> {
@@ -134,11 +187,15 @@ fn reconcile(running: &dev::Running, livekit: &str) -> Result<()> {
     // The first interval after the starts is not like the others.
     thread::sleep(INTERVAL);
     let ticks = || (cpu(running.api_pid()), cpu_with_children(postgres));
-    let (before, rooms, started) = (ticks(), looked(livekit)?, Instant::now());
+    let (before, compared, started) = (
+        ticks(),
+        counted(livekit, "ListParticipants")?,
+        Instant::now(),
+    );
     thread::sleep(INTERVAL * INTERVALS);
     let (after, seen, seconds) = (
         ticks(),
-        looked(livekit)? - rooms,
+        counted(livekit, "ListParticipants")? - compared,
         started.elapsed().as_secs_f64(),
     );
     let share = |ticks: u64| ticks as f64 / seconds;
@@ -202,6 +259,7 @@ fn webhooks(
                 .is_some_and(|line| line == "ready"),
             "the load did not start"
         );
+        let before = Usage::of(running);
         let mut lags = Vec::new();
         for _ in 0..SECONDS {
             thread::sleep(Duration::from_secs(1));
@@ -226,6 +284,9 @@ fn webhooks(
             thread::sleep(Duration::from_millis(100));
         }
         let events = figures["events"].as_f64().unwrap_or_default();
+        let row = format!("live: receive and apply a webhook event, {rate} a second");
+        // The second process, which is not measured, does half of the api's work.
+        add_cost(bench, running, &row, before, (events / 2.0, events));
         println!(
             "  {rate} wanted, {:.0} stored in a second; not applied after 5 s: {}, at the end: {}, gone {:.1} s later",
             events / figures["seconds"].as_f64().unwrap_or(1.0),

@@ -68,9 +68,6 @@ fn authorize<P: Permission>(request: &HttpRequest, identity: &Identity) -> Resul
     if let Some(session) = identity.session {
         check_client::<P>(request, session)?;
     }
-    if let Some(tenant) = path_tenant {
-        tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
-    }
     let scopes = &identity.scopes;
     let granted: Vec<_> = P::ANY_OF
         .iter()

@@ -66,3 +66,29 @@ async fn a_thread_whose_connections_are_all_busy_takes_a_shared_one() {
         change.await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_inserts_and_sql_text_are_prepared_once() {
+    let app = TestApp::start_with(&["--database-pool-size=1"]).await;
+    let fixture = app.tenant("acme").await;
+    let path = fixture.at(&format!("agents/{}", fixture.agent));
+    for name in ["One", "Two", "Three"] {
+        let body = json!({ "name": name });
+        fixture.admin.patch(&path, &body).await.expect(200);
+        for path in [&path, &fixture.at("sessions")] {
+            fixture.admin.get(path).await.expect(200);
+        }
+    }
+    // The only connection, which all requests have used.
+    let mut connection = app.server.app.service.db.connection().await.unwrap();
+    // Patterns that do not match the statement which looks for them.
+    for part in [
+        "running [<] capacity",
+        "AS binding_numbe[r]",
+        r#"^UPDATE "agent[s]""#,
+        r#"^INSERT INTO "audit_event[s]""#,
+    ] {
+        let statements = format!("pg_prepared_statements WHERE statement ~ '{part}'");
+        assert_eq!(count(&mut connection, &statements).await, 1, "{part}");
+    }
+}

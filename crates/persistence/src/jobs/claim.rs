@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::{
+    dsl::sql,
     prelude::*,
     sql_types::{Array, BigInt, Double, Nullable, Text, Timestamptz},
 };
@@ -11,11 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::states::JobKind;
 
 use super::job::{CRASHED, Claim, Job, MAX_CRASHES, Outcome};
-use crate::{
-    Result,
-    prepared::{fragment, statement},
-    schema::jobs,
-};
+use crate::{Result, prepared::Prepare as _, schema::jobs};
 
 /// Claims up to `limit` jobs that are due at `now`, for the time of the lease; ingests, which take long, are claimed
 /// separately.
@@ -58,7 +55,7 @@ async fn claim_these(
     (now, lease): (DateTime<Utc>, Duration),
     limit: i64,
 ) -> Result<Vec<Job>> {
-    let text = format!(
+    let statement = format!(
         "WITH due AS ({due}), claimed AS (
              UPDATE jobs SET claimed_until = now() + make_interval(secs => $2), claim = gen_random_uuid(),
                     attempts = attempts + 1, crashes = crashes + 1
@@ -72,11 +69,12 @@ async fn claim_these(
          )
          SELECT * FROM claimed"
     );
-    Ok(statement(text)
+    Ok(diesel::sql_query(statement)
         .bind::<Timestamptz, _>(now)
         .bind::<Double, _>(lease.as_secs_f64())
         .bind::<BigInt, _>(limit)
         .bind::<Array<Text>, _>(JobKind::ALL.map(JobKind::as_str).to_vec())
+        .prepared()
         .load(connection)
         .await?)
 }
@@ -87,13 +85,13 @@ pub async fn heartbeat(
     claim: &Claim,
     lease: Duration,
 ) -> Result<bool> {
-    let until = fragment::<Nullable<Timestamptz>>("now() + make_interval(secs => ")
+    let until = sql::<Nullable<Timestamptz>>("now() + make_interval(secs => ")
         .bind::<Double, _>(lease.as_secs_f64())
         .sql(")");
     let extended = diesel::update(jobs::table.find((claim.kind, claim.subject_id)))
         .filter(jobs::claim.eq(claim.token))
         .set(jobs::claimed_until.eq(until));
-    Ok(extended.execute(connection).await? == 1)
+    Ok(extended.prepared().execute(connection).await? == 1)
 }
 
 /// Whether the claim is still held; if so, nobody can take it before the transaction ends.
@@ -157,12 +155,12 @@ pub async fn release(
             jobs::dead_at.eq(dead_at),
         );
         let update = diesel::update(unchanged).set(next);
-        update.execute(connection).await?
+        update.prepared().execute(connection).await?
     };
     if done == 0 {
         let next = (jobs::run_at.eq(now), free, crashes);
         let update = diesel::update(ours()).set(next);
-        update.execute(connection).await?;
+        update.prepared().execute(connection).await?;
     }
     Ok(())
 }

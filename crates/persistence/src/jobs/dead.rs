@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use patchbay_domain::{JobId, states::JobKind};
 
 use super::list::JobRow;
-use crate::{Result, schema::jobs};
+use crate::{Result, prepared::Prepare as _, schema::jobs};
 
 /// Gives jobs that died before `before` one more attempt, as the cause may have been fixed; returns their number.
 pub async fn revive(
@@ -62,6 +62,7 @@ pub async fn retry(
             jobs::crashes.eq(0),
         ))
         .returning(JobRow::as_returning())
+        .prepared()
         .get_result(connection)
         .await
         .optional()?;

@@ -1,7 +1,11 @@
 //! Jobs as the operator sees them.
 
 use chrono::{DateTime, Utc};
-use diesel::{prelude::*, sql_types::Text};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{Bool, Text},
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use patchbay_domain::{
     JobId, TenantId,
@@ -9,11 +13,7 @@ use patchbay_domain::{
 };
 use uuid::Uuid;
 
-use crate::{
-    Result, Rows, Window,
-    prepared::{Fragment, fragment},
-    schema::jobs,
-};
+use crate::{Result, Rows, Window, prepared::Prepare as _, schema::jobs};
 
 /// One job. Its kind may be one that only another version knows.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -30,8 +30,8 @@ pub struct JobRow {
     pub last_error: Option<String>,
     pub dead_at: Option<DateTime<Utc>>,
     pub claimed_until: Option<DateTime<Utc>>,
-    #[diesel(select_expression = fragment::<Text>(STATE))]
-    #[diesel(select_expression_type = Fragment<'static, Text>)]
+    #[diesel(select_expression = sql::<Text>(STATE))]
+    #[diesel(select_expression_type = diesel::expression::SqlLiteral<Text>)]
     pub state: JobState,
 }
 
@@ -71,7 +71,8 @@ pub async fn list(
         .select(JobRow::as_select())
         .into_boxed();
     if let Some(state) = filter.state {
-        query = query.filter(fragment::<Text>(STATE).eq(state));
+        let is_state = sql::<Bool>(STATE).sql(" = ").bind::<Text, _>(state);
+        query = query.filter(is_state);
     }
     if let Some(kind) = filter.kind {
         query = query.filter(jobs::kind.eq(kind));
@@ -79,5 +80,5 @@ pub async fn list(
     if let Some(tenant) = filter.tenant_id {
         query = query.filter(jobs::tenant_id.eq(tenant));
     }
-    Ok(window.cut(query.load(connection).await?))
+    Ok(window.cut(query.prepared().load(connection).await?))
 }

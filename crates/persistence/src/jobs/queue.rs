@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use patchbay_domain::{Clock, TenantId, states::JobKind};
 use uuid::Uuid;
 
-use crate::{Result, prepared::fragment, schema::jobs};
+use crate::{Result, prepared::Prepare as _, schema::jobs};
 
 /// What a job is about.
 #[derive(Clone, Copy, Debug)]
@@ -38,15 +38,16 @@ pub async fn enqueue(
         .on_conflict((jobs::kind, jobs::subject_id))
         .do_update()
         .set((
-            jobs::run_at.eq(fragment::<Timestamptz>(
+            jobs::run_at.eq(diesel::dsl::sql::<Timestamptz>(
                 "least(jobs.run_at, excluded.run_at)",
             )),
             jobs::generation.eq(jobs::generation + 1),
-            jobs::attempts.eq(fragment::<diesel::sql_types::Integer>(
+            jobs::attempts.eq(diesel::dsl::sql::<diesel::sql_types::Integer>(
                 "CASE WHEN jobs.dead_at IS NULL THEN jobs.attempts ELSE 0 END",
             )),
             jobs::dead_at.eq(None::<DateTime<Utc>>),
         ))
+        .prepared()
         .execute(connection)
         .await?;
     connection.batch_execute("NOTIFY patchbay_jobs").await?;
