@@ -43,6 +43,7 @@ class Registration:
                 await self._leave()
 
     async def _tell_if_due(self) -> None:
+        was_known = self._may_be_known
         try:
             about, now = self._about(), asyncio.get_running_loop().time()
             if now < self._due and (about == self._told or self._told is None):
@@ -57,7 +58,8 @@ class Registration:
                 log.warning("Patchbay cannot be told about this worker: %s", error)
             refused = isinstance(error, Refused)
             pause = REFUSED_AFTER if refused else RETRY_AFTER
-            self._may_be_known &= not refused
+            if refused:
+                self._may_be_known = was_known
             self._warned, self._told = True, None
             self._due = asyncio.get_running_loop().time() + pause
 

@@ -92,7 +92,7 @@ class RegistrationTest(unittest.IsolatedAsyncioTestCase):
             await self.run_until(server, 2, {"running": 0})
         self.assertGreaterEqual(time.monotonic() - begin, 0.2)
         methods = [method for method, _, _ in server.requests]
-        # A busy machine may send the next one before it is ended.
+        # On a busy machine a third PUT may come before the end.
         self.assertEqual((methods[:2], methods[-1]), (["PUT", "PUT"], "DELETE"))
 
     async def test_an_answer_that_is_no_json_ends_nothing(self):

@@ -62,6 +62,7 @@ ACCEPTING: dict[str, Dispatch | Inbound] = {}
 # Seconds to wait for the assignment of an accepted job, for which the library has no setting. LiveKit assigns at once, or
 # has given up on this worker. Meanwhile other dispatches of the run are refused, so the library's 7.5 s would be half of
 # Patchbay's join deadline.
+assert hasattr(agents_worker, "ASSIGNMENT_TIMEOUT"), "livekit-agents has renamed it"
 agents_worker.ASSIGNMENT_TIMEOUT = 3
 EXECUTORS = {"process": JobExecutorType.PROCESS, "thread": JobExecutorType.THREAD}
 

@@ -109,8 +109,8 @@ where
 }
 
 /// Ends a request after `limit`, and converts a panic to an error. Both are errors of the handler: middlewares see
-/// a response in every case. It is given where the future is, since futures of handlers are large and each layer around
-/// one would move it.
+/// a response in every case. It takes the future by reference: those of handlers are large, and each layer around one
+/// would copy it.
 async fn bounded(
     limit: Duration,
     serve: Pin<&mut dyn Future<Output = actix_web::Result<HttpResponse>>>,

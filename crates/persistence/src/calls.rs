@@ -1,7 +1,11 @@
 //! Phone calls.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::prelude::*;
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{Bool, Timestamptz},
+};
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{
     AgentId, CallId, MappingId, SessionId, TenantId, TrunkId,
@@ -109,7 +113,7 @@ pub async fn update(tx: &mut TenantTx, call: &Call) -> Result<()> {
 
 /// The mutable columns.
 #[derive(Insertable, AsChangeset)]
-#[diesel(table_name = calls, treat_none_as_null = true)]
+#[diesel(table_name = calls, treat_none_as_null = true, treat_none_as_default_value = false)]
 struct Columns<'a> {
     state: CallState,
     reason: Option<&'a str>,
@@ -231,14 +235,15 @@ pub async fn occupancy(
     since: DateTime<Utc>,
 ) -> Result<(i64, i64)> {
     tenants::lock_no_key_update(tx).await?;
-    // A call past its maximum duration is not counted, so that a lost call blocks no place.
-    let longest = diesel::dsl::sql::<diesel::sql_types::Bool>(
+    // A call past its maximum duration is not counted, so that a lost call blocks no place. The states stand in the text, so
+    // that every plan may use the index of such calls.
+    let longest = sql::<Bool>(
         "coalesce(answered_at, dialing_at) + make_interval(secs => max_duration_seconds + ring_timeout_seconds) > ",
     );
     let lines = calls::table
         .filter(calls::tenant_id.eq(tx.tenant()))
-        .filter(calls::state.eq_any(["dialing", "ringing", "answered"]))
-        .filter(longest.bind::<diesel::sql_types::Timestamptz, _>(now - TimeDelta::minutes(2)))
+        .filter(sql::<Bool>("state IN ('dialing', 'ringing', 'answered')"))
+        .filter(longest.bind::<Timestamptz, _>(now - TimeDelta::minutes(2)))
         .count()
         .prepared()
         .get_result(tx)

@@ -177,7 +177,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         query
     };
     let total = window.total(tx, query).await?;
-    let rows = window.cut(query(window).prepared().load(tx).await?);
+    let rows = window.cut(query(window).load(tx).await?);
     Ok(rows.with_total(total))
 }
 

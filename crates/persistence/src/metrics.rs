@@ -21,9 +21,9 @@ pub struct Span {
     pub starts: Vec<DateTime<Utc>>,
 }
 
-/// Gives the rest of this transaction memory for sorts, which take twice as long on disk, and plans for the span that is
-/// asked for.
-pub async fn prepare(tx: &mut TenantTx) -> Result<()> {
+/// For the rest of this transaction: memory for sorts, which take twice as long on disk, and plans that are made for this
+/// span rather than for any.
+pub async fn tune(tx: &mut TenantTx) -> Result<()> {
     let set = "SET LOCAL work_mem = '32MB'; SET LOCAL plan_cache_mode = force_custom_plan";
     tx.batch_execute(set).await?;
     Ok(())

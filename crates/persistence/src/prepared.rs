@@ -2,13 +2,17 @@
 //! of its own: updates, upserts, and those with SQL text.
 
 use diesel::{
+    QueryResult,
     pg::Pg,
-    prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
 };
 
-/// A statement that is kept by its text, as long as the connection is. So its text must be one of few: no tenant and no number
-/// of rows may stand in it.
+/// Up to this number of rows, inserts of several rows are kept: each number of rows makes another text.
+pub const FEW: usize = 4;
+
+/// A statement that is kept by its text, as long as the connection is. So its text must be one of few: no tenant and no large
+/// number of rows may stand in it. It is not for statements whose best plan depends on the values: after five executions
+/// PostgreSQL may use one plan for all.
 pub struct Prepared<S> {
     statement: S,
     is_kept: bool,
@@ -23,8 +27,10 @@ pub trait Prepare: Sized {
 
     /// The same, prepared once if this holds.
     fn prepared_if(self, is_kept: bool) -> Prepared<Self> {
-        let statement = self;
-        Prepared { statement, is_kept }
+        Prepared {
+            statement: self,
+            is_kept,
+        }
     }
 }
 
@@ -48,5 +54,3 @@ impl<S> QueryId for Prepared<S> {
 impl<S: Query> Query for Prepared<S> {
     type SqlType = S::SqlType;
 }
-
-impl<S, C> RunQueryDsl<C> for Prepared<S> {}

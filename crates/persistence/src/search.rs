@@ -196,7 +196,6 @@ async fn near(tx: &mut TenantTx, search: &Search) -> Result<Option<Near>> {
         .bind::<Text, _>(&search.model)
         .bind::<BigInt, _>(ef_search)
         .bind::<BigInt, _>(search.max_scan)
-        .prepared()
         .get_result(tx)
         .await?;
     let is_worth_it = amounts.total > search.exact_most

@@ -313,7 +313,7 @@ pub async fn list(tx: &mut TenantTx, window: Window, filter: Filter) -> Result<R
         query
     };
     let total = window.total(tx, query).await?;
-    let rows = query(window).prepared().load_stream(tx).await?;
+    let rows = query(window).load_stream(tx).await?;
     let bytes = |row: &Session| row.variables.len() + row.rendered_prompt.len();
     let rows = window.fill(rows, bytes).await?;
     Ok(rows.with_total(total))

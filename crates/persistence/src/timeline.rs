@@ -11,7 +11,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::session_events as events,
+    Result, Rows, TenantTx, Window,
+    prepared::{FEW, Prepare as _},
+    schema::session_events as events,
 };
 
 /// One event.
@@ -56,10 +58,10 @@ pub async fn append(tx: &mut TenantTx, batch: Vec<SessionEvent>) -> Result<()> {
         )
     };
     let rows: Vec<_> = batch.into_iter().map(row).collect();
-    let is_one = rows.len() == 1;
+    let are_few = rows.len() <= FEW;
     diesel::insert_into(events::table)
         .values(rows)
-        .prepared_if(is_one)
+        .prepared_if(are_few)
         .execute(tx)
         .await?;
     Ok(())

@@ -8,7 +8,9 @@ use patchbay_domain::{SessionId, TenantId, TurnId, transcript::TurnRole};
 use uuid::Uuid;
 
 use crate::{
-    Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::transcript_turns as turns,
+    Result, Rows, TenantTx, Window,
+    prepared::{FEW, Prepare as _},
+    schema::transcript_turns as turns,
 };
 
 /// One turn.
@@ -36,7 +38,7 @@ pub async fn append(tx: &mut TenantTx, batch: &[Turn]) -> Result<usize> {
         .values(batch)
         .on_conflict((turns::tenant_id, turns::session_id, turns::turn_id))
         .do_nothing()
-        .prepared_if(batch.len() == 1)
+        .prepared_if(batch.len() <= FEW)
         .execute(tx)
         .await?)
 }

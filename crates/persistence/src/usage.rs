@@ -8,7 +8,11 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{SessionId, TenantId, UsageId, transcript::UsageKind};
 
-use crate::{Result, TenantTx, prepared::Prepare as _, schema::usage_records};
+use crate::{
+    Result, TenantTx,
+    prepared::{FEW, Prepare as _},
+    schema::usage_records,
+};
 
 /// One reported amount.
 #[derive(Clone, Debug, Insertable)]
@@ -57,7 +61,7 @@ pub async fn append(tx: &mut TenantTx, batch: &[Usage]) -> Result<usize> {
     Ok(diesel::insert_into(usage_records::table)
         .values(batch)
         .on_conflict_do_nothing()
-        .prepared_if(batch.len() == 1)
+        .prepared_if(batch.len() <= FEW)
         .execute(tx)
         .await?)
 }

@@ -151,7 +151,6 @@ pub async fn claim(
         .bind::<Timestamptz, _>(now)
         .bind::<Double, _>(lease.as_secs_f64())
         .bind::<BigInt, _>(rooms)
-        .prepared()
         .load(connection)
         .await?)
 }

@@ -55,7 +55,7 @@ pub async fn query(
 ) -> Result<Figures> {
     let calls = async {
         let mut tx = service.db.begin(tenant).await?;
-        metrics::prepare(&mut tx).await?;
+        metrics::tune(&mut tx).await?;
         let calls = metrics::calls(&mut tx, span, key).await?;
         let kinds = metrics::call_kinds(&mut tx, span).await?;
         tx.finish();
@@ -63,7 +63,7 @@ pub async fn query(
     };
     let rest = async {
         let mut tx = service.db.begin(tenant).await?;
-        metrics::prepare(&mut tx).await?;
+        metrics::tune(&mut tx).await?;
         let rest = Figures {
             calls: Vec::new(),
             call_kinds: Vec::new(),

@@ -15,12 +15,12 @@ use diesel_async::{
 };
 use futures_util::{FutureExt as _, stream};
 use patchbay_api::{
-    dispatch::dispatch,
     envelope::envelope,
     openapi::{Describe, Doc, Operation, Tag},
     panics::VITAL,
     response::Deleted,
     router::Api,
+    routing::answer,
 };
 use serde_json::{Value, json};
 
@@ -358,7 +358,7 @@ async fn panicking_server() -> String {
             .wrap(from_fn(envelope))
             .route("/body", web::get().to(async || body()))
             .route("/fine", web::get().to(HttpResponse::Ok))
-            .default_service(web::to(dispatch))
+            .default_service(web::to(answer))
     });
     let server = server.workers(1).disable_signals();
     let server = server.bind("127.0.0.1:0").unwrap();

@@ -74,7 +74,6 @@ async fn claim_these(
         .bind::<Double, _>(lease.as_secs_f64())
         .bind::<BigInt, _>(limit)
         .bind::<Array<Text>, _>(JobKind::ALL.map(JobKind::as_str).to_vec())
-        .prepared()
         .load(connection)
         .await?)
 }

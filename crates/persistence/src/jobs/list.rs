@@ -53,7 +53,9 @@ pub async fn find(connection: &mut AsyncPgConnection, id: JobId) -> Result<Optio
     Ok(jobs::table
         .filter(jobs::id.eq(id))
         .select(JobRow::as_select())
-        .first(connection)
+        .limit(1)
+        .prepared()
+        .get_result(connection)
         .await
         .optional()?)
 }
