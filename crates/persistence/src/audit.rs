@@ -1,15 +1,15 @@
 //! The audit trail: append only.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel::{pg::Pg, prelude::*};
+use diesel_async::{AsyncConnectionCore, RunQueryDsl};
 use patchbay_domain::{AuditEventId, RawJson, TenantId};
 
 use crate::{Result, Rows, TenantTx, Window, page::ids_from, schema::audit_events};
 
 /// One entry of the trail.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = audit_events, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = audit_events, check_for_backend(Pg))]
 #[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "columns")]
 pub struct AuditEvent {
@@ -41,10 +41,13 @@ pub struct Filter {
 }
 
 /// Adds to the trail.
-pub async fn insert(tx: &mut TenantTx, event: &AuditEvent) -> Result<()> {
+pub async fn insert(
+    connection: &mut impl AsyncConnectionCore<Backend = Pg>,
+    event: &AuditEvent,
+) -> Result<()> {
     diesel::insert_into(audit_events::table)
         .values(event)
-        .execute(tx)
+        .execute(connection)
         .await?;
     Ok(())
 }

@@ -12,15 +12,19 @@ use diesel::{
 use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
 };
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, future::join};
 use patchbay_domain::TenantId;
 
 use crate::{
     Error, Result,
+    audit::{self, AuditEvent},
     jobs::{self, Claim},
     pool::{Connection, PoolSettings, Pools},
     prepared::Prepare as _,
 };
+
+/// PostgreSQL reports success for a COMMIT that rolled back after an error; a SET fails in such a transaction.
+const COMMIT: &str = "SET LOCAL app.tenant_id = ''; COMMIT";
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -188,11 +192,28 @@ impl TenantTx {
         {
             return Err(Error::ClaimLost);
         }
+        self.connection.batch_execute(COMMIT).await?;
         self.open = false;
-        // PostgreSQL reports success for a COMMIT that rolled back after an error; a SET fails in such a
-        // transaction.
-        let commit = "SET LOCAL app.tenant_id = ''; COMMIT";
-        self.connection.batch_execute(commit).await?;
+        Ok(())
+    }
+
+    /// Writes the audit event of the change and commits, in one round trip. If one fails, so does the other.
+    pub async fn commit_with(mut self, event: &AuditEvent) -> Result<()> {
+        if self.claim.is_some() || !self.connection.knows_audit {
+            audit::insert(&mut self, event).await?;
+            self.connection.knows_audit = true;
+            return self.commit().await;
+        }
+        // The statement is prepared, so the first poll sends it. If that were not so, it would follow COMMIT and be refused,
+        // as no tenant is set any more.
+        let connection: &AsyncPgConnection = &self.connection;
+        let (mut to_write, mut to_commit) = (connection, connection);
+        let write = audit::insert(&mut to_write, event);
+        let both = join(write, to_commit.batch_execute(COMMIT));
+        let (written, committed) = both.await;
+        written?;
+        committed?;
+        self.open = false;
         Ok(())
     }
 

@@ -1,34 +1,37 @@
 //! Connections to PostgreSQL: those of each thread that serves requests, and those that all threads share.
 
-use std::{cell::RefCell, pin::pin, time::Duration};
+use std::{
+    cell::RefCell,
+    ops::{Deref, DerefMut},
+    pin::pin,
+    time::Duration,
+};
 
-use deadpool::managed::TimeoutType;
+use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult, TimeoutType};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _,
-    pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool, PoolError},
-    },
+    pooled_connection::PoolableConnection as _,
 };
-use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use crate::{Error, Result, spans::SqlSpans};
 
 /// A connection taken from a pool.
-pub type Connection = Object<AsyncPgConnection>;
+pub type Connection = Object<Manager>;
+type PoolError = managed::PoolError<ConnectionError>;
 
 /// Connections that are shared, if there are so many.
 const MIN_SHARED: usize = 4;
 /// A thread with fewer than this has none: a request may need two at the same time.
 const MIN_OWN: usize = 2;
-/// How long a request waits for a connection of its thread, before a free one of those that are shared will do.
-const OWN_WAIT: Duration = Duration::from_millis(20);
+/// How long a request waits for a connection of its thread, before a free one of those that are shared will do. Longer
+/// than the queue of a busy moment, in which every connection is soon free again.
+const OWN_WAIT: Duration = Duration::from_millis(100);
 
 thread_local! {
     /// Connections that this thread has for itself.
-    static OWN: RefCell<Option<Pool<AsyncPgConnection>>> = const { RefCell::new(None) };
+    static OWN: RefCell<Option<Pool<Manager>>> = const { RefCell::new(None) };
 }
 
 /// Settings of the pools.
@@ -67,7 +70,7 @@ impl PoolSettings {
 pub struct Pools {
     url: String,
     settings: PoolSettings,
-    shared: Pool<AsyncPgConnection>,
+    shared: Pool<Manager>,
 }
 
 impl Pools {
@@ -123,23 +126,79 @@ impl Pools {
     }
 }
 
-fn pool(url: &str, settings: &PoolSettings, size: usize) -> Result<Pool<AsyncPgConnection>> {
+fn pool(url: &str, settings: &PoolSettings, size: usize) -> Result<Pool<Manager>> {
     let setup = format!(
         "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}",
         settings.statement_timeout.as_millis()
     );
-    let mut config = ManagerConfig::default();
-    // A check query at every checkout would double the cost of a point read.
-    config.recycling_method = RecyclingMethod::Fast;
-    let spans = settings.spans;
-    config.custom_setup = Box::new(move |url| connect(url, setup.clone(), spans).boxed());
-    Pool::builder(AsyncDieselConnectionManager::new_with_config(url, config))
+    let manager = Manager {
+        url: url.to_owned(),
+        setup,
+        spans: settings.spans,
+    };
+    Pool::builder(manager)
         .max_size(size)
         .wait_timeout(Some(settings.wait))
         .create_timeout(Some(settings.wait))
         .runtime(deadpool::Runtime::Tokio1)
         .build()
         .map_err(|error| Error::Unavailable(error.to_string()))
+}
+
+/// Opens the connections of a pool.
+pub struct Manager {
+    url: String,
+    /// Statements that each connection begins with.
+    setup: String,
+    spans: bool,
+}
+
+/// A connection, and what it knows.
+pub struct Opened {
+    connection: AsyncPgConnection,
+    /// Whether it has prepared the statement that inserts an audit event.
+    pub knows_audit: bool,
+}
+
+impl Deref for Opened {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &Self::Target {
+        &self.connection
+    }
+}
+
+impl DerefMut for Opened {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.connection
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Opened;
+    type Error = ConnectionError;
+
+    async fn create(&self) -> ConnectionResult<Opened> {
+        let mut connection = AsyncPgConnection::establish(&self.url).await?;
+        connection
+            .batch_execute(&self.setup)
+            .await
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        if self.spans {
+            connection.set_instrumentation(SqlSpans::default());
+        }
+        Ok(Opened {
+            connection,
+            knows_audit: false,
+        })
+    }
+
+    /// A query that checks the connection at every checkout would double the cost of a point read.
+    async fn recycle(&self, opened: &mut Opened, _: &Metrics) -> RecycleResult<ConnectionError> {
+        match opened.is_broken() {
+            true => Err(RecycleError::message("broken")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Detects an unreachable server within seconds, unless the URL has other settings.
@@ -158,18 +217,6 @@ fn with_network_limits(url: &str) -> String {
         }
     }
     url
-}
-
-async fn connect(url: &str, setup: String, spans: bool) -> ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
-    connection
-        .batch_execute(&setup)
-        .await
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
-    if spans {
-        connection.set_instrumentation(SqlSpans::default());
-    }
-    Ok(connection)
 }
 
 #[cfg(test)]

@@ -29,6 +29,9 @@ pub async fn of_sessions(
     tx: &mut TenantTx,
     ids: &[SessionId],
 ) -> Result<HashMap<SessionId, Summary>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let query = "SELECT s.id AS session_id, a.name AS agent_name, b.number AS binding_number, \
                         (SELECT c.id FROM calls c \
                          WHERE c.tenant_id = s.tenant_id AND c.session_id = s.id AND c.is_primary) AS call_id, \

@@ -1,8 +1,10 @@
 //! Audit events of changes. Personal fields are listed as changed; their values are never stored in the
 //! audit trail.
 
-use patchbay_domain::{Clock, RawJson, audit::is_action, call::KNOWN_REASONS};
-use patchbay_persistence::{TenantTx, audit};
+use std::collections::BTreeSet;
+
+use patchbay_domain::{Clock, RawJson, TenantId, audit::is_action, call::KNOWN_REASONS};
+use patchbay_persistence::audit::AuditEvent;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -111,58 +113,53 @@ impl Event {
             after: after.and_then(|value| serde_json::to_value(value).ok()),
         }
     }
-}
 
-/// Writes an event in the transaction of the change that it describes.
-pub(crate) async fn write(
-    tx: &mut TenantTx,
-    clock: &Clock,
-    origin: &Origin,
-    event: Event,
-) -> Result<()> {
-    let Event {
-        action,
-        resource_kind,
-        resource_id,
-        mut before,
-        mut after,
-    } = event;
-    debug_assert!(is_action(&action), "`{action}` is in no list of the domain");
-    let changed = changed_fields(before.as_ref(), after.as_ref());
-    redact(resource_kind, &mut before);
-    redact(resource_kind, &mut after);
-    let row = audit::AuditEvent {
-        tenant_id: tx.tenant(),
-        id: clock.new_id(),
-        at: clock.now(),
-        actor_kind: origin.actor.kind().to_string(),
-        actor_id: origin.actor.id(),
-        action,
-        resource_kind: resource_kind.to_owned(),
-        resource_id,
-        before: to_raw_json(before)?,
-        after: to_raw_json(after)?,
-        changed,
-        request_id: origin.request_id.clone(),
-        address: origin.address.map(|address| address.to_string()),
-    };
-    Ok(audit::insert(tx, &row).await?)
+    /// The row of the event, to be written in the transaction of the change that it describes.
+    pub(crate) fn row(
+        self,
+        tenant: TenantId,
+        clock: &Clock,
+        origin: &Origin,
+    ) -> Result<AuditEvent> {
+        let Self {
+            action,
+            resource_kind,
+            resource_id,
+            mut before,
+            mut after,
+        } = self;
+        debug_assert!(is_action(&action), "`{action}` is in no list of the domain");
+        let changed = changed_fields(before.as_ref(), after.as_ref());
+        redact(resource_kind, &mut before);
+        redact(resource_kind, &mut after);
+        Ok(AuditEvent {
+            tenant_id: tenant,
+            id: clock.new_id(),
+            at: clock.now(),
+            actor_kind: origin.actor.kind().to_string(),
+            actor_id: origin.actor.id(),
+            action,
+            resource_kind: resource_kind.to_owned(),
+            resource_id,
+            before: to_raw_json(before)?,
+            after: to_raw_json(after)?,
+            changed,
+            request_id: origin.request_id.clone(),
+            address: origin.address.map(|address| address.to_string()),
+        })
+    }
 }
 
 /// Names of the top-level fields that differ, sorted.
 fn changed_fields(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
-    let empty = Map::new();
-    let fields = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
-    let (before, after) = (fields(before), fields(after));
-    let (before, after) = (
-        before.as_ref().unwrap_or(&empty),
-        after.as_ref().unwrap_or(&empty),
-    );
-    let mut names: Vec<_> = before.keys().chain(after.keys()).cloned().collect();
-    names.sort();
-    names.dedup();
-    names.retain(|name| before.get(name) != after.get(name));
-    names
+    let both = [before, after];
+    let objects = both.into_iter().flatten().filter_map(Value::as_object);
+    let names: BTreeSet<_> = objects.flat_map(Map::keys).collect();
+    let changed = names.into_iter().filter(|name| {
+        let [before, after] = both.map(|value| value.and_then(|value| value.get(*name)));
+        before != after
+    });
+    changed.cloned().collect()
 }
 
 fn to_raw_json(value: Option<Value>) -> Result<Option<RawJson>> {

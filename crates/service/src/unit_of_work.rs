@@ -4,11 +4,11 @@
 use std::ops::{Deref, DerefMut};
 
 use patchbay_domain::{Clock, TenantId};
-use patchbay_persistence::TenantTx;
+use patchbay_persistence::{TenantTx, audit};
 
 use crate::{
     Origin, Result, Service,
-    audit::{self, Change, Event},
+    audit::{Change, Event},
     timeline::Timeline,
 };
 
@@ -43,8 +43,15 @@ impl Service {
         work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<Change<T>>,
     ) -> Result<T> {
         let mut unit = self.unit_of_work(tenant, origin).await?;
-        let value = unit.apply(work).await?;
-        unit.commit().await?;
+        let Change { value, mut events } = work(&mut unit).await?;
+        let last = events.pop();
+        for event in events {
+            unit.audit(event).await?;
+        }
+        match last {
+            Some(event) => unit.commit_with(event).await?,
+            None => unit.commit().await?,
+        }
         Ok(value)
     }
 }
@@ -74,12 +81,19 @@ impl UnitOfWork {
 
     /// Writes an audit event.
     pub async fn audit(&mut self, event: Event) -> Result<()> {
-        audit::write(&mut self.tx, &self.clock, &self.origin, event).await
+        let row = event.row(self.tx.tenant(), &self.clock, &self.origin)?;
+        Ok(audit::insert(&mut self.tx, &row).await?)
     }
 
     /// Appends events to a session's timeline.
     pub async fn append(&mut self, timeline: Timeline) -> Result<()> {
         timeline.write(&mut self.tx, &self.clock).await
+    }
+
+    /// Writes an audit event and commits the transaction.
+    async fn commit_with(self, event: Event) -> Result<()> {
+        let row = event.row(self.tx.tenant(), &self.clock, &self.origin)?;
+        Ok(self.tx.commit_with(&row).await?)
     }
 
     /// Commits the transaction.

@@ -82,7 +82,8 @@ fn add_cost(
         .add(row, "postgres", used.postgres as f64 / postgres);
 }
 
-fn start_stand_in(bench: &Bench<'_>, folder: &Path) -> Result<(Server, String)> {
+/// Starts the stand-in for LiveKit; returns it with its URL.
+pub fn start_stand_in(bench: &Bench<'_>, folder: &Path) -> Result<(Server, String)> {
     let port = free_port("the stand-in for LiveKit", 0)?;
     let log = folder.join("stand-in.log");
     let mut command = bound(&bench.tools.python);
@@ -97,7 +98,8 @@ fn start_stand_in(bench: &Bench<'_>, folder: &Path) -> Result<(Server, String)> 
     Ok((server, format!("http://127.0.0.1:{port}")))
 }
 
-fn count(bench: &Bench<'_>, running: &dev::Running, what: &str) -> Result<usize> {
+/// The number of rows of these.
+pub fn count(bench: &Bench<'_>, running: &dev::Running, what: &str) -> Result<usize> {
     let url = &running.stack.database_owner_url;
     let rows = bench
         .tools
@@ -237,21 +239,15 @@ fn webhooks(
     wait_for("the second process", patience, &log, &mut second, || {
         client.get("/health/ready").is_ok()
     })?;
-    let rooms = format!(
-        "SET app.tenant_id = '{}'; SELECT room_name || ' ' || room_sid FROM sessions WHERE state = 'running' LIMIT {ROOMS}",
-        seeded.tenant
-    );
-    let rooms = bench
-        .tools
-        .psql(&running.stack.database_owner_url, &rooms)?;
-    let rooms: Vec<_> = rooms.lines().filter(|line| line.contains(" RM_")).collect();
+    let rooms = rooms(bench, running, seeded)?;
     println!(
         "webhook events of {} rooms, through two processes, {SECONDS} s for each rate:",
         rooms.len()
     );
     for rate in RATES {
         let hosts = format!("{},{listen}", running.base.trim_start_matches("http://"));
-        let mut load = start_load(bench, running, &hosts, rate, &rooms.join("\n"))?;
+        let duration = Duration::from_secs(SECONDS.into());
+        let mut load = start_load(bench, running, &hosts, (rate, duration), &rooms.join("\n"))?;
         let mut output = BufReader::new(load.stdout.take().context("no output")?).lines();
         ensure!(
             output
@@ -300,11 +296,25 @@ fn webhooks(
     Ok(())
 }
 
-fn start_load(
+/// Names and sids of rooms of running sessions.
+pub fn rooms(bench: &Bench<'_>, running: &dev::Running, seeded: &Seeded) -> Result<Vec<String>> {
+    let rooms = format!(
+        "SET app.tenant_id = '{}'; SELECT room_name || ' ' || room_sid FROM sessions WHERE state = 'running' LIMIT {ROOMS}",
+        seeded.tenant
+    );
+    let rooms = bench
+        .tools
+        .psql(&running.stack.database_owner_url, &rooms)?;
+    let rooms = rooms.lines().filter(|line| line.contains(" RM_"));
+    Ok(rooms.map(str::to_owned).collect())
+}
+
+/// Sends webhook events of these rooms at a steady rate in a second, for some seconds.
+pub fn start_load(
     bench: &Bench<'_>,
     running: &dev::Running,
     hosts: &str,
-    rate: u32,
+    (rate, duration): (u32, Duration),
     rooms: &str,
 ) -> Result<Child> {
     let mut load = bound(&bench.tools.python)
@@ -315,7 +325,7 @@ fn start_load(
             &running.stack.livekit_key,
             &running.stack.livekit_secret,
         ])
-        .args([rate.to_string(), SECONDS.to_string()])
+        .args([rate.to_string(), duration.as_secs().to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

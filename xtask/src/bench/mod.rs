@@ -12,6 +12,7 @@ mod report;
 mod requests;
 mod routes;
 mod search;
+mod sizing;
 mod subject;
 mod tenants;
 mod tools;
@@ -39,7 +40,7 @@ use subject::{Bench, UNLIMITED};
 type Measure = fn(&Bench<'_>) -> Result<()>;
 
 /// All benchmarks, in order.
-const ALL: [(&str, Measure); 10] = [
+const ALL: [(&str, Measure); 11] = [
     ("requests", requests::measure),
     ("routes", routes::measure),
     ("tools", tools::measure),
@@ -49,6 +50,7 @@ const ALL: [(&str, Measure); 10] = [
     ("search", search::measure),
     ("ingest", ingest::measure),
     ("live", live::measure),
+    ("sizing", sizing::measure),
     ("worker", worker::measure),
 ];
 

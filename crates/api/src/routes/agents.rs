@@ -1,6 +1,5 @@
 //! Routes of agents.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, BindingId, Invalid, Metadata, TenantId,
     text::{Description, Name},
@@ -26,6 +25,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// A voice AI agent.
@@ -61,9 +61,9 @@ pub struct Agent {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the agent was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the agent was last changed.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
     /// Whether a registered worker can take the agent's next session. Only in the response to `getAgent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -100,8 +100,8 @@ impl From<agents::Agent> for Agent {
             metadata,
             active_binding_id,
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
             availability: None,
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::Page,
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// A change of a resource.
@@ -39,7 +40,7 @@ pub struct AuditEvent {
     /// Id of the audit event.
     id: AuditEventId,
     /// Time of the change.
-    at: DateTime<Utc>,
+    at: Timestamp,
     /// Kind of the actor.
     #[schema(value_type = ActorKind)]
     actor_kind: String,
@@ -91,7 +92,7 @@ impl From<audit::AuditEvent> for AuditEvent {
         } = row;
         Self {
             id,
-            at,
+            at: at.into(),
             actor_kind,
             actor_id,
             action,

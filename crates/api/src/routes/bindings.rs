@@ -1,6 +1,5 @@
 //! Bindings, which pin the versions that an agent runs, and their activations.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     ActivationId, AgentId, ArtifactId, BindingId, PromptVersionId, RuntimeConfigVersionId,
     TenantId, ToolVersionId, VersionId, artifact::ArtifactKind, knowledge::KnowledgeSettings,
@@ -25,6 +24,7 @@ use crate::{
     openapi::{Doc, Tag, vocabulary::WarningCode},
     response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// An immutable set of versions that an agent can run.
@@ -75,7 +75,7 @@ pub struct Binding {
     #[schema(max_length = 64)]
     author: String,
     /// Time at which the binding was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// What no live worker of the agent can run. Only in the response to `activateBinding`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_items = 20)]
@@ -183,7 +183,7 @@ impl Binding {
             active: active == Some(id),
             note,
             author,
-            created_at,
+            created_at: created_at.into(),
             warnings: None,
         })
     }
@@ -235,7 +235,7 @@ pub struct Activation {
     #[schema(max_length = 64)]
     author: String,
     /// Time of the activation. The binding stayed active until the next activation.
-    activated_at: DateTime<Utc>,
+    activated_at: Timestamp,
 }
 
 impl Warning {
@@ -263,7 +263,7 @@ impl From<bindings::Activation> for Activation {
             binding_id,
             binding_number,
             author,
-            activated_at,
+            activated_at: activated_at.into(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Background jobs, for the operator.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     JobId, TenantId,
     states::{JobKind, JobState},
@@ -21,6 +20,7 @@ use crate::{
     openapi::{Doc, Tag, vocabulary::KnownJobKind},
     response::{Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// A background job: a periodic check of one subject.
@@ -55,11 +55,11 @@ pub struct Job {
     /// Error of the last attempt, or the reason why the job is dead; null if it succeeded.
     error: Option<Failure>,
     /// Time at which the job is due.
-    run_at: DateTime<Utc>,
+    run_at: Timestamp,
     /// Time until which a process has claimed it; null if it is not running.
-    claimed_until: Option<DateTime<Utc>>,
+    claimed_until: Option<Timestamp>,
     /// Time at which it failed for good; null if it did not.
-    dead_at: Option<DateTime<Utc>>,
+    dead_at: Option<Timestamp>,
 }
 
 impl Resource for Job {}
@@ -87,9 +87,9 @@ impl From<jobs::JobRow> for Job {
             state,
             attempts,
             error: last_error.map(|why| Failure::new(Failure::FAILED, why)),
-            run_at,
-            claimed_until,
-            dead_at,
+            run_at: run_at.into(),
+            claimed_until: Timestamp::of(claimed_until),
+            dead_at: Timestamp::of(dead_at),
         }
     }
 }

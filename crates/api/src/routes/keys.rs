@@ -20,6 +20,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// An API key, without its secret.
@@ -44,13 +45,13 @@ pub struct ApiKey {
     #[schema(max_items = 100)]
     scopes: Vec<Scope>,
     /// Time at which the key was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Expiry time; null if the key does not expire.
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Timestamp>,
     /// Time at which the key was revoked; null if it is not revoked.
-    revoked_at: Option<DateTime<Utc>>,
+    revoked_at: Option<Timestamp>,
     /// Time at which the key was last used, updated with a delay of a few seconds; null if it was never used.
-    last_used_at: Option<DateTime<Utc>>,
+    last_used_at: Option<Timestamp>,
     /// Id of the key that created this key; null if the operator created it. A key expires no later than its parent
     /// and is revoked with it.
     parent_key_id: Option<ApiKeyId>,
@@ -85,10 +86,10 @@ impl From<api_keys::ApiKey> for ApiKey {
                 .iter()
                 .filter_map(|scope| scope.parse().ok())
                 .collect(),
-            created_at,
-            expires_at,
-            revoked_at,
-            last_used_at,
+            created_at: created_at.into(),
+            expires_at: Timestamp::of(expires_at),
+            revoked_at: Timestamp::of(revoked_at),
+            last_used_at: Timestamp::of(last_used_at),
             parent_key_id,
         }
     }

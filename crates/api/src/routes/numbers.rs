@@ -1,6 +1,5 @@
 //! Phone numbers and the tenants they are assigned to.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{PhoneNumber, TenantId};
 use patchbay_persistence::{inbound_mappings, numbers, tenants};
 use patchbay_service::{
@@ -19,6 +18,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Deleted, Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// A phone number that is assigned to a tenant.
@@ -29,7 +29,7 @@ pub struct Number {
     #[schema(max_length = 16)]
     number: String,
     /// Time at which the number was assigned to the tenant.
-    assigned_at: DateTime<Utc>,
+    assigned_at: Timestamp,
 }
 
 impl Resource for Number {}
@@ -44,7 +44,7 @@ impl From<numbers::Number> for Number {
         } = row;
         Self {
             number,
-            assigned_at,
+            assigned_at: assigned_at.into(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Routes of secrets, which tools may send to named hosts and which cannot be read back.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{ArtifactId, TenantId, VersionId, text::Text};
 use patchbay_persistence::{artifacts, secrets};
 use patchbay_service::{
@@ -19,6 +18,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Created, Deleted, Entity, Page, Put, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// A secret, without its value.
@@ -41,9 +41,9 @@ pub struct Secret {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the secret was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the secret was last changed.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
 }
 
 impl Resource for Secret {
@@ -72,8 +72,8 @@ impl From<secrets::Secret> for Secret {
             name,
             hosts,
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Routes of SIP trunks, a tenant's accounts with carriers.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, CallId, PhoneNumber, SessionId, TenantId, TrunkId,
     call::CallState,
@@ -30,6 +29,7 @@ use crate::{
     response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
     routes::credentials,
+    timestamp::Timestamp,
 };
 
 /// Sync status of a SIP object with LiveKit.
@@ -44,7 +44,7 @@ pub struct Sync {
     #[schema(minimum = 0)]
     attempts: i32,
     /// Time at which LiveKit was last in sync; null if it never was.
-    synced_at: Option<DateTime<Utc>>,
+    synced_at: Option<Timestamp>,
 }
 
 impl From<sip_objects::SipObject> for Sync {
@@ -53,7 +53,7 @@ impl From<sip_objects::SipObject> for Sync {
             state: row.sync_state,
             error: row.error.map(|why| Failure::new(Failure::FAILED, why)),
             attempts: row.attempts,
-            synced_at: row.synced_at,
+            synced_at: Timestamp::of(row.synced_at),
         }
     }
 }
@@ -96,9 +96,9 @@ pub struct SipTrunk {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the trunk was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the trunk was last changed.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
 }
 
 impl Resource for SipTrunk {
@@ -131,8 +131,8 @@ impl From<(sip_trunks::SipTrunk, sip_objects::SipObject)> for SipTrunk {
             username,
             sync: object.into(),
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
         }
     }
 }

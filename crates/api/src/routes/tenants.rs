@@ -1,6 +1,5 @@
 //! Routes of tenants.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Metadata, TenantId,
     limits::TenantLimits,
@@ -28,6 +27,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Created, Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// A tenant.
@@ -65,9 +65,9 @@ pub struct Tenant {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the tenant was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the tenant was last changed.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
 }
 
 impl Resource for Tenant {
@@ -99,8 +99,8 @@ impl TryFrom<tenants::Tenant> for Tenant {
             settings: settings.try_into()?,
             limits: stored::limits(id, limits)?,
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
         })
     }
 }

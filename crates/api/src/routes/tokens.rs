@@ -1,6 +1,5 @@
 //! Routes of join tokens, with which people join the room of a session.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{SessionId, UserId, states::TokenRole, text::OneLine};
 use patchbay_persistence::sessions;
 use patchbay_service::{
@@ -19,6 +18,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Created, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// Request to create a join token.
@@ -68,7 +68,7 @@ pub struct Token {
     #[schema(max_length = 200)]
     participant_identity: String,
     /// Time until which the token can be used to join.
-    expires_at: DateTime<Utc>,
+    expires_at: Timestamp,
 }
 
 impl Resource for Token {}
@@ -87,7 +87,7 @@ impl From<MintedToken> for Token {
             participant_token,
             room_name,
             participant_identity,
-            expires_at,
+            expires_at: expires_at.into(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Routes of users, the people of a tenant.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Metadata, TenantId, UserId,
     email::Email,
@@ -23,6 +22,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Created, Deleted, Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// A user: a person who can join sessions of the tenant.
@@ -58,9 +58,9 @@ pub struct User {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the user was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the user was last changed.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
 }
 
 impl Resource for User {
@@ -94,8 +94,8 @@ impl TryFrom<users::User> for User {
             external_id,
             metadata,
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Registration of worker processes.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     Invalid,
     text::{Name, Text},
@@ -19,6 +18,7 @@ use crate::{
     openapi::{Doc, Tag},
     response::{Deleted, Entity, Page, Resource},
     router::Api,
+    timestamp::Timestamp,
 };
 
 /// Heartbeats until a worker counts as gone.
@@ -70,9 +70,9 @@ pub struct Worker {
     #[schema(minimum = 1)]
     heartbeat_seconds: u64,
     /// Time of the first registration under this id.
-    registered_at: DateTime<Utc>,
+    registered_at: Timestamp,
     /// Time of the last heartbeat.
-    seen_at: DateTime<Utc>,
+    seen_at: Timestamp,
 }
 
 impl Resource for Worker {}
@@ -105,8 +105,8 @@ impl Worker {
             draining: is_draining,
             alive,
             heartbeat_seconds: (service.settings.worker_timeout.as_secs() / HEARTBEATS).max(1),
-            registered_at,
-            seen_at,
+            registered_at: registered_at.into(),
+            seen_at: seen_at.into(),
         })
     }
 }

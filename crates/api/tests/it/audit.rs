@@ -1,5 +1,6 @@
 //! The audit trail records every change with its actor, and holds no secret.
 
+use diesel_async::SimpleAsyncConnection as _;
 use serde_json::json;
 
 use super::support::TestApp;
@@ -62,4 +63,32 @@ async fn a_refused_change_leaves_none() {
         .await
         .expect_error(409, "name_taken");
     assert_eq!(fixture.admin.get(&path).await.expect(200), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_event_is_refused_is_not_made() {
+    // One connection, which first learns the statement of the event, and then sends it together with COMMIT.
+    let app = TestApp::start_with(&["--database-pool-size=1"]).await;
+    let fixture = app.tenant("acme").await;
+    let (agents, prompts) = (fixture.at("agents"), fixture.at("prompts"));
+    let mut owner = app.connect("DATABASE_OWNER_URL").await;
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+                  CREATE TRIGGER refuse BEFORE INSERT ON audit_events FOR EACH ROW
+                  WHEN (NEW.resource_kind = 'agent') EXECUTE FUNCTION refuse()";
+    owner.batch_execute(refuse).await.unwrap();
+    for number in 0..3 {
+        let body = json!({ "name": format!("refused {number}") });
+        fixture.admin.post(&agents, &body).await.expect(500);
+        // The same connection serves the next request.
+        let body = json!({ "name": format!("made {number}") });
+        fixture.admin.post(&prompts, &body).await.expect(201);
+    }
+    let listed = async |path: &str| {
+        let list = fixture.admin.get(path).await.expect(200);
+        list["data"].as_array().unwrap().len()
+    };
+    assert_eq!(listed(&agents).await, 1, "only that of the fixture");
+    assert_eq!(listed(&format!("{prompts}?name=made")).await, 3);
+    let trail = fixture.at("audit-events?action=prompt.created");
+    assert_eq!(listed(&trail).await, 4, "and that of the fixture");
 }

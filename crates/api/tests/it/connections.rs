@@ -72,6 +72,7 @@ async fn updates_inserts_and_sql_text_are_prepared_once() {
     let app = TestApp::start_with(&["--database-pool-size=1"]).await;
     let fixture = app.tenant("acme").await;
     let path = fixture.at(&format!("agents/{}", fixture.agent));
+    fixture.session(false).await;
     for name in ["One", "Two", "Three"] {
         let body = json!({ "name": name });
         fixture.admin.patch(&path, &body).await.expect(200);

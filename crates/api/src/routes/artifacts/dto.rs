@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, ArtifactId, BindingId, VersionId,
     artifact::Spec,
@@ -13,7 +12,7 @@ use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{extract::Patch, response::Resource};
+use crate::{extract::Patch, response::Resource, timestamp::Timestamp};
 
 /// A prompt, tool or runtime config. Its content is stored in immutable versions.
 #[derive(Clone, Serialize, ToSchema)]
@@ -42,9 +41,9 @@ pub struct Artifact<S: ToSchema> {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the resource was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the resource was last changed or a version was added.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
     #[serde(skip)]
     #[schema(ignore)]
     kind: PhantomData<S>,
@@ -75,8 +74,8 @@ impl<S: ToSchema> From<artifacts::Artifact> for Artifact<S> {
             description,
             last_version,
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
             kind: PhantomData,
         }
     }
@@ -104,7 +103,7 @@ pub struct Version<S: ToSchema> {
     #[schema(max_length = 64)]
     author: String,
     /// Time at which the version was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
 }
 
 impl<S: Spec + ToSchema> Resource for Version<S> {}
@@ -131,7 +130,7 @@ impl<S: Spec + ToSchema> TryFrom<artifacts::Version> for Version<S> {
             note,
             digest,
             author,
-            created_at,
+            created_at: created_at.into(),
         })
     }
 }

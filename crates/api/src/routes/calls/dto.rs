@@ -14,7 +14,9 @@ use patchbay_service::{Error, Result, telephony::calls::OutboundCall};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{failure::Failure, openapi::vocabulary::CallReason, response::Resource};
+use crate::{
+    failure::Failure, openapi::vocabulary::CallReason, response::Resource, timestamp::Timestamp,
+};
 
 /// Default ring timeout in seconds.
 const DEFAULT_RING_SECONDS: u32 = 45;
@@ -108,15 +110,15 @@ pub struct Call {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the call was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the call was started. The number is dialled once the agent has joined.
-    dialing_at: Option<DateTime<Utc>>,
+    dialing_at: Option<Timestamp>,
     /// Time at which ringing was first observed.
-    ringing_at: Option<DateTime<Utc>>,
+    ringing_at: Option<Timestamp>,
     /// Time at which the call was answered.
-    answered_at: Option<DateTime<Utc>>,
+    answered_at: Option<Timestamp>,
     /// Time at which the call ended.
-    ended_at: Option<DateTime<Utc>>,
+    ended_at: Option<Timestamp>,
 }
 
 impl Resource for Call {
@@ -196,11 +198,11 @@ impl From<calls::Call> for Call {
             ring_seconds: seconds_between(ringing_at, answered_at.or(ended_at)),
             talk_seconds: seconds_between(answered_at, ended_at),
             revision,
-            created_at,
-            dialing_at,
-            ringing_at,
-            answered_at,
-            ended_at,
+            created_at: created_at.into(),
+            dialing_at: Timestamp::of(dialing_at),
+            ringing_at: Timestamp::of(ringing_at),
+            answered_at: Timestamp::of(answered_at),
+            ended_at: Timestamp::of(ended_at),
         }
     }
 }

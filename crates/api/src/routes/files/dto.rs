@@ -1,6 +1,5 @@
 //! Request and response types of files.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, FileId, Metadata,
     api_key::hex,
@@ -16,7 +15,9 @@ use patchbay_service::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{extract::Patch, openapi::vocabulary::IngestErrorCode, response::Resource};
+use crate::{
+    extract::Patch, openapi::vocabulary::IngestErrorCode, response::Resource, timestamp::Timestamp,
+};
 
 /// An uploaded file.
 #[derive(Clone, Serialize, ToSchema)]
@@ -52,9 +53,9 @@ pub struct File {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the file was uploaded.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the file was last changed.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
 }
 
 /// Summary of an ingest.
@@ -138,8 +139,8 @@ impl TryFrom<files::WithIngest> for File {
             ingest: ingest.as_ref().map(IngestSummary::try_from).transpose()?,
             searchable_generation,
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
         })
     }
 }
@@ -235,9 +236,9 @@ pub struct IngestStage {
     #[schema(minimum = 0)]
     total: u32,
     /// Time at which the stage started.
-    started_at: DateTime<Utc>,
+    started_at: Timestamp,
     /// Time at which the stage finished; null if it has not.
-    finished_at: Option<DateTime<Utc>>,
+    finished_at: Option<Timestamp>,
 }
 
 impl From<StageProgress> for IngestStage {
@@ -253,8 +254,8 @@ impl From<StageProgress> for IngestStage {
             stage,
             done,
             total,
-            started_at,
-            finished_at,
+            started_at: started_at.into(),
+            finished_at: Timestamp::of(finished_at),
         }
     }
 }
@@ -298,11 +299,11 @@ pub struct FileStatus {
     #[schema(minimum = 1)]
     searchable_generation: Option<i32>,
     /// Time at which the ingest was requested.
-    created_at: Option<DateTime<Utc>>,
+    created_at: Option<Timestamp>,
     /// Time at which the ingest started; null if it has not.
-    started_at: Option<DateTime<Utc>>,
+    started_at: Option<Timestamp>,
     /// Time at which the ingest finished; null if it has not.
-    finished_at: Option<DateTime<Utc>>,
+    finished_at: Option<Timestamp>,
 }
 
 impl Resource for FileStatus {}
@@ -326,9 +327,9 @@ impl TryFrom<files::WithIngest> for FileStatus {
             model: Some(row.model),
             attempts: row.attempts,
             error: summary.error,
-            created_at: Some(row.created_at),
-            started_at: row.started_at,
-            finished_at: row.finished_at,
+            created_at: Some(row.created_at.into()),
+            started_at: Timestamp::of(row.started_at),
+            finished_at: Timestamp::of(row.finished_at),
             ..Self::none(&file)
         })
     }

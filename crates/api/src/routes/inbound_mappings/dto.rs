@@ -22,6 +22,7 @@ use crate::{
     openapi::vocabulary::RefusalReason,
     response::Resource,
     routes::{credentials, sessions::AgentRunConfig, sip_trunks::Sync},
+    timestamp::Timestamp,
 };
 
 /// An inbound mapping: how calls to a phone number are answered.
@@ -78,9 +79,9 @@ pub struct InboundMapping {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time at which the mapping was created.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time at which the mapping was last changed.
-    updated_at: DateTime<Utc>,
+    updated_at: Timestamp,
 }
 
 impl Resource for InboundMapping {
@@ -122,8 +123,8 @@ impl From<(inbound_mappings::Mapping, sip_objects::SipObject)> for InboundMappin
             headers,
             sync: object.into(),
             revision,
-            created_at,
-            updated_at,
+            created_at: created_at.into(),
+            updated_at: updated_at.into(),
         }
     }
 }
@@ -340,7 +341,7 @@ pub struct Resolution {
     #[schema(max_length = 16)]
     pub number: String,
     /// Time for which the number was resolved.
-    pub at: DateTime<Utc>,
+    pub at: Timestamp,
     /// Whether the call would be accepted.
     pub taken: bool,
     /// Why the call would be refused; null if it would be accepted.
@@ -376,7 +377,7 @@ impl From<resolve::Resolution> for Resolution {
         });
         Self {
             number,
-            at,
+            at: at.into(),
             taken,
             error,
             mapping_id,

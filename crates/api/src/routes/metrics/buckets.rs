@@ -25,7 +25,7 @@ struct Buckets(Vec<MetricsBucket>);
 impl Buckets {
     fn of(span: &Span) -> Self {
         let empty = |start: &DateTime<Utc>| MetricsBucket {
-            start: *start,
+            start: (*start).into(),
             ..MetricsBucket::default()
         };
         Self(span.starts.iter().map(empty).collect())

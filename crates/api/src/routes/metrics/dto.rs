@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::buckets::Bucket;
 use patchbay_persistence::metrics::{self, Key};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::response::Resource;
+use crate::{response::Resource, timestamp::Timestamp};
 
 /// What sessions and calls are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -184,7 +183,7 @@ pub struct SessionGroup {
 }))]
 pub struct MetricsBucket {
     /// Start of the bucket.
-    pub start: DateTime<Utc>,
+    pub start: Timestamp,
     /// Sessions created.
     pub sessions: SessionMetrics,
     /// Number of sessions by outcome: `ended`, `failed`, or `open` while it is not known.
@@ -251,9 +250,9 @@ pub struct MetricsBucket {
 }))]
 pub struct Metrics {
     /// Start of the time range, inclusive.
-    pub from: DateTime<Utc>,
+    pub from: Timestamp,
     /// End of the time range, exclusive.
-    pub to: DateTime<Utc>,
+    pub to: Timestamp,
     /// Length of a bucket.
     pub bucket: Bucket,
     /// IANA time zone of the buckets.

@@ -67,8 +67,8 @@ async fn get(caller: Caller<MetricsRead>, query: Query<MetricsQuery>) -> Result<
     let found = service::query(&caller.service, caller.tenant()?, &span, key).await?;
     let buckets = buckets::fill(&span, found);
     Ok(Entity(Metrics {
-        from,
-        to,
+        from: from.into(),
+        to: to.into(),
         bucket,
         time_zone: zone,
         group_by: query.group_by,

@@ -1,6 +1,6 @@
 //! Client tokens, with which a web page reads one session.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use patchbay_domain::{Invalid, Scope, SessionId, TenantId, text::OneLine};
 use patchbay_persistence::sessions;
 use patchbay_service::{
@@ -16,6 +16,7 @@ use crate::{
     cors,
     extract::{Caller, Json, Path, scopes::TokensWrite},
     response::{Created, Resource},
+    timestamp::Timestamp,
 };
 
 /// Longest lifetime of a client token in seconds, and the default.
@@ -49,7 +50,7 @@ pub struct ClientToken {
     #[schema(max_length = 2000)]
     token: String,
     /// Time at which it expires, if the session does not end before.
-    expires_at: DateTime<Utc>,
+    expires_at: Timestamp,
 }
 
 impl Resource for ClientToken {}
@@ -90,7 +91,7 @@ impl ClientToken {
             session_id,
             origin,
             token,
-            expires_at,
+            expires_at: expires_at.into(),
         }
     }
 }

@@ -14,7 +14,10 @@ use patchbay_service::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{failure::Failure, openapi::vocabulary::SessionEndReason, response::Resource};
+use crate::{
+    failure::Failure, openapi::vocabulary::SessionEndReason, response::Resource,
+    timestamp::Timestamp,
+};
 
 /// A session.
 #[derive(Clone, Serialize, ToSchema)]
@@ -76,17 +79,17 @@ pub struct Session {
     #[schema(minimum = 1)]
     revision: i64,
     /// Time of creation.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time of the start request.
-    starting_at: Option<DateTime<Utc>>,
+    starting_at: Option<Timestamp>,
     /// Time when LiveKit confirmed the room and the dispatch.
-    dispatched_at: Option<DateTime<Utc>>,
+    dispatched_at: Option<Timestamp>,
     /// Time when the agent joined.
-    running_at: Option<DateTime<Utc>>,
+    running_at: Option<Timestamp>,
     /// Time of the stop request.
-    stopping_at: Option<DateTime<Utc>>,
+    stopping_at: Option<Timestamp>,
     /// Time when the session ended.
-    ended_at: Option<DateTime<Utc>>,
+    ended_at: Option<Timestamp>,
     /// Whether a registered worker could take the session. Only in the response to `createSession`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -209,12 +212,12 @@ impl From<sessions::Session> for Session {
             metadata,
             max_duration_seconds,
             revision,
-            created_at,
-            starting_at,
-            dispatched_at,
-            running_at,
-            stopping_at,
-            ended_at,
+            created_at: created_at.into(),
+            starting_at: Timestamp::of(starting_at),
+            dispatched_at: Timestamp::of(dispatched_at),
+            running_at: Timestamp::of(running_at),
+            stopping_at: Timestamp::of(stopping_at),
+            ended_at: Timestamp::of(ended_at),
             availability: None,
             summary: None,
         }

@@ -1,6 +1,5 @@
 //! The timeline of a session.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::timeline::{EventKind, Facts, SearchFacts, ToolCallFacts};
 use patchbay_domain::{AgentRunId, CallId, SessionEventId, SessionId, TenantId};
 use patchbay_persistence::timeline;
@@ -12,6 +11,7 @@ use super::order::{Order, forward_start};
 use crate::{
     extract::{Caller, List, Path, scopes::SessionView},
     response::Page,
+    timestamp::Timestamp,
 };
 
 /// An event on the timeline of a session.
@@ -31,7 +31,7 @@ pub struct SessionEvent {
     /// Id of the event.
     id: SessionEventId,
     /// Time of the event.
-    at: DateTime<Utc>,
+    at: Timestamp,
     /// Kind of the event. New kinds may be added.
     #[schema(value_type = EventKind)]
     kind: String,
@@ -77,7 +77,7 @@ impl TryFrom<timeline::SessionEvent> for SessionEvent {
         } = serde_json::from_value(facts).map_err(Error::internal)?;
         Ok(Self {
             id,
-            at,
+            at: at.into(),
             kind,
             reason,
             agent_run_id,

@@ -1,10 +1,11 @@
 //! Participants of a session.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{ParticipantId, states::ParticipantKind};
 use patchbay_persistence::participants;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::timestamp::Timestamp;
 
 /// A participant of a session.
 #[derive(Serialize, ToSchema)]
@@ -34,11 +35,11 @@ pub struct Participant {
     /// Kind of the participant.
     kind: ParticipantKind,
     /// Time when it was attached; null for participants that joined with a token, and for the session's own agents.
-    invited_at: Option<DateTime<Utc>>,
+    invited_at: Option<Timestamp>,
     /// Time when it joined; null before, and if only its leaving was observed.
-    joined_at: Option<DateTime<Utc>>,
+    joined_at: Option<Timestamp>,
     /// Time when it left; null while it is in the room, and if it never joined.
-    left_at: Option<DateTime<Utc>>,
+    left_at: Option<Timestamp>,
     /// LiveKit's reason for the disconnect.
     #[schema(max_length = 100)]
     disconnect_reason: Option<String>,
@@ -65,9 +66,9 @@ impl From<participants::Participant> for Participant {
             identity,
             name,
             kind,
-            invited_at,
-            joined_at,
-            left_at,
+            invited_at: Timestamp::of(invited_at),
+            joined_at: Timestamp::of(joined_at),
+            left_at: Timestamp::of(left_at),
             disconnect_reason,
         }
     }

@@ -1,6 +1,5 @@
 //! Agent runs and the configurations that they run.
 
-use chrono::{DateTime, Utc};
 use patchbay_domain::{
     AgentId, AgentRunId, CallId, SessionId, TenantId,
     call::{AnswerDetection, Direction},
@@ -12,7 +11,7 @@ use patchbay_service::sessions::run_configuration::RunConfiguration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{failure::Failure, response::Resource};
+use crate::{failure::Failure, response::Resource, timestamp::Timestamp};
 
 /// An agent run: one attempt to have an agent in a session.
 #[derive(Serialize, ToSchema)]
@@ -59,19 +58,19 @@ pub struct AgentRun {
     #[schema(max_length = 200)]
     participant_identity: Option<String>,
     /// Time of creation.
-    created_at: DateTime<Utc>,
+    created_at: Timestamp,
     /// Time when LiveKit confirmed the dispatch.
-    dispatched_at: Option<DateTime<Utc>>,
+    dispatched_at: Option<Timestamp>,
     /// Time when the agent joined.
-    joined_at: Option<DateTime<Utc>>,
+    joined_at: Option<Timestamp>,
     /// Time when the agent left.
-    left_at: Option<DateTime<Utc>>,
+    left_at: Option<Timestamp>,
     /// How often the run was dispatched: LiveKit drops a dispatch that no worker takes, which is then repeated.
     #[schema(minimum = 0)]
     dispatches: i32,
     /// Time when a worker was seen to have taken a dispatch; null if none has, or the agent joined before that was looked
     /// for.
-    taken_at: Option<DateTime<Utc>>,
+    taken_at: Option<Timestamp>,
     /// Why the run is `lost` or `no_show`, with the state as the code; null otherwise.
     error: Option<Failure>,
 }
@@ -113,12 +112,12 @@ impl From<runs::AgentRun> for AgentRun {
             dispatch_id,
             participant_sid,
             participant_identity,
-            created_at,
-            dispatched_at,
-            joined_at,
-            left_at,
+            created_at: created_at.into(),
+            dispatched_at: Timestamp::of(dispatched_at),
+            joined_at: Timestamp::of(joined_at),
+            left_at: Timestamp::of(left_at),
             dispatches,
-            taken_at,
+            taken_at: Timestamp::of(taken_at),
             error: error_detail.map(|why| Failure::new(state.as_str(), why)),
         }
     }
@@ -255,7 +254,7 @@ pub struct StoredConfiguration {
     /// The configuration.
     pub configuration: Configuration,
     /// Time when the first session with it was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Timestamp,
 }
 
 impl Resource for StoredConfiguration {}

@@ -60,6 +60,6 @@ pub(super) async fn configuration(
     Ok(Entity(StoredConfiguration {
         digest,
         configuration: read_configuration(&caller.compute_permit().await?, document).await?,
-        created_at,
+        created_at: created_at.into(),
     }))
 }
