@@ -28,6 +28,9 @@ use crate::{
 /// millisecond.
 const MAX_INLINE_PAGE: usize = 131_072;
 
+/// Usual size in bytes of an item of a page. A buffer that grows copies what it has.
+const ITEM: usize = 640;
+
 /// The body of a response: it has a schema and, if it can change, a revision.
 pub trait Resource: Serialize + ToSchema {
     /// The top-level field that is returned only once and never stored.
@@ -252,8 +255,8 @@ impl<T: Serialize + Send + 'static> Respond for Page<T> {
 }
 
 /// The JSON of a page if it has at most [`MAX_INLINE_PAGE`].
-fn small_json(page: &impl Serialize) -> Option<Vec<u8>> {
-    let mut json = AtMost(Vec::with_capacity(4096));
+fn small_json<T: Serialize>(page: &Page<T>) -> Option<Vec<u8>> {
+    let mut json = AtMost(Vec::with_capacity(ITEM * (page.data.len() + 1)));
     serde_json::to_writer(&mut json, page).ok()?;
     Some(json.0)
 }
@@ -277,7 +280,7 @@ impl Write for AtMost {
         Ok(bytes.len())
     }
 
-    // Times are written character by character.
+    // Text is written in pieces, many of which are short.
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.0.len() + bytes.len() > MAX_INLINE_PAGE {

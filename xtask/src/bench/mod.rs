@@ -68,7 +68,7 @@ pub struct Options {
     /// Log level of the api.
     #[arg(long, default_value = "info")]
     log: String,
-    /// Measure this binary instead of a new release build.
+    /// Measure this binary instead of a new build of the profile `dist`.
     #[arg(long)]
     binary: Option<PathBuf>,
     /// Draw a flame graph of the api into this file; needs `perf` and `inferno`.
@@ -79,11 +79,13 @@ pub struct Options {
 impl Options {
     /// Builds what is measured.
     fn build(&self) -> Result<()> {
-        let build = ["build", "--release", "--package", "patchbay-api"];
+        let build = ["build", "--profile", "dist", "--package", "patchbay-api"];
         match (&self.binary, &self.flamegraph) {
             (Some(_), _) => Ok(()),
             (None, Some(_)) => flamegraph::build(),
-            (None, None) => process::run("building the release", &mut process::cargo(&build)),
+            (None, None) => {
+                process::run("building what operators run", &mut process::cargo(&build))
+            }
         }
     }
 
@@ -92,7 +94,7 @@ impl Options {
         match (&self.binary, &self.flamegraph) {
             (Some(binary), _) => binary.clone(),
             (None, Some(_)) => dev::binary(flamegraph::PROFILE),
-            (None, None) => dev::binary("release"),
+            (None, None) => dev::binary("dist"),
         }
     }
 }
