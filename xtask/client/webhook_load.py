@@ -56,13 +56,15 @@ async def connection(host: str, requests: list[tuple[float, bytes]], start: floa
 async def main() -> None:
     hosts, key, secret, rate, seconds = sys.argv[1].split(","), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
     rooms = [line.split() for line in sys.stdin if line.strip()]
-    plan: list[list[tuple[float, bytes]]] = [[] for _ in range(CONNECTIONS)]
+    # The server closes a connection on which nothing happens for some seconds.
+    lanes = min(CONNECTIONS, rate)
+    plan: list[list[tuple[float, bytes]]] = [[] for _ in range(lanes)]
     for number, event in enumerate(events(rooms, rate * seconds)):
-        lane = number % CONNECTIONS
+        lane = number % lanes
         plan[lane].append((number / rate, request(hosts[lane % len(hosts)], key, secret, event)))
     print("ready", flush=True)
     start, wrong = time.monotonic(), []
-    await asyncio.gather(*(connection(hosts[lane % len(hosts)], plan[lane], start, wrong) for lane in range(CONNECTIONS)))
+    await asyncio.gather(*(connection(hosts[lane % len(hosts)], plan[lane], start, wrong) for lane in range(lanes)))
     print(json.dumps({"events": rate * seconds, "seconds": time.monotonic() - start, "wrong": wrong}), flush=True)
 
 

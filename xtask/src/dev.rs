@@ -71,7 +71,7 @@ pub fn build() -> Result<()> {
     process::run("building patchbay-api", &mut build)
 }
 
-/// Path of the binary of a profile (`debug` or `release`).
+/// Path of the binary of a profile (`debug`, `dist` or `profiling`).
 pub fn binary(profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| cache::repository().join("target"), PathBuf::from);

@@ -19,8 +19,8 @@ impl From<DateTime<Utc>> for Timestamp {
 }
 
 impl Timestamp {
-    /// Converts a time that may not have come yet.
-    pub fn of(time: Option<DateTime<Utc>>) -> Option<Self> {
+    /// Converts a time that may be missing.
+    pub fn optional(time: Option<DateTime<Utc>>) -> Option<Self> {
         time.map(Self)
     }
 }
@@ -28,5 +28,25 @@ impl Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_in_stored_json() {
+        for text in [
+            "2026-11-23T20:00:00Z",
+            "2026-11-23T20:00:00.120Z",
+            "2026-11-23T20:00:00.000001Z",
+        ] {
+            let time: DateTime<Utc> = text.parse().unwrap();
+            assert_eq!(json!(Timestamp(time)), text);
+            assert_eq!(json!(time), text);
+        }
     }
 }

@@ -41,7 +41,11 @@ pub struct Filter {
 }
 
 /// Adds to the trail.
-pub async fn insert(
+pub async fn insert(tx: &mut TenantTx, event: &AuditEvent) -> Result<()> {
+    write(tx, event).await
+}
+
+async fn write(
     connection: &mut impl AsyncConnectionCore<Backend = Pg>,
     event: &AuditEvent,
 ) -> Result<()> {
@@ -50,6 +54,18 @@ pub async fn insert(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Adds to the trail and commits the transaction, in one round trip if the statement is prepared. If one fails, so does the
+/// other.
+pub async fn insert_and_commit(mut tx: TenantTx, event: &AuditEvent) -> Result<()> {
+    if tx.can_commit_behind_audit() {
+        let write = async |mut connection: &_| write(&mut connection, event).await;
+        return tx.commit_behind(write).await;
+    }
+    write(&mut tx, event).await?;
+    tx.audit_is_prepared();
+    tx.commit().await
 }
 
 /// A page of the trail.

@@ -2,7 +2,9 @@
 
 use std::{
     ops::{Deref, DerefMut},
+    pin::pin,
     sync::Arc,
+    task::Poll,
 };
 
 use diesel::{
@@ -12,12 +14,12 @@ use diesel::{
 use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
 };
-use futures_util::{FutureExt as _, StreamExt as _, future::join};
+use futures_util::{FutureExt as _, StreamExt as _, future::join, poll};
 use patchbay_domain::TenantId;
+use tokio::task::unconstrained;
 
 use crate::{
     Error, Result,
-    audit::{self, AuditEvent},
     jobs::{self, Claim},
     pool::{Connection, PoolSettings, Pools},
     prepared::Prepare as _,
@@ -145,8 +147,8 @@ fn send(connection: &Connection, statement: &str) {
     let _ = connection.batch_execute(statement).now_or_never();
 }
 
-/// A transaction in which one tenant's rows are visible. Dropped without [`TenantTx::commit`] or
-/// [`TenantTx::finish`], it rolls back.
+/// A transaction in which one tenant's rows are visible. Dropped without being committed or
+/// [finished](TenantTx::finish), it rolls back.
 pub struct TenantTx {
     connection: Connection,
     tenant: TenantId,
@@ -197,24 +199,42 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Writes the audit event of the change and commits, in one round trip. If one fails, so does the other.
-    pub async fn commit_with(mut self, event: &AuditEvent) -> Result<()> {
-        if self.claim.is_some() || !self.connection.knows_audit {
-            audit::insert(&mut self, event).await?;
-            self.connection.knows_audit = true;
-            return self.commit().await;
-        }
-        // The statement is prepared, so the first poll sends it. If that were not so, it would follow COMMIT and be refused,
-        // as no tenant is set any more.
+    /// Commits right behind the statement of `last`, whose result is not needed before. If one fails, so does the other.
+    ///
+    /// The statement must be prepared, so that the first poll sends it: behind COMMIT it would be refused, and the change be
+    /// made without it.
+    pub(crate) async fn commit_behind(
+        mut self,
+        last: impl AsyncFnOnce(&AsyncPgConnection) -> Result<()>,
+    ) -> Result<()> {
         let connection: &AsyncPgConnection = &self.connection;
-        let (mut to_write, mut to_commit) = (connection, connection);
-        let write = audit::insert(&mut to_write, event);
-        let both = join(write, to_commit.batch_execute(COMMIT));
-        let (written, committed) = both.await;
-        written?;
-        committed?;
+        let mut to_commit = connection;
+        // Tokio's budget of a task could end before the statement is sent.
+        let mut last = pin!(unconstrained(last(connection)));
+        match poll!(last.as_mut()) {
+            Poll::Ready(done) => {
+                done?;
+                to_commit.batch_execute(COMMIT).await?;
+            }
+            Poll::Pending => {
+                let (done, committed) = join(last, to_commit.batch_execute(COMMIT)).await;
+                done?;
+                committed?;
+            }
+        }
         self.open = false;
         Ok(())
+    }
+
+    /// Whether COMMIT may be sent right behind the insertion of an audit event: that is prepared, and no claim has to be looked
+    /// at in between.
+    pub(crate) fn can_commit_behind_audit(&self) -> bool {
+        self.claim.is_none() && self.connection.audit_is_prepared
+    }
+
+    /// Records that the insertion of an audit event is prepared.
+    pub(crate) fn audit_is_prepared(&mut self) {
+        self.connection.audit_is_prepared = true;
     }
 
     /// Rolls back; returns when the locks are released.

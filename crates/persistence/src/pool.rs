@@ -25,8 +25,8 @@ type PoolError = managed::PoolError<ConnectionError>;
 const MIN_SHARED: usize = 4;
 /// A thread with fewer than this has none: a request may need two at the same time.
 const MIN_OWN: usize = 2;
-/// How long a request waits for a connection of its thread, before a free one of those that are shared will do. Longer
-/// than the queue of a busy moment, in which every connection is soon free again.
+/// How long a request waits for a connection of its thread, before a free one of those that are shared will do. In a burst
+/// those of the thread are soon free again, and one that another thread drives costs more than that wait.
 const OWN_WAIT: Duration = Duration::from_millis(100);
 
 thread_local! {
@@ -112,9 +112,10 @@ impl Pools {
         }
         let mut if_free = self.shared.timeouts();
         if_free.wait = Some(Duration::ZERO);
+        let own_wait = OWN_WAIT.min(self.settings.wait / 2);
         let mut own = pin!(pool.get());
         loop {
-            if let Ok(taken) = timeout(OWN_WAIT, &mut own).await {
+            if let Ok(taken) = timeout(own_wait, &mut own).await {
                 return taken.map_err(unavailable);
             }
             // All of them are busy with statements that take long. It keeps its place among those that wait for one.
@@ -153,11 +154,11 @@ pub struct Manager {
     spans: bool,
 }
 
-/// A connection, and what it knows.
+/// A connection, and what it has prepared.
 pub struct Opened {
     connection: AsyncPgConnection,
-    /// Whether it has prepared the statement that inserts an audit event.
-    pub knows_audit: bool,
+    /// Whether it has prepared the insertion of an audit event.
+    pub(crate) audit_is_prepared: bool,
 }
 
 impl Deref for Opened {
@@ -188,7 +189,7 @@ impl managed::Manager for Manager {
         }
         Ok(Opened {
             connection,
-            knows_audit: false,
+            audit_is_prepared: false,
         })
     }
 

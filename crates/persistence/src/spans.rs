@@ -3,10 +3,10 @@
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use tracing::Span;
 
-/// The span of the current statement.
+/// The spans of the statements that run, with their texts: COMMIT may be sent before the result of another is there.
 #[derive(Default)]
 pub(crate) struct SqlSpans {
-    running: Option<Span>,
+    running: Vec<(String, Span)>,
 }
 
 impl Instrumentation for SqlSpans {
@@ -17,16 +17,22 @@ impl Instrumentation for SqlSpans {
                 let statement = text.split("-- binds").next().unwrap_or_default().trim();
                 // The results of these are not awaited, so their end is unknown.
                 if statement.starts_with("BEGIN") || matches!(statement, "COMMIT" | "ROLLBACK") {
+                    // Nor is the end of a statement whose request was cancelled.
+                    self.running.clear();
                     return;
                 }
-                self.running = Some(tracing::info_span!(
+                let span = tracing::info_span!(
                     "sql",
                     otel.kind = "client",
                     db.system.name = "postgresql",
                     db.query.text = statement,
-                ));
+                );
+                self.running.push((text, span));
             }
-            InstrumentationEvent::FinishQuery { .. } => self.running = None,
+            InstrumentationEvent::FinishQuery { query, .. } => {
+                let text = query.to_string();
+                self.running.retain(|(running, _)| *running != text);
+            }
             _ => {}
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A transaction of one tenant that also writes audit and timeline events. It dereferences to the [`TenantTx`]
-/// that persistence functions take. It rolls back if it is dropped without [`UnitOfWork::commit`].
+/// that persistence functions take. It rolls back if it is dropped without being committed.
 pub struct UnitOfWork {
     tx: TenantTx,
     clock: Clock,
@@ -93,7 +93,7 @@ impl UnitOfWork {
     /// Writes an audit event and commits the transaction.
     async fn commit_with(self, event: Event) -> Result<()> {
         let row = event.row(self.tx.tenant(), &self.clock, &self.origin)?;
-        Ok(self.tx.commit_with(&row).await?)
+        Ok(audit::insert_and_commit(self.tx, &row).await?)
     }
 
     /// Commits the transaction.

@@ -2,21 +2,20 @@
 //! and how many webhook events two processes apply meanwhile.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
     path::Path,
-    process::{Child, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     cpu::{Usage, cpu, cpu_with_children, memory_mib},
     load::Request,
     subject::{Bench, UNLIMITED},
+    webhook_load::{self, WebhookLoad},
 };
 use crate::{
     cache, dev,
@@ -38,7 +37,7 @@ const INTERVALS: u32 = 2;
 const RATES: [u32; 4] = [500, 1_000, 1_500, 2_000];
 const SECONDS: u32 = 15;
 /// Rooms of the events.
-const ROOMS: u32 = 500;
+const ROOMS: usize = 500;
 
 /// Runs the benchmark, on servers of its own.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
@@ -239,7 +238,8 @@ fn webhooks(
     wait_for("the second process", patience, &log, &mut second, || {
         client.get("/health/ready").is_ok()
     })?;
-    let rooms = rooms(bench, running, seeded)?;
+    let mut rooms = webhook_load::rooms(bench, running, seeded)?;
+    rooms.truncate(ROOMS);
     println!(
         "webhook events of {} rooms, through two processes, {SECONDS} s for each rate:",
         rooms.len()
@@ -247,15 +247,8 @@ fn webhooks(
     for rate in RATES {
         let hosts = format!("{},{listen}", running.base.trim_start_matches("http://"));
         let duration = Duration::from_secs(SECONDS.into());
-        let mut load = start_load(bench, running, &hosts, (rate, duration), &rooms.join("\n"))?;
-        let mut output = BufReader::new(load.stdout.take().context("no output")?).lines();
-        ensure!(
-            output
-                .next()
-                .transpose()?
-                .is_some_and(|line| line == "ready"),
-            "the load did not start"
-        );
+        let rooms = rooms.iter().map(String::as_str);
+        let load = WebhookLoad::start(bench, running, &hosts, (rate, duration), rooms)?;
         let before = Usage::of(running);
         let mut lags = Vec::new();
         for _ in 0..SECONDS {
@@ -266,16 +259,8 @@ fn webhooks(
                 "webhook_events WHERE applied_at IS NULL",
             )?);
         }
-        let line = output
-            .next()
-            .transpose()?
-            .context("the load ended without figures")?;
+        let figures = load.figures()?;
         let sent = Instant::now();
-        let figures: Value = serde_json::from_str(&line)?;
-        ensure!(
-            figures["wrong"].as_array().is_some_and(Vec::is_empty),
-            "{figures}"
-        );
         while count(bench, running, "webhook_events WHERE applied_at IS NULL")? > 0 {
             ensure!(!interrupted(), "interrupted");
             thread::sleep(Duration::from_millis(100));
@@ -291,46 +276,6 @@ fn webhooks(
             lags[lags.len() - 1],
             sent.elapsed().as_secs_f64()
         );
-        load.wait()?;
     }
     Ok(())
-}
-
-/// Names and sids of rooms of running sessions.
-pub fn rooms(bench: &Bench<'_>, running: &dev::Running, seeded: &Seeded) -> Result<Vec<String>> {
-    let rooms = format!(
-        "SET app.tenant_id = '{}'; SELECT room_name || ' ' || room_sid FROM sessions WHERE state = 'running' LIMIT {ROOMS}",
-        seeded.tenant
-    );
-    let rooms = bench
-        .tools
-        .psql(&running.stack.database_owner_url, &rooms)?;
-    let rooms = rooms.lines().filter(|line| line.contains(" RM_"));
-    Ok(rooms.map(str::to_owned).collect())
-}
-
-/// Sends webhook events of these rooms at a steady rate in a second, for some seconds.
-pub fn start_load(
-    bench: &Bench<'_>,
-    running: &dev::Running,
-    hosts: &str,
-    (rate, duration): (u32, Duration),
-    rooms: &str,
-) -> Result<Child> {
-    let mut load = bound(&bench.tools.python)
-        .arg("-B")
-        .arg(cache::repository().join("xtask/client/webhook_load.py"))
-        .args([
-            hosts,
-            &running.stack.livekit_key,
-            &running.stack.livekit_secret,
-        ])
-        .args([rate.to_string(), duration.as_secs().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut input = load.stdin.take().context("no input")?;
-    input.write_all(rooms.as_bytes())?;
-    drop(input);
-    Ok(load)
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the cost of requests, measured over HTTP on a dedicated stack.
 
+mod beside;
 mod cpu;
 mod flamegraph;
 mod flat;
@@ -16,6 +17,7 @@ mod sizing;
 mod subject;
 mod tenants;
 mod tools;
+mod webhook_load;
 mod worker;
 
 use std::{
@@ -40,7 +42,7 @@ use subject::{Bench, UNLIMITED};
 type Measure = fn(&Bench<'_>) -> Result<()>;
 
 /// All benchmarks, in order.
-const ALL: [(&str, Measure); 11] = [
+const ALL: [(&str, Measure); 12] = [
     ("requests", requests::measure),
     ("routes", routes::measure),
     ("tools", tools::measure),
@@ -52,6 +54,8 @@ const ALL: [(&str, Measure); 11] = [
     ("live", live::measure),
     ("sizing", sizing::measure),
     ("worker", worker::measure),
+    // The last one of those on the common stack, for what it leaves there.
+    ("beside", beside::measure),
 ];
 
 /// What is measured, and how.

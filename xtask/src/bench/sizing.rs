@@ -12,6 +12,7 @@ use super::{
     cpu::{Usage, memory_mib},
     live,
     subject::{Bench, UNLIMITED},
+    webhook_load::{self, WebhookLoad},
 };
 use crate::{
     dev,
@@ -26,7 +27,7 @@ const LIVE: [u32; 3] = [10, 100, 1_000];
 const LENGTH: Duration = Duration::from_secs(180);
 /// One turn is spoken and reported in this time.
 const TURN: Duration = Duration::from_secs(6);
-/// Webhook events of a session, from `room_started` to `room_finished`.
+/// Webhook events of a session: of its room, of its agent and of a person.
 const WEBHOOKS: u32 = 8;
 const MEASURED: Duration = Duration::from_secs(60);
 
@@ -78,9 +79,9 @@ fn while_they_talk(
     let mut places = (0..live).map(place).collect::<Result<Vec<_>>>()?;
     let hosts = running.base.trim_start_matches("http://");
     let rate = (live * WEBHOOKS).div_ceil(LENGTH.as_secs().try_into()?);
-    let rooms = live::rooms(bench, running, seeded)?;
-    let mut webhooks =
-        live::start_load(bench, running, hosts, (rate, MEASURED), &rooms.join("\n"))?;
+    let rooms = webhook_load::rooms(bench, running, seeded)?;
+    let rooms = rooms.iter().map(String::as_str);
+    let webhooks = WebhookLoad::start(bench, running, hosts, (rate, MEASURED), rooms)?;
     let before = Usage::of(running);
     let mut waits = thread::scope(|scope| -> Result<_> {
         let start = |place| scope.spawn(move || Place::talk(place));
@@ -92,11 +93,18 @@ fn while_they_talk(
         Ok(waits)
     })?;
     let used = Usage::of(running).since(before);
-    let connections = "pg_stat_activity WHERE backend_type = 'client backend'";
+    let connections =
+        "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let connections = live::count(bench, running, connections)?;
-    webhooks.wait()?;
+    webhooks.figures()?;
     places.iter().try_for_each(Place::stop)?;
     waits.sort();
+    let row = format!("sizing: a minute of one of {live} live sessions");
+    for (metric, micros) in [("api", used.api), ("postgres", used.postgres)] {
+        bench
+            .report
+            .add(&row, metric, micros as f64 / f64::from(live));
+    }
     let cores = |micros: u64| micros as f64 / 1e6 / MEASURED.as_secs_f64();
     println!(
         "  {live:5}: processors: api {:.2}, PostgreSQL {:.2}; memory of the api {} MiB at most; {connections} connections \

@@ -88,8 +88,8 @@ impl From<jobs::JobRow> for Job {
             attempts,
             error: last_error.map(|why| Failure::new(Failure::FAILED, why)),
             run_at: run_at.into(),
-            claimed_until: Timestamp::of(claimed_until),
-            dead_at: Timestamp::of(dead_at),
+            claimed_until: Timestamp::optional(claimed_until),
+            dead_at: Timestamp::optional(dead_at),
         }
     }
 }

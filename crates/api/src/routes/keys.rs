@@ -87,9 +87,9 @@ impl From<api_keys::ApiKey> for ApiKey {
                 .filter_map(|scope| scope.parse().ok())
                 .collect(),
             created_at: created_at.into(),
-            expires_at: Timestamp::of(expires_at),
-            revoked_at: Timestamp::of(revoked_at),
-            last_used_at: Timestamp::of(last_used_at),
+            expires_at: Timestamp::optional(expires_at),
+            revoked_at: Timestamp::optional(revoked_at),
+            last_used_at: Timestamp::optional(last_used_at),
             parent_key_id,
         }
     }

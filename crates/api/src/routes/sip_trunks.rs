@@ -53,7 +53,7 @@ impl From<sip_objects::SipObject> for Sync {
             state: row.sync_state,
             error: row.error.map(|why| Failure::new(Failure::FAILED, why)),
             attempts: row.attempts,
-            synced_at: Timestamp::of(row.synced_at),
+            synced_at: Timestamp::optional(row.synced_at),
         }
     }
 }

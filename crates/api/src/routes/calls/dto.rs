@@ -199,10 +199,10 @@ impl From<calls::Call> for Call {
             talk_seconds: seconds_between(answered_at, ended_at),
             revision,
             created_at: created_at.into(),
-            dialing_at: Timestamp::of(dialing_at),
-            ringing_at: Timestamp::of(ringing_at),
-            answered_at: Timestamp::of(answered_at),
-            ended_at: Timestamp::of(ended_at),
+            dialing_at: Timestamp::optional(dialing_at),
+            ringing_at: Timestamp::optional(ringing_at),
+            answered_at: Timestamp::optional(answered_at),
+            ended_at: Timestamp::optional(ended_at),
         }
     }
 }

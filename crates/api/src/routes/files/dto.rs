@@ -255,7 +255,7 @@ impl From<StageProgress> for IngestStage {
             done,
             total,
             started_at: started_at.into(),
-            finished_at: Timestamp::of(finished_at),
+            finished_at: Timestamp::optional(finished_at),
         }
     }
 }
@@ -328,8 +328,8 @@ impl TryFrom<files::WithIngest> for FileStatus {
             attempts: row.attempts,
             error: summary.error,
             created_at: Some(row.created_at.into()),
-            started_at: Timestamp::of(row.started_at),
-            finished_at: Timestamp::of(row.finished_at),
+            started_at: Timestamp::optional(row.started_at),
+            finished_at: Timestamp::optional(row.finished_at),
             ..Self::none(&file)
         })
     }

@@ -66,9 +66,9 @@ impl From<participants::Participant> for Participant {
             identity,
             name,
             kind,
-            invited_at: Timestamp::of(invited_at),
-            joined_at: Timestamp::of(joined_at),
-            left_at: Timestamp::of(left_at),
+            invited_at: Timestamp::optional(invited_at),
+            joined_at: Timestamp::optional(joined_at),
+            left_at: Timestamp::optional(left_at),
             disconnect_reason,
         }
     }

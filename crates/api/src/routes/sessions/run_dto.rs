@@ -113,11 +113,11 @@ impl From<runs::AgentRun> for AgentRun {
             participant_sid,
             participant_identity,
             created_at: created_at.into(),
-            dispatched_at: Timestamp::of(dispatched_at),
-            joined_at: Timestamp::of(joined_at),
-            left_at: Timestamp::of(left_at),
+            dispatched_at: Timestamp::optional(dispatched_at),
+            joined_at: Timestamp::optional(joined_at),
+            left_at: Timestamp::optional(left_at),
             dispatches,
-            taken_at: Timestamp::of(taken_at),
+            taken_at: Timestamp::optional(taken_at),
             error: error_detail.map(|why| Failure::new(state.as_str(), why)),
         }
     }
