@@ -1,7 +1,7 @@
 //! Webhook events at a steady rate, sent by a process of its own.
 
 use std::{
-    io::{BufRead as _, BufReader, Lines, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdout, Stdio},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use crate::{cache, dev::Running, process::bound, seed::Seeded};
 /// The process.
 pub struct WebhookLoad {
     process: Child,
-    output: Lines<BufReader<ChildStdout>>,
+    output: BufReader<ChildStdout>,
 }
 
 /// Names and sids of the rooms of running sessions.
@@ -54,22 +54,27 @@ impl WebhookLoad {
         }
         drop(input);
         let output = process.stdout.take().context("no output")?;
-        let mut output = BufReader::new(output).lines();
-        let line = output.next().transpose()?;
-        ensure!(
-            line.is_some_and(|line| line == "ready"),
-            "the load did not start"
-        );
-        Ok(Self { process, output })
+        let mut load = Self {
+            process,
+            output: BufReader::new(output),
+        };
+        ensure!(load.line()?.trim() == "ready", "the load did not start");
+        Ok(load)
     }
 
     /// Waits for the end; returns how many events were answered, in how many seconds. Fails if any answer was not 200.
     pub fn figures(mut self) -> Result<Value> {
-        let line = self.output.next().transpose()?;
-        let figures: Value = serde_json::from_str(&line.context("the load ended early")?)?;
+        let figures: Value = serde_json::from_str(&self.line()?).context("no figures")?;
         let wrong = figures["wrong"].as_array();
         ensure!(wrong.is_some_and(Vec::is_empty), "{figures}");
         self.process.wait()?;
         Ok(figures)
+    }
+
+    /// The next line that it prints; empty at its end.
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        Ok(line)
     }
 }
