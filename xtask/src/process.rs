@@ -277,20 +277,27 @@ fn tempfile() -> Result<File> {
     Ok(file)
 }
 
+/// Ports of servers for which none is preferred. Connections go out from higher ones, and could take one of those before its
+/// server does.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
 /// The first port from `preferred` on that is free for TCP and UDP, any for 0. Prints a note if it is another
 /// one.
 pub fn free_port(what: &str, preferred: u16) -> Result<u16> {
-    let is_free = |port| {
-        let tcp = TcpListener::bind(("127.0.0.1", port)).ok()?;
-        let port = tcp.local_addr().ok()?.port();
-        UdpSocket::bind(("127.0.0.1", port)).ok().map(|_| port)
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: &u16| {
+        let tcp = TcpListener::bind(("127.0.0.1", *port));
+        tcp.is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok()
     };
     if preferred == 0 {
-        let found = (0..20).find_map(|_| is_free(0));
+        // Each process begins with another one.
+        let first = std::process::id() * 101 + TAKEN.fetch_add(1, Ordering::Relaxed);
+        let first = usize::try_from(first)? % PORTS.len();
+        let found = PORTS.cycle().skip(first).take(PORTS.len()).find(is_free);
         return found.with_context(|| format!("no port is free for {what}"));
     }
     for port in preferred..preferred.saturating_add(100) {
-        if is_free(port).is_some() {
+        if is_free(&port) {
             if port != preferred {
                 println!("· port {preferred} is taken: {what} uses {port}");
             }

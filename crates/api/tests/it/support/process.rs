@@ -5,6 +5,7 @@ use std::{
     net::{TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,12 +17,15 @@ pub struct Process {
     pub log: PathBuf,
 }
 
-/// A port that was free a moment ago, for TCP and for UDP.
+/// A port that was free a moment ago, for TCP and for UDP. It is not one of those from which connections go out: such a
+/// connection could take it before the server does. Each process begins with another one.
 pub fn free_port() -> u16 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+        let number = std::process::id() * 101 + TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + u16::try_from(number % 12_000).unwrap();
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
