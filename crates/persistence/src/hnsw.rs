@@ -113,15 +113,29 @@ pub async fn missing(tx: &mut TenantTx, model: &str, most: i64) -> Result<Option
 /// and the remains of interrupted builds. `report` is called for each step; a failure does not stop the others.
 ///
 /// Searches and ingests continue meanwhile.
-pub async fn maintain(owner_url: &str, most: i64, mut report: impl FnMut(Step)) -> Result<()> {
+pub async fn maintain(owner_url: &str, most: i64, report: impl FnMut(Step)) -> Result<()> {
     let mut owner = AsyncPgConnection::establish(owner_url)
         .await
         .map_err(|error| Error::Unavailable(error.to_string()))?;
     let patient = "SET statement_timeout = 0; SET lock_timeout = 0";
     owner.batch_execute(patient).await?;
     lock(&mut owner).await?;
-    let groups = groups(&mut owner, most / 2).await?;
-    for stale in stale(&mut owner, &groups).await? {
+    let outcome = renew(&mut owner, most, report).await;
+    // PostgreSQL may need a while to notice that the connection is closed.
+    owner
+        .batch_execute("SELECT pg_advisory_unlock_all()")
+        .await?;
+    outcome
+}
+
+/// Drops what is not needed and makes what is missing.
+async fn renew(
+    owner: &mut AsyncPgConnection,
+    most: i64,
+    mut report: impl FnMut(Step),
+) -> Result<()> {
+    let groups = groups(owner, most / 2).await?;
+    for stale in stale(owner, &groups).await? {
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {stale}");
         owner.batch_execute(&drop).await?;
         report(Step::Dropped(stale));
@@ -129,14 +143,14 @@ pub async fn maintain(owner_url: &str, most: i64, mut report: impl FnMut(Step)) 
     let wanting = |group: &&Group| group.chunks > most && !group.is_indexed;
     for group in groups.iter().filter(wanting) {
         report(Step::Making(group.tenant_id, group.chunks));
-        if let Err(why) = make(&mut owner, group).await {
+        if let Err(why) = make(owner, group).await {
             report(Step::Failed(group.tenant_id, why));
         }
     }
     Ok(())
 }
 
-/// Only one maintenance at a time: the lock is held as long as the connection.
+/// Only one maintenance at a time: the lock is held as long as the connection, at most.
 async fn lock(owner: &mut AsyncPgConnection) -> Result<()> {
     let lock = "SELECT pg_try_advisory_lock(4872, 'chunks'::regclass::oid::integer) AS locked";
     let outcome: Locked = diesel::sql_query(lock).get_result(owner).await?;
