@@ -106,13 +106,19 @@ pub struct Calls {
     pub talk: Option<Vec<f64>>,
 }
 
-/// The SQL of a grouping by this key, and its sets: all of a bucket, and each of its groups if there is a key.
-const fn grouping(key: Option<&'static str>) -> (&'static str, &'static str) {
+/// The SQL of a grouping by this key: the key of a row, that of a group, and the sets. They are all of a bucket, and each
+/// of its groups if there is a key.
+const fn grouping(key: Option<&'static str>) -> (&'static str, &'static str, &'static str) {
     match key {
-        Some(key) => (key, "(bucket), (bucket, key)"),
-        None => ("NULL::text", "(bucket, key)"),
+        Some(key) => (key, "key", "(), (key)"),
+        // A group of one key would be sorted by it.
+        None => ("NULL", "NULL::text", "()"),
     }
 }
+
+/// The buckets, each with its part of the span. What is sorted in one bucket after the other is sorted in half the time.
+const BUCKETS: &str = "(SELECT n::int AS bucket, greatest(at, $2) AS since, coalesce(lead(at) OVER (ORDER BY n), $3) AS until
+      FROM unnest($4) WITH ORDINALITY AS start (at, n)) AS buckets";
 
 /// The SQL of a duration's sum and percentiles.
 fn figure(name: &str) -> String {
@@ -129,14 +135,14 @@ fn seconds(from: &str, to: &str) -> String {
 
 /// Calls of each bucket, grouped by the key if one is given that calls have.
 pub async fn calls(tx: &mut TenantTx, span: &Span, key: Option<Key>) -> Result<Vec<Calls>> {
-    let (key, sets) = grouping(key.and_then(Key::of_calls));
+    let (key, group, sets) = grouping(key.and_then(Key::of_calls));
     let query = format!(
-        "SELECT bucket, key, count(*) AS calls, count(answered_at) AS answered,
-                {}, {}, {}
-         FROM (SELECT width_bucket(created_at, $4) AS bucket, {} AS key, answered_at,
-                      {} AS ring, {} AS setup, {} AS talk
-               FROM calls WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3) AS counted
-         GROUP BY GROUPING SETS ({sets})",
+        "SELECT bucket, figures.* FROM {BUCKETS}, LATERAL (
+             SELECT {group} AS key, count(*) AS calls, count(answered_at) AS answered, {}, {}, {}
+             FROM (SELECT {} AS key, answered_at, {} AS ring, {} AS setup, {} AS talk
+                   FROM calls WHERE tenant_id = $1 AND created_at >= since AND created_at < until) AS counted
+             GROUP BY GROUPING SETS ({sets}) HAVING count(*) > 0
+         ) AS figures",
         figure("ring"),
         figure("setup"),
         figure("talk"),
@@ -167,8 +173,10 @@ pub struct CallKinds {
 /// Calls by direction, outcome and reason.
 pub async fn call_kinds(tx: &mut TenantTx, span: &Span) -> Result<Vec<CallKinds>> {
     let query = format!(
-        "SELECT width_bucket(created_at, $4) AS bucket, direction, {CALL_OUTCOME} AS outcome, reason, count(*) AS calls
-         FROM calls WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 GROUP BY 1, 2, 3, 4"
+        "SELECT bucket, kinds.* FROM {BUCKETS}, LATERAL (
+             SELECT direction, {CALL_OUTCOME} AS outcome, reason, count(*) AS calls
+             FROM calls WHERE tenant_id = $1 AND created_at >= since AND created_at < until GROUP BY 1, 2, 3
+         ) AS kinds"
     );
     counted(tx, query, span).await
 }
@@ -185,16 +193,14 @@ pub struct Peak {
 
 /// Maximum concurrent calls, of those that were created in the span.
 pub async fn peaks(tx: &mut TenantTx, span: &Span) -> Result<Vec<Peak>> {
-    let query = "WITH lines AS MATERIALIZED (
-             SELECT dialing_at, ended_at FROM calls
-             WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 AND dialing_at IS NOT NULL
-         ), changes AS (
-             SELECT dialing_at AS at, 1 AS change FROM lines
-             UNION ALL SELECT ended_at, -1 FROM lines WHERE ended_at IS NOT NULL
-         ), busy AS (
-             SELECT at, change, sum(change) OVER (ORDER BY at, change ROWS UNBOUNDED PRECEDING) AS lines FROM changes
-         )
-         SELECT width_bucket(at, $4) AS bucket, max(lines) AS peak FROM busy WHERE change = 1 GROUP BY 1";
+    // The number of a call, in the order in which they began, less those that had ended: found in their ordered times.
+    let query = "SELECT width_bucket(dialing_at, $4) AS bucket, max(n - width_bucket(dialing_at, (
+             SELECT coalesce(array_agg(ended_at ORDER BY ended_at), '{}') FROM calls
+             WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 AND dialing_at IS NOT NULL AND ended_at IS NOT NULL
+         ))) AS peak
+         FROM (SELECT dialing_at, row_number() OVER (ORDER BY dialing_at) AS n FROM calls
+               WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 AND dialing_at IS NOT NULL) AS begun
+         GROUP BY 1";
     counted(tx, query, span).await
 }
 
@@ -226,13 +232,14 @@ pub struct Sessions {
 /// Sessions, how long their agents took to join, and how long they lasted from then on; grouped by the key if one is given
 /// that sessions have.
 pub async fn sessions(tx: &mut TenantTx, span: &Span, key: Option<Key>) -> Result<Vec<Sessions>> {
-    let (key, sets) = grouping(key.and_then(Key::of_sessions));
+    let (key, group, sets) = grouping(key.and_then(Key::of_sessions));
     let query = format!(
-        "SELECT bucket, key, count(*) AS sessions,
-                count(*) FILTER (WHERE state = 'failed') AS failed, {}, {}
-         FROM (SELECT width_bucket(created_at, $4) AS bucket, {key} AS key, state, {} AS joining, {} AS duration
-               FROM sessions WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3) AS counted
-         GROUP BY GROUPING SETS ({sets})",
+        "SELECT bucket, figures.* FROM {BUCKETS}, LATERAL (
+             SELECT {group} AS key, count(*) AS sessions, count(*) FILTER (WHERE state = 'failed') AS failed, {}, {}
+             FROM (SELECT {key} AS key, state, {} AS joining, {} AS duration
+                   FROM sessions WHERE tenant_id = $1 AND created_at >= since AND created_at < until) AS counted
+             GROUP BY GROUPING SETS ({sets}) HAVING count(*) > 0
+         ) AS figures",
         figure("joining"),
         figure("duration"),
         seconds("starting_at", "running_at"),
@@ -258,8 +265,10 @@ pub struct SessionKinds {
 /// Sessions by outcome and end reason.
 pub async fn session_kinds(tx: &mut TenantTx, span: &Span) -> Result<Vec<SessionKinds>> {
     let query = format!(
-        "SELECT width_bucket(created_at, $4) AS bucket, {SESSION_OUTCOME} AS outcome, end_reason AS reason, count(*) AS sessions
-         FROM sessions WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 GROUP BY 1, 2, 3"
+        "SELECT bucket, kinds.* FROM {BUCKETS}, LATERAL (
+             SELECT {SESSION_OUTCOME} AS outcome, end_reason AS reason, count(*) AS sessions
+             FROM sessions WHERE tenant_id = $1 AND created_at >= since AND created_at < until GROUP BY 1, 2
+         ) AS kinds"
     );
     counted(tx, query, span).await
 }

@@ -37,3 +37,27 @@ impl Instrumentation for SqlSpans {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::{debug_query, pg::Pg, sql_query};
+
+    use super::*;
+
+    #[test]
+    fn statements_that_overlap_end_one_by_one() {
+        let mut spans = SqlSpans::default();
+        let [insert, commit] = ["INSERT", "SET LOCAL x = ''; COMMIT"].map(sql_query);
+        let [insert, commit] = [&insert, &commit].map(debug_query::<Pg, _>);
+        for started in [&insert, &commit] {
+            spans.on_connection_event(InstrumentationEvent::start_query(started));
+        }
+        spans.on_connection_event(InstrumentationEvent::finish_query(&insert, None));
+        let [(left, _)] = &*spans.running else {
+            panic!("one of two has ended");
+        };
+        assert_eq!(*left, commit.to_string());
+        spans.on_connection_event(InstrumentationEvent::finish_query(&commit, None));
+        assert!(spans.running.is_empty());
+    }
+}

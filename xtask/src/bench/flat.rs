@@ -111,7 +111,7 @@ fn fill(bench: &Bench<'_>) -> Result<()> {
         ("calls", SESSIONS),
         &format!("tenant_id = '{tenant}'"),
         &format!(
-            "'created_at', at, 'ended_at', at + interval '5 minutes', 'answered_at', at + interval '5 seconds', 'is_primary', false,
+            "'created_at', at, 'ended_at', at + interval '5 minutes', 'answered_at', at + interval '5 seconds', 'session_id', gen_random_uuid(),
              'state', CASE WHEN rare THEN 'canceled' ELSE 'ended' END,
              'reason', CASE WHEN rare THEN 'rare' ELSE 'callee_hangup' END,
              'direction', CASE WHEN rare THEN 'inbound' ELSE 'outbound' END,

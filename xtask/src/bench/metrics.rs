@@ -1,13 +1,19 @@
 //! Metrics of a month by day, for a tenant with a million calls in a year, with the plan of the most expensive
 //! statement.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use anyhow::Result;
 
 use super::{load::Request, subject::Bench};
+use crate::seed;
+
 const CALLS: u32 = 1_000_000;
 const DURATION: Duration = Duration::from_secs(10);
+const MONTH: &str = "bucket=day&from=2026-05-01T00:00:00Z&to=2026-06-01T00:00:00Z";
+/// Connections that want metrics at the same time, and those of another tenant that reads.
+const MANY: usize = 8;
+const READERS: usize = 2;
 
 /// Runs the benchmark.
 pub fn measure(bench: &Bench<'_>) -> Result<()> {
@@ -17,17 +23,17 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     let set = format!("SET app.tenant_id = '{tenant}';");
     bench
         .tools
-        .psql(url, &format!("{set} {}", seed(tenant, &seeded.agent)))?;
+        .psql(url, &format!("{set} {}", calls(tenant, &seeded.agent)))?;
     bench.tools.psql(url, "VACUUM ANALYZE calls")?;
     println!("\nmetrics of a month by day, {CALLS} calls of one tenant in a year:");
     for more in ["", "&group_by=reason"] {
-        let span = "from=2026-05-01T00:00:00Z&to=2026-06-01T00:00:00Z";
-        let path = format!("/api/tenants/{tenant}/metrics?bucket=day&{span}{more}");
+        let path = format!("/api/tenants/{tenant}/metrics?{MONTH}{more}");
         let request = Request::new(&running.base, &seeded.key, &path, None);
         request.load(1, Duration::from_secs(2))?;
         bench.load(&format!("metrics by day{more}"), &request, (1, DURATION))?;
     }
     bench.report.print("metrics");
+    beside_them(bench)?;
     let plan = format!(
         "{set} EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) SELECT count(*), count(answered_at) FROM calls
          WHERE tenant_id = '{tenant}' AND created_at >= '2026-05-01' AND created_at < '2026-06-01'"
@@ -38,7 +44,32 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-fn seed(tenant: &str, agent: &str) -> String {
+/// Prints how long another tenant's reads take while this one wants the metrics on many connections.
+fn beside_them(bench: &Bench<'_>) -> Result<()> {
+    let (running, many) = (bench.running, bench.seeded);
+    let other = seed::seed(&running.base, &running.operator_key, "beside-metrics")?;
+    let read = format!("/api/tenants/{}/agents/{}", other.tenant, other.agent);
+    let read = Request::new(&running.base, &other.key, &read, None);
+    let metrics = bench.request(&format!("metrics?{MONTH}"), None);
+    let quiet = read.load(READERS, DURATION)?;
+    let during = thread::scope(|scope| {
+        let many = scope.spawn(|| metrics.load(MANY, DURATION));
+        let during = read.load(READERS, DURATION);
+        many.join().expect("no panic")?;
+        during
+    })?;
+    println!(
+        "  {MANY} requests at a time for these metrics of {}; reads of another tenant meanwhile:",
+        many.tenant
+    );
+    for (name, load) in [("before", quiet), ("meanwhile", during)] {
+        let (median, slow) = (load.at(0.5), load.at(0.99));
+        println!("    {name}: p50 {median:.1} ms, p99 {slow:.1} ms");
+    }
+    Ok(())
+}
+
+fn calls(tenant: &str, agent: &str) -> String {
     format!(
         "INSERT INTO calls (tenant_id, id, session_id, agent_id, direction, is_primary, state, reason, identity,
              ring_timeout_seconds, max_duration_seconds, answer_detection, revision, created_at, dialing_at, ringing_at,

@@ -31,6 +31,16 @@ const TURN: Duration = Duration::from_secs(6);
 const WEBHOOKS: u32 = 8;
 const MEASURED: Duration = Duration::from_secs(60);
 
+/// What so many live sessions took.
+struct Talked {
+    live: u32,
+    used: Usage,
+    /// Connections to PostgreSQL.
+    connections: usize,
+    /// How long each turn took to be stored.
+    waits: Vec<Duration>,
+}
+
 /// One place of those that are live, with its session.
 struct Place<'a> {
     number: u32,
@@ -63,18 +73,19 @@ pub fn measure(bench: &Bench<'_>) -> Result<()> {
         TURN.as_secs()
     );
     for live in LIVE {
-        while_they_talk(bench, &running, &seeded, live)?;
+        let talked = while_they_talk(bench, &running, &seeded, live)?;
+        print(bench, &running, talked);
     }
     Ok(())
 }
 
-/// Has so many sessions live for [`MEASURED`], and prints what that took.
+/// Has so many sessions live for [`MEASURED`].
 fn while_they_talk(
     bench: &Bench<'_>,
     running: &dev::Running,
     seeded: &Seeded,
     live: u32,
-) -> Result<()> {
+) -> Result<Talked> {
     let place = |number| Place::new(running, seeded, (number, live));
     let mut places = (0..live).map(place).collect::<Result<Vec<_>>>()?;
     let hosts = running.base.trim_start_matches("http://");
@@ -83,7 +94,7 @@ fn while_they_talk(
     let rooms = rooms.iter().map(String::as_str);
     let webhooks = WebhookLoad::start(bench, running, hosts, (rate, MEASURED), rooms)?;
     let before = Usage::of(running);
-    let mut waits = thread::scope(|scope| -> Result<_> {
+    let waits = thread::scope(|scope| -> Result<_> {
         let start = |place| scope.spawn(move || Place::talk(place));
         let talks: Vec<_> = places.iter_mut().map(start).collect();
         let mut waits = Vec::new();
@@ -98,6 +109,21 @@ fn while_they_talk(
     let connections = live::count(bench, running, connections)?;
     webhooks.figures()?;
     places.iter().try_for_each(Place::stop)?;
+    Ok(Talked {
+        live,
+        used,
+        connections,
+        waits,
+    })
+}
+
+fn print(bench: &Bench<'_>, running: &dev::Running, talked: Talked) {
+    let Talked {
+        live,
+        used,
+        connections,
+        mut waits,
+    } = talked;
     waits.sort();
     let row = format!("sizing: a minute of one of {live} live sessions");
     for (metric, micros) in [("api", used.api), ("postgres", used.postgres)] {
@@ -114,7 +140,6 @@ fn while_they_talk(
         memory_mib(running.api_pid()),
         waits[waits.len() * 99 / 100].as_secs_f64() * 1e3
     );
-    Ok(())
 }
 
 impl<'a> Place<'a> {

@@ -1,0 +1,2 @@
+DROP INDEX calls_direction;
+DROP INDEX calls_state;
