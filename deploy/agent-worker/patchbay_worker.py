@@ -10,7 +10,7 @@ import re
 import secrets
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -27,6 +27,8 @@ MAX_TURN_CHARACTERS = 20_000
 DTMF_CODES = {key: code for code, key in enumerate("0123456789*#ABCD")}
 
 
+# Variables that name a file with a secret. Others of this form belong to libraries, such as `AWS_WEB_IDENTITY_TOKEN_FILE`.
+SECRET_FILE = re.compile(r"(PATCHBAY_WORKER_KEY|PATCHBAY_PROVIDER_KEYS|LIVEKIT_API_SECRET|[A-Z0-9_]+_API_KEY)_FILE")
 # LiveKit gives jobs to workers by `max(0, 0.7 - load)`: one that would take another must be below 0.7.
 ALMOST_FULL = 0.69
 
@@ -53,6 +55,21 @@ def read_number(text: str, least: int) -> int:
     if not least <= number <= 10_000:
         raise ValueError(f"a number from {least} to 10000 is needed, not {text!r}")
     return number
+
+
+def read_secret_files(environment: MutableMapping[str, str]) -> None:
+    """Takes secrets from files: what `NAME_FILE` names becomes the value of `NAME`, for the worker's own secrets and providers' keys."""
+    for variable in [name for name in environment if SECRET_FILE.fullmatch(name)]:
+        name = variable.removesuffix("_FILE")
+        if name in environment:
+            raise ValueError(f"{name} and {variable}: only one of them can be set")
+        try:
+            with open(environment[variable], encoding="utf-8") as file:
+                environment[name] = file.read().rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{variable}: {error}") from error
+        # The processes of jobs inherit the value.
+        del environment[variable]
 
 
 def worker_id() -> str:

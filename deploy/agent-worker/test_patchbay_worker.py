@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import struct
+import tempfile
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from patchbay_worker import (
     passages,
     read_config,
     read_number,
+    read_secret_files,
     same_run,
     tone_frames,
     turn,
@@ -62,6 +64,27 @@ class LoadTest(unittest.TestCase):
 
     def test_a_worker_has_an_id_that_patchbay_accepts(self):
         self.assertRegex(worker_id(), r"\A[A-Za-z0-9._:-]{1,100}\Z")
+
+
+class SecretFilesTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = str(Path(folder.name) / "key")
+        Path(self.path).write_text("s3cret\n", encoding="utf-8")
+
+    def test_a_secret_comes_from_its_file(self):
+        environment = {"OPENAI_API_KEY_FILE": self.path, "AWS_WEB_IDENTITY_TOKEN_FILE": self.path}
+        read_secret_files(environment)
+        self.assertEqual(environment, {"OPENAI_API_KEY": "s3cret", "AWS_WEB_IDENTITY_TOKEN_FILE": self.path})
+
+    def test_what_is_wrong_is_named(self):
+        for environment in (
+            {"LIVEKIT_API_SECRET_FILE": self.path + "-is-not-there"},
+            {"LIVEKIT_API_SECRET_FILE": self.path, "LIVEKIT_API_SECRET": "other"},
+        ):
+            with self.assertRaisesRegex(ValueError, "LIVEKIT_API_SECRET_FILE"):
+                read_secret_files(environment)
 
 
 class SameRunTest(unittest.TestCase):

@@ -38,6 +38,7 @@ from patchbay_worker import (
     load,
     read_config,
     read_number,
+    read_secret_files,
     same_run,
     tone_frames,
     worker_id,
@@ -91,6 +92,10 @@ def executor() -> JobExecutorType:
     return EXECUTORS[name]
 
 
+try:
+    read_secret_files(os.environ)
+except ValueError as wrong:
+    sys.exit(f"patchbay worker: {wrong}")
 PATCHBAY_URL = setting("PATCHBAY_URL", "http://127.0.0.1:8080")
 # The service may have two keys during a rotation; both are valid, and one is enough here.
 WORKER_KEY = setting("PATCHBAY_WORKER_KEY").split(",")[0].strip()

@@ -14,7 +14,9 @@ use serde_json::json;
 use crate::{
     cache,
     phone::{self, Phone},
-    process::{self, Server, bound, catch_signals, free_port, interrupted, run_quiet, wait_for},
+    process::{
+        self, STACK, Server, bound, catch_signals, free_port, interrupted, run_quiet, wait_for,
+    },
     seed::{self, Client, Seeded, text},
     stack::{Ports, Secrets, Stack},
     tools::{self, Tools},
@@ -112,6 +114,9 @@ pub fn start_binary(
         .env("LIVEKIT_API_KEY", &stack.livekit_key)
         .env("LIVEKIT_API_SECRET", &stack.livekit_secret)
         .env("PATCHBAY_LISTEN", format!("127.0.0.1:{api_port}"))
+        .env(STACK.0, STACK.1)
+        // Any free one, as several processes may run on this machine; the log has it.
+        .env("PATCHBAY_METRICS_LISTEN", "127.0.0.1:0")
         .env("PATCHBAY_CORS_ORIGINS", LOCAL_ORIGINS)
         .env("PATCHBAY_OPERATOR_KEY", secrets.get("operator"))
         .env("PATCHBAY_WORKER_KEY", secrets.get("worker"))
@@ -208,7 +213,7 @@ pub fn run(fresh: bool) -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     let ports = Ports {
-        postgres: 54320,
+        postgres: 15432,
         livekit: 7880,
         api: 8080,
     };

@@ -8,6 +8,7 @@ mod clients;
 mod demo;
 mod dev;
 mod fuzz;
+mod manifests;
 mod phone;
 mod process;
 mod seed;
@@ -18,6 +19,7 @@ mod story;
 mod talk;
 mod test;
 mod timings;
+mod tls;
 mod tools;
 mod verify;
 

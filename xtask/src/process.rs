@@ -19,6 +19,8 @@ use crate::cache;
 
 /// The feature of tests that releases do not have: points at which the service crashes or panics on demand.
 pub const FAULTS: &str = "patchbay-api/fault-injection";
+/// The stack of threads in builds without optimisation, where a job's nested futures take most of the usual 2 MiB.
+pub const STACK: (&str, &str) = ("RUST_MIN_STACK", "8388608");
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 

@@ -6,20 +6,23 @@ use anyhow::Result;
 
 use crate::{
     cache, check, clients, phone,
-    process::{FAULTS, cargo, catch_signals, run},
+    process::{FAULTS, STACK, cargo, catch_signals, run},
     stack::{Ports, Stack},
     steps::Steps,
     timings::Timings,
+    tls,
     tools::{self, Tools},
 };
 
 /// Tests that measure latencies under load: nothing else may run beside them.
 const ALONE: &str = "busy::";
+/// Tests of PostgreSQL over TLS.
+const TLS: &str = "tls::";
 /// Tests that use all of a processor: other tests would miss their short deadlines beside them.
 const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 
 /// Environment variables of the tests.
-type Environment = [(&'static str, String); 12];
+type Environment = [(&'static str, String); 14];
 
 /// The command.
 pub fn all(filter: Option<&str>, timings: bool) -> Result<()> {
@@ -130,8 +133,10 @@ fn environment(tools: &Tools, stack: &Stack) -> Environment {
             path(&tools.postgres.join("pg_dump")),
         ),
         ("PATCHBAY_TEST_PYTHON", path(&tools.python)),
+        (tls::VARIABLE, tls::programs().unwrap_or_default()),
         ("PATCHBAY_TEST_MODEL", path(&tools.model)),
         ("PATCHBAY_TEST_FOLDER", path(&stack.folder)),
+        (STACK.0, STACK.1.to_owned()),
         // As the service sets it for itself.
         ("CANDLE_NUM_THREADS", "1".to_owned()),
     ]
@@ -164,6 +169,18 @@ impl Suite<'_> {
                 let why = "their names begin with `e2e::`";
                 self.steps.skip("end-to-end tests", why);
             }
+        }
+        if name.is_empty() || name.starts_with(TLS) {
+            self.over_tls();
+        }
+    }
+
+    /// The tests that need a PostgreSQL with TLS.
+    fn over_tls(&mut self) {
+        let step = "PostgreSQL over TLS";
+        match tls::programs() {
+            Some(_) => self.step(step, &["--test", "it"], &["--ignored", TLS]),
+            None => self.steps.skip(step, tls::MISSING),
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, ensure};
 
 use crate::{
-    cache, clients, dev, fuzz,
+    cache, clients, dev, fuzz, manifests,
     process::{cargo, catch_signals, finish, has},
     steps::Steps,
     tools,
@@ -56,6 +56,7 @@ pub fn all(filter: Option<&str>) -> Result<()> {
     for linter in LINTERS {
         steps.run_unless(|| no_linter(&linter), linter.name, || lint(&linter));
     }
+    manifests::check(&mut steps);
     steps.run_unless(clients::missing, clients::STEP, clients::check);
     steps.run(clients::STORY, || {
         clients::story(&tools::ensure(dev::build)?)

@@ -22,6 +22,7 @@ use crate::{
     docs,
     error::{ApiError, PROBLEM_JSON},
     extract::request::RequestMeta,
+    instruments::record_request,
     rates,
     routing::{Match, Router},
     telemetry,
@@ -63,7 +64,10 @@ pub async fn envelope<B: MessageBody + 'static>(
     set_headers(response.headers_mut(), &meta, is_page);
     let status = response.status().as_u16();
     span.set_attribute("status", i64::from(status));
-    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let took = started.elapsed();
+    let route = found.as_ref().map(|found| found.pattern());
+    record_request(response.request().method(), route, response.status(), took);
+    let duration_ms = took.as_secs_f64() * 1000.0;
     tracing::info!(parent: &span, status, duration_ms, "request completed");
     Ok(response)
 }

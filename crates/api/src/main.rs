@@ -1,14 +1,20 @@
-//! The binary: `patchbay-api serve | migrate | index | check-config | rotate-secrets | openapi`.
+//! The binary: `patchbay-api serve | health | migrate | index | check-config | rotate-secrets | openapi`.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use patchbay_api::{
     app::App,
+    instruments,
+    probe::HealthCommand,
     routes,
     server::Server,
-    settings::{IndexCommand, OwnerSettings, Settings},
+    settings::{self, IndexCommand, OwnerSettings, Settings},
     telemetry,
 };
 use patchbay_domain::Clock;
@@ -28,11 +34,21 @@ use tokio::{
 
 /// Control plane for voice AI agents on LiveKit.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, long_version = &**VERSION, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Version, commit and the newest migration that this binary knows. Builds for operators set the commit.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{}\ncommit {}\nschema {}",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("PATCHBAY_COMMIT").unwrap_or("unknown"),
+        migrations::newest(),
+    )
+});
 
 #[derive(Subcommand)]
 enum Command {
@@ -58,6 +74,8 @@ enum Isolated {
 enum Normal {
     /// Serve the API.
     Serve(Box<Settings>),
+    /// Fail unless the service of this machine is ready, and tell what is down.
+    Health(HealthCommand),
     /// Run the database migrations as the owner of the database.
     Migrate(OwnerSettings),
     /// Create and drop the search indexes of tenants with many chunks, as the owner of the database.
@@ -82,6 +100,12 @@ fn main() -> ExitCode {
     // Memory and environment contain keys and passwords from the start.
     if let Err(error) = confinement::hide_memory() {
         return exit_code(Err(error));
+    }
+    match settings::files::read(&Cli::command()) {
+        Ok(found) => found
+            .iter()
+            .for_each(|(name, value)| set_variable(name, value)),
+        Err(fault) => return invalid_setting(&fault),
     }
     let cli = Cli::parse();
     match cli.command {
@@ -110,15 +134,15 @@ fn run_to_end(command: Normal) -> ExitCode {
 /// is otherwise idle.
 fn limit_model_threads() {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
-        #[expect(
-            unsafe_code,
-            reason = "the library can only be configured by the environment"
-        )]
-        // SAFETY: `main` calls this before it starts any other thread.
-        unsafe {
-            std::env::set_var("CANDLE_NUM_THREADS", "1");
-        }
+        set_variable("CANDLE_NUM_THREADS", "1");
     }
+}
+
+/// Sets an environment variable, which is how the library of models and clap take what does not come from the outside.
+#[expect(unsafe_code, reason = "no other thread may read the environment")]
+fn set_variable(name: &str, value: &str) {
+    // SAFETY: `main` calls this before it starts any other thread.
+    unsafe { std::env::set_var(name, value) }
 }
 
 async fn run(command: Normal) -> ExitCode {
@@ -135,6 +159,7 @@ async fn run(command: Normal) -> ExitCode {
             Ok(()) => rotate_secrets(*settings).await,
             Err(fault) => return invalid_setting(&fault),
         },
+        Normal::Health(command) => command.run().await,
         Normal::Migrate(settings) => migrate(&settings.database_owner_url).await,
         Normal::Index(command) => index(&command).await,
         Normal::Openapi => print_document(),
@@ -220,6 +245,12 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
     }
     database_role::require_confined(&app.service).await?;
     println!("The settings are valid, and all services respond.");
+    match app.service.db.encryption().await? {
+        Some(version) => println!("The connection to PostgreSQL is encrypted ({version})."),
+        None => {
+            println!("The connection to PostgreSQL is not encrypted (sslmode in DATABASE_URL).")
+        }
+    }
     match confinement::run_probe(&app.settings.service.knowledge.program()).await {
         Ok(found) => println!("On this machine, {found}."),
         Err(error) => println!("The confinement of extraction could not be determined: {error:#}."),
@@ -228,7 +259,7 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let traces = telemetry::init(&settings)?;
+    let telemetry = telemetry::init(&settings)?;
     let allow_bypass = settings.allow_rls_bypass;
     let app = Arc::new(App::new(settings, Clock::system())?);
     let service = &app.service;
@@ -237,6 +268,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::warn!("PATCHBAY_OPERATOR_KEY is not set, so tenants cannot be created");
     }
     confinement::log_layers(&service.settings.knowledge.program()).await;
+    let metrics = app.settings.metrics_listen.0;
+    let metrics = metrics.map(|address| instruments::serve(address, telemetry.registry.clone()));
+    let metrics = metrics.transpose()?;
     let mut server = Server::start(Arc::clone(&app))?;
     tracing::info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut terminate = signal(SignalKind::terminate())?;
@@ -257,9 +291,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     {
         tracing::error!("the shutdown timed out");
     }
-    if let Some(traces) = traces {
-        let _ = tokio::task::spawn_blocking(move || traces.shutdown()).await;
+    if let Some(metrics) = metrics {
+        metrics.stop(false).await;
     }
+    let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
     match fatal {
         Some(fault) => anyhow::bail!(fault),
         None => Ok(()),

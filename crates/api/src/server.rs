@@ -25,6 +25,10 @@ use crate::{
     routing::answer,
 };
 
+/// How long an idle connection stays open: longer than a proxy keeps one (a minute, as a rule), so that none sends a request
+/// into one that is being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
 /// A running server.
 pub struct Server {
     /// Address that it listens on.
@@ -72,6 +76,7 @@ impl Server {
         .workers(workers)
         .shutdown_timeout(15)
         .client_request_timeout(Duration::from_secs(5))
+        .keep_alive(KEEP_ALIVE)
         .disable_signals()
         .listen(listener)?
         .run();

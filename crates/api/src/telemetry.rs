@@ -1,14 +1,19 @@
-//! Setup of logs and traces.
+//! Setup of logs, traces and metrics.
 
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, thread};
 
 use actix_web::http::header::HeaderMap;
 use opentelemetry::{
+    KeyValue, global,
     propagation::{Extractor, TextMapPropagator as _},
     trace::TracerProvider as _,
 };
 use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator,
+    trace::SdkTracerProvider,
+};
+use prometheus::Registry;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
@@ -22,8 +27,50 @@ use crate::{
     settings::{LogFormat, Settings},
 };
 
-/// Initialises logs and traces. Shut the returned provider down before the process exits.
-pub fn init(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
+/// What collects traces and metrics.
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+    metrics: SdkMeterProvider,
+    /// The metrics, for Prometheus.
+    pub registry: Registry,
+}
+
+impl Telemetry {
+    /// Exports what has been collected; blocks. Call it before the process exits.
+    pub fn shutdown(&self) {
+        // At the same time, as a collector that hangs takes seconds of each.
+        thread::scope(|scope| {
+            if let Some(traces) = &self.traces {
+                scope.spawn(|| traces.shutdown());
+            }
+            let _ = self.metrics.shutdown();
+        });
+    }
+}
+
+/// Initialises logs, traces and metrics, before anything is logged or counted.
+pub fn init(settings: &Settings) -> anyhow::Result<Telemetry> {
+    let traces = init_logs(settings)?;
+    let registry = Registry::new();
+    let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone());
+    let mut metrics = SdkMeterProvider::builder()
+        .with_resource(resource())
+        .with_reader(exporter.build()?);
+    if let Some(endpoint) = &settings.otlp_endpoint {
+        let exporter = opentelemetry_otlp::MetricExporter::builder().with_http();
+        let exporter = exporter.with_endpoint(at(endpoint, "metrics")).build()?;
+        metrics = metrics.with_periodic_exporter(exporter);
+    }
+    let metrics = metrics.build();
+    global::set_meter_provider(metrics.clone());
+    Ok(Telemetry {
+        traces,
+        metrics,
+        registry,
+    })
+}
+
+fn init_logs(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let provider = settings
         .otlp_endpoint
@@ -66,7 +113,7 @@ fn is_logged(target: &str) -> bool {
 }
 
 fn trace_provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
-    let endpoint = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
+    let endpoint = at(endpoint, "traces");
     let make = move || {
         let exporter = opentelemetry_otlp::SpanExporter::builder();
         Ok(exporter.with_http().with_endpoint(&*endpoint).build()?)
@@ -74,12 +121,21 @@ fn trace_provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
     let exporter = ResilientExporter::new(make)?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
-        .with_resource(
-            Resource::builder()
-                .with_service_name("patchbay-api")
-                .build(),
-        )
+        .with_resource(resource())
         .build())
+}
+
+/// Where a collector takes signals of this kind.
+fn at(endpoint: &str, signal: &str) -> String {
+    format!("{}/v1/{signal}", endpoint.trim_end_matches('/'))
+}
+
+/// What all traces and metrics say of the process.
+fn resource() -> Resource {
+    Resource::builder()
+        .with_service_name("patchbay-api")
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 struct Headers<'a>(&'a HeaderMap);

@@ -11,9 +11,7 @@ use diesel::{
     OptionalExtension as _, QueryableByName,
     sql_types::{Bool, Text},
 };
-use diesel_async::{
-    AsyncConnection as _, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
-};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use futures_util::{FutureExt as _, StreamExt as _, future::join, poll};
 use patchbay_domain::TenantId;
 use tokio::task::unconstrained;
@@ -41,6 +39,12 @@ struct Role {
     name: String,
     #[diesel(sql_type = Bool)]
     bypasses: bool,
+}
+
+#[derive(QueryableByName)]
+struct Encryption {
+    #[diesel(sql_type = Text)]
+    version: String,
 }
 
 #[derive(QueryableByName)]
@@ -103,6 +107,18 @@ impl Db {
         Ok(role.filter(|role| role.bypasses).map(|role| role.name))
     }
 
+    /// The version of TLS that connections have, if they are encrypted.
+    pub async fn encryption(&self) -> Result<Option<String>> {
+        let mut connection = self.connection().await?;
+        let found: Option<Encryption> = diesel::sql_query(
+            "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl",
+        )
+        .get_result(&mut connection)
+        .await
+        .optional()?;
+        Ok(found.map(|found| found.version))
+    }
+
     /// Checks that the server responds.
     pub async fn ping(&self) -> Result<()> {
         self.connection().await?.batch_execute("SELECT 1").await?;
@@ -118,9 +134,7 @@ impl Db {
 
     /// A dedicated connection that listens for due jobs.
     pub async fn listen(&self) -> Result<Listener> {
-        let mut connection = AsyncPgConnection::establish(self.pools.url())
-            .await
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        let mut connection = self.pools.connector().connect().await?;
         connection.batch_execute("LISTEN patchbay_jobs").await?;
         Ok(Listener(connection))
     }

@@ -15,7 +15,7 @@ pub enum Error {
     /// A foreign key, by name, was violated.
     #[error("foreign key {0}")]
     ForeignKey(String),
-    /// The database lacks something that only its owner can create; the message says how.
+    /// The database lacks something that only its owner can create, or its URL cannot be used; the message says why.
     #[error("{0}")]
     Unfit(String),
     /// A value that no column can store, which validation should have refused.

@@ -9,12 +9,10 @@ use diesel::{
     OptionalExtension as _, QueryableByName,
     sql_types::{BigInt, Bool, Integer, Text, Uuid as SqlUuid},
 };
-use diesel_async::{
-    AsyncConnection as _, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
-};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use patchbay_domain::TenantId;
 
-use crate::{Error, Result, TenantTx};
+use crate::{Connector, Error, Result, TenantTx};
 
 /// Prefix of the names of these indexes.
 const PREFIX: &str = "chunks_hnsw_";
@@ -114,9 +112,7 @@ pub async fn missing(tx: &mut TenantTx, model: &str, most: i64) -> Result<Option
 ///
 /// Searches and ingests continue meanwhile.
 pub async fn maintain(owner_url: &str, most: i64, report: impl FnMut(Step)) -> Result<()> {
-    let mut owner = AsyncPgConnection::establish(owner_url)
-        .await
-        .map_err(|error| Error::Unavailable(error.to_string()))?;
+    let mut owner = Connector::new(owner_url)?.connect().await?;
     let patient = "SET statement_timeout = 0; SET lock_timeout = 0";
     owner.batch_execute(patient).await?;
     lock(&mut owner).await?;

@@ -8,10 +8,10 @@ use diesel::{
     pg::Pg,
     sql_types::Bool,
 };
-use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
-use crate::{Db, Error, Result, schema::__diesel_schema_migrations};
+use crate::{Connector, Db, Error, Result, schema::__diesel_schema_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 /// The role that the migrations grant to.
@@ -25,9 +25,7 @@ struct Found {
 
 /// Runs pending migrations; returns their names.
 pub async fn run(owner_url: &str) -> Result<Vec<String>> {
-    let mut connection = AsyncPgConnection::establish(owner_url)
-        .await
-        .map_err(|error| Error::Unavailable(error.to_string()))?;
+    let mut connection = Connector::new(owner_url)?.connect().await?;
     let role = format!(
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APPLICATION_ROLE}') AS found"
     );
@@ -63,6 +61,13 @@ async fn require(
     Err(Error::Unfit(format!(
         "{what} does not exist; create it first, as a superuser: {make}"
     )))
+}
+
+/// The name of the newest embedded migration.
+pub fn newest() -> String {
+    let all: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().unwrap_or_default();
+    let names = all.iter().map(|migration| migration.name().to_string());
+    names.max().unwrap_or_default()
 }
 
 /// The embedded migrations that have not been run.

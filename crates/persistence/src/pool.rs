@@ -4,22 +4,26 @@ use std::{
     cell::RefCell,
     ops::{Deref, DerefMut},
     pin::pin,
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult, TimeoutType};
-use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _,
     pooled_connection::PoolableConnection as _,
 };
 use tokio::time::timeout;
 
-use crate::{Error, Result, spans::SqlSpans};
+use crate::{
+    Error, Result,
+    connector::Connector,
+    instruments::{self, InUse},
+    spans::SqlSpans,
+};
 
-/// A connection taken from a pool.
-pub type Connection = Object<Manager>;
-type PoolError = managed::PoolError<ConnectionError>;
+type Taken = Object<Manager>;
+type PoolError = managed::PoolError<Error>;
 
 /// Connections that are shared, if there are so many.
 const MIN_SHARED: usize = 4;
@@ -32,6 +36,25 @@ const OWN_WAIT: Duration = Duration::from_millis(100);
 thread_local! {
     /// Connections that this thread has for itself.
     static OWN: RefCell<Option<Pool<Manager>>> = const { RefCell::new(None) };
+}
+
+/// A connection taken from a pool.
+pub struct Connection {
+    taken: Taken,
+    _in_use: InUse,
+}
+
+impl Deref for Connection {
+    type Target = Opened;
+    fn deref(&self) -> &Opened {
+        &self.taken
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Opened {
+        &mut self.taken
+    }
 }
 
 /// Settings of the pools.
@@ -68,7 +91,7 @@ impl PoolSettings {
 /// A connection is driven by the runtime of the thread that has opened it. A request that uses another thread's
 /// connection wakes that thread for every statement, and is woken by it.
 pub struct Pools {
-    url: String,
+    connector: Arc<Connector>,
     settings: PoolSettings,
     shared: Pool<Manager>,
 }
@@ -76,24 +99,24 @@ pub struct Pools {
 impl Pools {
     /// Creates the shared pool. It connects when it is first used.
     pub fn new(url: &str, settings: &PoolSettings) -> Result<Self> {
-        let url = with_network_limits(url);
+        let connector = Arc::new(Connector::new(url)?);
         Ok(Self {
-            shared: pool(&url, settings, settings.shared())?,
+            shared: pool(&connector, settings, settings.shared())?,
             settings: settings.clone(),
-            url,
+            connector,
         })
     }
 
-    /// The URL of the database.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// What opens connections outside of the pools.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// Gives this thread its own connections, which are used before the shared ones.
     pub fn use_own(&self) -> Result<()> {
         let own = match self.settings.own() {
             0 => None,
-            size => Some(pool(&self.url, &self.settings, size)?),
+            size => Some(pool(&self.connector, &self.settings, size)?),
         };
         OWN.set(own);
         Ok(())
@@ -101,39 +124,52 @@ impl Pools {
 
     /// Takes a connection.
     pub async fn get(&self) -> Result<Connection> {
-        let unavailable = |error: PoolError| Error::Unavailable(error.to_string());
-        let Some(pool) = OWN.with_borrow(Clone::clone) else {
-            return self.shared.get().await.map_err(unavailable);
+        let since = Instant::now();
+        let taken = match OWN.with_borrow(Clone::clone) {
+            Some(own) => self.own_or_shared(&own).await,
+            None => self.shared.get().await,
         };
-        let status = pool.status();
+        let taken = taken.map_err(|error| {
+            instruments::count_timeout();
+            Error::Unavailable(error.to_string())
+        })?;
+        Ok(Connection {
+            taken,
+            _in_use: InUse::after(since.elapsed()),
+        })
+    }
+
+    /// Takes one of this thread, or a shared one if they are all busy for long.
+    async fn own_or_shared(&self, own: &Pool<Manager>) -> std::result::Result<Taken, PoolError> {
+        let status = own.status();
         if status.size < status.max_size {
             // It connects, which is not to be given up.
-            return pool.get().await.map_err(unavailable);
+            return own.get().await;
         }
         let mut if_free = self.shared.timeouts();
         if_free.wait = Some(Duration::ZERO);
         let own_wait = OWN_WAIT.min(self.settings.wait / 2);
-        let mut own = pin!(pool.get());
+        let mut own = pin!(own.get());
         loop {
             if let Ok(taken) = timeout(own_wait, &mut own).await {
-                return taken.map_err(unavailable);
+                return taken;
             }
             // All of them are busy with statements that take long. It keeps its place among those that wait for one.
             match self.shared.timeout_get(&if_free).await {
                 Err(PoolError::Timeout(TimeoutType::Wait)) => {}
-                taken => return taken.map_err(unavailable),
+                taken => return taken,
             }
         }
     }
 }
 
-fn pool(url: &str, settings: &PoolSettings, size: usize) -> Result<Pool<Manager>> {
+fn pool(connector: &Arc<Connector>, settings: &PoolSettings, size: usize) -> Result<Pool<Manager>> {
     let setup = format!(
         "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}",
         settings.statement_timeout.as_millis()
     );
     let manager = Manager {
-        url: url.to_owned(),
+        connector: Arc::clone(connector),
         setup,
         spans: settings.spans,
     };
@@ -148,7 +184,7 @@ fn pool(url: &str, settings: &PoolSettings, size: usize) -> Result<Pool<Manager>
 
 /// Opens the connections of a pool.
 pub struct Manager {
-    url: String,
+    connector: Arc<Connector>,
     /// Statements that each connection begins with.
     setup: String,
     spans: bool,
@@ -176,14 +212,11 @@ impl DerefMut for Opened {
 
 impl managed::Manager for Manager {
     type Type = Opened;
-    type Error = ConnectionError;
+    type Error = Error;
 
-    async fn create(&self) -> ConnectionResult<Opened> {
-        let mut connection = AsyncPgConnection::establish(&self.url).await?;
-        connection
-            .batch_execute(&self.setup)
-            .await
-            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    async fn create(&self) -> Result<Opened> {
+        let mut connection = self.connector.connect().await?;
+        connection.batch_execute(&self.setup).await?;
         if self.spans {
             connection.set_instrumentation(SqlSpans::default());
         }
@@ -194,30 +227,12 @@ impl managed::Manager for Manager {
     }
 
     /// A query that checks the connection at every checkout would double the cost of a point read.
-    async fn recycle(&self, opened: &mut Opened, _: &Metrics) -> RecycleResult<ConnectionError> {
+    async fn recycle(&self, opened: &mut Opened, _: &Metrics) -> RecycleResult<Error> {
         match opened.is_broken() {
             true => Err(RecycleError::message("broken")),
             false => Ok(()),
         }
     }
-}
-
-/// Detects an unreachable server within seconds, unless the URL has other settings.
-fn with_network_limits(url: &str) -> String {
-    let mut url = url.to_owned();
-    for (name, value) in [
-        ("connect_timeout", "5"),
-        ("tcp_user_timeout", "10"),
-        ("keepalives_idle", "10"),
-        ("keepalives_interval", "5"),
-        ("keepalives_retries", "2"),
-    ] {
-        if !url.contains(name) {
-            let mark = if url.contains('?') { '&' } else { '?' };
-            url = format!("{url}{mark}{name}={value}");
-        }
-    }
-    url
 }
 
 #[cfg(test)]

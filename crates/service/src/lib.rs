@@ -18,6 +18,7 @@ pub mod database_role;
 mod error;
 pub mod faults;
 pub mod idempotency;
+mod instruments;
 pub mod jobs;
 pub mod keyring;
 pub mod knowledge;

@@ -1,5 +1,6 @@
 //! Settings. Each is a flag and an environment variable with a documented default.
 
+pub mod files;
 mod keys;
 
 use std::{net::SocketAddr, time::Duration};
@@ -11,7 +12,7 @@ use patchbay_service::settings::{
     self as service, IndexSettings, Secret, check_url, duration, named_numbers,
 };
 
-use crate::cors::check_origin;
+use crate::{cors::check_origin, instruments::MetricsListen};
 
 /// Format of logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,6 +54,13 @@ pub struct Settings {
     /// Address and port to listen on.
     #[arg(long, env = "PATCHBAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Address and port where Prometheus reads metrics, without authentication; `off` for none.
+    #[arg(
+        long,
+        env = "PATCHBAY_METRICS_LISTEN",
+        default_value = "127.0.0.1:9464"
+    )]
+    pub metrics_listen: MetricsListen,
     /// Request threads; 0 for one per core.
     #[arg(long, env = "PATCHBAY_WORKERS", default_value = "0")]
     pub workers: usize,
@@ -126,7 +134,7 @@ pub struct Settings {
     /// Format of logs.
     #[arg(long, env = "PATCHBAY_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
-    /// OTLP/HTTP endpoint for traces, such as http://127.0.0.1:4318; none by default.
+    /// OTLP/HTTP endpoint for traces and metrics, such as http://127.0.0.1:4318; none by default.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
 }

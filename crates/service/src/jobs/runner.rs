@@ -16,7 +16,7 @@ use super::{
     schedule,
 };
 use crate::{
-    Service,
+    Service, instruments,
     panics::{Panicked, catch_panic},
 };
 
@@ -123,6 +123,7 @@ async fn claim(
 }
 
 async fn run_one(service: &Service, job: Job) {
+    let started = Instant::now();
     // The job has ended the process too many times already, so it is not run again.
     let result = match job.crashes > MAX_CRASHES {
         true => Err(Panicked),
@@ -138,6 +139,7 @@ async fn run_one(service: &Service, job: Job) {
     let now = service.clock.now();
     let outcome = outcome_of(&job, &result, now);
     log_outcome(&job, outcome);
+    instruments::record_job(job.kind, outcome, started.elapsed());
     let released = async {
         let mut connection = service.db.connection().await?;
         jobs::release(&mut connection, &job, now, outcome).await

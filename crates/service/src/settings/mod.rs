@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use ipnet::IpNet;
 use patchbay_domain::{limits::CallLimits, session::Timings};
+use patchbay_persistence::Connector;
 use url::Url;
 
 pub use knowledge::{IndexSettings, KnowledgeSettings};
@@ -250,6 +251,9 @@ impl Settings {
             &self.database.url,
             &["postgres", "postgresql"],
         )?;
+        if let Err(error) = Connector::new(&self.database.url) {
+            return Err(format!("DATABASE_URL: {error}"));
+        }
         for (name, url) in [
             ("LIVEKIT_URL", Some(&*self.livekit.url)),
             ("LIVEKIT_PUBLIC_URL", public_url),

@@ -173,6 +173,7 @@ pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
         format!("--database-url={database}"),
         "--database-pool-size=8".to_owned(),
         "--listen=127.0.0.1:0".to_owned(),
+        "--metrics-listen=off".to_owned(),
         "--workers=1".to_owned(),
         format!("--env={schema}"),
         format!("--operator-key={OPERATOR_KEY}"),
