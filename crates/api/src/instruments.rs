@@ -1,7 +1,6 @@
 //! Metrics of requests, and the listener where Prometheus reads all metrics of the process.
 
 use std::{
-    borrow::Cow,
     net::{SocketAddr, TcpListener},
     str::FromStr,
     sync::LazyLock,
@@ -33,7 +32,7 @@ static REQUESTS: LazyLock<Histogram<f64>> = LazyLock::new(|| {
         .build()
 });
 
-/// Counts a request. Paths that are no route are one.
+/// Counts a request. Those without a route are counted together, whatever their paths.
 pub fn record_request(method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
     // Anybody can send any method.
     let method = match method.as_str() {
@@ -59,16 +58,14 @@ pub fn record_request(method: &Method, route: Option<&str>, status: StatusCode, 
 pub struct MetricsListen(pub Option<SocketAddr>);
 
 impl FromStr for MetricsListen {
-    type Err = Cow<'static, str>;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "off" => Ok(Self(None)),
-            _ => match text.parse() {
-                Ok(address) => Ok(Self(Some(address))),
-                Err(_) => Err("it is an address with a port, or `off`".into()),
-            },
+        if text == "off" {
+            return Ok(Self(None));
         }
+        let address = text.parse().map(|address| Self(Some(address)));
+        address.map_err(|_| "it is an address with a port, or `off`")
     }
 }
 

@@ -46,6 +46,8 @@ async fn a_secret_setting_may_be_in_a_file() {
     let output = patchbay(&["migrate"], &[in_file]);
     assert!(output.status.success(), "{}", stderr(&output));
     let nowhere = format!("{file}-is-not-there");
+    let binary = format!("{file}-is-no-text");
+    std::fs::write(&binary, "a secret\0").unwrap();
     for (variables, named) in [
         (
             &[in_file, ("DATABASE_OWNER_URL", "x")][..],
@@ -55,10 +57,15 @@ async fn a_secret_setting_may_be_in_a_file() {
             &[("DATABASE_OWNER_URL_FILE", &*nowhere)],
             "DATABASE_OWNER_URL_FILE: ",
         ),
+        (
+            &[("DATABASE_OWNER_URL_FILE", &*binary)],
+            "DATABASE_OWNER_URL_FILE: ",
+        ),
     ] {
         let output = patchbay(&["migrate"], variables);
         assert_eq!(output.status.code(), Some(2));
-        assert!(stderr(&output).contains(named), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains(named) && !said.contains("a secret"), "{said}");
     }
 }
 
