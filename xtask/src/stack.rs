@@ -276,12 +276,13 @@ impl Stack {
     }
 }
 
-fn listens(port: u16) -> bool {
+/// Whether something listens on this port.
+pub fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// PostgreSQL refuses to run as root.
-fn as_nobody(program: PathBuf) -> Command {
+/// A program that refuses to run as root.
+pub fn as_nobody(program: PathBuf) -> Command {
     if cache::is_root() {
         let mut command = Command::new("setpriv");
         command
@@ -293,16 +294,22 @@ fn as_nobody(program: PathBuf) -> Command {
     bound(program)
 }
 
+/// Makes files those of the user of such programs.
+pub fn give_to_nobody(files: &[&Path]) -> Result<()> {
+    if !cache::is_root() {
+        return Ok(());
+    }
+    let mut chown = Command::new("chown");
+    chown.arg("nobody:nogroup").args(files);
+    run_quiet("chown", &mut chown)
+}
+
 fn init_postgres(tools: &Tools, data: &Path, password: &str) -> Result<()> {
     let _ = fs::remove_dir_all(data);
     fs::create_dir_all(data)?;
     let file = data.with_extension("password");
     fs::File::create(&file)?.write_all(password.as_bytes())?;
-    if cache::is_root() {
-        let mut chown = Command::new("chown");
-        chown.arg("nobody:nogroup").arg(data).arg(&file);
-        run_quiet("chown", &mut chown)?;
-    }
+    give_to_nobody(&[data, &file])?;
     restrict(&file)?;
     let mut initdb = as_nobody(tools.postgres.join("initdb"));
     initdb

@@ -5,7 +5,9 @@ use std::{fs, path::Path, process::Command};
 use anyhow::Result;
 
 use crate::{
-    cache, check, clients, phone,
+    cache, check, citus, clients,
+    pgbouncer::{self, PgBouncer},
+    phone,
     process::{FAULTS, STACK, cargo, catch_signals, run},
     stack::{Ports, Stack},
     steps::Steps,
@@ -22,7 +24,7 @@ const TLS: &str = "tls::";
 const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 
 /// Environment variables of the tests.
-type Environment = [(&'static str, String); 14];
+type Environment = Vec<(&'static str, String)>;
 
 /// The command.
 pub fn all(filter: Option<&str>, timings: bool) -> Result<()> {
@@ -82,7 +84,10 @@ fn everything(
         environment: environment(tools, &stack),
         timings,
     };
-    suite.run(filter.unwrap_or_default());
+    let name = filter.unwrap_or_default();
+    suite.run(name);
+    suite.behind_pgbouncer(name, || pgbouncer::start(tools, &stack, &folder));
+    suite.on_citus(name, tools);
     drop(stack);
     if filter.is_none() {
         steps.run(clients::STORY, || clients::story(tools));
@@ -117,7 +122,7 @@ fn start_stack(tools: &Tools, folder: &Path) -> Result<Stack> {
 
 fn environment(tools: &Tools, stack: &Stack) -> Environment {
     let path = |path: &Path| path.display().to_string();
-    [
+    vec![
         ("PATCHBAY_TEST_DATABASE_URL", stack.database_url.clone()),
         (
             "PATCHBAY_TEST_DATABASE_OWNER_URL",
@@ -142,6 +147,16 @@ fn environment(tools: &Tools, stack: &Stack) -> Environment {
     ]
 }
 
+/// Options of the test harness for the tests with this in their names that may run beside each other.
+fn quick(name: &str) -> Vec<&str> {
+    let mut options = vec![name, "--skip", "e2e::"];
+    if name.is_empty() {
+        let later = MODEL.iter().chain([&ALONE]);
+        options.extend(later.flat_map(|name| ["--skip", name]));
+    }
+    options
+}
+
 /// The tests, on their servers.
 struct Suite<'a> {
     steps: &'a mut Steps,
@@ -152,12 +167,7 @@ struct Suite<'a> {
 impl Suite<'_> {
     /// Runs the tests whose names contain this.
     fn run(&mut self, name: &str) {
-        let mut quick = vec![name, "--skip", "e2e::"];
-        if name.is_empty() {
-            let later = MODEL.iter().chain([&ALONE]);
-            quick.extend(later.flat_map(|name| ["--skip", name]));
-        }
-        self.step("unit and integration tests", &["--quiet"], &quick);
+        self.step("unit and integration tests", &["--quiet"], &quick(name));
         if name.is_empty() {
             self.step("tests that keep a model busy", &["--quiet"], &MODEL);
         }
@@ -173,6 +183,45 @@ impl Suite<'_> {
         if name.is_empty() || name.starts_with(TLS) {
             self.over_tls();
         }
+    }
+
+    /// The integration tests, with PgBouncer between the service and PostgreSQL.
+    fn behind_pgbouncer(&mut self, name: &str, start: impl FnOnce() -> Result<PgBouncer>) {
+        let step = "integration tests behind PgBouncer";
+        if !pgbouncer::is_there() {
+            return self.steps.skip(step, pgbouncer::MISSING);
+        }
+        let Some(pgbouncer) = self.steps.run("PgBouncer", start) else {
+            return self.steps.skip(step, "it does not run, see above");
+        };
+        let pooled = ("PATCHBAY_TEST_POOLED_DATABASE_URL", pgbouncer.url.clone());
+        self.once_more(step, name, &[pooled]);
+    }
+
+    /// The integration tests, on distributed tables.
+    fn on_citus(&mut self, name: &str, tools: &Tools) {
+        let step = "integration tests on Citus";
+        let Some(url) = citus::given() else {
+            return self.steps.skip(step, citus::MISSING);
+        };
+        let prepare = || citus::prepare(tools, &url);
+        let Some(citus) = self.steps.run("Citus", prepare) else {
+            return self.steps.skip(step, "it cannot be used, see above");
+        };
+        let databases = [
+            ("PATCHBAY_TEST_DATABASE_URL", citus.url),
+            ("PATCHBAY_TEST_DATABASE_OWNER_URL", citus.owner_url),
+            ("PATCHBAY_TEST_DISTRIBUTED", "1".to_owned()),
+        ];
+        self.once_more(step, name, &databases);
+    }
+
+    /// The integration tests that do not measure and need no model, with other servers.
+    fn once_more(&mut self, step: &str, name: &str, servers: &[(&'static str, String)]) {
+        let environment = self.environment.clone();
+        self.environment.extend_from_slice(servers);
+        self.step(step, &["--quiet", "--test", "it"], &quick(name));
+        self.environment = environment;
     }
 
     /// The tests that need a PostgreSQL with TLS.

@@ -1,4 +1,4 @@
-//! The binary: `patchbay-api serve | health | migrate | index | check-config | rotate-secrets | openapi`.
+//! The binary: `patchbay-api serve | health | migrate | index | distribute | check-config | rotate-secrets | openapi`.
 
 use std::{
     process::ExitCode,
@@ -19,11 +19,12 @@ use patchbay_api::{
 };
 use patchbay_domain::Clock;
 use patchbay_persistence::{
+    distribute,
     hnsw::{self, Step},
     migrations,
 };
 use patchbay_service::{
-    checks, database_role,
+    checks, database_role, database_route,
     knowledge::{confinement, extractor},
     secrets,
 };
@@ -80,6 +81,8 @@ enum Normal {
     Migrate(OwnerSettings),
     /// Create and drop the search indexes of tenants with many chunks, as the owner of the database.
     Index(IndexCommand),
+    /// Distribute the tables over the nodes of a Citus cluster, as the owner of the database.
+    Distribute(OwnerSettings),
     /// Check the settings and the services that they refer to.
     CheckConfig(Box<Settings>),
     /// Re-encrypt all secrets with the first key of PATCHBAY_SECRET_KEYS.
@@ -162,6 +165,7 @@ async fn run(command: Normal) -> ExitCode {
         Normal::Health(command) => command.run().await,
         Normal::Migrate(settings) => migrate(&settings.database_owner_url).await,
         Normal::Index(command) => index(&command).await,
+        Normal::Distribute(settings) => distribute(&settings.database_owner_url).await,
         Normal::Openapi => print_document(),
     };
     exit_code(outcome)
@@ -193,6 +197,15 @@ async fn migrate(url: &str) -> anyhow::Result<()> {
     match done.len() {
         0 => println!("The database is up to date."),
         count => println!("Ran {count} migrations: {}.", done.join(", ")),
+    }
+    Ok(())
+}
+
+async fn distribute(url: &str) -> anyhow::Result<()> {
+    let done = distribute::run(url).await.context("DATABASE_OWNER_URL")?;
+    match done.len() {
+        0 => println!("All tables are distributed."),
+        count => println!("Distributed {count} tables: {}.", done.join(", ")),
     }
     Ok(())
 }
@@ -244,7 +257,9 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
         }
     }
     database_role::require_confined(&app.service).await?;
+    let route = database_route::describe(&app.service).await?;
     println!("The settings are valid, and all services respond.");
+    println!("{route}");
     match app.service.db.encryption().await? {
         Some(version) => println!("The connection to PostgreSQL is encrypted ({version})."),
         None => {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use diesel_async::AsyncPgConnection;
 use percent_encoding::percent_decode_str;
-use tokio_postgres::{Config, config::SslMode};
+use tokio_postgres::{Client, Config, SimpleQueryMessage, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
@@ -20,6 +20,18 @@ const NETWORK_LIMITS: [(&str, &str); 5] = [
     ("keepalives_interval", "5"),
     ("keepalives_retries", "2"),
 ];
+
+/// How often two clients ask for their process before it is taken for granted that each has its own.
+const PROBES: usize = 16;
+
+/// How a connection reaches PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Each connection has a process of the server for itself.
+    Direct,
+    /// A pooler gives out processes for a transaction, so that nothing of a connection outlives it.
+    Pooled,
+}
 
 /// Connects to the PostgreSQL of a URL.
 pub struct Connector {
@@ -55,12 +67,69 @@ impl Connector {
     pub async fn connect(&self) -> Result<AsyncPgConnection> {
         // A handshake is large, and would be a part of everything that may have to open a connection.
         let connected = Box::pin(self.config.connect(self.tls.clone())).await;
-        let (client, connection) =
-            connected.map_err(|error| Error::Unavailable(with_causes(&error)))?;
+        let (client, connection) = connected.map_err(unavailable)?;
         AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))
     }
+
+    /// Finds out whether there is a pooler on the way: it gives one process of the server to two clients in turn. Fails if
+    /// that pooler does not support prepared statements.
+    pub async fn route(&self) -> Result<Route> {
+        let [one, other] = [self.client().await?, self.client().await?];
+        let mut seen = [Vec::new(), Vec::new()];
+        for _ in 0..PROBES {
+            seen[0].push(process_of(&one).await?);
+            seen[1].push(process_of(&other).await?);
+        }
+        if !seen[0].iter().any(|process| seen[1].contains(process)) {
+            return Ok(Route::Direct);
+        }
+        for client in [&one, &other] {
+            let prepared = client.query_one("SELECT 1 + $1::int4", &[&1_i32]).await;
+            prepared.map_err(|error| {
+                Error::Unfit(format!(
+                    "the pooler must support prepared statements, as PgBouncer does from 1.21 with \
+                     max_prepared_statements: {}",
+                    with_causes(&error)
+                ))
+            })?;
+        }
+        Ok(Route::Pooled)
+    }
+
+    /// Fails if there is a pooler on the way.
+    pub async fn require_direct(&self) -> Result<()> {
+        match self.route().await? {
+            Route::Direct => Ok(()),
+            Route::Pooled => Err(Error::Unfit(
+                "it leads to a pooler; this needs a URL that reaches PostgreSQL directly"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Opens a connection that is driven until the client is dropped.
+    async fn client(&self) -> Result<Client> {
+        let connected = Box::pin(self.config.connect(self.tls.clone())).await;
+        let (client, connection) = connected.map_err(unavailable)?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+}
+
+/// The server's process that runs this client's next transaction.
+async fn process_of(client: &Client) -> Result<Option<String>> {
+    let found = client.simple_query("SELECT pg_backend_pid()").await;
+    let messages = found.map_err(unavailable)?;
+    Ok(messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
+        _ => None,
+    }))
+}
+
+fn unavailable(error: tokio_postgres::Error) -> Error {
+    Error::Unavailable(with_causes(&error))
 }
 
 /// An error with what has caused it: the library's own text leaves that out.

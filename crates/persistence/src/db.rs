@@ -17,7 +17,8 @@ use patchbay_domain::TenantId;
 use tokio::task::unconstrained;
 
 use crate::{
-    Error, Result,
+    Connector, Error, Result,
+    connector::Route,
     jobs::{self, Claim},
     pool::{Connection, PoolSettings, Pools},
     prepared::Prepare as _,
@@ -30,6 +31,8 @@ const COMMIT: &str = "SET LOCAL app.tenant_id = ''; COMMIT";
 #[derive(Clone)]
 pub struct Db {
     pools: Arc<Pools>,
+    /// What reaches PostgreSQL directly, for notifications.
+    direct: Arc<Connector>,
     claim: Option<Claim>,
 }
 
@@ -54,10 +57,12 @@ struct CurrentTenant {
 }
 
 impl Db {
-    /// The database at `url`. Connects when first used.
-    pub fn new(url: &str, settings: &PoolSettings) -> Result<Self> {
+    /// The database at `url`, which may be that of a pooler: notifications then need a `direct` one. Connects when first
+    /// used.
+    pub fn new(url: &str, direct: Option<&str>, settings: &PoolSettings) -> Result<Self> {
         Ok(Self {
             pools: Arc::new(Pools::new(url, settings)?),
+            direct: Arc::new(Connector::new(direct.unwrap_or(url))?),
             claim: None,
         })
     }
@@ -84,7 +89,11 @@ impl Db {
     pub async fn begin(&self, tenant: TenantId) -> Result<TenantTx> {
         let connection = self.connection().await?;
         // The uuid is typed, so there is nothing to escape.
-        let open = format!("BEGIN; SET LOCAL app.tenant_id = '{}'", tenant.uuid());
+        let limits = self.pools.limits();
+        let open = format!(
+            "BEGIN; SET LOCAL app.tenant_id = '{}'; {limits}",
+            tenant.uuid()
+        );
         send(&connection, &open);
         Ok(TenantTx {
             connection,
@@ -132,9 +141,19 @@ impl Db {
         Ok(self.connection().await?.batch_execute(barrier).await?)
     }
 
+    /// How connections for work reach PostgreSQL.
+    pub async fn route(&self) -> Result<Route> {
+        self.pools.connector().route().await
+    }
+
+    /// How the connection for notifications reaches PostgreSQL.
+    pub async fn route_of_notifications(&self) -> Result<Route> {
+        self.direct.route().await
+    }
+
     /// A dedicated connection that listens for due jobs.
     pub async fn listen(&self) -> Result<Listener> {
-        let mut connection = self.pools.connector().connect().await?;
+        let mut connection = self.direct.connect().await?;
         connection.batch_execute("LISTEN patchbay_jobs").await?;
         Ok(Listener(connection))
     }

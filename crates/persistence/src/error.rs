@@ -56,10 +56,18 @@ const UNSTORABLE: [&str; 8] = [
 /// A result of the database.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// The name of a constraint as the schema has it: on a distributed table, the number of the shard follows.
+fn without_shard(name: &str) -> &str {
+    match name.rsplit_once('_') {
+        Some((name, shard)) if shard.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    }
+}
+
 impl From<Diesel> for Error {
     fn from(error: Diesel) -> Self {
         let constraint = |info: &dyn diesel::result::DatabaseErrorInformation| {
-            info.constraint_name().unwrap_or_default().to_owned()
+            without_shard(info.constraint_name().unwrap_or_default()).to_owned()
         };
         match &error {
             Diesel::DatabaseError(kind, info) => match kind {
@@ -87,6 +95,26 @@ impl From<Diesel> for Error {
                 Self::Unreadable(format!("{cause}{}", source.unwrap_or_default()))
             }
             _ => Self::Other(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constraints_are_named_without_their_shard() {
+        for (found, name) in [
+            (
+                "inbound_mappings_number_key_102631",
+                "inbound_mappings_number_key",
+            ),
+            ("inbound_mappings_number_key", "inbound_mappings_number_key"),
+            ("users_pkey1_102008", "users_pkey1"),
+            ("", ""),
+        ] {
+            assert_eq!(without_shard(found), name);
         }
     }
 }

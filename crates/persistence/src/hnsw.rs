@@ -112,7 +112,9 @@ pub async fn missing(tx: &mut TenantTx, model: &str, most: i64) -> Result<Option
 ///
 /// Searches and ingests continue meanwhile.
 pub async fn maintain(owner_url: &str, most: i64, report: impl FnMut(Step)) -> Result<()> {
-    let mut owner = Connector::new(owner_url)?.connect().await?;
+    let connector = Connector::new(owner_url)?;
+    connector.require_direct().await?;
+    let mut owner = connector.connect().await?;
     let patient = "SET statement_timeout = 0; SET lock_timeout = 0";
     owner.batch_execute(patient).await?;
     lock(&mut owner).await?;

@@ -13,6 +13,7 @@ pub mod calls;
 pub mod chunks;
 mod connector;
 mod db;
+pub mod distribute;
 mod error;
 pub mod files;
 pub mod hnsw;
@@ -50,7 +51,7 @@ mod vector;
 pub mod webhook_events;
 pub mod workers;
 
-pub use connector::Connector;
+pub use connector::{Connector, Route};
 pub use db::{Db, Listener, TenantTx, VerifiedTenant};
 pub use error::{Error, Result};
 pub use page::{Rows, Total, Window};

@@ -1,6 +1,6 @@
 //! Migrations, embedded in the binary. They run as the owner role.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use diesel::{
     QueryDsl as _, QueryableByName,
@@ -8,7 +8,9 @@ use diesel::{
     pg::Pg,
     sql_types::Bool,
 };
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{
+    AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use crate::{Connector, Db, Error, Result, schema::__diesel_schema_migrations};
@@ -23,29 +25,73 @@ struct Found {
     found: bool,
 }
 
-/// Runs pending migrations; returns their names.
+/// How often a migration is tried that waits for a table which others hold.
+const TRIES: usize = 20;
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+/// PostgreSQL's message for a statement that `lock_timeout` has ended.
+const LOCK_TIMEOUT: &str = "lock timeout";
+
+/// Runs pending migrations, one process at a time; returns their names.
+///
+/// A statement that needs a table for itself waits for two seconds and then makes way, since requests wait behind it; it is
+/// tried again.
 pub async fn run(owner_url: &str) -> Result<Vec<String>> {
-    let mut connection = Connector::new(owner_url)?.connect().await?;
+    let connector = Connector::new(owner_url)?;
+    connector.require_direct().await?;
+    let mut connection = connector.connect().await?;
+    require_all(&mut connection).await?;
+    let lock = "SET statement_timeout = 0; SET lock_timeout = '30min';
+                SELECT pg_advisory_lock(4872, hashtext(current_schema())); SET lock_timeout = '2s'";
+    connection.batch_execute(lock).await?;
+    let mut harness = AsyncMigrationHarness::new(connection);
+    let done = run_pending(&mut harness).await;
+    // PostgreSQL may need a while to notice that the connection is closed.
+    let unlock = "SELECT pg_advisory_unlock_all()";
+    harness.into_inner().batch_execute(unlock).await?;
+    done
+}
+
+async fn run_pending(
+    harness: &mut AsyncMigrationHarness<AsyncPgConnection>,
+) -> Result<Vec<String>> {
+    let pending = harness.pending_migrations(MIGRATIONS).map_err(failed)?;
+    let mut done = Vec::new();
+    for migration in &pending {
+        let mut tries = 1;
+        while let Err(error) = harness.run_migration(migration) {
+            if tries == TRIES || !error.to_string().contains(LOCK_TIMEOUT) {
+                return Err(failed(error));
+            }
+            tries += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+        done.push(migration.name().version().to_string());
+    }
+    Ok(done)
+}
+
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::Unfit(format!("migration failed: {error}"))
+}
+
+/// Checks that what only a superuser can create is there.
+async fn require_all(connection: &mut AsyncPgConnection) -> Result<()> {
     let role = format!(
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APPLICATION_ROLE}') AS found"
     );
     let make = format!("CREATE ROLE {APPLICATION_ROLE} LOGIN PASSWORD '…'");
-    require(&mut connection, role, ("the role patchbay_app", &make)).await?;
+    require(connection, role, ("the role patchbay_app", &make)).await?;
     // Iterative index scans need 0.8.
     let vector = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'
             AND string_to_array(extversion, '.')::int[] >= ARRAY[0, 8]) AS found";
     let make = "CREATE EXTENSION vector; (or ALTER EXTENSION vector UPDATE;)";
     require(
-        &mut connection,
+        connection,
         vector.to_owned(),
         ("the extension vector (pgvector), 0.8 or newer,", make),
     )
-    .await?;
-    let mut harness = AsyncMigrationHarness::new(connection);
-    let done = harness
-        .run_pending_migrations(MIGRATIONS)
-        .map_err(|error| Error::Unfit(format!("migration failed: {error}")))?;
-    Ok(done.iter().map(ToString::to_string).collect())
+    .await
 }
 
 /// Fails if an extension is missing that only a superuser can create.

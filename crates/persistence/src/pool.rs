@@ -10,8 +10,7 @@ use std::{
 
 use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult, TimeoutType};
 use diesel_async::{
-    AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _,
-    pooled_connection::PoolableConnection as _,
+    AsyncConnection as _, AsyncPgConnection, pooled_connection::PoolableConnection as _,
 };
 use tokio::time::timeout;
 
@@ -66,7 +65,7 @@ pub struct PoolSettings {
     pub threads: usize,
     /// How long a request waits for a free connection.
     pub wait: Duration,
-    /// PostgreSQL's `statement_timeout`.
+    /// Maximum duration of a statement in a tenant's transaction, and of a pause between two of them.
     pub statement_timeout: Duration,
     /// Whether every statement gets a span.
     pub spans: bool,
@@ -84,6 +83,14 @@ impl PoolSettings {
     fn shared(&self) -> usize {
         self.size - self.own() * self.threads
     }
+
+    /// Statements that set the time limits of a transaction. Those of a connection would reach other clients of a pooler.
+    fn limits(&self) -> String {
+        format!(
+            "SET LOCAL statement_timeout = {0}; SET LOCAL idle_in_transaction_session_timeout = {0}",
+            self.statement_timeout.as_millis()
+        )
+    }
 }
 
 /// The pools of a process.
@@ -93,6 +100,7 @@ impl PoolSettings {
 pub struct Pools {
     connector: Arc<Connector>,
     settings: PoolSettings,
+    limits: String,
     shared: Pool<Manager>,
 }
 
@@ -102,6 +110,7 @@ impl Pools {
         let connector = Arc::new(Connector::new(url)?);
         Ok(Self {
             shared: pool(&connector, settings, settings.shared())?,
+            limits: settings.limits(),
             settings: settings.clone(),
             connector,
         })
@@ -110,6 +119,11 @@ impl Pools {
     /// What opens connections outside of the pools.
     pub fn connector(&self) -> &Connector {
         &self.connector
+    }
+
+    /// Statements that set the time limits of a transaction.
+    pub fn limits(&self) -> &str {
+        &self.limits
     }
 
     /// Gives this thread its own connections, which are used before the shared ones.
@@ -164,13 +178,8 @@ impl Pools {
 }
 
 fn pool(connector: &Arc<Connector>, settings: &PoolSettings, size: usize) -> Result<Pool<Manager>> {
-    let setup = format!(
-        "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}",
-        settings.statement_timeout.as_millis()
-    );
     let manager = Manager {
         connector: Arc::clone(connector),
-        setup,
         spans: settings.spans,
     };
     Pool::builder(manager)
@@ -185,8 +194,6 @@ fn pool(connector: &Arc<Connector>, settings: &PoolSettings, size: usize) -> Res
 /// Opens the connections of a pool.
 pub struct Manager {
     connector: Arc<Connector>,
-    /// Statements that each connection begins with.
-    setup: String,
     spans: bool,
 }
 
@@ -216,7 +223,6 @@ impl managed::Manager for Manager {
 
     async fn create(&self) -> Result<Opened> {
         let mut connection = self.connector.connect().await?;
-        connection.batch_execute(&self.setup).await?;
         if self.spans {
             connection.set_instrumentation(SqlSpans::default());
         }

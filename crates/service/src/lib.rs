@@ -15,6 +15,7 @@ pub mod client_tokens;
 pub mod compute;
 pub mod counters;
 pub mod database_role;
+pub mod database_route;
 mod error;
 pub mod faults;
 pub mod idempotency;

@@ -123,7 +123,11 @@ fn database(settings: &DatabaseSettings, process: &Process) -> anyhow::Result<Db
         statement_timeout: settings.statement_timeout,
         spans: process.spans,
     };
-    Ok(Db::new(&settings.url, &pool)?)
+    Ok(Db::new(
+        &settings.url,
+        settings.listen_url.as_deref(),
+        &pool,
+    )?)
 }
 
 fn livekit(settings: &LiveKitSettings) -> anyhow::Result<LiveKit> {

@@ -23,10 +23,10 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// Settings of `migrate`.
+/// Settings of `migrate` and `distribute`.
 #[derive(Args, Clone)]
 pub struct OwnerSettings {
-    /// PostgreSQL URL of the owner role, which runs the migrations.
+    /// PostgreSQL URL of the owner role, which runs the migrations. It reaches the server directly.
     #[arg(long, env = "DATABASE_OWNER_URL", hide_env_values = true)]
     pub database_owner_url: String,
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use patchbay_domain::states::JobKind;
-use patchbay_persistence::jobs;
+use patchbay_persistence::{Route, jobs};
 
 use super::Shutdown;
 use crate::{Result, Service};
@@ -32,10 +32,21 @@ pub(super) async fn seed(service: &Service) -> bool {
     outcome.is_ok()
 }
 
+/// Says so if notifications do not arrive: jobs are then found by polling.
+async fn warn_of_pooler(service: &Service) {
+    if let Ok(Route::Pooled) = service.db.route_of_notifications().await {
+        tracing::warn!(
+            "notifications of due jobs do not arrive through a pooler, so they are polled: DATABASE_LISTEN_URL must reach \
+             PostgreSQL directly"
+        );
+    }
+}
+
 /// Wakes the job loops when other processes enqueue jobs, until shutdown.
 pub async fn listen(service: Arc<Service>, mut shutdown: Shutdown) {
     while !*shutdown.borrow() {
         let listening = async {
+            warn_of_pooler(&service).await;
             match service.db.listen().await {
                 Ok(mut listener) => {
                     while listener.next().await.is_some() {

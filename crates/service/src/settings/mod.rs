@@ -94,6 +94,15 @@ pub struct DatabaseSettings {
         hide_env_values = true
     )]
     pub url: String,
+    /// PostgreSQL URL of the same role that reaches the server directly. Only needed if DATABASE_URL is that of a pooler such
+    /// as PgBouncer: notifications of due jobs do not come through it.
+    #[arg(
+        id = "database_listen_url",
+        long = "database-listen-url",
+        env = "DATABASE_LISTEN_URL",
+        hide_env_values = true
+    )]
+    pub listen_url: Option<String>,
     /// Maximum number of connections to PostgreSQL of this process.
     #[arg(
         id = "database_pool_size",
@@ -105,7 +114,7 @@ pub struct DatabaseSettings {
     /// How long a request waits for a free connection before it returns 503.
     #[arg(id = "database_pool_wait", long = "database-pool-wait", env = "PATCHBAY_DATABASE_POOL_WAIT", default_value = "3s", value_parser = duration)]
     pub pool_wait: Duration,
-    /// Maximum duration of a database statement (statement_timeout of PostgreSQL).
+    /// Maximum duration of a database statement in a tenant's transaction (statement_timeout of PostgreSQL).
     #[arg(id = "database_statement_timeout", long = "database-statement-timeout",
         env = "PATCHBAY_DATABASE_STATEMENT_TIMEOUT",
         default_value = "10s", value_parser = duration
@@ -246,13 +255,11 @@ impl Settings {
     /// Checks what clap does not. The error is one line that names the setting.
     pub fn check(&self) -> Result<(), String> {
         let public_url = self.livekit.public_url.as_deref();
-        check_url(
-            "DATABASE_URL",
-            &self.database.url,
-            &["postgres", "postgresql"],
-        )?;
-        if let Err(error) = Connector::new(&self.database.url) {
-            return Err(format!("DATABASE_URL: {error}"));
+        for (name, url) in [
+            ("DATABASE_URL", Some(&*self.database.url)),
+            ("DATABASE_LISTEN_URL", self.database.listen_url.as_deref()),
+        ] {
+            url.map_or(Ok(()), |url| check_database_url(name, url))?;
         }
         for (name, url) in [
             ("LIVEKIT_URL", Some(&*self.livekit.url)),
@@ -296,6 +303,14 @@ impl Settings {
         #[cfg(not(feature = "fault-injection"))]
         false
     }
+}
+
+fn check_database_url(name: &str, url: &str) -> Result<(), String> {
+    check_url(name, url, &["postgres", "postgresql"])?;
+    let connector = Connector::new(url);
+    connector
+        .map(|_| ())
+        .map_err(|error| format!("{name}: {error}"))
 }
 
 /// Checks that a setting is a URL with one of these schemes.

@@ -21,8 +21,13 @@ pub const WORKER_KEY: &str = "worker-key-of-the-test-installation!!";
 
 /// A variable that `cargo xtask test` sets for its servers.
 pub fn environment(name: &str) -> String {
-    std::env::var(format!("PATCHBAY_TEST_{name}"))
-        .unwrap_or_else(|_| panic!("PATCHBAY_TEST_{name} is not set: run `cargo xtask test`"))
+    optional(name)
+        .unwrap_or_else(|| panic!("PATCHBAY_TEST_{name} is not set: run `cargo xtask test`"))
+}
+
+/// The same for what only some of its steps set.
+pub fn optional(name: &str) -> Option<String> {
+    std::env::var(format!("PATCHBAY_TEST_{name}")).ok()
 }
 
 #[derive(Parser)]
@@ -167,10 +172,14 @@ pub fn model() -> Arc<dyn Embedder> {
 
 /// Arguments of the service in tests, with short intervals; `more` replaces some of them.
 pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
-    let database = in_schema(&environment("DATABASE_URL"), schema);
+    let direct = environment("DATABASE_URL");
+    let pooled = optional("POOLED_DATABASE_URL");
     let mut arguments = vec![
         "test".to_owned(),
-        format!("--database-url={database}"),
+        format!(
+            "--database-url={}",
+            in_schema(pooled.as_ref().unwrap_or(&direct), schema)
+        ),
         "--database-pool-size=8".to_owned(),
         "--listen=127.0.0.1:0".to_owned(),
         "--metrics-listen=off".to_owned(),
@@ -205,6 +214,10 @@ pub fn arguments(schema: &str, more: &[&str]) -> Vec<String> {
         ),
         format!("--extractor={}", env!("CARGO_BIN_EXE_patchbay-api")),
     ];
+    if pooled.is_some() {
+        let direct = in_schema(&direct, schema);
+        arguments.push(format!("--database-listen-url={direct}"));
+    }
     for argument in more {
         let name = argument.split('=').next().unwrap();
         arguments.retain(|known| known.split('=').next() != Some(name));

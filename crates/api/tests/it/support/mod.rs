@@ -15,7 +15,7 @@ mod upstream;
 
 pub use app::{
     OPERATOR_KEY, TestApp, WORKER_KEY, arguments, environment, in_schema, install_crypto, livekit,
-    model,
+    model, optional,
 };
 pub use client::{Client, ORIGIN, Response};
 pub use document::{check, document, example, operations};

@@ -7,10 +7,10 @@ use std::{
 };
 
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
-use patchbay_persistence::migrations;
+use patchbay_persistence::{distribute, migrations};
 use tokio::sync::OnceCell;
 
-use super::{environment, in_schema, install_crypto};
+use super::{environment, in_schema, install_crypto, optional};
 
 /// The migrated schema's name, and the statements that make it.
 struct Template {
@@ -26,6 +26,10 @@ pub async fn make_schema() -> String {
     let schema = unique();
     let statements = template.statements.replace(&template.name, &schema);
     owner().await.batch_execute(&statements).await.unwrap();
+    if optional("DISTRIBUTED").is_some() {
+        let url = in_schema(&environment("DATABASE_OWNER_URL"), &schema);
+        distribute::run(&url).await.unwrap();
+    }
     schema
 }
 
@@ -45,7 +49,8 @@ async fn migrate() -> Template {
     Template { name, statements }
 }
 
-/// The schema with its rows, as SQL alone: lines that begin with a backslash are psql's own.
+/// The schema with its rows, as SQL alone: lines that begin with a backslash are psql's own, and an older server does not know
+/// a setting of the newest one.
 fn dump(url: &str, schema: &str) -> String {
     let output = Command::new(environment("PG_DUMP"))
         .args([
@@ -63,7 +68,9 @@ fn dump(url: &str, schema: &str) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "pg_dump: {errors}");
     let dump = String::from_utf8(output.stdout).unwrap();
-    let lines = dump.lines().filter(|line| !line.starts_with('\\'));
+    let foreign = ["\\", "SET transaction_timeout"];
+    let lines = dump.lines();
+    let lines = lines.filter(|line| !foreign.iter().any(|start| line.starts_with(start)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
