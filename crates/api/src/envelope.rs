@@ -12,7 +12,10 @@ use actix_web::{
     web,
 };
 use patchbay_domain::TenantId;
-use patchbay_service::rates::RateState;
+use patchbay_service::{
+    rates::RateState,
+    trace::{self, TRACEPARENT},
+};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -22,10 +25,9 @@ use crate::{
     docs,
     error::{ApiError, PROBLEM_JSON},
     extract::request::RequestMeta,
-    instruments::record_request,
+    instruments::{record_refusal, record_request},
     rates,
     routing::{Match, Router},
-    telemetry,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,9 +54,15 @@ pub async fn envelope<B: MessageBody + 'static>(
     if let Some(found) = &found {
         request.extensions_mut().insert(Rc::clone(found));
     }
-    let span = span(&request, &meta, found.as_deref());
-    telemetry::continue_trace(&span, request.headers());
-    let response = next.call(request).instrument(span.clone()).await?;
+    let received = request.headers().get(TRACEPARENT);
+    let received = received.and_then(|value| trace::parse(value.to_str().ok()?));
+    let trace_id = received.as_deref().and_then(trace::trace_id);
+    let span = span(&request, &meta, (found.as_deref(), trace_id));
+    if trace_id.is_none() {
+        trace::record_id(&span);
+    }
+    let call = next.call(request).instrument(span.clone());
+    let response = trace::within(received, &span, call).await?;
     let mut response = finalize(response, &meta);
     let state = response.request().extensions().get::<RateState>().cloned();
     if let Some(state) = state {
@@ -74,7 +82,11 @@ pub async fn envelope<B: MessageBody + 'static>(
 
 /// The span of a request. It has its fields from the start, as each that is added later is one more copy of all. The tenant
 /// is that of the path, also if the caller turns out to have no access to it.
-fn span(request: &ServiceRequest, meta: &RequestMeta, found: Option<&Match>) -> Span {
+fn span(
+    request: &ServiceRequest,
+    meta: &RequestMeta,
+    (found, trace_id): (Option<&Match>, Option<&str>),
+) -> Span {
     let method = request.method();
     let route = found.map_or_else(
         || request.match_pattern().unwrap_or_default(),
@@ -89,6 +101,7 @@ fn span(request: &ServiceRequest, meta: &RequestMeta, found: Option<&Match>) -> 
         method = method.as_str(),
         route,
         tenant_id = tenant.map(tracing::field::display),
+        trace_id,
     )
 }
 
@@ -120,7 +133,12 @@ fn finalize<B: MessageBody + 'static>(
         .response()
         .error()
         .and_then(|error| error.as_error::<ApiError>())
-        .map(|error| error.response(&meta.id));
+        .map(|error| {
+            if matches!(status.as_u16(), 429 | 503) {
+                record_refusal(error.code().name());
+            }
+            error.response(&meta.id)
+        });
     // Already a problem, or a regular body with an error status, such as that of readiness.
     let is_complete = response
         .headers()

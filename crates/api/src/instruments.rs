@@ -14,7 +14,10 @@ use actix_web::{
     web,
 };
 use anyhow::Context as _;
-use opentelemetry::{KeyValue, global, metrics::Histogram};
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Histogram},
+};
 use prometheus::{Encoder as _, Registry, TEXT_FORMAT, TextEncoder};
 
 /// Bounds in seconds, by the semantic conventions.
@@ -51,6 +54,19 @@ pub fn record_request(method: &Method, route: Option<&str>, status: StatusCode, 
         KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
     ];
     REQUESTS.record(took.as_secs_f64(), &attributes);
+}
+
+static REFUSALS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let meter = global::meter("patchbay");
+    let counter = meter.u64_counter("patchbay.request.refusals");
+    counter
+        .with_description("Requests that were refused for now (429 and 503), by code.")
+        .build()
+});
+
+/// Counts a request that was refused for now.
+pub fn record_refusal(code: &'static str) {
+    REFUSALS.add(1, &[KeyValue::new("patchbay.refusal.code", code)]);
 }
 
 /// Where metrics are served, if they are.

@@ -20,6 +20,7 @@ pub mod instruments;
 pub mod openapi;
 pub mod panics;
 pub mod probe;
+pub mod process_metrics;
 pub mod rates;
 pub mod response;
 pub mod router;

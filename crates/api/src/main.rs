@@ -12,7 +12,7 @@ use patchbay_api::{
     app::App,
     instruments,
     probe::HealthCommand,
-    routes,
+    process_metrics, routes,
     server::Server,
     settings::{self, IndexCommand, OwnerSettings, Settings},
     telemetry,
@@ -275,6 +275,7 @@ async fn check_config(settings: Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let telemetry = telemetry::init(&settings)?;
+    process_metrics::observe(migrations::newest(), settings.service.database.pool_size);
     let allow_bypass = settings.allow_rls_bypass;
     let app = Arc::new(App::new(settings, Clock::system())?);
     let service = &app.service;

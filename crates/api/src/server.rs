@@ -83,7 +83,7 @@ impl Server {
         let handle = server.handle();
         let requests = tokio::spawn(server);
         let (shutdown, signal) = watch::channel(false);
-        let mut background_tasks = background::start(&app.service, &signal);
+        let mut background_tasks = background::start(&app.service, &settings.worker_names, &signal);
         background_tasks.spawn(evict_idle_rate_limits(Arc::clone(&app), signal));
         Ok(Self {
             address,

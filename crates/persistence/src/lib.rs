@@ -16,6 +16,7 @@ mod db;
 pub mod distribute;
 mod error;
 pub mod files;
+pub mod gauges;
 pub mod hnsw;
 pub mod idempotency;
 pub mod inbound_mappings;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Nullable, Timestamptz},
+    sql_types::{Array, Jsonb, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use patchbay_domain::{SessionEventId, SessionId, TenantId};
@@ -11,9 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Result, Rows, TenantTx, Window,
-    prepared::{FEW, Prepare as _},
-    schema::session_events as events,
+    Result, Rows, TenantTx, Window, prepared::Prepare as _, schema::session_events as events,
 };
 
 /// One event.
@@ -29,39 +27,27 @@ pub struct SessionEvent {
     pub facts: Value,
 }
 
-diesel::define_sql_function! {
-    /// The later one of two times.
-    fn greatest(a: Timestamptz, b: Nullable<Timestamptz>) -> Timestamptz;
-}
-
-/// Adds events, which are ordered by time, in one statement. An event that became known only after a later one gets the
-/// time of that one, so that the order of the ids is the order of the times.
-pub async fn append(tx: &mut TenantTx, batch: Vec<SessionEvent>) -> Result<()> {
+/// Adds events of one session, which are ordered by time, in one statement. An event that became known only after a later one
+/// gets the time of that one, so that the order of the ids is the order of the times.
+pub async fn append(tx: &mut TenantTx, session: SessionId, batch: Vec<SessionEvent>) -> Result<()> {
     if batch.is_empty() {
         return Ok(());
     }
-    let row = |event: SessionEvent| {
-        let newest = events::table
-            .filter(events::tenant_id.eq(event.tenant_id))
-            .filter(events::session_id.eq(event.session_id))
-            .order(events::id.desc())
-            .select(events::at)
-            .limit(1)
-            .single_value();
-        (
-            events::tenant_id.eq(event.tenant_id),
-            events::id.eq(event.id),
-            events::session_id.eq(event.session_id),
-            events::at.eq(greatest(event.at, newest)),
-            events::kind.eq(event.kind),
-            events::facts.eq(event.facts),
-        )
-    };
-    let rows: Vec<_> = batch.into_iter().map(row).collect();
-    let are_few = rows.len() <= FEW;
-    diesel::insert_into(events::table)
-        .values(rows)
-        .prepared_if(are_few)
+    let append = "
+        INSERT INTO session_events (tenant_id, id, session_id, at, kind, facts)
+        SELECT $1, e.id, $2, greatest(e.at, newest.at), e.kind, e.facts
+        FROM unnest($3, $4, $5, $6) AS e(id, at, kind, facts) LEFT JOIN (
+            SELECT at FROM session_events WHERE tenant_id = $1 AND session_id = $2 ORDER BY id DESC LIMIT 1
+        ) AS newest ON true";
+    let column = batch.iter();
+    diesel::sql_query(append)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<SqlUuid, _>(session)
+        .bind::<Array<SqlUuid>, _>(column.clone().map(|event| event.id).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(column.clone().map(|event| event.at).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(column.clone().map(|event| &*event.kind).collect::<Vec<_>>())
+        .bind::<Array<Jsonb>, _>(column.map(|event| &event.facts).collect::<Vec<_>>())
+        .prepared()
         .execute(tx)
         .await?;
     Ok(())

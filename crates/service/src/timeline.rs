@@ -50,6 +50,6 @@ impl Timeline {
                 facts: serde_json::to_value(facts).map_err(Error::internal)?,
             });
         }
-        Ok(timeline::append(tx, rows).await?)
+        Ok(timeline::append(tx, self.session, rows).await?)
     }
 }

@@ -9,6 +9,7 @@ use patchbay_persistence::{TenantTx, audit};
 use crate::{
     Origin, Result, Service,
     audit::{Change, Event},
+    measurement::Measurement,
     timeline::Timeline,
 };
 
@@ -18,6 +19,7 @@ pub struct UnitOfWork {
     tx: TenantTx,
     clock: Clock,
     origin: Origin,
+    measurements: Vec<Measurement>,
 }
 
 impl Service {
@@ -27,6 +29,7 @@ impl Service {
             tx: self.db.begin(tenant).await?,
             clock: self.clock.clone(),
             origin: origin.clone(),
+            measurements: Vec::new(),
         })
     }
 
@@ -90,15 +93,24 @@ impl UnitOfWork {
         timeline.write(&mut self.tx, &self.clock).await
     }
 
+    /// Counts these in metrics once the transaction is committed.
+    pub fn measure(&mut self, measurements: impl IntoIterator<Item = Measurement>) {
+        self.measurements.extend(measurements);
+    }
+
     /// Writes an audit event and commits the transaction.
     async fn commit_with(self, event: Event) -> Result<()> {
         let row = event.row(self.tx.tenant(), &self.clock, &self.origin)?;
-        Ok(audit::insert_and_commit(self.tx, &row).await?)
+        audit::insert_and_commit(self.tx, &row).await?;
+        self.measurements.into_iter().for_each(Measurement::record);
+        Ok(())
     }
 
     /// Commits the transaction.
     pub async fn commit(self) -> Result<()> {
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await?;
+        self.measurements.into_iter().for_each(Measurement::record);
+        Ok(())
     }
 
     /// Rolls the transaction back, and returns once its locks are released.

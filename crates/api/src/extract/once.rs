@@ -11,6 +11,7 @@ use patchbay_service::{
     Result, UnitOfWork,
     audit::Change,
     idempotency::{Idempotent, IdempotentRequest},
+    instruments::record_replay,
 };
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ impl<R: Reply> Respond for Idempotent<R> {
         match self {
             Self::Fresh(reply) => respond(&reply),
             Self::Replayed(stored) => {
+                record_replay();
                 let mut response = match ResponseParts::try_from(stored) {
                     Ok(parts) => parts.respond(),
                     Err(error) => return HttpResponse::from_error(ApiError::from(error)),

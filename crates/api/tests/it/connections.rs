@@ -40,7 +40,7 @@ async fn a_thread_whose_connections_are_all_busy_takes_a_shared_one() {
     let path = fixture.at(&format!("agents/{}", fixture.agent));
     let mut database = app.connect("DATABASE_OWNER_URL").await;
     let lock = format!(
-        "BEGIN; SET LOCAL app.tenant_id = '{}'; SELECT id FROM agents WHERE id = '{}' FOR UPDATE",
+        "BEGIN; SET LOCAL app.tenant_id = '{0}'; SELECT id FROM agents WHERE tenant_id = '{0}' AND id = '{1}' FOR UPDATE",
         fixture.tenant, fixture.agent
     );
     database.batch_execute(&lock).await.unwrap();

@@ -166,7 +166,7 @@ async fn the_room_sweep_waits_for_no_live_session() {
     let session = fixture.session(true).await;
     let mut database = app.connect("DATABASE_OWNER_URL").await;
     let lock = format!(
-        "BEGIN; SET LOCAL app.tenant_id = '{}'; SELECT id FROM sessions WHERE id = '{}' FOR UPDATE",
+        "BEGIN; SET LOCAL app.tenant_id = '{0}'; SELECT id FROM sessions WHERE tenant_id = '{0}' AND id = '{1}' FOR UPDATE",
         fixture.tenant,
         id(&session)
     );

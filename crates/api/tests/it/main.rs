@@ -40,6 +40,7 @@ mod mcp;
 mod messages;
 mod metrics;
 mod numbers;
+mod observability;
 mod panics;
 mod rates;
 mod rls;

@@ -191,7 +191,7 @@ async fn turns_are_made_one_after_the_other() {
     let session = fixture.session(false).await;
     let mut other = app.connect("DATABASE_OWNER_URL").await;
     let appends = format!(
-        "BEGIN; SET LOCAL app.tenant_id = '{}'; SELECT id FROM sessions WHERE id = '{}' FOR NO KEY UPDATE",
+        "BEGIN; SET LOCAL app.tenant_id = '{0}'; SELECT id FROM sessions WHERE tenant_id = '{0}' AND id = '{1}' FOR NO KEY UPDATE",
         fixture.tenant,
         id(&session)
     );

@@ -61,7 +61,7 @@ async fn claim_these(
                     attempts = attempts + 1, crashes = crashes + 1
              FROM due WHERE jobs.kind = due.kind AND jobs.subject_id = due.subject_id
              RETURNING jobs.kind, jobs.subject_id, jobs.tenant_id, jobs.attempts, jobs.crashes,
-                       jobs.generation, jobs.claim
+                       jobs.generation, jobs.claim, jobs.traceparent
          ), turns AS (
              INSERT INTO ingest_turns (tenant_id, at)
              SELECT DISTINCT tenant_id, $1 FROM claimed WHERE kind = 'ingest' ORDER BY tenant_id

@@ -59,6 +59,8 @@ pub struct Job {
     pub generation: i64,
     #[diesel(sql_type = SqlUuid)]
     pub claim: Uuid,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub traceparent: Option<String>,
 }
 
 impl Job {

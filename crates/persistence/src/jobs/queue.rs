@@ -1,7 +1,10 @@
 //! Scheduling of jobs.
 
 use chrono::{DateTime, Utc};
-use diesel::{prelude::*, sql_types::Timestamptz};
+use diesel::{
+    prelude::*,
+    sql_types::{Nullable, Text, Timestamptz},
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use patchbay_domain::{Clock, TenantId, states::JobKind};
 use uuid::Uuid;
@@ -9,7 +12,7 @@ use uuid::Uuid;
 use crate::{Result, prepared::Prepare as _, schema::jobs};
 
 /// What a job is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Subject {
     /// Kind of the job.
     pub kind: JobKind,
@@ -17,6 +20,8 @@ pub struct Subject {
     pub id: Uuid,
     /// The subject's tenant.
     pub tenant: Option<TenantId>,
+    /// W3C trace context of what schedules it.
+    pub traceparent: Option<String>,
 }
 
 /// Schedules a check of the subject at `run_at` or earlier. A running job runs once more when it ends, and a dead
@@ -34,6 +39,7 @@ pub async fn enqueue(
             jobs::subject_id.eq(subject.id),
             jobs::tenant_id.eq(subject.tenant),
             jobs::run_at.eq(run_at),
+            jobs::traceparent.eq(subject.traceparent),
         ))
         .on_conflict((jobs::kind, jobs::subject_id))
         .do_update()
@@ -46,6 +52,9 @@ pub async fn enqueue(
                 "CASE WHEN jobs.dead_at IS NULL THEN jobs.attempts ELSE 0 END",
             )),
             jobs::dead_at.eq(None::<DateTime<Utc>>),
+            jobs::traceparent.eq(diesel::dsl::sql::<Nullable<Text>>(
+                "coalesce(excluded.traceparent, jobs.traceparent)",
+            )),
         ))
         .prepared()
         .execute(connection)

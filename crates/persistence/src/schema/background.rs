@@ -36,6 +36,7 @@ diesel::table! {
         crashes -> Integer,
         id -> Uuid,
         claim -> Nullable<Uuid>,
+        traceparent -> Nullable<Text>,
     }
 }
 

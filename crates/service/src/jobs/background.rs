@@ -6,11 +6,15 @@ use std::sync::Arc;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::task::JoinSet;
 
-use super::{Shutdown, runner, schedule, usage, webhooks};
+use super::{Shutdown, gauges, runner, schedule, usage, webhooks};
 use crate::{Service, faults::crash_here, panics::catch_panic};
 
-/// Starts all loops. Each task returns the name of its loop and why it ended.
-pub fn start(service: &Arc<Service>, shutdown: &Shutdown) -> JoinSet<String> {
+/// Starts all loops; metrics tell of `worker_names` also while no worker has them. Each task returns the name of its loop and why it ended.
+pub fn start(
+    service: &Arc<Service>,
+    worker_names: &[String],
+    shutdown: &Shutdown,
+) -> JoinSet<String> {
     let mut loops = JoinSet::new();
     let handles = || (Arc::clone(service), shutdown.clone());
     let mut spawn = |name, work: BoxFuture<'static, ()>| {
@@ -42,5 +46,10 @@ pub fn start(service: &Arc<Service>, shutdown: &Shutdown) -> JoinSet<String> {
     spawn("loop_of_webhooks", webhooks::run(service, shutdown).boxed());
     let (service, shutdown) = handles();
     spawn("loop_of_usage", usage::run(service, shutdown).boxed());
+    let ((service, shutdown), names) = (handles(), worker_names.to_vec());
+    spawn(
+        "loop_of_gauges",
+        gauges::run(service, names, shutdown).boxed(),
+    );
     loops
 }

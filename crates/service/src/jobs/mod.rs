@@ -3,6 +3,7 @@
 pub mod background;
 mod dead;
 pub mod error;
+mod gauges;
 mod kinds;
 mod purge;
 pub mod queue;

@@ -8,7 +8,7 @@ use patchbay_persistence::{
 };
 use uuid::Uuid;
 
-use crate::{Result, Service};
+use crate::{Result, Service, trace};
 
 /// Enqueues the job that reconciles a session with LiveKit.
 pub async fn enqueue_session(service: &Service, tx: &mut TenantTx, id: SessionId) -> Result<()> {
@@ -54,6 +54,7 @@ async fn enqueue_at(
         kind,
         id,
         tenant: Some(tx.tenant()),
+        traceparent: trace::current(),
     };
     Ok(jobs::enqueue(tx, &service.clock, subject, run_at).await?)
 }

@@ -7,6 +7,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
+use tracing::Instrument as _;
 
 use super::{
     Shutdown,
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     Service, instruments,
     panics::{Panicked, catch_panic},
+    trace,
 };
 
 /// Most jobs other than ingests that one process runs at a time.
@@ -156,7 +158,15 @@ async fn run_one(service: &Service, job: Job) {
 async fn run_while_claimed(service: &Service, job: &Job) -> Option<Result<JobResult, Panicked>> {
     let lease = service.settings.jobs.lease;
     let claimed = service.under_claim(Some(job.claim()));
-    let mut work = std::pin::pin!(catch_panic(kinds::run(&claimed, job)));
+    let received = job.traceparent.clone();
+    let trace_id = received.as_deref().and_then(trace::trace_id);
+    let (kind, subject) = (job.kind, job.subject_id);
+    let span = tracing::info_span!("job", %kind, %subject, trace_id);
+    if trace_id.is_none() {
+        trace::record_id(&span);
+    }
+    let work = trace::within(received, &span, kinds::run(&claimed, job));
+    let mut work = std::pin::pin!(catch_panic(work.instrument(span.clone())));
     let mut held_until = Instant::now() + lease;
     loop {
         if let Ok(result) = timeout(lease / 3, &mut work).await {

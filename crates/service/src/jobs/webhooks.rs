@@ -9,7 +9,13 @@ use patchbay_persistence::webhook_events::{self, Claimed};
 use tokio::task::JoinSet;
 
 use super::Shutdown;
-use crate::{Result, Service, faults::crash_here, panics::catch_panic, sessions::room_events};
+use crate::{
+    Result, Service,
+    faults::crash_here,
+    instruments::{EventOutcome, record_event},
+    panics::catch_panic,
+    sessions::room_events,
+};
 
 /// Rooms whose events one process applies at a time. One that waits for LiveKit holds up no other, and all together leave
 /// connections to the database for requests.
@@ -77,6 +83,9 @@ async fn apply_room(service: &Service, claimed: Vec<Claimed>) {
         }
     }
     if events.len() > 1 && matches!(apply(service, &events).await, Ok(Ok(()))) {
+        readable
+            .iter()
+            .for_each(|claimed| record_applied(service, claimed));
         return;
     }
     for (claimed, event) in readable.iter().zip(&events) {
@@ -105,9 +114,15 @@ async fn read(service: &Service, claimed: &mut Claimed) -> Option<Event> {
     None
 }
 
+fn record_applied(service: &Service, claimed: &Claimed) {
+    let lag = (service.clock.now() - claimed.received_at).to_std();
+    record_event(EventOutcome::Applied(lag.unwrap_or_default()));
+}
+
 async fn discard(service: &Service, id: &str) -> Result<()> {
     let mut connection = service.db.connection().await?;
     webhook_events::mark_applied(&mut connection, &[id], service.clock.now()).await?;
+    record_event(EventOutcome::Dropped);
     Ok(())
 }
 
@@ -128,7 +143,10 @@ async fn apply_one(service: &Service, claimed: &Claimed, event: &Event) -> Resul
     let applied = apply(service, std::slice::from_ref(event)).await;
     let now = service.clock.now();
     let crashed = match applied {
-        Ok(Ok(())) => return Ok(()),
+        Ok(Ok(())) => {
+            record_applied(service, claimed);
+            return Ok(());
+        }
         Ok(Err(error)) if now - claimed.received_at > MAX_AGE => {
             tracing::error!(%id, %error, "an event could not be applied for an hour; it is discarded");
             return discard(service, id).await;
@@ -139,6 +157,7 @@ async fn apply_one(service: &Service, claimed: &Claimed, event: &Event) -> Resul
         }
         Err(_) => true,
     };
+    record_event(EventOutcome::Failed);
     let until = now + backoff(claimed.attempts);
     let mut connection = service.db.connection().await?;
     webhook_events::postpone(&mut connection, id, until, crashed).await?;

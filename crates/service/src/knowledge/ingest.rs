@@ -281,6 +281,7 @@ impl Attempt<'_> {
         self.store(&mut tx).await?;
         chunks::delete(&mut tx, self.file.id, self.ingest.generation).await?;
         tx.commit().await?;
+        self.stages.fail(self.service.clock.now());
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use super::{
     files::require_files,
     settings::{embedder, language_in},
 };
-use crate::{Error, Result, Service, counters::KnowledgeUse};
+use crate::{Error, Result, Service, counters::KnowledgeUse, instruments::record_search};
 
 /// A search request.
 pub struct SearchRequest {
@@ -112,6 +112,7 @@ pub async fn search(
         embedding_seconds: (embedded - started).as_secs_f64(),
     };
     service.counters.record_knowledge_use(tenant, used);
+    record_search(search.mode, started.elapsed());
     let milliseconds = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1000.0;
     Ok(SearchOutcome {
         rows,

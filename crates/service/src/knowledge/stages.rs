@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use patchbay_domain::knowledge::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::instruments::record_stage;
+
 /// Progress of one stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageProgress {
@@ -17,6 +19,13 @@ pub struct StageProgress {
     pub started_at: DateTime<Utc>,
     /// End of the stage.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl StageProgress {
+    fn record(&self, is_done: bool, now: DateTime<Utc>) {
+        let took = (now - self.started_at).to_std();
+        record_stage(self.stage, is_done, took.unwrap_or_default());
+    }
 }
 
 /// The stages so far, the current one last.
@@ -44,8 +53,18 @@ impl Stages {
     /// Ends the current stage.
     pub fn close(&mut self, now: DateTime<Utc>) {
         if let Some(last) = self.0.last_mut() {
+            if last.finished_at.is_none() {
+                last.record(true, now);
+            }
             last.finished_at.get_or_insert(now);
             last.done = last.done.max(last.total);
+        }
+    }
+
+    /// Counts the current stage as failed.
+    pub fn fail(&self, now: DateTime<Utc>) {
+        if let Some(last) = self.0.last() {
+            last.record(false, now);
         }
     }
 

@@ -18,7 +18,9 @@ use patchbay_persistence::{
 use serde_json::json;
 
 use super::snapshot::Snapshot;
-use crate::{Error, Result, UnitOfWork, audit::Event, timeline::Timeline};
+use crate::{
+    Error, Result, UnitOfWork, audit::Event, measurement::Measurement, timeline::Timeline,
+};
 
 /// LiveKit's disconnect reasons after which the participant may still come back.
 const TRANSIENT_REASONS: [&str; 7] = [
@@ -81,6 +83,7 @@ impl SessionAggregate {
     pub async fn save(mut self, unit: &mut UnitOfWork) -> Result<Session> {
         self.clear_erased_names(unit).await?;
         unit.append(self.timeline()).await?;
+        unit.measure(self.measurements());
         self.before.store_session(unit, &self.session).await?;
         self.before.store_runs(unit, &self.runs).await?;
         self.before
@@ -102,6 +105,15 @@ impl SessionAggregate {
         before.compare_participants(&self.participants, now, &mut timeline);
         before.compare_calls(&self.calls, now, &mut timeline);
         timeline
+    }
+
+    /// What has happened since the aggregate was loaded, for metrics.
+    fn measurements(&self) -> Vec<Measurement> {
+        let mut found = Vec::new();
+        found.extend(self.before.measure_session(&self.session));
+        found.extend(self.before.measure_runs(&self.session, &self.runs));
+        found.extend(self.before.measure_calls(&self.calls));
+        found
     }
 
     /// Clears the names of participants whose users have been erased in the meantime.

@@ -14,7 +14,13 @@ use super::{
     aggregate::SessionAggregate,
     update::{is_still_due, update},
 };
-use crate::{Service, faults::crash_here, jobs::error::JobError, settings::seconds};
+use crate::{
+    Service,
+    faults::crash_here,
+    jobs::error::JobError,
+    settings::seconds,
+    trace::{self, TRACEPARENT},
+};
 
 /// Creates the room and dispatches the agent in one idempotent request.
 pub(super) async fn create_room(
@@ -238,7 +244,7 @@ fn record_dispatch(
     }
 }
 
-/// Contains ids only, since the metadata of a dispatch is not confidential. With the mapping, a worker recognises an
+/// Contains ids only, since the metadata of a dispatch is not confidential, and the trace that the agent's work belongs to. With the mapping, a worker recognises an
 /// inbound call that it is answering already.
 fn metadata(session: &Session, run: AgentRunId, mapping: Option<MappingId>) -> String {
     let mut ids = json!({
@@ -248,6 +254,9 @@ fn metadata(session: &Session, run: AgentRunId, mapping: Option<MappingId>) -> S
     });
     if let Some(mapping) = mapping {
         ids["mapping_id"] = json!(mapping);
+    }
+    if let Some(traceparent) = trace::current() {
+        ids[TRACEPARENT] = json!(traceparent);
     }
     ids.to_string()
 }

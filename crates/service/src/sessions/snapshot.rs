@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use patchbay_domain::{
     call::CallState,
+    session::RunState,
     timeline::{EventKind, Facts},
 };
 use patchbay_persistence::{
@@ -13,7 +14,7 @@ use patchbay_persistence::{
     sessions::{self, Session},
 };
 
-use crate::{Result, timeline::Timeline};
+use crate::{Result, measurement::Measurement, timeline::Timeline};
 
 /// State of a session aggregate at the time it was loaded: of the session and its runs what can change.
 pub(super) struct Snapshot {
@@ -180,4 +181,58 @@ impl Snapshot {
             timeline.add(now, call.state.into(), facts);
         }
     }
+
+    /// The end of the session, if it is new.
+    pub fn measure_session(&self, session: &Session) -> Option<Measurement> {
+        let is_over = session.state.is_terminal() && !self.session.state.is_terminal();
+        is_over.then(|| Measurement::SessionOver(session.state, session.end_reason.clone()))
+    }
+
+    /// Dispatches, and agents that have joined or never came.
+    pub fn measure_runs(&self, session: &Session, runs: &[AgentRun]) -> Vec<Measurement> {
+        let mut found = Vec::new();
+        for (index, run) in runs.iter().enumerate() {
+            let before = self.runs.get(index);
+            let earlier = before.map_or(0, |before| before.dispatches);
+            found.extend(
+                (earlier..run.dispatches)
+                    .map(|number| Measurement::Dispatched { again: number > 0 }),
+            );
+            let state = before.map(|before| before.state);
+            match run.state {
+                state_now if state == Some(state_now) => {}
+                RunState::NoShow => found.push(Measurement::DispatchLost),
+                RunState::Joined => found.extend(joined(session, run)),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// The calls that are over now.
+    pub fn measure_calls(&self, calls: &[Call]) -> Vec<Measurement> {
+        let is_new = |(index, call): &(usize, &Call)| {
+            call.state.is_terminal() && !self.call_state(*index).is_some_and(CallState::is_terminal)
+        };
+        let over = calls.iter().enumerate().filter(is_new);
+        let over = over.map(|(_, call)| {
+            Measurement::CallOver(
+                call.direction,
+                call.state,
+                call.reason.clone(),
+                call.sip_status,
+            )
+        });
+        over.collect()
+    }
+}
+
+/// How long the agent took to join.
+fn joined(session: &Session, run: &AgentRun) -> Option<Measurement> {
+    let after = run.joined_at? - run.dispatched_at?;
+    let worker = run.worker_name.as_ref().unwrap_or(&session.worker_name);
+    Some(Measurement::Joined(
+        worker.clone(),
+        after.to_std().unwrap_or_default(),
+    ))
 }

@@ -16,7 +16,7 @@ use super::{
     sip_definition::{Definition, definition_of},
     sip_names::prefix,
 };
-use crate::{Service, faults::crash_here, jobs::error::JobError};
+use crate::{Service, faults::crash_here, instruments::record_sync, jobs::error::JobError};
 
 /// Result of a request to LiveKit.
 pub(super) type LiveKitResult<T> = Result<T, patchbay_livekit::Error>;
@@ -76,6 +76,7 @@ fn failure(object: &SipObject, error: String) -> Outcome {
 }
 
 async fn record(service: &Service, object: &SipObject, outcome: Outcome) -> Result<(), JobError> {
+    record_sync(outcome.error.is_none());
     let mut tx = service.db.begin(object.tenant_id).await?;
     sip_objects::record(&mut tx, object, outcome, service.clock.now()).await?;
     Ok(tx.commit().await?)

@@ -13,7 +13,7 @@ use super::{
     outcome::Outcome,
     render::{Call, ToolRequest, mcp_outcome},
 };
-use crate::{Result, Service, faults::crash_here, keyring::Sealed};
+use crate::{Result, Service, faults::crash_here, instruments::record_tool_call, keyring::Sealed};
 
 /// A tool call with its opened secrets, ready to be executed.
 pub struct PreparedCall {
@@ -67,6 +67,11 @@ impl PreparedCall {
         };
         let mut outcome = result.unwrap_or_else(Outcome::failed);
         outcome.duration = started.elapsed();
+        let word = outcome
+            .error
+            .as_ref()
+            .map_or("succeeded", |error| &error.code);
+        record_tool_call(self.call.kind(), word.to_owned(), outcome.duration);
         outcome
     }
 
@@ -80,7 +85,8 @@ impl PreparedCall {
             let secrets = Secrets::new(secrets)?;
             Ok((call.render(&secrets, deadline)?, Arc::new(secrets)))
         });
-        let (request, secrets) = request.await?;
+        let (mut request, secrets) = request.await?;
+        request.continue_trace();
         let (call, masked) = (Arc::clone(&self.call), Arc::clone(&secrets));
         let failed = |error| secrets.mask_error(request_error(error));
         match request {

@@ -12,6 +12,7 @@ use patchbay_outbound::{HttpResponse, McpCall, McpResponse, Request};
 use serde_json::Value;
 
 use super::{masking::Secrets, outcome::Outcome};
+use crate::trace::{self, TRACEPARENT};
 
 /// A tool call before it is rendered.
 pub(super) struct Call {
@@ -24,6 +25,11 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// What calls the tool.
+    pub fn kind(&self) -> &'static str {
+        self.spec.kind().map_or("", |kind| kind.word().as_str())
+    }
+
     /// Maximum duration of the call.
     pub fn timeout(&self) -> Duration {
         let seconds = match self.spec.kind() {
@@ -128,6 +134,19 @@ pub(super) enum ToolRequest {
     Http(Request),
     /// Over MCP.
     Mcp(McpCall),
+}
+
+impl ToolRequest {
+    /// Makes it a part of the trace at hand, unless the tool has such a header of its own.
+    pub fn continue_trace(&mut self) {
+        let headers = match self {
+            Self::Http(request) => &mut request.headers,
+            Self::Mcp(call) => &mut call.headers,
+        };
+        if let Some(Ok(value)) = trace::current().map(HeaderValue::try_from) {
+            headers.entry(TRACEPARENT).or_insert(value);
+        }
+    }
 }
 
 fn http_request(

@@ -121,8 +121,8 @@ pub const PLAIN: &[Class] = &[
     ),
     (
         "jobs",
-        "kind last_error",
-        "words of ours, without what others quote",
+        "kind last_error traceparent",
+        "words of ours, without what others quote, and the id of a trace",
     ),
     ("objects", "sha256 state upload_id", "digests and ids"),
     (
@@ -238,7 +238,7 @@ pub const LOGGED: &[(&str, &str)] = &[
         "names of operations, without their values",
     ),
     (
-        "call id mapping_id object request_id room sid subject tenant tenant_id",
+        "call id mapping_id object request_id room sid subject tenant tenant_id trace_id",
         "ids; a room's without who calls in it",
     ),
     (

@@ -26,7 +26,7 @@ pub use process::{Process, free_port};
 pub use provider::{Provider, ProviderFault};
 pub use s3::{S3, StoreFault};
 pub use schema::make_schema;
-pub use signed::{deliver, event, now, sign, sign_with};
+pub use signed::{deliver, deliver_with, event, now, sign, sign_with};
 pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};

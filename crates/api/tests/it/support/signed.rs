@@ -4,7 +4,7 @@ use livekit_api::access_token::AccessToken;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Response, TestApp, environment};
+use super::{Client, Response, TestApp, environment};
 
 /// The `Authorization` header for a body.
 pub fn sign(body: &[u8]) -> String {
@@ -34,8 +34,13 @@ pub fn event(id: &str, name: &str, session: &Value, at: i64, participant: Option
 
 /// Delivers an event as LiveKit does.
 pub async fn deliver(app: &TestApp, event: &Value) -> Response {
+    deliver_with(&app.anonymous(), event).await
+}
+
+/// The same with a client without a key.
+pub async fn deliver_with(client: &Client, event: &Value) -> Response {
     let body = event.to_string().into_bytes();
-    let client = app.anonymous().with_header("authorization", &sign(&body));
+    let client = client.with_header("authorization", &sign(&body));
     client
         .with_header("content-type", "application/webhook+json")
         .send(Method::POST, "/api/livekit/webhooks", Some(body))
