@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::rt;
-use patchbay_service::{Error, Result, panics::catch_panic};
+use patchbay_service::{Error, Result, panics::catch_panic, trace};
 
 /// Names of library threads that are essential to the service and are not restarted after a panic.
 pub const VITAL: [&str; 1] = ["actix-server acceptor"];
@@ -17,7 +17,7 @@ pub const VITAL: [&str; 1] = ["actix-server acceptor"];
 pub async fn run_to_completion<T: 'static>(
     work: impl Future<Output = Result<T>> + 'static,
 ) -> Result<T> {
-    let done = rt::spawn(catch_panic(work)).await;
+    let done = rt::spawn(trace::carried(catch_panic(work))).await;
     done.map_err(Error::internal)?.map_err(Error::internal)?
 }
 

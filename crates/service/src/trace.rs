@@ -9,7 +9,7 @@ use opentelemetry::{
     trace::TraceContextExt as _,
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::Span;
+use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Name of the header, and of the field of a dispatch's metadata.
@@ -60,6 +60,12 @@ pub async fn within<T>(received: Option<String>, span: &Span, work: impl Future<
     RECEIVED.scope(received, work).await
 }
 
+/// Work for another task, which goes on in the same trace and span.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let received = RECEIVED.try_with(Clone::clone).ok().flatten();
+    RECEIVED.scope(received, work).instrument(Span::current())
+}
+
 /// The context of what is being done, if there is one.
 pub fn current() -> Option<String> {
     let context = Span::current().context();
@@ -80,8 +86,8 @@ mod tests {
     #[tokio::test]
     async fn a_context_is_passed_on_as_it_was_received() {
         assert_eq!(current(), None);
-        let seen = within(parse(CONTEXT), &Span::none(), async { current() });
-        assert_eq!(seen.await.as_deref(), Some(CONTEXT));
+        let seen = within(parse(CONTEXT), &Span::none(), async { current() }).await;
+        assert_eq!(seen.as_deref(), Some(CONTEXT));
         assert_eq!(trace_id(CONTEXT), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
     }
 

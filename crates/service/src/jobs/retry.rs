@@ -80,6 +80,7 @@ mod tests {
             crashes,
             generation: 1,
             claim: Uuid::nil(),
+            traceparent: None,
         }
     }
 
