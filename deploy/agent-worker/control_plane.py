@@ -8,6 +8,7 @@ import uuid
 
 import aiohttp
 
+import tracing
 from patchbay_worker import ConfigError, Dispatch, Inbound, Refused, Unavailable, UsageMeter
 
 log = logging.getLogger("patchbay.worker")
@@ -39,7 +40,7 @@ class Patchbay:
     async def call(self, method: str, path: str, body: dict | None = None, key: str | None = None, timeout: float = TIMEOUT) -> dict:
         """Sends a request; 4xx raises Refused with the message, 5xx raises Unavailable."""
         assert self._http is not None, "used outside of `async with`"
-        headers = {"Idempotency-Key": key} if key else None
+        headers = tracing.headers() | ({"Idempotency-Key": key} if key else {})
         limit = aiohttp.ClientTimeout(total=timeout)
         async with self._http.request(method, f"{self._url}{path}", json=body, headers=headers, timeout=limit) as response:
             if response.status >= 500:

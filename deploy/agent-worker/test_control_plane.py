@@ -22,6 +22,7 @@ class Server:
     def __init__(self, *answers: tuple[int, dict | None]):
         self._answers = list(answers)
         self.requests: list[tuple[str, str, dict | None]] = []
+        self.traceparents: list[str | None] = []
 
     async def __aenter__(self) -> str:
         app = web.Application()
@@ -38,6 +39,7 @@ class Server:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.json() if request.can_read_body else None
         self.requests.append((request.method, request.path, body))
+        self.traceparents.append(request.headers.get("traceparent"))
         status, answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return web.json_response(answer, status=status) if answer is not None else web.Response(status=status)
 
@@ -60,6 +62,19 @@ class ClaimTest(unittest.IsolatedAsyncioTestCase):
             with self.assertRaises(Refused) as refused:
                 await patchbay.begin(self.CALL)
         self.assertEqual((refused.exception.status, len(server.requests)), (409, 1))
+
+
+class TraceTest(unittest.IsolatedAsyncioTestCase):
+    async def test_requests_continue_the_trace_of_the_job(self):
+        server = Server((200, {"state": "ended"}))
+        traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        with mock.patch.object(control_plane.tracing, "headers", lambda: {"traceparent": traceparent}):
+            async with server as url, Patchbay(url, "k") as patchbay:
+                await patchbay.begin(Dispatch("t", "s", "r"))
+                await patchbay.call_tool("book", {}, "r:1", 1)
+                await patchbay.report("transcript", {"turns": []})
+                await patchbay.stop({"reason": "idle"})
+        self.assertEqual(server.traceparents, [traceparent] * 4)
 
 
 @mock.patch.object(registration, "LOOK_EVERY", 0.01)

@@ -20,6 +20,7 @@ from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorTy
 from livekit.agents import worker as agents_worker
 
 import providers
+import tracing
 from control_plane import Patchbay
 from patchbay_worker import (
     DTMF_CODES,
@@ -116,6 +117,7 @@ server = AgentServer(
     api_key=setting("LIVEKIT_API_KEY"),
     api_secret=setting("LIVEKIT_API_SECRET"),
     num_idle_processes=WARM,
+    setup_fnc=tracing.set_up,
     # With a process for each job, one that crashes, hangs or leaks ends one conversation. Threads need less memory.
     job_executor_type=EXECUTOR,
     preload_modules=["pipeline"],
@@ -143,6 +145,7 @@ def is_here(job: Dispatch | Inbound) -> bool:
 
 async def accept(request: JobRequest) -> None:
     """Accepts a job with an identity that contains the run's id, by which Patchbay recognises the agent."""
+    tracing.enter(request.job.metadata)
     job = job_of(request.job.metadata, request.room.name)
     if job is None:
         log.warning("refused a job that is not Patchbay's", extra={"room": request.room.name})
@@ -181,6 +184,7 @@ async def run(ctx: JobContext) -> None:
             log.info("leaving: %s", refusal, extra=job.ids)
             ctx.shutdown(reason="the call was refused")
             return
+        tracing.tell(tenant_id=dispatch.tenant_id, **dispatch.ids)
         try:
             await perform(ctx, dispatch, answer, patchbay)
         except LIVEKIT_FAILED:
@@ -342,6 +346,7 @@ def about() -> dict:
 
 @server.on("worker_started")
 def register() -> None:
+    tracing.mark_logs()
     # Kept alive by the server, which the loop cancels last.
     server.registration = asyncio.create_task(Registration(PATCHBAY_URL, WORKER_KEY, worker_id(), about).run())
 
