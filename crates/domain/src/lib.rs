@@ -26,6 +26,7 @@ pub mod metadata;
 pub mod phone;
 pub mod prompt;
 pub mod raw_json;
+pub mod retention;
 pub mod runtime;
 #[cfg(feature = "openapi")]
 pub mod schema;

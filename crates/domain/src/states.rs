@@ -21,6 +21,8 @@ words! {
         ObjectSweep = "object_sweep",
         /// Delete data past its retention period.
         Purge = "purge",
+        /// Erase records past the days for which operator and tenant keep them.
+        Retention = "retention",
     }
 }
 
@@ -32,7 +34,11 @@ impl JobKind {
         match self {
             Self::Session => 10_000,
             Self::SipObject | Self::Ingest | Self::Object => 1_000,
-            Self::RoomSweep | Self::SipSweep | Self::ObjectSweep | Self::Purge => i32::MAX,
+            Self::RoomSweep
+            | Self::SipSweep
+            | Self::ObjectSweep
+            | Self::Purge
+            | Self::Retention => i32::MAX,
         }
     }
 }

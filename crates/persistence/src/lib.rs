@@ -33,6 +33,7 @@ mod page;
 pub mod participants;
 mod pool;
 mod prepared;
+pub mod retention;
 pub mod runs;
 mod schema;
 pub mod search;

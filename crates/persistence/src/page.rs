@@ -162,7 +162,7 @@ pub(crate) fn ids_from(from: DateTime<Utc>) -> Uuid {
 }
 
 /// The lowest UUIDv7 of a millisecond.
-fn first_id(time: DateTime<Utc>) -> Uuid {
+pub(crate) fn first_id(time: DateTime<Utc>) -> Uuid {
     const LAST: i64 = (1 << 48) - 1;
     let millis = time.timestamp_millis().clamp(0, LAST);
     Uuid::from_u128(u128::from(millis.unsigned_abs()) << 80)

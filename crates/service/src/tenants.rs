@@ -1,6 +1,11 @@
 //! Tenants: creation, and validation of their settings and limits.
 
-use patchbay_domain::{Clock, Metadata, knowledge, phone::normalise_prefix, scope::Preset};
+use patchbay_domain::{
+    Clock, Metadata, knowledge,
+    phone::normalise_prefix,
+    retention::{Retention, SETTING},
+    scope::Preset,
+};
 use patchbay_persistence::{TenantTx, api_keys, tenants};
 use serde_json::Value;
 
@@ -30,6 +35,13 @@ pub fn check_settings(settings: Metadata) -> Result<Value> {
     let settings = settings.value()?;
     let language = knowledge::language(&settings);
     language.map_err(|invalid| Error::invalid_at("/settings/search_language", invalid))?;
+    if let Err((kind, invalid)) = Retention::of_settings(&settings) {
+        let kind = kind.map(|kind| format!("/{kind}")).unwrap_or_default();
+        return Err(Error::invalid_at(
+            &format!("/settings/{SETTING}{kind}"),
+            invalid,
+        ));
+    }
     Ok(settings)
 }
 

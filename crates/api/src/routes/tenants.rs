@@ -56,8 +56,9 @@ pub struct Tenant {
     name: Name,
     /// Status of the tenant.
     status: TenantStatus,
-    /// Settings of the tenant, a JSON object. `search_language` sets the language of keyword searches; other entries
-    /// are custom.
+    /// Settings of the tenant, a JSON object. `search_language` sets the language of keyword searches. `retention_days` is
+    /// an object with any of `transcripts`, `timelines`, `calls` and `audit`: the days after which such records are erased, unless
+    /// the operator keeps them for fewer. Other entries are custom.
     settings: Metadata,
     /// Limits set by the operator.
     limits: TenantLimits,
@@ -114,8 +115,9 @@ pub struct CreateTenant {
     slug: Slug,
     /// Display name.
     name: Name,
-    /// Settings of the tenant, a JSON object. `search_language` sets the language of keyword searches; other entries
-    /// are custom.
+    /// Settings of the tenant, a JSON object. `search_language` sets the language of keyword searches. `retention_days` is
+    /// an object with any of `transcripts`, `timelines`, `calls` and `audit`: the days after which such records are erased, unless
+    /// the operator keeps them for fewer. Other entries are custom.
     #[serde(default)]
     settings: Metadata,
     /// Limits set by the operator.

@@ -43,6 +43,7 @@ mod numbers;
 mod observability;
 mod panics;
 mod rates;
+mod retention;
 mod rls;
 mod search;
 mod secrets;

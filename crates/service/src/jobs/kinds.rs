@@ -9,7 +9,7 @@ use patchbay_persistence::jobs::Job;
 use super::{
     dead,
     error::{JobError, JobResult},
-    purge,
+    purge, retention,
 };
 use crate::{
     Service,
@@ -59,6 +59,10 @@ async fn run_periodic(service: &Service, kind: JobKind) -> JobResult {
             purge::purge(service).await?;
             purge_interval
         }
+        // Once a day, so that there is one audit event a day.
+        JobKind::Retention => retention::apply(service)
+            .await
+            .map(|()| TimeDelta::days(1))?,
         JobKind::Session | JobKind::SipObject | JobKind::Ingest | JobKind::Object => {
             let error = format!("a job of kind {kind} without its tenant");
             return Err(JobError::Fail(error));

@@ -7,6 +7,7 @@ mod gauges;
 mod kinds;
 mod purge;
 pub mod queue;
+mod retention;
 mod retry;
 mod runner;
 mod schedule;

@@ -9,11 +9,12 @@ use super::Shutdown;
 use crate::{Result, Service};
 
 /// Periodic jobs of the installation, which belong to no tenant.
-const PERIODIC: [JobKind; 4] = [
+const PERIODIC: [JobKind; 5] = [
     JobKind::RoomSweep,
     JobKind::SipSweep,
     JobKind::ObjectSweep,
     JobKind::Purge,
+    JobKind::Retention,
 ];
 
 /// Creates the periodic jobs that do not exist yet; returns false if the database could not be reached.

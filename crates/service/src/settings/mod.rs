@@ -8,7 +8,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 use ipnet::IpNet;
-use patchbay_domain::{limits::CallLimits, session::Timings};
+use patchbay_domain::{
+    limits::CallLimits,
+    retention::{KINDS, Retention as Kept},
+    session::Timings,
+};
 use patchbay_persistence::Connector;
 use url::Url;
 
@@ -227,6 +231,16 @@ pub struct Retention {
     /// How long applied webhook events are kept.
     #[arg(id = "webhook_retention", long = "webhook-retention", env = "PATCHBAY_WEBHOOK_RETENTION", default_value = "168h", value_parser = duration)]
     pub webhooks: Duration,
+    /// Days for which records of tenants are kept, `transcripts=…,timelines=…,calls=…,audit=…`, each 0 for ever. A tenant's setting
+    /// `retention_days` may only be stricter. They are erased once a day.
+    #[arg(
+        id = "retention_days",
+        long = "retention-days",
+        env = "PATCHBAY_RETENTION_DAYS",
+        default_value = "transcripts=0,timelines=0,calls=0,audit=0",
+        value_parser = retention_days
+    )]
+    pub days: Kept,
     /// Interval in which expired records are deleted.
     #[arg(long, env = "PATCHBAY_PURGE_INTERVAL", default_value = "1h", value_parser = duration)]
     pub purge_interval: Duration,
@@ -239,6 +253,10 @@ fn env_name(text: &str) -> Result<String, String> {
     } else {
         Err("1 to 32 of a-z and 0-9 are allowed".to_owned())
     }
+}
+
+fn retention_days(text: &str) -> Result<Kept, String> {
+    Ok(Kept::of_days(named_numbers(text, KINDS)?))
 }
 
 fn call_limits(text: &str) -> Result<CallLimits, String> {

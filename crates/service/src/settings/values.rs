@@ -52,20 +52,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses three named numbers in this order, such as `a=1,b=2,c=3`.
-pub fn named_numbers(text: &str, names: [&str; 3]) -> Result<[u32; 3], String> {
+pub fn named_numbers<const N: usize>(text: &str, names: [&str; N]) -> Result<[u32; N], String> {
     let mut parts = text.split(',');
     let mut number = |name: &str| {
         let part = parts.next()?.trim().strip_prefix(name)?;
         part.strip_prefix('=')?.parse().ok()
     };
-    let parsed = names.map(&mut number);
-    match (parsed, parts.next()) {
-        ([Some(a), Some(b), Some(c)], None) => Ok([a, b, c]),
-        _ => Err(format!(
-            "the expected format is `{}`",
-            names.map(|n| format!("{n}=1")).join(",")
-        )),
-    }
+    let parsed: Option<Vec<u32>> = names.iter().map(|name| number(name)).collect();
+    let parsed = parsed.filter(|_| parts.next().is_none());
+    let parsed = parsed.and_then(|numbers| numbers.try_into().ok());
+    parsed.ok_or_else(|| {
+        let names = names.map(|name| format!("{name}=1"));
+        format!("the expected format is `{}`", names.join(","))
+    })
 }
 
 #[cfg(test)]

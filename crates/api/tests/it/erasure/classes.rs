@@ -214,7 +214,7 @@ pub const AUDITED: &[(&str, &str)] = &[
     ),
     (
         "tenant",
-        "created_at id limits name revision settings slug status updated_at",
+        "audit_events calls created_at id limits name revision session_events settings slug status transcript_turns updated_at",
     ),
     (
         "tool",
