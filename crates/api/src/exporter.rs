@@ -1,4 +1,4 @@
-//! A trace exporter that survives panics. A panic would otherwise end the exporter's thread, and no more traces
+//! Exporters of traces and metrics that survive panics. A panic would otherwise end the exporter's thread, and nothing more
 //! would be exported until the service is restarted.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
 use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
+    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
     trace::{SpanData, SpanExporter},
 };
 
@@ -89,6 +90,28 @@ where
     }
 }
 
+/// Wraps an exporter of metrics, which keeps no state between two exports.
+pub struct ResilientMetrics<E>(pub E);
+
+impl<E: PushMetricExporter> PushMetricExporter for ResilientMetrics<E> {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        let exported = catch_panic(async { self.0.export(metrics).await }).await;
+        exported.unwrap_or_else(|panicked| Err(OTelSdkError::InternalFailure(panicked.to_string())))
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.0.temporality()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -127,5 +150,33 @@ mod tests {
             [resource.clone(), resource],
             "each exporter has the resource"
         );
+    }
+
+    /// The first export panics.
+    struct FragileMetrics(AtomicU32);
+
+    impl PushMetricExporter for FragileMetrics {
+        async fn export(&self, _: &ResourceMetrics) -> OTelSdkResult {
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(number, 0, "a deliberate panic");
+            Ok(())
+        }
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+        fn temporality(&self) -> Temporality {
+            Temporality::Cumulative
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_loses_one_export_of_metrics() {
+        let exporter = ResilientMetrics(FragileMetrics(AtomicU32::new(0)));
+        let metrics = ResourceMetrics::default();
+        assert!(exporter.export(&metrics).await.is_err());
+        assert!(exporter.export(&metrics).await.is_ok());
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    exporter::ResilientExporter,
+    exporter::{ResilientExporter, ResilientMetrics},
     panics,
     settings::{LogFormat, Settings},
 };
@@ -49,7 +49,7 @@ pub fn init(settings: &Settings) -> anyhow::Result<Telemetry> {
     if let Some(endpoint) = &settings.otlp_endpoint {
         let exporter = opentelemetry_otlp::MetricExporter::builder().with_http();
         let exporter = exporter.with_endpoint(at(endpoint, "metrics")).build()?;
-        metrics = metrics.with_periodic_exporter(exporter);
+        metrics = metrics.with_periodic_exporter(ResilientMetrics(exporter));
     }
     let metrics = metrics.build();
     global::set_meter_provider(metrics.clone());
