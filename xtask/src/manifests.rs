@@ -1,4 +1,4 @@
-//! Checks of what `deploy/` has for operators: the Helm chart and the systemd units.
+//! Checks of what `deploy/` has for operators: the Helm chart, the systemd units and the alerts.
 
 use std::{
     fs,
@@ -24,8 +24,16 @@ const UNITS: [&str; 3] = [
     "patchbay-worker.service",
     "patchbay-index.service",
 ];
+/// What only the Prometheus operator knows.
+const MONITORING: [&str; 2] = ["kind: ServiceMonitor", "kind: PrometheusRule"];
 /// The most that `systemd-analyze security` may find in one, in tenths: 0 is safe, 100 is not.
 const MOST_EXPOSED: &str = "20";
+/// The alerts by themselves, as Prometheus loads them with the configuration of Compose, and their tests.
+const ALERTS: [&str; 3] = [
+    "check rules --lint-fatal observability/alerts.yaml",
+    "check config --lint-fatal compose/prometheus.yaml",
+    "test rules observability/alerts_test.yaml",
+];
 
 /// Runs all steps.
 pub fn check(steps: &mut Steps) {
@@ -43,6 +51,13 @@ pub fn check(steps: &mut Steps) {
         || missing("systemd-analyze", "Debian's package systemd"),
         "systemd units (systemd-analyze security)",
         check_units,
+    );
+    let promtool =
+        "go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@latest";
+    steps.run_unless(
+        || missing("promtool", promtool),
+        "alerts (promtool check rules, promtool test rules)",
+        check_alerts,
     );
 }
 
@@ -102,7 +117,7 @@ fn render(values: &str) -> Result<String> {
     let all = String::from_utf8(output.stdout)?;
     let known = all
         .split("\n---\n")
-        .filter(|object| !object.contains("kind: ServiceMonitor"));
+        .filter(|object| !MONITORING.iter().any(|kind| object.contains(kind)));
     Ok(known.collect::<Vec<_>>().join("\n---\n"))
 }
 
@@ -124,6 +139,15 @@ fn check_units() -> Result<()> {
         let found = text.lines().rfind(|line| line.contains("exposure level"));
         println!("· {unit}: {}", found.unwrap_or_default().trim());
         ensure!(output.status.success(), "{unit} is too exposed: {text}");
+    }
+    Ok(())
+}
+
+fn check_alerts() -> Result<()> {
+    for check in ALERTS {
+        let mut promtool = Command::new("promtool");
+        promtool.args(check.split(' ')).current_dir(deploy());
+        ensure!(finish("promtool", &mut promtool)?, "promtool {check}");
     }
     Ok(())
 }
