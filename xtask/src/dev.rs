@@ -75,9 +75,13 @@ pub fn build() -> Result<()> {
 
 /// Path of the binary of a profile (`debug`, `dist` or `profiling`).
 pub fn binary(profile: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| cache::repository().join("target"), PathBuf::from);
-    target.join(profile).join("patchbay-api")
+    target().join(profile).join("patchbay-api")
+}
+
+/// The folder of what Cargo builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| cache::repository().join("target"), PathBuf::from)
 }
 
 /// Starts PostgreSQL, Valkey, LiveKit, the api and the worker.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     cache,
-    process::{cargo, catch_signals, finish, has, interrupted, run},
+    process::{cargo, catch_signals, finish, has, host, interrupted, run},
 };
 
 /// Compiler flags that instrument edges and comparisons for libFuzzer.
@@ -53,6 +53,7 @@ pub fn missing() -> Option<String> {
 /// Builds the targets whose names contain this, and runs one after the other.
 pub fn run_targets(filter: &str, seconds: u64, planted: bool) -> Result<()> {
     let targets = targets(filter)?;
+    // It is passed explicitly, so that build scripts are not instrumented.
     let host = host()?;
     build(&targets, &host, planted)?;
     if seconds == 0 {
@@ -86,14 +87,6 @@ fn targets(filter: &str) -> Result<Vec<String>> {
     targets.sort();
     ensure!(!targets.is_empty(), "no target's name contains `{filter}`");
     Ok(targets)
-}
-
-/// The machine's own target. It is passed explicitly, so that build scripts are not instrumented.
-fn host() -> Result<String> {
-    let output = Command::new("rustc").arg("-vV").output().context("rustc")?;
-    let text = String::from_utf8(output.stdout)?;
-    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc names no host")?.to_owned())
 }
 
 fn folder() -> PathBuf {

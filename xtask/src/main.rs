@@ -8,6 +8,7 @@ mod citus;
 mod clients;
 mod demo;
 mod dev;
+mod dist;
 mod fuzz;
 mod manifests;
 mod pgbouncer;
@@ -84,8 +85,8 @@ enum Command {
         #[arg(long)]
         planted: bool,
     },
-    /// The quick part of `test`: format, clippy, dependency rules, circular imports, document drift, banned
-    /// words.
+    /// The quick part of `test`: format, clippy, dependency rules, circular imports, document drift, one version
+    /// everywhere, banned words.
     Check {
         /// Only steps whose names contain this, such as `circles`.
         filter: Option<String>,
@@ -96,6 +97,8 @@ enum Command {
         /// Only steps whose names contain this, such as `document`.
         filter: Option<String>,
     },
+    /// Make a release: binary, document, chart, bill of materials, notices and checksums in one folder.
+    Dist(dist::Options),
     /// Write `openapi/openapi.json`.
     Openapi {
         /// Compare instead, and fail with the difference.
@@ -122,6 +125,7 @@ fn main() -> ExitCode {
         } => fuzz::all(target.as_deref(), seconds, planted),
         Command::Check { filter } => check::all(filter.as_deref()),
         Command::Verify { filter } => verify::all(filter.as_deref()),
+        Command::Dist(options) => dist::make(&options),
         Command::Openapi { check: false } => check::write_document(),
         Command::Openapi { check: true } => check::document(),
     };

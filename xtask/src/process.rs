@@ -240,6 +240,28 @@ pub fn run_quiet(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command; returns what it writes to its standard output.
+pub fn capture(what: &str, command: &mut Command) -> Result<String> {
+    let output = command.output();
+    let output = output.with_context(|| format!("cannot run {what}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{what} failed:\n{errors}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Whether a command succeeds; its output is not shown.
+pub fn succeeds(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    finish("it", command).unwrap_or(false)
+}
+
+/// The target triple of this machine.
+pub fn host() -> Result<String> {
+    let text = capture("rustc", Command::new("rustc").arg("-vV"))?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc names no host")?.to_owned())
+}
+
 /// Runs a command with its output shown.
 pub fn run(what: &str, command: &mut Command) -> Result<()> {
     println!("▸ {what}");

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     cache, clients, dev, fuzz, manifests,
-    process::{cargo, catch_signals, finish, has},
+    process::{cargo, catch_signals, finish, has, succeeds},
     steps::Steps,
     tools,
 };
@@ -123,10 +123,4 @@ fn npx(linter: &Linter, arguments: &str) -> Command {
     ]);
     npx.current_dir(cache::repository()).stdin(Stdio::null());
     npx
-}
-
-/// Whether a command succeeds; its output is not shown.
-fn succeeds(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    finish("it", command).unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! Checks without servers: format, lints, dependency rules, the OpenAPI document, banned words.
+//! Checks without servers: format, lints, dependency rules, the OpenAPI document, versions, banned words.
 
 mod arrows;
 mod changes;
@@ -11,9 +11,10 @@ mod words;
 use anyhow::Result;
 
 pub use document::{compare as document, write as write_document};
+pub use sources::packages;
 
 use crate::{
-    cache,
+    cache, dist,
     process::{FAULTS, cargo, catch_signals},
     steps::Steps,
 };
@@ -43,5 +44,6 @@ pub fn run(steps: &mut Steps) {
     steps.run("circles of files", || circles::check(&root));
     steps.run("document drift", document);
     steps.run("changes of the contract", changes::check);
+    steps.run("versions of a release", dist::check_versions);
     steps.run("banned words", || words::check(&root));
 }

@@ -15,7 +15,12 @@ use super::{
 /// Path of the list.
 const LIST: &str = "xtask/words.txt";
 /// Text files that are checked in addition to comments.
-const PROSE: [&str; 3] = ["README.md", "ARCHITECTURE.md", "deploy/README.md"];
+const PROSE: [&str; 4] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "deploy/README.md",
+];
 /// The OpenAPI document, whose descriptions are checked.
 const DOCUMENT: &str = "openapi/openapi.json";
 

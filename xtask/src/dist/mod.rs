@@ -1,0 +1,187 @@
+//! `cargo xtask dist`: a release in one folder.
+
+mod crates;
+mod notices;
+mod release;
+mod sbom;
+mod versions;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
+
+use self::{release::Release, versions::VERSION};
+use crate::{
+    cache, dev,
+    process::{capture, cargo, catch_signals, host, run, run_quiet, succeeds},
+};
+
+pub use versions::check as check_versions;
+
+/// Subcommands of Cargo that are needed, and how to install them.
+const TOOLS: [(&str, &str); 2] = [
+    (
+        "about",
+        "cargo install --locked --features cli cargo-about@0.9.3",
+    ),
+    ("cyclonedx", "cargo install --locked cargo-cyclonedx@0.5.9"),
+];
+const DOCUMENT: &str = "openapi/openapi.json";
+const CHECKSUMS: &str = "SHA256SUMS";
+
+/// What is packaged, and where.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Package this binary, which was built elsewhere from the same commit, instead of building one.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Target triple of the binary [default: that of this machine].
+    #[arg(long)]
+    target: Option<String>,
+    /// Folder to write, which must be empty or absent [default: target/dist-<version>].
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+/// The command. What takes seconds comes before the build, which takes long.
+pub fn make(options: &Options) -> Result<()> {
+    catch_signals()?;
+    ensure_tools()?;
+    check_versions()?;
+    let release = Release::begin(options.target.as_deref(), options.output.as_deref())?;
+    println!(
+        "▸ Patchbay {VERSION}, commit {}, for {}",
+        release.commit, release.target
+    );
+    copy_texts(&release)?;
+    pack_chart(&release)?;
+    let crates = crates::in_binary(&release.target)?;
+    notices::write(&release, &crates)?;
+    sbom::write(&release, &crates)?;
+    let binary = match &options.binary {
+        Some(binary) => binary
+            .canonicalize()
+            .with_context(|| format!("no binary {}", binary.display()))?,
+        None => build(&release, options.target.is_some())?,
+    };
+    add_binary(&release, &binary)?;
+    add_checksums(&release.folder)
+}
+
+fn ensure_tools() -> Result<()> {
+    let is_missing = |tool: &&(&str, &str)| !succeeds(&mut cargo(&[tool.0, "--version"]));
+    let missing = TOOLS.iter().filter(is_missing);
+    let missing: Vec<_> = missing
+        .map(|(tool, how)| format!("cargo-{tool} is missing ({how})"))
+        .collect();
+    ensure!(missing.is_empty(), "{}", missing.join("; "));
+    Ok(())
+}
+
+/// The document, the changelog, and the licence if the repository has its text.
+fn copy_texts(release: &Release) -> Result<()> {
+    let root = cache::repository();
+    let document = format!("patchbay-{VERSION}.openapi.json");
+    fs::copy(root.join(DOCUMENT), release.file(&document))?;
+    fs::copy(root.join("CHANGELOG.md"), release.file("CHANGELOG.md"))?;
+    if root.join("LICENSE").exists() {
+        fs::copy(root.join("LICENSE"), release.file("LICENSE"))?;
+    }
+    Ok(())
+}
+
+/// Packs the chart as `helm package` does. That writes the time of day into the package, so that no two are equal.
+fn pack_chart(release: &Release) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--gzip", "--sort=name", "--format=ustar"])
+        .args([
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+            "--mode=u=rwX,go=rX",
+        ])
+        .arg(format!("--mtime=@{}", release.epoch))
+        .arg("--file")
+        .arg(release.file(&format!("patchbay-{VERSION}.tgz")))
+        .arg("--directory")
+        .arg(cache::repository().join("deploy/helm"))
+        .arg("patchbay");
+    run_quiet("packing the chart (GNU tar)", &mut tar)
+}
+
+/// Builds the binary, which knows its commit; returns its path.
+fn build(release: &Release, has_target: bool) -> Result<PathBuf> {
+    let mut build = cargo(&[
+        "build",
+        "--locked",
+        "--profile",
+        "dist",
+        "--package",
+        "patchbay-api",
+    ]);
+    build.env("PATCHBAY_COMMIT", &release.commit);
+    let mut folder = dev::target();
+    if has_target {
+        build.args(["--target", &release.target]);
+        folder.push(&release.target);
+    }
+    run("the binary (cargo build --profile dist)", &mut build)?;
+    Ok(folder.join("dist/patchbay-api"))
+}
+
+/// Copies the binary, once it is known to be the one that everything else describes.
+fn add_binary(release: &Release, binary: &Path) -> Result<()> {
+    match release.target == host()? {
+        true => check_binary(release, binary)?,
+        false => println!(
+            "· a binary for {} does not run here: it is not checked",
+            release.target
+        ),
+    }
+    let file = release.file(&format!("patchbay-api-{VERSION}-{}", release.target));
+    fs::copy(binary, &file)?;
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o755),
+    )?)
+}
+
+fn check_binary(release: &Release, binary: &Path) -> Result<()> {
+    let said = capture("the binary", Command::new(binary).arg("--version"))?;
+    let expected = format!("patchbay-api {VERSION}\ncommit {}\n", release.commit);
+    ensure!(
+        said.starts_with(&expected),
+        "the binary is another one; build it with PATCHBAY_COMMIT={}. It says:\n{said}It should say:\n{expected}",
+        release.commit
+    );
+    let document = capture("the binary", Command::new(binary).arg("openapi"))?;
+    let is_same = document == fs::read_to_string(cache::repository().join(DOCUMENT))?;
+    ensure!(
+        is_same,
+        "{DOCUMENT} is not what the binary says: run `cargo xtask openapi`"
+    );
+    Ok(())
+}
+
+/// Writes the checksums of all files, as `sha256sum --check` reads them, and prints what there is.
+fn add_checksums(folder: &Path) -> Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    let mut lines = String::new();
+    println!("▸ {}", folder.display());
+    for name in names {
+        let bytes = fs::read(folder.join(&name))?;
+        println!("  {:>10} bytes  {name}", bytes.len());
+        lines += &format!("{:x}  {name}\n", Sha256::digest(bytes));
+    }
+    Ok(fs::write(folder.join(CHECKSUMS), lines)?)
+}
