@@ -131,7 +131,7 @@ async fn without_a_worker_a_session_fails_and_its_room_is_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_starts_dispatch_once_and_stops_answer_the_same() {
-    let app = TestApp::start_with(&["--join-deadline=20s"]).await;
+    let app = TestApp::start_with(&["--join-deadline=20s", "--dispatch-check=10s"]).await;
     let fixture = app.tenant("acme").await;
     let session = fixture.session(false).await;
     let at = |verb: &str| {
