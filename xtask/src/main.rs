@@ -52,13 +52,7 @@ enum Command {
         call: bool,
     },
     /// All of `check`, and all tests on dedicated servers.
-    Test {
-        /// Only tests whose names contain this, without checks.
-        filter: Option<String>,
-        /// Print the slowest tests.
-        #[arg(long)]
-        timings: bool,
-    },
+    Test(test::Options),
     /// Measure the cost of `requests` compared to pgbench, one read of all `routes`, `tools`, `tenants` of which one
     /// floods, `metrics`, `flat` lists, `search`, `ingest`, very many `live` sessions and their webhooks, jobs of the `worker`.
     Bench(bench::Options),
@@ -111,7 +105,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dev { fresh } => dev::run(fresh),
         Command::Demo { call } => demo::run(call),
-        Command::Test { filter, timings } => test::all(filter.as_deref(), timings),
+        Command::Test(options) => test::all(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Soak {
             kills,

@@ -26,13 +26,48 @@ const MODEL: [&str; 3] = ["knowledge::", "search::", "embeddings::"];
 /// Environment variables of the tests.
 type Environment = Vec<(&'static str, String)>;
 
+/// A server in front of PostgreSQL, or in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Database {
+    /// PgBouncer, in front of it.
+    Pgbouncer,
+    /// A given Citus, in its place.
+    Citus,
+}
+
+/// Which tests are run.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only tests whose names contain this, without checks.
+    filter: Option<String>,
+    /// Only the integration tests on this, without checks.
+    #[arg(long)]
+    on: Option<Database>,
+    /// Print the slowest tests.
+    #[arg(long)]
+    timings: bool,
+}
+
+impl Options {
+    /// Why checks are left out, if they are.
+    fn selection(&self) -> Option<String> {
+        match (&self.filter, self.on) {
+            (None, None) => None,
+            (_, Some(_)) => Some("only tests on one server are asked for".to_owned()),
+            (Some(name), None) => Some(format!(
+                "only tests named `{name}` are asked for; leave the name out"
+            )),
+        }
+    }
+}
+
 /// The command.
-pub fn all(filter: Option<&str>, timings: bool) -> Result<()> {
+pub fn all(options: &Options) -> Result<()> {
     catch_signals()?;
     let mut steps = Steps::default();
-    let mut timings = timings.then(Timings::default);
+    let mut timings = options.timings.then(Timings::default);
     match steps.run("build, and servers for the tests", build) {
-        Some(tools) => everything(&mut steps, &tools, filter, &mut timings),
+        Some(tools) => everything(&mut steps, &tools, options, &mut timings),
         None => steps.skip("checks and tests", "what they need is not there, see above"),
     }
     if let Some(timings) = timings {
@@ -56,18 +91,11 @@ fn build() -> Result<Tools> {
     })
 }
 
-fn everything(
-    steps: &mut Steps,
-    tools: &Tools,
-    filter: Option<&str>,
-    timings: &mut Option<Timings>,
-) {
-    match filter {
+fn everything(steps: &mut Steps, tools: &Tools, options: &Options, timings: &mut Option<Timings>) {
+    let selection = options.selection();
+    match &selection {
         None => checks(steps, tools),
-        Some(name) => {
-            let why = format!("only tests named `{name}` are asked for; leave the name out");
-            steps.skip("checks, clients, worker", &why);
-        }
+        Some(why) => steps.skip("checks, clients, worker", why),
     }
     let start = || {
         let folder = cache::scratch("test")?;
@@ -84,12 +112,18 @@ fn everything(
         environment: environment(tools, &stack),
         timings,
     };
-    let name = filter.unwrap_or_default();
-    suite.run(name);
-    suite.behind_pgbouncer(name, || pgbouncer::start(tools, &stack, &folder));
-    suite.on_citus(name, tools);
+    let name = options.filter.as_deref().unwrap_or_default();
+    if options.on.is_none() {
+        suite.run(name);
+    }
+    if options.on != Some(Database::Citus) {
+        suite.behind_pgbouncer(name, || pgbouncer::start(tools, &stack, &folder));
+    }
+    if options.on != Some(Database::Pgbouncer) {
+        suite.on_citus(name, tools);
+    }
     drop(stack);
-    if filter.is_none() {
+    if selection.is_none() {
         steps.run(clients::STORY, || clients::story(tools));
     }
     if steps.failures() == before {
