@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// PostgreSQL reports success for a COMMIT that rolled back after an error; a SET fails in such a transaction.
-const COMMIT: &str = "SET LOCAL app.tenant_id = ''; COMMIT";
+const LEAVE: &str = "SET LOCAL app.tenant_id = ''";
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -88,13 +88,11 @@ impl Db {
     /// A transaction that sees only the rows of `tenant`.
     pub async fn begin(&self, tenant: TenantId) -> Result<TenantTx> {
         let connection = self.connection().await?;
-        // The uuid is typed, so there is nothing to escape.
         let limits = self.pools.limits();
-        let open = format!(
-            "BEGIN; SET LOCAL app.tenant_id = '{}'; {limits}",
-            tenant.uuid()
-        );
-        send(&connection, &open);
+        // The uuid is typed, so there is nothing to escape.
+        let enter = format!("SET LOCAL app.tenant_id = '{}'; {limits}", tenant.uuid());
+        send(&connection, "BEGIN");
+        send(&connection, &enter);
         Ok(TenantTx {
             connection,
             tenant,
@@ -180,6 +178,19 @@ fn send(connection: &Connection, statement: &str) {
     let _ = connection.batch_execute(statement).now_or_never();
 }
 
+/// Commits. Both statements are sent at once, and apart: Citus passes the whole text of a `SET LOCAL` on to the other nodes,
+/// which would commit before this one.
+async fn leave_and_commit(connection: &AsyncPgConnection) -> Result<()> {
+    let (mut to_leave, mut to_commit) = (connection, connection);
+    let both = join(
+        to_leave.batch_execute(LEAVE),
+        to_commit.batch_execute("COMMIT"),
+    );
+    let (left, committed) = unconstrained(both).await;
+    left?;
+    Ok(committed?)
+}
+
 /// A transaction in which one tenant's rows are visible. Dropped without being committed or
 /// [finished](TenantTx::finish), it rolls back.
 pub struct TenantTx {
@@ -227,7 +238,7 @@ impl TenantTx {
         {
             return Err(Error::ClaimLost);
         }
-        self.connection.batch_execute(COMMIT).await?;
+        leave_and_commit(&self.connection).await?;
         self.open = false;
         Ok(())
     }
@@ -241,16 +252,15 @@ impl TenantTx {
         last: impl AsyncFnOnce(&AsyncPgConnection) -> Result<()>,
     ) -> Result<()> {
         let connection: &AsyncPgConnection = &self.connection;
-        let mut to_commit = connection;
         // Tokio's budget of a task could end before the statement is sent.
         let mut last = pin!(unconstrained(last(connection)));
         match poll!(last.as_mut()) {
             Poll::Ready(done) => {
                 done?;
-                to_commit.batch_execute(COMMIT).await?;
+                leave_and_commit(connection).await?;
             }
             Poll::Pending => {
-                let (done, committed) = join(last, to_commit.batch_execute(COMMIT)).await;
+                let (done, committed) = join(last, leave_and_commit(connection)).await;
                 done?;
                 committed?;
             }
@@ -280,7 +290,8 @@ impl TenantTx {
     /// Ends a read-only transaction without waiting.
     pub fn finish(mut self) {
         self.open = false;
-        send(&self.connection, "COMMIT");
+        // The same as COMMIT, whose result is awaited: spans tell them apart.
+        send(&self.connection, "END");
     }
 }
 

@@ -146,11 +146,12 @@ async fn erase_these(tx: &mut TenantTx, which: &str, of: &str) -> Result<()> {
     update_these(tx, "NULL", which, of).await
 }
 
-/// Changes the bodies of these responses and hides their keys, which may contain anything.
+/// Changes the bodies of these responses and hides their keys, which may contain anything. The text of a key becomes bytes by a
+/// cast: distributed tables allow no `convert_to` of a column, which could depend on settings.
 async fn update_these(tx: &mut TenantTx, body: &str, which: &str, of: &str) -> Result<()> {
     let statement = format!(
         "UPDATE idempotency_keys
-         SET body = {body}, key = $3 || encode(sha256(convert_to(key, 'UTF8')), 'hex')
+         SET body = {body}, key = $3 || encode(sha256(replace(key, '\\', '\\\\')::bytea), 'hex')
          WHERE tenant_id = $1 AND body IS NOT NULL AND NOT starts_with(key, $3) AND ({which})"
     );
     diesel::sql_query(statement)

@@ -15,8 +15,12 @@ impl Instrumentation for SqlSpans {
             InstrumentationEvent::StartQuery { query, .. } => {
                 let text = query.to_string();
                 let statement = text.split("-- binds").next().unwrap_or_default().trim();
+                // Sent together with what follows.
+                if statement.starts_with("SET LOCAL app.tenant_id") {
+                    return;
+                }
                 // The results of these are not awaited, so their end is unknown.
-                if statement.starts_with("BEGIN") || matches!(statement, "COMMIT" | "ROLLBACK") {
+                if matches!(statement, "BEGIN" | "END" | "ROLLBACK") {
                     // Nor is the end of a statement whose request was cancelled.
                     self.running.clear();
                     return;
@@ -47,7 +51,7 @@ mod tests {
     #[test]
     fn statements_that_overlap_end_one_by_one() {
         let mut spans = SqlSpans::default();
-        let [insert, commit] = ["INSERT", "SET LOCAL x = ''; COMMIT"].map(sql_query);
+        let [insert, commit] = ["INSERT", "COMMIT"].map(sql_query);
         let [insert, commit] = [&insert, &commit].map(debug_query::<Pg, _>);
         for started in [&insert, &commit] {
             spans.on_connection_event(InstrumentationEvent::start_query(started));

@@ -34,12 +34,12 @@ pub async fn of_sessions(
     }
     let query = "SELECT s.id AS session_id, a.name AS agent_name, b.number AS binding_number, \
                         (SELECT c.id FROM calls c \
-                         WHERE c.tenant_id = s.tenant_id AND c.session_id = s.id AND c.is_primary) AS call_id, \
+                         WHERE c.tenant_id = $1 AND c.session_id = s.id AND c.is_primary) AS call_id, \
                         (SELECT count(*) FROM transcript_turns t \
-                         WHERE t.tenant_id = s.tenant_id AND t.session_id = s.id) AS turns \
+                         WHERE t.tenant_id = $1 AND t.session_id = s.id) AS turns \
                  FROM sessions s \
-                 LEFT JOIN agents a ON a.tenant_id = s.tenant_id AND a.id = s.agent_id \
-                 LEFT JOIN bindings b ON b.tenant_id = s.tenant_id AND b.id = s.binding_id \
+                 LEFT JOIN agents a ON a.tenant_id = $1 AND a.id = s.agent_id \
+                 LEFT JOIN bindings b ON b.tenant_id = $1 AND b.id = s.binding_id \
                  WHERE s.tenant_id = $1 AND s.id = ANY($2)";
     let rows: Vec<Summary> = diesel::sql_query(query)
         .bind::<sql_types::Uuid, _>(tx.tenant())
