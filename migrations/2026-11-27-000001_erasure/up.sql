@@ -50,7 +50,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM sessions s WHERE s.tenant_id = tenant AND s.id = usage_records.session_id);
         -- Paths that hold an id in another spelling than ours: erasing what they speak of does not find them.
         UPDATE idempotency_keys
-        SET body = NULL, key = 'sha256 ' || encode(sha256(convert_to(key, 'UTF8')), 'hex')
+        SET body = NULL, key = 'sha256 ' || encode(sha256(replace(key, '\', '\\')::bytea), 'hex')
         WHERE NOT starts_with(key, 'sha256 ') AND tenant_id = tenant AND (path ~ '[%{}:]|/[0-9A-Fa-f]{32}(/|$)' OR path ~ '/[0-9A-Fa-f-]{36}' AND path ~ '/[0-9a-f-]*[A-F][0-9A-Fa-f-]*(/|$)');
     END LOOP;
     PERFORM set_config('app.tenant_id', '', true);

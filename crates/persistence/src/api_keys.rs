@@ -116,8 +116,8 @@ pub struct Ancestry {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// The limits of a key and its ancestors. While the tenant is locked by
-/// [`lock_no_key_update`](crate::tenants::lock_no_key_update), none of them is revoked.
+/// The limits of a key and its ancestors. Under
+/// [`lock_counts`](crate::tenants::lock_counts), none of them is revoked meanwhile.
 pub async fn ancestry(tx: &mut TenantTx, id: ApiKeyId, now: DateTime<Utc>) -> Result<Ancestry> {
     let query = format!(
         "{LINE} $1 AND k.tenant_id = $2 {ABOVE} $3)

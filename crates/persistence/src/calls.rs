@@ -234,7 +234,7 @@ pub async fn occupancy(
     now: DateTime<Utc>,
     since: DateTime<Utc>,
 ) -> Result<(i64, i64)> {
-    tenants::lock_no_key_update(tx).await?;
+    tenants::lock_counts(tx).await?;
     // A call past its maximum duration is not counted, so that a lost call blocks no place. The states stand in the text, so
     // that every plan may use the index of such calls.
     let longest = sql::<Bool>(

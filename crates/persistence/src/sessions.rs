@@ -363,7 +363,7 @@ pub async fn update(tx: &mut TenantTx, id: SessionId, progress: &Progress) -> Re
 /// How many sessions of the tenant are live. One that should have ended before `late` is not counted, so that a
 /// lost session blocks no place. Other callers wait until this transaction ends.
 pub async fn count_live(tx: &mut TenantTx, late: DateTime<Utc>) -> Result<i64> {
-    tenants::lock_no_key_update(tx).await?;
+    tenants::lock_counts(tx).await?;
     let end = sql::<Bool>(
         "coalesce(running_at, starting_at) + make_interval(secs => max_duration_seconds) > ",
     );

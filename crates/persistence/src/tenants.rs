@@ -54,16 +54,15 @@ pub async fn lock(tx: &mut TenantTx) -> Result<Option<Tenant>> {
         .optional()?)
 }
 
-/// Serialises counts of the tenant until this transaction ends, without blocking inserts that refer to it.
-/// Returns whether the tenant exists.
-pub async fn lock_no_key_update(tx: &mut TenantTx) -> Result<bool> {
-    let held = tenants::table
-        .find(tx.tenant())
-        .select(tenants::id)
-        .for_no_key_update()
+/// Serialises counts of the tenant until this transaction ends. It does not lock the tenant's row, whose lock on a Citus cluster
+/// would be one of all tenants.
+pub async fn lock_counts(tx: &mut TenantTx) -> Result<()> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1::text || 'counts', 0))")
+        .bind::<diesel::sql_types::Uuid, _>(tx.tenant())
+        .prepared()
         .execute(tx)
         .await?;
-    Ok(held == 1)
+    Ok(())
 }
 
 /// Stores the mutable columns of `tenant`.

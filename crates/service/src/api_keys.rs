@@ -55,7 +55,8 @@ pub fn generate(
 /// the parent has been revoked in the meantime. The lock keeps the parent from being revoked until the child is
 /// stored, so that the child is revoked with it.
 pub async fn assign_parent(unit: &mut UnitOfWork, mut row: ApiKey) -> Result<ApiKey> {
-    if !tenants::lock_no_key_update(unit).await? {
+    tenants::lock_counts(unit).await?;
+    if tenants::find(unit).await?.is_none() {
         return Err(Error::not_found());
     }
     let Actor::Key(parent) = unit.origin().actor else {

@@ -224,7 +224,7 @@ async fn revoke(
     caller
         .change(async |tx| {
             // The lock keeps concurrent requests from creating child keys during the revocation.
-            tenants::lock_no_key_update(tx).await?;
+            tenants::lock_counts(tx).await?;
             let found = api_keys::lock(tx, id).await?;
             found.ok_or_else(Error::not_found)?;
             let revoked = api_keys::revoke(tx, id, caller.service.clock.now()).await?;
