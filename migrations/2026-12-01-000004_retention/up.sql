@@ -1,30 +1,30 @@
 -- Calls and audit events are never deleted by the application, but for those that are past the time for which they are kept.
 -- Row-level security is forced on the owner too, so only rows of the transaction's tenant can be.
 
-CREATE FUNCTION erase_old_calls(of_tenant uuid, before timestamptz, below uuid, most integer) RETURNS bigint
+CREATE FUNCTION erase_old_calls(of_tenant uuid, older_than timestamptz, below uuid, most integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     erased bigint;
 BEGIN
-    IF before > now() - interval '1 day' THEN
+    IF older_than > now() - interval '1 day' THEN
         RAISE EXCEPTION 'calls of the last day are kept';
     END IF;
     DELETE FROM calls WHERE tenant_id = of_tenant AND id IN (
-        SELECT c.id FROM calls c WHERE c.tenant_id = of_tenant AND c.id < below AND c.ended_at < before ORDER BY c.id LIMIT most);
+        SELECT c.id FROM calls c WHERE c.tenant_id = of_tenant AND c.id < below AND c.ended_at < older_than ORDER BY c.id LIMIT most);
     GET DIAGNOSTICS erased = ROW_COUNT;
     RETURN erased;
 END $$;
 
-CREATE FUNCTION erase_old_audit_events(of_tenant uuid, before timestamptz, below uuid, most integer) RETURNS bigint
+CREATE FUNCTION erase_old_audit_events(of_tenant uuid, older_than timestamptz, below uuid, most integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     erased bigint;
 BEGIN
-    IF before > now() - interval '1 day' THEN
+    IF older_than > now() - interval '1 day' THEN
         RAISE EXCEPTION 'audit events of the last day are kept';
     END IF;
     DELETE FROM audit_events WHERE tenant_id = of_tenant AND id IN (
-        SELECT a.id FROM audit_events a WHERE a.tenant_id = of_tenant AND a.id < below AND a.at < before ORDER BY a.id LIMIT most);
+        SELECT a.id FROM audit_events a WHERE a.tenant_id = of_tenant AND a.id < below AND a.at < older_than ORDER BY a.id LIMIT most);
     GET DIAGNOSTICS erased = ROW_COUNT;
     RETURN erased;
 END $$;

@@ -72,7 +72,8 @@ async fn a_change_whose_event_is_refused_is_not_made() {
     let fixture = app.tenant("acme").await;
     let (agents, prompts) = (fixture.at("agents"), fixture.at("prompts"));
     let mut owner = app.connect("DATABASE_OWNER_URL").await;
-    let refuse = "ALTER TABLE audit_events ADD CONSTRAINT refuse CHECK (resource_kind <> 'agent') NOT VALID";
+    let refuse =
+        "ALTER TABLE audit_events ADD CONSTRAINT refuse CHECK (resource_kind <> 'agent') NOT VALID";
     owner.batch_execute(refuse).await.unwrap();
     for number in 0..3 {
         let body = json!({ "name": format!("refused {number}") });

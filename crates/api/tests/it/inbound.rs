@@ -307,9 +307,9 @@ async fn a_call_in_is_answered_and_hung_up_by_the_caller() {
     let look = format!(
         "SET app.tenant_id = '{}';
          DO $$ BEGIN
-             IF EXISTS (SELECT FROM rooms WHERE name LIKE '%{CALLER}%')
-                OR EXISTS (SELECT FROM calls WHERE calls::text LIKE '%{CALLER}%')
-                OR EXISTS (SELECT FROM audit_events WHERE audit_events::text LIKE '%{CALLER}%')
+             IF EXISTS (SELECT 1 FROM rooms WHERE name LIKE '%{CALLER}%')
+                OR EXISTS (SELECT 1 FROM calls WHERE calls::text LIKE '%{CALLER}%')
+                OR EXISTS (SELECT 1 FROM audit_events WHERE audit_events::text LIKE '%{CALLER}%')
              THEN RAISE EXCEPTION 'the number of a caller was left behind';
              END IF;
          END $$",
@@ -352,20 +352,27 @@ async fn who_is_refused_loses_the_room_and_leaves_no_record() {
     refused("third", 429, "session_limit_reached").await;
     // Unreadable settings mean neither open hours nor no limit.
     let mut database = app.connect("DATABASE_URL").await;
-    for (broken, mended) in [
+    for (broken, mended, key) in [
         (
             "UPDATE tenants SET limits = '{\"denied_prefixes\": 7}'",
             "UPDATE tenants SET limits = '{}'",
+            "id",
         ),
         (
             "UPDATE inbound_mappings SET hours = '{\"open\": 7}'",
             "UPDATE inbound_mappings SET hours = NULL",
+            "tenant_id",
         ),
     ] {
-        let own = format!("SET app.tenant_id = '{}'; {broken}", fixture.tenant);
+        let of_tenant = format!("{key} = '{}'", fixture.tenant);
+        let own = format!(
+            "SET app.tenant_id = '{}'; {broken} WHERE {of_tenant}",
+            fixture.tenant
+        );
         database.batch_execute(&own).await.unwrap();
         refused("unreadable", 500, "stored_data_unreadable").await;
-        database.batch_execute(mended).await.unwrap();
+        let mend = format!("{mended} WHERE {of_tenant}");
+        database.batch_execute(&mend).await.unwrap();
     }
     assert_eq!(calls(&fixture).await.len(), 1);
     let sessions = fixture.admin.get(&fixture.at("sessions")).await.expect(200);

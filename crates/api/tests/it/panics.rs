@@ -158,7 +158,7 @@ async fn a_job_that_panics_is_tried_again_and_dies_and_others_go_on() {
     let file = fixture.admin.upload(&files, bytes).await.expect(201);
     let path_of_file = fixture.at(&format!("files/{}", id(&file)));
     fixture.admin.delete(&path_of_file).await.expect(204);
-    let left = "SELECT 0 AS crashes, NOT EXISTS (SELECT FROM objects) AS ended";
+    let left = "SELECT 0 AS crashes, NOT EXISTS (SELECT 1 FROM objects) AS ended";
     eventually("an object is deleted", async || {
         row(&mut database, left).await.ended.then_some(())
     })
