@@ -8,10 +8,17 @@ then the caller's audio back; no provider is needed, and it is honest about bein
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # The first process of a container ignores what it does not handle, and the imports below take seconds: a SIGTERM in the
+    # meantime would be lost, and this worker killed later, amid conversations. livekit-agents replaces this handler.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
 import asyncio
 import logging
 import os
-import sys
 import threading
 
 from livekit import rtc
