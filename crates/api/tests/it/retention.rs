@@ -81,7 +81,7 @@ async fn run(app: &TestApp) {
 }
 
 async fn retention_event(fixture: &Fixture) -> Option<Value> {
-    let path = fixture.at("audit-events?action=retention_applied");
+    let path = fixture.at("audit-events?action=tenant.retention_applied");
     fixture.admin.get(&path).await.expect(200)["data"]
         .get(0)
         .cloned()

@@ -21,7 +21,10 @@ struct TextRow {
 }
 
 async fn query_texts(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
+    // In a transaction, distributed tables are read where the tenant is set.
+    connection.batch_execute("BEGIN").await.unwrap();
     let rows: Vec<TextRow> = diesel::sql_query(query).load(connection).await.unwrap();
+    connection.batch_execute("COMMIT").await.unwrap();
     rows.into_iter().map(|row| row.text).collect()
 }
 
