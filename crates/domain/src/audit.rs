@@ -47,7 +47,7 @@ words! {
 }
 
 /// What happens to resources: the second part of an action, such as `agent.updated`.
-pub const VERBS: [&str; 23] = [
+pub const VERBS: [&str; 24] = [
     "activated",
     "answered",
     "attached",
@@ -62,6 +62,7 @@ pub const VERBS: [&str; 23] = [
     "file_detached",
     "files_attached",
     "ingest_asked",
+    "retention_applied",
     "retried",
     "ringing",
     "running",

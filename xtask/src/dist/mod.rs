@@ -96,22 +96,29 @@ fn copy_texts(release: &Release) -> Result<()> {
     Ok(())
 }
 
-/// Packs the chart as `helm package` does. That writes the time of day into the package, so that no two are equal.
+/// Packs the chart as `helm package` does, with the files that its links lead to. That command writes the time of day into the
+/// package, so that no two are equal.
 fn pack_chart(release: &Release) -> Result<()> {
     let mut tar = Command::new("tar");
-    tar.args(["--create", "--gzip", "--sort=name", "--format=ustar"])
-        .args([
-            "--owner=0",
-            "--group=0",
-            "--numeric-owner",
-            "--mode=u=rwX,go=rX",
-        ])
-        .arg(format!("--mtime=@{}", release.epoch))
-        .arg("--file")
-        .arg(release.file(&format!("patchbay-{VERSION}.tgz")))
-        .arg("--directory")
-        .arg(cache::repository().join("deploy/helm"))
-        .arg("patchbay");
+    tar.args([
+        "--create",
+        "--gzip",
+        "--dereference",
+        "--sort=name",
+        "--format=ustar",
+    ])
+    .args([
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "--mode=u=rwX,go=rX",
+    ])
+    .arg(format!("--mtime=@{}", release.epoch))
+    .arg("--file")
+    .arg(release.file(&format!("patchbay-{VERSION}.tgz")))
+    .arg("--directory")
+    .arg(cache::repository().join("deploy/helm"))
+    .arg("patchbay");
     run_quiet("packing the chart (GNU tar)", &mut tar)
 }
 
