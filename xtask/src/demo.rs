@@ -40,15 +40,7 @@ pub fn run(call: bool) -> Result<()> {
     }
     let tools = tools::ensure(dev::build)?;
     let folder = cache::scratch("demo")?;
-    let running = dev::start(
-        &tools,
-        &folder,
-        &Ports {
-            postgres: 0,
-            livekit: 0,
-            api: 0,
-        },
-    );
+    let running = dev::start(&tools, &folder, &Ports::FREE);
     let outcome = running.and_then(|running| {
         let (base, scripted) = (&running.base, &running.scripted_url);
         if let Some(port) = running.telephone_port().filter(|_| call) {

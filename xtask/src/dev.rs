@@ -17,8 +17,9 @@ use crate::{
     process::{
         self, STACK, Server, bound, catch_signals, free_port, interrupted, run_quiet, wait_for,
     },
+    secrets::Secrets,
     seed::{self, Client, Seeded, text},
-    stack::{Ports, Secrets, Stack},
+    stack::{Ports, Stack},
     tools::{self, Tools},
 };
 
@@ -99,16 +100,13 @@ pub fn start_binary(
     settings: &[(&str, &str)],
 ) -> Result<Running> {
     let api_port = free_port("the api", ports.api)?;
-    let stack = Stack::start(tools, folder, ports, Some(api_port))?;
+    // Through a balancer each event comes twice, mostly to two processes at the same time.
+    let webhooks = ports.front.map_or(vec![api_port], |front| vec![front; 2]);
+    let stack = Stack::start(tools, folder, ports, &webhooks)?;
     let secrets = Secrets::of(folder)?;
-    run_quiet(
-        "patchbay-api migrate",
-        Command::new(binary)
-            .arg("migrate")
-            .env("DATABASE_OWNER_URL", &stack.database_owner_url),
-    )?;
+    migrate(binary, &stack.database_owner_url)?;
     let (scripted, scripted_url) = start_scripted(tools, folder)?;
-    let base = format!("http://127.0.0.1:{api_port}");
+    let base = format!("http://127.0.0.1:{}", ports.front.unwrap_or(api_port));
     let log = folder.join("api.log");
     let mut command = bound(binary);
     command
@@ -149,6 +147,16 @@ pub fn start_binary(
         operator_key: secrets.get("operator").to_owned(),
         worker_key: secrets.get("worker").to_owned(),
     })
+}
+
+/// Runs the migrations that this binary knows.
+pub fn migrate(binary: &Path, database_owner_url: &str) -> Result<()> {
+    run_quiet(
+        "patchbay-api migrate",
+        Command::new(binary)
+            .arg("migrate")
+            .env("DATABASE_OWNER_URL", database_owner_url),
+    )
 }
 
 /// Scripted providers, and a shop for tools: no key is needed.
@@ -220,6 +228,7 @@ pub fn run(fresh: bool) -> Result<()> {
         postgres: 15432,
         livekit: 7880,
         api: 8080,
+        front: None,
     };
     let mut running = start(&tools, &folder, &ports)?;
     let demo = demo_tenant(&running, &folder)?;

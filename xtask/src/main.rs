@@ -1,7 +1,6 @@
 //! Developer commands, such as `cargo xtask dev` and `cargo xtask test`.
 
 mod bench;
-mod busy;
 mod cache;
 mod check;
 mod citus;
@@ -13,7 +12,9 @@ mod fuzz;
 mod manifests;
 mod pgbouncer;
 mod phone;
+mod postgres;
 mod process;
+mod secrets;
 mod seed;
 mod soak;
 mod stack;
@@ -57,17 +58,7 @@ enum Command {
     /// floods, `metrics`, `flat` lists, `search`, `ingest`, very many `live` sessions and their webhooks, jobs of the `worker`.
     Bench(bench::Options),
     /// Inject failures for minutes: kill the api under writes, restart PostgreSQL and LiveKit.
-    Soak {
-        /// How often the api is killed.
-        #[arg(long, default_value = "100")]
-        kills: usize,
-        /// Live sessions during the restart of LiveKit.
-        #[arg(long, default_value = "20")]
-        sessions: usize,
-        /// Start sessions while every processor is busy, and one without a worker, instead.
-        #[arg(long)]
-        busy: bool,
-    },
+    Soak(soak::Options),
     /// Search for input that breaks the code that handles untrusted input.
     Fuzz {
         /// Only targets whose names contain this.
@@ -107,11 +98,7 @@ fn main() -> ExitCode {
         Command::Demo { call } => demo::run(call),
         Command::Test(options) => test::all(&options),
         Command::Bench(options) => bench::run(&options),
-        Command::Soak {
-            kills,
-            sessions,
-            busy,
-        } => soak::run(kills, sessions, busy),
+        Command::Soak(options) => soak::run(&options),
         Command::Fuzz {
             target,
             seconds,

@@ -5,8 +5,10 @@ use std::{env, fs, path::Path, process::Command, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    postgres::{as_nobody, give_to_nobody},
     process::{Server, find, free_port, wait_for},
-    stack::{Stack, as_nobody, give_to_nobody, listens, restrict},
+    secrets::restrict,
+    stack::{Stack, listens},
     tools::Tools,
 };
 

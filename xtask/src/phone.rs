@@ -55,7 +55,7 @@ pub fn start(stack: &Stack, folder: &Path, preferred: u16) -> Result<Option<Phon
     });
     let file = folder.join("livekit-sip.json");
     fs::write(&file, config.to_string())?;
-    crate::stack::restrict(&file)?;
+    crate::secrets::restrict(&file)?;
     let log = folder.join("livekit-sip.log");
     let mut command = bound("livekit-sip");
     command.arg("--config").arg(&file);

@@ -1,12 +1,13 @@
 //! Child processes that never outlive this one.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{Read as _, Seek as _},
     net::{TcpListener, UdpSocket},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -65,9 +66,43 @@ impl Server {
             true => end(&mut self.child, self.patience),
             false => end_at_once(&mut self.child),
         }
+        self.start_again()
+    }
+
+    /// Starts it once more, after it has ended. Its log goes on.
+    pub fn start_again(&mut self) -> Result<()> {
         let log = File::options().append(true).open(&self.log)?;
         self.child = spawn(self.name, &mut self.command, log)?;
         Ok(())
+    }
+
+    /// Kills it as a crash would.
+    pub fn kill(&mut self) {
+        end_at_once(&mut self.child);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        send(&self.child, signal).with_context(|| format!("{signal:?} did not reach {}", self.name))
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            let (name, is_over) = (self.name, Instant::now() > deadline);
+            ensure!(!is_over, "{name} has not ended within {patience:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The environment variables that it was started with, beside those of this process.
+    pub fn settings(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let set = |(name, value): (_, Option<_>)| Some((name, value?));
+        self.command.get_envs().filter_map(set)
     }
 
     /// Starts another one like it, with these environment variables instead of its own.
@@ -152,19 +187,23 @@ fn spawn(name: &str, command: &mut Command, out: File) -> Result<Child> {
         .with_context(|| format!("cannot start {name}"))
 }
 
+/// Sends a signal to a child and its group.
+fn send(child: &Child, signal: Signal) -> Result<()> {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let group = group.context("a process without an id")?;
+    Ok(kill_process_group(group, signal)?)
+}
+
 /// Kills a child and its group.
 fn end_at_once(child: &mut Child) {
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    group.map(|group| kill_process_group(group, Signal::KILL));
+    let _ = send(child, Signal::KILL);
     let _ = child.wait();
 }
 
 /// Stops a child and its group: SIGINT is a fast shutdown for PostgreSQL and stops all the others; SIGKILL
 /// follows after `patience`.
 fn end(child: &mut Child, patience: Duration) {
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let signal = |signal| group.map(|group| kill_process_group(group, signal));
-    signal(Signal::INT);
+    let _ = send(child, Signal::INT);
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if matches!(child.try_wait(), Ok(Some(_))) {
@@ -172,12 +211,11 @@ fn end(child: &mut Child, patience: Duration) {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    signal(Signal::KILL);
-    let _ = child.wait();
+    end_at_once(child);
 }
 
 /// A command that is killed with this process, where the system supports it.
-pub fn bound(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub fn bound(program: impl AsRef<OsStr>) -> Command {
     if has("setpriv") {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "INT", "--"]).arg(program);

@@ -1,6 +1,8 @@
 //! Resources of `dev` and `demo`, created over HTTP.
 
-use anyhow::{Context as _, Result, bail};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 /// An API client.
@@ -23,9 +25,20 @@ pub struct Response {
 impl Client {
     /// A client with this key.
     pub fn new(base: &str, key: &str) -> Self {
+        Self::configured(base, key, (10, Duration::from_secs(30)))
+    }
+
+    /// A client that opens a connection for each request, so that a balancer can give each to another process, and waits
+    /// this long for a response.
+    pub fn unpooled(base: &str, key: &str, timeout: Duration) -> Self {
+        Self::configured(base, key, (0, timeout))
+    }
+
+    fn configured(base: &str, key: &str, (pooled, timeout): (usize, Duration)) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(std::time::Duration::from_secs(30)))
+            .timeout_global(Some(timeout))
+            .max_idle_connections(pooled)
             .build();
         Self {
             base: base.to_owned(),
@@ -46,19 +59,30 @@ impl Client {
 
     /// POSTs JSON with an Idempotency-Key; returns any response.
     pub fn once(&self, path: &str, body: &Value, key: &str) -> Result<Response> {
-        let mut response = self
+        let response = self
             .agent
             .post(format!("{}{path}", self.base))
             .header("authorization", format!("Bearer {}", self.key))
             .header("idempotency-key", key)
             .send_json(body)?;
-        let retry_after = response.headers().get("retry-after");
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Response {
-            status: response.status().as_u16(),
-            retry_after,
-            body: response.body_mut().read_json().unwrap_or_default(),
-        })
+        Ok(of_any_status(response))
+    }
+
+    /// POSTs a file as bare bytes with an Idempotency-Key; returns any response.
+    pub fn upload_once(
+        &self,
+        path: &str,
+        bytes: impl ureq::AsSendBody,
+        key: &str,
+    ) -> Result<Response> {
+        let response = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/octet-stream")
+            .header("idempotency-key", key)
+            .send(bytes)?;
+        Ok(of_any_status(response))
     }
 
     /// PUTs JSON; the response must be a success.
@@ -92,6 +116,38 @@ impl Client {
         read(path, response)
     }
 
+    /// GETs JSON; returns any response.
+    pub fn try_get(&self, path: &str) -> Result<Response> {
+        let response = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .call()?;
+        Ok(of_any_status(response))
+    }
+
+    /// DELETEs; the response must be a success.
+    pub fn delete(&self, path: &str) -> Result<()> {
+        let response = self
+            .agent
+            .delete(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .call()?;
+        read(path, response).map(drop)
+    }
+
+    /// GETs bytes.
+    pub fn download(&self, path: &str) -> Result<Vec<u8>> {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .call()?;
+        let status = response.status();
+        ensure!(status.is_success(), "{path}: {status}");
+        Ok(response.body_mut().read_to_vec()?)
+    }
+
     /// GETs JSON.
     pub fn get(&self, path: &str) -> Result<Value> {
         let response = self
@@ -100,6 +156,16 @@ impl Client {
             .header("authorization", format!("Bearer {}", self.key))
             .call()?;
         read(path, response)
+    }
+}
+
+fn of_any_status(mut response: ureq::http::Response<ureq::Body>) -> Response {
+    let retry_after = response.headers().get("retry-after");
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+    Response {
+        status: response.status().as_u16(),
+        retry_after,
+        body: response.body_mut().read_json().unwrap_or_default(),
     }
 }
 

@@ -2,19 +2,18 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    cache,
-    process::{Server, bound, free_port, run_quiet, wait_for},
+    postgres::Postgres,
+    process::{Server, bound, free_port, wait_for},
+    secrets::{Secrets, restrict},
     tools::Tools,
 };
 
@@ -30,6 +29,8 @@ pub struct Ports {
     pub livekit: u16,
     /// The api.
     pub api: u16,
+    /// Of a balancer in front of the api, where workers, webhooks and clients are to reach it instead.
+    pub front: Option<u16>,
 }
 
 impl Ports {
@@ -38,6 +39,7 @@ impl Ports {
         postgres: 0,
         livekit: 0,
         api: 0,
+        front: None,
     };
 }
 
@@ -47,6 +49,8 @@ pub struct Stack {
     pub database_url: String,
     /// URL of the owner role.
     pub database_owner_url: String,
+    /// URL of the superuser, if this process has started PostgreSQL.
+    pub superuser_url: Option<String>,
     /// URL of LiveKit.
     pub livekit_url: String,
     /// API key of LiveKit.
@@ -61,70 +65,17 @@ pub struct Stack {
     pub servers: Vec<Server>,
 }
 
-/// Passwords and keys of a folder's stack: created once, and stored with the data.
-pub struct Secrets(Value);
-
-impl Secrets {
-    /// The secrets of the folder.
-    pub fn of(folder: &Path) -> Result<Self> {
-        let file = folder.join("secrets.json");
-        let known = fs::read_to_string(&file).unwrap_or_default();
-        let known: Value = serde_json::from_str(&known).unwrap_or_default();
-        let mut secrets = json!({
-            "postgres": random()?, "owner": random()?, "app": random()?,
-            "livekit": random()?, "operator": random()?, "worker": random()?,
-            "sealing": format!("{}{}", random()?, &random()?[..16]),
-        });
-        // Older data keep the secrets they have.
-        for (name, value) in known.as_object().into_iter().flatten() {
-            secrets[name] = value.clone();
-        }
-        fs::write(&file, secrets.to_string())?;
-        restrict(&file)?;
-        Ok(Self(secrets))
-    }
-
-    /// The key that encrypts tenants' secrets, in the format of the setting.
-    pub fn sealing_key(&self) -> String {
-        format!("dev:{}", self.get("sealing"))
-    }
-
-    /// A secret by name.
-    pub fn get(&self, name: &str) -> &str {
-        self.0[name].as_str().unwrap_or_default()
-    }
-}
-
-fn random() -> Result<String> {
-    let mut bytes = [0; 24];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Makes a file readable only by its owner.
-pub fn restrict(file: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::set_permissions(
-        file,
-        fs::Permissions::from_mode(0o600),
-    )?)
-}
-
 impl Stack {
     /// Starts the servers that the environment does not override (`DATABASE_URL`, `LIVEKIT_URL`). LiveKit sends
-    /// its webhooks to the api on this port, if there is one.
-    pub fn start(
-        tools: &Tools,
-        folder: &Path,
-        ports: &Ports,
-        api_port: Option<u16>,
-    ) -> Result<Self> {
+    /// its webhooks to the api on each of these ports.
+    pub fn start(tools: &Tools, folder: &Path, ports: &Ports, webhooks: &[u16]) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let secrets = Secrets::of(folder)?;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let mut stack = Self {
             database_url: variable("DATABASE_URL").unwrap_or_default(),
             database_owner_url: variable("DATABASE_OWNER_URL").unwrap_or_default(),
+            superuser_url: None,
             livekit_url: variable("LIVEKIT_URL").unwrap_or_default(),
             livekit_key: variable("LIVEKIT_API_KEY").unwrap_or_else(|| LIVEKIT_KEY.to_owned()),
             livekit_secret: variable("LIVEKIT_API_SECRET")
@@ -134,12 +85,16 @@ impl Stack {
             servers: Vec::new(),
         };
         if stack.database_url.is_empty() {
-            stack.start_postgres(tools, &secrets, ports.postgres)?;
+            let started = Postgres::start(tools, folder, ports.postgres)?;
+            stack.database_url = started.url;
+            stack.database_owner_url = started.owner_url;
+            stack.superuser_url = Some(started.superuser_url);
+            stack.servers.push(started.server);
         } else if stack.database_owner_url.is_empty() {
             anyhow::bail!("DATABASE_URL is set: set DATABASE_OWNER_URL too, for the migrations");
         }
         if stack.livekit_url.is_empty() {
-            stack.start_livekit(tools, ports.livekit, api_port)?;
+            stack.start_livekit(tools, ports.livekit, webhooks)?;
         }
         // LiveKit stops before Valkey, and both before PostgreSQL.
         stack.servers.reverse();
@@ -170,64 +125,7 @@ impl Stack {
         wait_for(name, PATIENCE, &log, server, || listens(port))
     }
 
-    fn start_postgres(&mut self, tools: &Tools, secrets: &Secrets, preferred: u16) -> Result<()> {
-        let port = free_port("PostgreSQL", preferred)?;
-        let data = self.folder.join("postgres");
-        if !data.join("PG_VERSION").exists() {
-            init_postgres(tools, &data, secrets.get("postgres"))?;
-        }
-        let log = self.folder.join("postgres.log");
-        let mut command = as_nobody(tools.postgres.join("postgres"));
-        command.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-        command.args(["-h", "127.0.0.1", "-k", "", "-c", "max_connections=300"]);
-        let mut server = Server::start("PostgreSQL", &mut command, &log)?;
-        let superuser = format!(
-            "postgres://postgres:{}@127.0.0.1:{port}/postgres",
-            secrets.get("postgres")
-        );
-        let psql = |database: &str, sql: &str| {
-            let mut psql = Command::new(tools.postgres.join("psql"));
-            psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
-                .arg(
-                    superuser
-                        .replace("/postgres", &format!("/{database}"))
-                        .replacen(&format!("/{database}:"), "/postgres:", 1),
-                )
-                .args(["-c", sql]);
-            run_quiet("psql", &mut psql)
-        };
-        wait_for("PostgreSQL", PATIENCE, &log, &mut server, || {
-            psql("postgres", "SELECT 1").is_ok()
-        })?;
-        self.servers.push(server);
-        let (owner, app) = (secrets.get("owner"), secrets.get("app"));
-        psql(
-            "postgres",
-            &format!(
-                "DO $$ BEGIN
-                 IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'patchbay_owner') THEN
-                     CREATE ROLE patchbay_owner LOGIN PASSWORD '{owner}';
-                     CREATE ROLE patchbay_app LOGIN PASSWORD '{app}';
-                 END IF;
-             END $$"
-            ),
-        )?;
-        if psql("patchbay", "SELECT 1").is_err() {
-            psql("postgres", "CREATE DATABASE patchbay OWNER patchbay_owner")?;
-            psql("patchbay", "CREATE EXTENSION IF NOT EXISTS vector")?;
-        }
-        self.database_owner_url =
-            format!("postgres://patchbay_owner:{owner}@127.0.0.1:{port}/patchbay");
-        self.database_url = format!("postgres://patchbay_app:{app}@127.0.0.1:{port}/patchbay");
-        Ok(())
-    }
-
-    fn start_livekit(
-        &mut self,
-        tools: &Tools,
-        preferred: u16,
-        api_port: Option<u16>,
-    ) -> Result<()> {
+    fn start_livekit(&mut self, tools: &Tools, preferred: u16, webhooks: &[u16]) -> Result<()> {
         let valkey_port = free_port("Valkey", 0)?;
         let log = self.folder.join("valkey.log");
         let mut command = bound(&tools.valkey);
@@ -242,7 +140,8 @@ impl Stack {
 
         let port = free_port("LiveKit", preferred)?;
         let (udp, tcp) = (free_port("RTC over UDP", 0)?, free_port("RTC over TCP", 0)?);
-        let webhooks = api_port.map(|port| format!("http://127.0.0.1:{port}/api/livekit/webhooks"));
+        let url = |port: &u16| format!("http://127.0.0.1:{port}/api/livekit/webhooks");
+        let webhooks: Vec<_> = webhooks.iter().map(url).collect();
         let config = json!({
             "port": port,
             "bind_addresses": ["127.0.0.1"],
@@ -254,7 +153,7 @@ impl Stack {
             "keys": { &*self.livekit_key: self.livekit_secret },
             "webhook": {
                 "api_key": self.livekit_key,
-                "urls": Vec::from_iter(webhooks),
+                "urls": webhooks,
             },
             "logging": { "level": "info" },
         });
@@ -279,54 +178,4 @@ impl Stack {
 /// Whether something listens on this port.
 pub fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
-}
-
-/// A program that refuses to run as root.
-pub fn as_nobody(program: PathBuf) -> Command {
-    if cache::is_root() {
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
-            .args(["--pdeathsig", "INT", "--"])
-            .arg(program);
-        return command;
-    }
-    bound(program)
-}
-
-/// Makes files those of the user of such programs.
-pub fn give_to_nobody(files: &[&Path]) -> Result<()> {
-    if !cache::is_root() {
-        return Ok(());
-    }
-    let mut chown = Command::new("chown");
-    chown.arg("nobody:nogroup").args(files);
-    run_quiet("chown", &mut chown)
-}
-
-fn init_postgres(tools: &Tools, data: &Path, password: &str) -> Result<()> {
-    let _ = fs::remove_dir_all(data);
-    fs::create_dir_all(data)?;
-    let file = data.with_extension("password");
-    fs::File::create(&file)?.write_all(password.as_bytes())?;
-    give_to_nobody(&[data, &file])?;
-    restrict(&file)?;
-    let mut initdb = as_nobody(tools.postgres.join("initdb"));
-    initdb
-        .arg("-D")
-        .arg(data)
-        .args([
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "-A",
-            "scram-sha-256",
-        ])
-        .arg(format!("--pwfile={}", file.display()))
-        .current_dir("/");
-    let done = run_quiet("initdb", &mut initdb).context("PostgreSQL's data could not be made");
-    fs::remove_file(&file)?;
-    done
 }

@@ -151,7 +151,7 @@ fn start_stack(tools: &Tools, folder: &Path) -> Result<Stack> {
             println!("· {name} is set, and the tests use it");
         }
     }
-    Stack::start(tools, folder, &Ports::FREE, None)
+    Stack::start(tools, folder, &Ports::FREE, &[])
 }
 
 fn environment(tools: &Tools, stack: &Stack) -> Environment {
