@@ -6,6 +6,7 @@ use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider, trace::SdkTracerProvider};
 use prometheus::Registry;
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -86,7 +87,7 @@ fn init_logs(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
     };
     tracing_subscriber::registry()
         .with(filter)
-        .with(filter_fn(|metadata| is_logged(metadata.target())))
+        .with(filter_fn(is_logged))
         .with(logs)
         .with(traces)
         .try_init()?;
@@ -94,12 +95,12 @@ fn init_logs(settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
     Ok(provider)
 }
 
-/// Whether messages of a target are logged and traced. Only our own, which contain no personal data, and those of
-/// libraries that process none; others log whole statements, headers or messages.
-fn is_logged(target: &str) -> bool {
-    ["patchbay", "actix_server", "opentelemetry"]
-        .iter()
-        .any(|prefix| target.starts_with(prefix))
+/// Whether this is logged and traced. Only our own, which contains no personal data, and that of libraries that process none;
+/// others log whole statements, headers or messages. Exports are worth a line where they fail.
+fn is_logged(metadata: &Metadata<'_>) -> bool {
+    let is_of = |prefix: &str| metadata.target().starts_with(prefix);
+    let is_export = is_of("opentelemetry") && *metadata.level() <= Level::WARN;
+    is_of("patchbay") || is_of("actix_server") || is_export
 }
 
 fn trace_provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {

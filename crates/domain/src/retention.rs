@@ -9,7 +9,7 @@ pub const SETTING: &str = "retention_days";
 /// Names of the kinds of records, in that setting and in the operator's.
 pub const KINDS: [&str; 4] = ["transcripts", "timelines", "calls", "audit"];
 /// The most days that can be set: a hundred years.
-const MOST_DAYS: u64 = 36_500;
+pub const MOST_DAYS: u64 = 36_500;
 
 /// Days for which records of each kind are kept; none for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -73,14 +73,16 @@ impl Connector {
             .map_err(|error| Error::Unavailable(error.to_string()))
     }
 
-    /// Finds out whether there is a pooler on the way: it gives one process of the server to two clients in turn. Fails if
+    /// Finds out whether there is a pooler on the way: it gives one process of the server to two clients. Fails if
     /// that pooler does not support prepared statements.
     pub async fn route(&self) -> Result<Route> {
         let [one, other] = [self.client().await?, self.client().await?];
         let mut seen = [Vec::new(), Vec::new()];
-        for _ in 0..PROBES {
-            seen[0].push(process_of(&one).await?);
-            seen[1].push(process_of(&other).await?);
+        // One after the other, since a pooler may give its processes out in turn.
+        for (client, seen) in [&one, &other].into_iter().zip(&mut seen) {
+            for _ in 0..PROBES {
+                seen.push(process_of(client).await?);
+            }
         }
         if !seen[0].iter().any(|process| seen[1].contains(process)) {
             return Ok(Route::Direct);

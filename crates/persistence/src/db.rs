@@ -171,7 +171,7 @@ impl Listener {
 /// Sends a statement without waiting for its result.
 ///
 /// One poll hands it to the connection, which executes statements in order; the result is dropped. So a read in a
-/// tenant transaction costs one round trip instead of three. It fails safe: if `BEGIN; SET LOCAL` fails, later
+/// tenant transaction costs one round trip instead of three. It fails safe: if `BEGIN` or `SET LOCAL` fails, later
 /// statements are aborted or see no tenant's rows.
 fn send(connection: &Connection, statement: &str) {
     let mut connection: &AsyncPgConnection = connection;

@@ -66,7 +66,9 @@ struct Name {
 
 /// Distributes the tables that are not distributed yet, all or none; returns their names.
 pub async fn run(owner_url: &str) -> Result<Vec<String>> {
-    let mut owner = Connector::new(owner_url)?.connect().await?;
+    let connector = Connector::new(owner_url)?;
+    connector.require_direct().await?;
+    let mut owner = connector.connect().await?;
     require_citus(&mut owner).await?;
     // Statements on many shards of several tables must follow one another.
     let begin = "BEGIN; SELECT pg_advisory_xact_lock(4872, hashtext(current_schema()));

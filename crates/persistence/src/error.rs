@@ -59,7 +59,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The name of a constraint as the schema has it: on a distributed table, the number of the shard follows.
 fn without_shard(name: &str) -> &str {
     match name.rsplit_once('_') {
-        Some((name, shard)) if shard.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        // The first shard of a cluster has six digits.
+        Some((base, shard))
+            if shard.len() >= 6 && shard.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            base
+        }
         _ => name,
     }
 }
@@ -112,6 +117,7 @@ mod tests {
             ),
             ("inbound_mappings_number_key", "inbound_mappings_number_key"),
             ("users_pkey1_102008", "users_pkey1"),
+            ("users_pkey_1", "users_pkey_1"),
             ("", ""),
         ] {
             assert_eq!(without_shard(found), name);

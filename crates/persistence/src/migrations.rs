@@ -48,8 +48,10 @@ pub async fn run(owner_url: &str) -> Result<Vec<String>> {
     let done = run_pending(&mut harness).await;
     // PostgreSQL may need a while to notice that the connection is closed.
     let unlock = "SELECT pg_advisory_unlock_all()";
-    harness.into_inner().batch_execute(unlock).await?;
-    done
+    let unlocked = harness.into_inner().batch_execute(unlock).await;
+    let done = done?;
+    unlocked?;
+    Ok(done)
 }
 
 async fn run_pending(

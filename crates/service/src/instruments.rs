@@ -116,6 +116,8 @@ pub fn record_job(kind: JobKind, outcome: Outcome<'_>, took: Duration) {
 pub enum EventOutcome {
     /// Applied, this long after it was received.
     Applied(Duration),
+    /// Of a room of another installation on the same LiveKit.
+    Foreign,
     /// It is retried.
     Failed,
     /// It is given up.
@@ -129,6 +131,7 @@ pub fn record_event(outcome: EventOutcome) {
             LAG.record(lag.as_secs_f64(), &[]);
             "applied"
         }
+        EventOutcome::Foreign => "foreign",
         EventOutcome::Failed => "failed",
         EventOutcome::Dropped => "dropped",
     };

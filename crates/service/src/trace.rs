@@ -30,11 +30,13 @@ impl Extractor for One<'_> {
     }
 }
 
-/// The trace context, if this text is one.
+/// The trace context, if this text is one: its ids and flags alone, whatever else the text has.
 pub fn parse(text: &str) -> Option<String> {
     let context = TraceContextPropagator::new().extract(&One(text));
-    let is_valid = context.span().span_context().is_valid();
-    is_valid.then(|| text.to_owned())
+    let span = context.span().span_context().clone();
+    let (trace, parent, flags) = (span.trace_id(), span.span_id(), span.trace_flags());
+    span.is_valid()
+        .then(|| format!("00-{trace}-{parent}-{:02x}", flags.to_u8()))
 }
 
 /// The id of the trace that a context belongs to.
@@ -51,11 +53,13 @@ pub fn record_id(span: &Span) {
     }
 }
 
-/// Runs this within a trace that was received, and makes the span a part of it.
+/// Runs this within a trace that was received, and makes the span a part of it, which must not have been entered before.
 pub async fn within<T>(received: Option<String>, span: &Span, work: impl Future<Output = T>) -> T {
     if let Some(received) = &received {
         let context = TraceContextPropagator::new().extract(&One(received));
-        let _ = span.set_parent(context);
+        if let Err(error) = span.set_parent(context) {
+            tracing::debug!(%error, "the span has begun apart from its trace");
+        }
     }
     RECEIVED.scope(received, work).await
 }
@@ -79,6 +83,10 @@ pub fn current() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
     use super::*;
 
     const CONTEXT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -89,6 +97,25 @@ mod tests {
         let seen = within(parse(CONTEXT), &Span::none(), async { current() }).await;
         assert_eq!(seen.as_deref(), Some(CONTEXT));
         assert_eq!(trace_id(CONTEXT), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    }
+
+    #[test]
+    fn only_ids_and_flags_are_kept() {
+        let longer = CONTEXT.replacen("00-", "01-", 1) + "-jane@example.com";
+        assert_eq!(parse(&longer).as_deref(), Some(CONTEXT));
+    }
+
+    #[tokio::test]
+    async fn a_span_that_is_exported_continues_the_trace() {
+        let provider = SdkTracerProvider::builder().build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let span = tracing::info_span!("job");
+        let work = async { current() }.instrument(span.clone());
+        let seen = within(parse(CONTEXT), &span, work).await.unwrap();
+        assert_eq!(trace_id(&seen), trace_id(CONTEXT));
+        assert_ne!(seen, CONTEXT, "the span is the parent of what follows");
     }
 
     #[test]

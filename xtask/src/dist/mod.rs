@@ -54,7 +54,7 @@ pub fn make(options: &Options) -> Result<()> {
     catch_signals()?;
     ensure_tools()?;
     check_versions()?;
-    let release = Release::begin(options.target.as_deref(), options.output.as_deref())?;
+    let release = Release::open(options.target.as_deref(), options.output.as_deref())?;
     println!(
         "▸ Patchbay {VERSION}, commit {}, for {}",
         release.commit, release.target

@@ -28,7 +28,7 @@ pub struct Release {
 
 impl Release {
     /// Reads the commit, and makes the folder.
-    pub fn begin(target: Option<&str>, output: Option<&Path>) -> Result<Self> {
+    pub fn open(target: Option<&str>, output: Option<&Path>) -> Result<Self> {
         Ok(Self {
             commit: commit()?,
             epoch: epoch()?,

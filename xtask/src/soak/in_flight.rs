@@ -51,7 +51,7 @@ impl Uploads {
     pub const COUNT: usize = 3;
 
     /// Sends the first halves to the process at `base`.
-    pub fn begin(ledger: &Ledger, base: &str) -> Self {
+    pub fn send(ledger: &Ledger, base: &str) -> Self {
         let (mut gates, mut threads) = (Vec::new(), Vec::new());
         for _ in 0..Self::COUNT {
             let number = ledger.next();

@@ -119,22 +119,22 @@ impl Drill<'_> {
     /// Stops a process in order amid its requests, and starts it again.
     fn terminate(&mut self, index: usize) -> Result<()> {
         let broken = self.ledger.entries().broken;
-        let uploads = Uploads::begin(self.ledger, &self.fleet.base(index));
+        let uploads = Uploads::send(self.ledger, &self.fleet.base(index));
         let query = "objects WHERE state = 'uploading' AND created_at < now() - interval '1 s'";
         let deadline = Instant::now() + patience(SENT_WITHIN);
         while self.database.count(query)? < Uploads::COUNT {
             ensure!(Instant::now() < deadline, "uploads are not in flight");
             thread::sleep(Duration::from_millis(50));
         }
-        let told = Instant::now();
+        let asked_at = Instant::now();
         self.fleet.server(index).signal(Signal::TERM)?;
         while self.fleet.is_ready(index) {
-            ensure!(told.elapsed() < STOPPED_WITHIN, "it is still ready");
+            ensure!(asked_at.elapsed() < STOPPED_WITHIN, "it is still ready");
             thread::sleep(Duration::from_millis(20));
         }
         let answered = uploads.finish(self.ledger)?;
         let status = self.fleet.server(index).wait(STOPPED_WITHIN)?;
-        let stopped = told.elapsed().as_secs_f64();
+        let stopped = asked_at.elapsed().as_secs_f64();
         ensure!(status.success(), "it ended with {status}");
         let broken = self.ledger.entries().broken - broken;
         self.fleet.server(index).start_again()?;

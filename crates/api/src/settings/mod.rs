@@ -23,7 +23,7 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// Settings of `migrate` and `distribute`.
+/// Settings of the commands of the owner of the database.
 #[derive(Args, Clone)]
 pub struct OwnerSettings {
     /// PostgreSQL URL of the owner role, which runs the migrations. It reaches the server directly.

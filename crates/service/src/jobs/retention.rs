@@ -53,13 +53,37 @@ async fn apply_to(service: &Service, tenant: TenantId) -> Result<()> {
     // What cannot be read was changed outside of the service; the operator's days hold all the same.
     let own = Retention::of_settings(&found.settings).unwrap_or_default();
     let kept = service.settings.retention.days.stricter(own);
-    let erased = Erased {
-        transcript_turns: erase(service, tenant, Kind::Transcripts, kept.transcripts).await?,
-        session_events: erase(service, tenant, Kind::Timelines, kept.timelines).await?,
-        calls: erase(service, tenant, Kind::Calls, kept.calls).await?,
-        audit_events: erase(service, tenant, Kind::Audit, kept.audit).await?,
-    };
-    if erased == Erased::default() {
+    let mut erased = Erased::default();
+    let outcome = erase_all(service, tenant, kept, &mut erased).await;
+    // What was erased before a failure is told as well.
+    record(service, tenant, &erased).await.and(outcome)
+}
+
+async fn erase_all(
+    service: &Service,
+    tenant: TenantId,
+    kept: Retention,
+    erased: &mut Erased,
+) -> Result<()> {
+    for (kind, days, count) in [
+        (
+            Kind::Transcripts,
+            kept.transcripts,
+            &mut erased.transcript_turns,
+        ),
+        (Kind::Timelines, kept.timelines, &mut erased.session_events),
+        (Kind::Calls, kept.calls, &mut erased.calls),
+        (Kind::Audit, kept.audit, &mut erased.audit_events),
+    ] {
+        erase(service, tenant, (kind, days), count).await?;
+    }
+    Ok(())
+}
+
+async fn record(service: &Service, tenant: TenantId, erased: &Erased) -> Result<()> {
+    // One audit event alone is that of an earlier day: another one for it would never end.
+    let others = erased.transcript_turns + erased.session_events + erased.calls;
+    if others == 0 && erased.audit_events <= 1 {
         return Ok(());
     }
     let event = Event::new(
@@ -67,26 +91,30 @@ async fn apply_to(service: &Service, tenant: TenantId) -> Result<()> {
         "tenant",
         tenant,
         None::<&()>,
-        Some(&erased),
+        Some(erased),
     );
     let change = async |_: &mut _| Ok(Change::one((), event));
     service.change(tenant, &Origin::system(), change).await
 }
 
-/// Erases the records of one kind that are older than this; returns their number.
-async fn erase(service: &Service, tenant: TenantId, kind: Kind, days: Option<u32>) -> Result<i64> {
+/// Erases the records of one kind that are older than this, and adds up their number.
+async fn erase(
+    service: &Service,
+    tenant: TenantId,
+    (kind, days): (Kind, Option<u32>),
+    count: &mut i64,
+) -> Result<()> {
     let Some(days) = days else {
-        return Ok(0);
+        return Ok(());
     };
     let before = service.clock.now() - TimeDelta::days(days.into());
-    let mut total = 0;
     loop {
         let mut tx = service.db.begin(tenant).await?;
         let erased = retention::erase(&mut tx, kind, before, BATCH).await?;
         tx.commit().await?;
-        total += erased;
+        *count += erased;
         if erased < BATCH.into() {
-            return Ok(total);
+            return Ok(());
         }
     }
 }

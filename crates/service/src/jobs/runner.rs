@@ -165,8 +165,8 @@ async fn run_while_claimed(service: &Service, job: &Job) -> Option<Result<JobRes
     if trace_id.is_none() {
         trace::record_id(&span);
     }
-    let work = trace::within(received, &span, kinds::run(&claimed, job));
-    let mut work = std::pin::pin!(catch_panic(work.instrument(span.clone())));
+    let work = kinds::run(&claimed, job).instrument(span.clone());
+    let mut work = std::pin::pin!(catch_panic(trace::within(received, &span, work)));
     let mut held_until = Instant::now() + lease;
     loop {
         if let Ok(result) = timeout(lease / 3, &mut work).await {

@@ -45,11 +45,14 @@ async fn warn_of_pooler(service: &Service) {
 
 /// Wakes the job loops when other processes enqueue jobs, until shutdown.
 pub async fn listen(service: Arc<Service>, mut shutdown: Shutdown) {
+    let mut is_route_known = false;
     while !*shutdown.borrow() {
         let listening = async {
-            warn_of_pooler(&service).await;
             match service.db.listen().await {
                 Ok(mut listener) => {
+                    if !std::mem::replace(&mut is_route_known, true) {
+                        warn_of_pooler(&service).await;
+                    }
                     while listener.next().await.is_some() {
                         service.job_due.notify_one();
                         service.ingest_due.notify_one();

@@ -82,10 +82,11 @@ async fn apply_room(service: &Service, claimed: Vec<Claimed>) {
             events.push(event);
         }
     }
-    if events.len() > 1 && matches!(apply(service, &events).await, Ok(Ok(()))) {
-        readable
-            .iter()
-            .for_each(|claimed| record_applied(service, claimed));
+    if events.len() > 1
+        && let Ok(Ok(is_ours)) = apply(service, &events).await
+    {
+        let record = |claimed| record_applied(service, claimed, is_ours);
+        readable.iter().for_each(record);
         return;
     }
     for (claimed, event) in readable.iter().zip(&events) {
@@ -114,9 +115,12 @@ async fn read(service: &Service, claimed: &mut Claimed) -> Option<Event> {
     None
 }
 
-fn record_applied(service: &Service, claimed: &Claimed) {
+fn record_applied(service: &Service, claimed: &Claimed, is_ours: bool) {
     let lag = (service.clock.now() - claimed.received_at).to_std();
-    record_event(EventOutcome::Applied(lag.unwrap_or_default()));
+    record_event(match is_ours {
+        true => EventOutcome::Applied(lag.unwrap_or_default()),
+        false => EventOutcome::Foreign,
+    });
 }
 
 async fn discard(service: &Service, id: &str) -> Result<()> {
@@ -129,7 +133,7 @@ async fn discard(service: &Service, id: &str) -> Result<()> {
 async fn apply(
     service: &Service,
     events: &[Event],
-) -> std::result::Result<Result<()>, crate::panics::Panicked> {
+) -> std::result::Result<Result<bool>, crate::panics::Panicked> {
     let applied = async {
         crash_here(service, "apply_event");
         room_events::apply(service, events).await
@@ -143,8 +147,8 @@ async fn apply_one(service: &Service, claimed: &Claimed, event: &Event) -> Resul
     let applied = apply(service, std::slice::from_ref(event)).await;
     let now = service.clock.now();
     let crashed = match applied {
-        Ok(Ok(())) => {
-            record_applied(service, claimed);
+        Ok(Ok(is_ours)) => {
+            record_applied(service, claimed, is_ours);
             return Ok(());
         }
         Ok(Err(error)) if now - claimed.received_at > MAX_AGE => {

@@ -69,6 +69,7 @@ pub async fn run(service: &Service, tenant: TenantId, id: FileId) -> Result<(), 
             // The cause goes to the log only, because it has internal details of the installation.
             let detail = "A dependency is unavailable; the ingest is retried.";
             attempt.ingest.error = Some(detail.to_owned());
+            attempt.stages.fail(service.clock.now());
             attempt
                 .save_progress()
                 .await

@@ -244,7 +244,7 @@ fn record_dispatch(
     }
 }
 
-/// Contains ids only, since the metadata of a dispatch is not confidential, and the trace that the agent's work belongs to. With the mapping, a worker recognises an
+/// Ids and the trace alone, since the metadata of a dispatch is not confidential. With the mapping, a worker recognises an
 /// inbound call that it is answering already.
 fn metadata(session: &Session, run: AgentRunId, mapping: Option<MappingId>) -> String {
     let mut ids = json!({

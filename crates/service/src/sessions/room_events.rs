@@ -8,21 +8,22 @@ use patchbay_persistence::webhook_events::{self, Room};
 use super::{aggregate::SessionAggregate, observed::ObservedParticipant};
 use crate::{Result, Service, jobs::queue, telephony::claim};
 
-/// Applies stored events of one room, in order, and marks them as applied, in one transaction.
-pub async fn apply(service: &Service, events: &[Event]) -> Result<()> {
+/// Applies stored events of one room, in order, and marks them as applied, in one transaction. Returns whether the room is one
+/// of this installation.
+pub async fn apply(service: &Service, events: &[Event]) -> Result<bool> {
     let now = service.clock.now();
     let ids: Vec<_> = events.iter().map(|event| &*event.id).collect();
     let Some(room) = find_or_claim(service, events).await? else {
         // The events have no room, or their room on a shared LiveKit is not managed by this installation.
         let mut connection = service.db.connection().await?;
         webhook_events::mark_applied(&mut connection, &ids, now).await?;
-        return Ok(());
+        return Ok(false);
     };
     let mut unit = service.system_work(room.tenant_id).await?;
     let aggregate = SessionAggregate::load(&mut unit, room.session_id).await?;
     let new = webhook_events::mark_applied(&mut unit, &ids, now).await?;
     if new.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     if let Some(mut aggregate) = aggregate {
         for event in events.iter().filter(|event| new.contains(&event.id)) {
@@ -33,7 +34,7 @@ pub async fn apply(service: &Service, events: &[Event]) -> Result<()> {
     queue::enqueue_session(service, &mut unit, room.session_id).await?;
     unit.commit().await?;
     service.job_due.notify_one();
-    Ok(())
+    Ok(true)
 }
 
 /// The tenant and session of the events' room. A room with an inbound call gets its session here, unless the worker was

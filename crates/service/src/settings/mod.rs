@@ -10,7 +10,7 @@ use clap::Args;
 use ipnet::IpNet;
 use patchbay_domain::{
     limits::CallLimits,
-    retention::{KINDS, Retention as Kept},
+    retention::{KINDS, MOST_DAYS, Retention as Kept},
     session::Timings,
 };
 use patchbay_persistence::Connector;
@@ -256,7 +256,13 @@ fn env_name(text: &str) -> Result<String, String> {
 }
 
 fn retention_days(text: &str) -> Result<Kept, String> {
-    Ok(Kept::of_days(named_numbers(text, KINDS)?))
+    let days = named_numbers(text, KINDS)?;
+    match days.iter().any(|days| u64::from(*days) > MOST_DAYS) {
+        true => Err(format!(
+            "at most {MOST_DAYS} days are possible; 0 is for ever"
+        )),
+        false => Ok(Kept::of_days(days)),
+    }
 }
 
 fn call_limits(text: &str) -> Result<CallLimits, String> {

@@ -51,7 +51,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(millis.ok_or_else(invalid)?))
 }
 
-/// Parses three named numbers in this order, such as `a=1,b=2,c=3`.
+/// Parses named numbers in this order, such as `a=1,b=2,c=3`.
 pub fn named_numbers<const N: usize>(text: &str, names: [&str; N]) -> Result<[u32; N], String> {
     let mut parts = text.split(',');
     let mut number = |name: &str| {
