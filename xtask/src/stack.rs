@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
     time::Duration,
@@ -108,6 +109,19 @@ impl Stack {
             .iter()
             .find(|server| server.name() == "PostgreSQL");
         server.map(Server::pid)
+    }
+
+    /// Names of the rooms that LiveKit has, which it keeps in Valkey.
+    pub fn rooms(&self) -> Result<Vec<String>> {
+        let port = self.valkey_port.context("LiveKit is not ours")?;
+        let mut valkey = TcpStream::connect(("127.0.0.1", port))?;
+        valkey.write_all(b"HKEYS rooms\r\nQUIT\r\n")?;
+        let mut response = String::new();
+        valkey.read_to_string(&mut response)?;
+        // Each name is behind its length, which begins with a `$`.
+        let lines = response.lines().collect::<Vec<_>>();
+        let names = lines.windows(2).filter(|pair| pair[0].starts_with('$'));
+        Ok(names.map(|pair| pair[1].to_owned()).collect())
     }
 
     /// Restarts a server: PostgreSQL gracefully, the others as after a crash.

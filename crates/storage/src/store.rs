@@ -113,17 +113,24 @@ impl Store {
         found.map_err(Error::from).boxed()
     }
 
+    /// Whether there is an object with this key.
+    pub async fn exists(&self, key: &str) -> Result<bool> {
+        let found = self.objects.head(&Path::from(key)).await;
+        match found.map_err(Error::from) {
+            Err(Error::NotFound) => Ok(false),
+            found => found.map(|_| true),
+        }
+    }
+
+    /// Copies an object, over the one that has the other key.
+    pub async fn copy(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (Path::from(from), Path::from(to));
+        Ok(self.objects.copy(&from, &to).await?)
+    }
+
     /// Checks that the store can be reached.
     pub async fn ping(&self) -> Result<()> {
-        match self
-            .objects
-            .head(&Path::from("readiness-probe"))
-            .await
-            .map_err(Error::from)
-        {
-            Err(Error::NotFound) => Ok(()),
-            seen => seen.map(|_| ()),
-        }
+        self.exists("readiness-probe").await.map(drop)
     }
 }
 

@@ -48,8 +48,10 @@ async fn what_goes_in_comes_out_and_what_is_abandoned_leaves_nothing() {
     assert!(!folder.join("a/c#1").exists());
     let found: Vec<Found> = store.list("a").try_collect().await.unwrap();
     assert_eq!(found.len(), 1);
+    store.copy("a/b", "a/d").await.unwrap();
     store.delete("a/b").await.unwrap();
     store.delete("a/b").await.unwrap();
+    assert!(store.exists("a/d").await.unwrap() && !store.exists("a/b").await.unwrap());
     assert!(matches!(
         store.download("a/b", 0, 1).await,
         Err(Error::NotFound)

@@ -109,13 +109,13 @@ impl Drop for Balancer {
 }
 
 fn probe(client: &Client) -> State {
-    match client
-        .try_get("/health/ready")
-        .map(|response| response.status)
-    {
-        Ok(200) => State::Ready,
-        Ok(_) => State::NotReady,
-        Err(_) => State::Silent,
+    if client.try_get("/health").is_err() {
+        return State::Silent;
+    }
+    match client.try_get("/health/ready") {
+        Ok(response) if response.status == 200 => State::Ready,
+        // Also one that waits for a dependency for long.
+        _ => State::NotReady,
     }
 }
 

@@ -145,10 +145,15 @@ impl Database<'_> {
         require_once("files", &self.rows(query)?, acknowledged.collect())
     }
 
+    /// Waits until all jobs are done, none of them dead; returns how long it took.
+    pub fn require_jobs_done(&self) -> Result<Duration> {
+        self.wait_for_none("jobs that are not done", JOBS, DONE_WITHIN)
+    }
+
     /// Waits until all jobs are done and LiveKit's last events applied, and fails unless each effect of each session that
-    /// was started happened once; returns how long it took.
+    /// was started happened once; returns how long the jobs took.
     pub fn require_effects_once(&self) -> Result<Duration> {
-        let took = self.wait_for_none("jobs that are not done", JOBS, DONE_WITHIN)?;
+        let took = self.require_jobs_done()?;
         for (what, from) in EFFECTS {
             self.wait_for_none(what, from, DONE_WITHIN)?;
         }

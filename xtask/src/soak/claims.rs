@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
 use super::{checks::Database, fleet::Fleet, ledger::Ledger, load::visit};
-use crate::process::{interrupted, patience};
+use crate::process::{Server, interrupted, patience};
 
 /// Sessions that are started together, at the process that is to lose their jobs.
-const STARTS: usize = 8;
+const STARTS: usize = 6;
 /// Time for the starts to be claimed. LiveKit is paused for as long at most, and a request to it takes 5 s at most.
 const CLAIMED_WITHIN: Duration = Duration::from_secs(4);
 /// Time after which a claim that is still held is one of the process that was lost: others are done long before, and a
@@ -73,13 +73,14 @@ impl TakenOver {
     }
 }
 
-/// Starts sessions while LiveKit is paused, so that their jobs are held, then runs `fault` on the process; returns the jobs
-/// that it lost, once others have taken them over.
+/// Starts sessions while LiveKit is paused, so that their jobs are held, runs `fault` on the process, and lets LiveKit go on;
+/// then runs `repair`. Returns the jobs that the process lost, once others have taken them over.
 pub fn lose(
     fleet: &mut Fleet,
     index: usize,
     (ledger, database): (&Ledger, &Database<'_>),
-    fault: impl FnOnce(&mut Fleet) -> Result<()>,
+    fault: impl FnOnce(&mut Server) -> Result<()>,
+    repair: impl FnOnce(&mut Fleet) -> Result<()>,
 ) -> Result<TakenOver> {
     let first = ledger.client_of(&fleet.base(index));
     thread::scope(|scope| {
@@ -89,9 +90,12 @@ pub fn lose(
         }
         let claims = held(database);
         let since = Instant::now();
-        let outcome = claims.and_then(|claims| fault(fleet).map(|()| claims));
+        let outcome = claims.and_then(|claims| fault(fleet.server(index)).map(|()| claims));
         fleet.livekit()?.signal(Signal::CONT)?;
-        let taken = outcome.and_then(|claims| watch(database, claims, since));
+        let taken = outcome.and_then(|claims| {
+            repair(fleet)?;
+            watch(database, claims, since)
+        });
         // The visitors would wait for what will not happen.
         taken.inspect_err(|_| ledger.close(true))
     })

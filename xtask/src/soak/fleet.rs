@@ -15,6 +15,16 @@ use crate::{
 
 /// No limits, as all clients have one key.
 pub const UNLIMITED: &str = "reads=0,writes=0,starts=0";
+/// Settings of the drills.
+pub const SETTINGS: [(&str, &str); 5] = [
+    ("PATCHBAY_KEY_LIMITS", UNLIMITED),
+    ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
+    // An agent that comes late because this machine is busy is not replaced, so that each session has one.
+    ("PATCHBAY_START_DEADLINE", "10m"),
+    ("PATCHBAY_JOIN_DEADLINE", "10m"),
+    // Each response, with its status.
+    ("PATCHBAY_LOG", "info"),
+];
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A stack whose api is several processes. Workers, webhooks and clients reach them through the balancer.

@@ -31,7 +31,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The clients' common book.
 pub struct Ledger {
     base: String,
-    key: String,
+    /// The tenant's key.
+    pub key: String,
     /// Path of the tenant.
     path: String,
     /// The agent whose sessions are created.
@@ -243,8 +244,18 @@ impl Entries {
             )
     }
 
+    /// Prints the figures of this time of load.
+    pub fn print(&self, load: Duration) {
+        println!("  {:.0} s of load: {}", load.as_secs_f64(), self.summary());
+        let (started, longest) = self.times(|visit| visit.started);
+        let (stopped, longest_stop) = self.times(|visit| visit.stopped);
+        println!(
+            "  a session had its agent after {started:.1} s at the median ({longest:.1} s at most), and was over after {stopped:.1} s ({longest_stop:.1} s)"
+        );
+    }
+
     /// The median and the maximum of a time of the visits, in seconds.
-    pub fn times(&self, time: impl Fn(&Visit) -> Duration) -> (f64, f64) {
+    fn times(&self, time: impl Fn(&Visit) -> Duration) -> (f64, f64) {
         let mut all: Vec<_> = self.visits.iter().map(time).collect();
         all.sort();
         let seconds = |index: usize| all.get(index).map_or(0.0, Duration::as_secs_f64);

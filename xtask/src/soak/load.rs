@@ -45,11 +45,11 @@ impl Load {
     };
     /// Some of everything.
     pub const ALL: Self = Self {
-        writers: 3,
+        writers: 2,
         uploaders: 1,
-        visitors: 3,
+        visitors: 2,
         readers: 1,
-        pause: Duration::from_millis(50),
+        pause: Duration::from_millis(100),
     };
 
     /// Runs `work` while the clients do theirs.

@@ -14,6 +14,7 @@ mod processes;
 mod restore;
 mod snapshot;
 mod upgrade;
+mod webhooks;
 
 use std::{fs, path::Path};
 

@@ -14,14 +14,15 @@ use rustix::process::Signal;
 use super::{
     checks::Database,
     claims,
-    fleet::{Fleet, UNLIMITED},
+    fleet::{Fleet, SETTINGS},
     in_flight::Uploads,
     ledger::Ledger,
     load::Load,
+    webhooks,
 };
 use crate::{
     dev,
-    process::{interrupted, patience},
+    process::{Server, interrupted, patience},
     seed,
     tools::Tools,
 };
@@ -34,13 +35,6 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 const NOTICED_WITHIN: Duration = Duration::from_secs(30);
 /// Time for requests to be in flight.
 const SENT_WITHIN: Duration = Duration::from_secs(20);
-const SETTINGS: [(&str, &str); 4] = [
-    ("PATCHBAY_LOG", "warn"),
-    ("PATCHBAY_KEY_LIMITS", UNLIMITED),
-    ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
-    // An agent that comes late because this machine is busy is not replaced, so that each session has one.
-    ("PATCHBAY_JOIN_DEADLINE", "90s"),
-];
 
 /// A drill on running processes.
 struct Drill<'a> {
@@ -77,22 +71,17 @@ pub fn run(tools: &Tools, folder: &Path, count: usize) -> Result<()> {
         drill.pause(2)?;
         ledger.wait_for_progress()
     })?;
-    let under_load = started.elapsed().as_secs_f64();
+    let under_load = started.elapsed();
     drill.database.require_acknowledged(&ledger)?;
     let done = drill.database.require_effects_once()?;
-    let entries = ledger.entries();
-    println!("  {under_load:.0} s of load: {}", entries.summary());
-    let ((start, longest_start), (stop, longest_stop)) = (
-        entries.times(|visit| visit.started),
-        entries.times(|visit| visit.stopped),
-    );
-    println!(
-        "  a session had its agent after {start:.1} s (median; {longest_start:.1} s at most), and was over after {stop:.1} s ({longest_stop:.1} s)"
-    );
+    let log = drill.fleet.livekit()?.log();
+    let (events, deliveries) = webhooks::require_applied(&drill.database, log)?;
+    ledger.entries().print(under_load);
     println!(
         "  no acknowledged write lost or twice; one room, agent run, agent and audit event each; all jobs done {:.1} s after the load",
         done.as_secs_f64()
     );
+    println!("  {events} webhook events, delivered {deliveries} times, each applied once");
     Ok(())
 }
 
@@ -101,16 +90,19 @@ impl Drill<'_> {
     fn kill(&mut self, index: usize) -> Result<()> {
         let (fleet, ledger, database) = (&mut self.fleet, self.ledger, &self.database);
         let mut ready = Duration::ZERO;
-        let taken = claims::lose(fleet, index, (ledger, database), |fleet| {
-            fleet.server(index).kill();
-            let killed = Instant::now();
+        let kill = |server: &mut Server| {
+            server.kill();
+            Ok(())
+        };
+        let taken = claims::lose(fleet, index, (ledger, database), kill, |fleet| {
+            let started = Instant::now();
             fleet.server(index).start_again()?;
             fleet.wait_until_ready(index)?;
-            ready = killed.elapsed();
+            ready = started.elapsed();
             Ok(())
         })?;
         println!(
-            "  killed with SIGKILL: started again and ready after {:.1} s; {taken}",
+            "  killed with SIGKILL: ready {:.1} s after it was started again; {taken}",
             ready.as_secs_f64()
         );
         self.ledger.wait_for_progress()
@@ -149,10 +141,11 @@ impl Drill<'_> {
     fn pause(&mut self, index: usize) -> Result<()> {
         let (fleet, ledger, database) = (&mut self.fleet, self.ledger, &self.database);
         let mut paused = Instant::now();
-        let taken = claims::lose(fleet, index, (ledger, database), |fleet| {
+        let pause = |server: &mut Server| {
             paused = Instant::now();
-            fleet.server(index).signal(Signal::STOP)
-        })?;
+            server.signal(Signal::STOP)
+        };
+        let taken = claims::lose(fleet, index, (ledger, database), pause, |_| Ok(()))?;
         let log = fleet.server(index).log().to_owned();
         while paused.elapsed() < PAUSE {
             ensure!(!interrupted(), "interrupted");

@@ -5,6 +5,7 @@ use std::{
     fs,
     path::Path,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,26 +15,20 @@ use serde_json::{Value, json};
 use super::{
     backup::Backup,
     checks::Database,
-    fleet::UNLIMITED,
+    fleet::SETTINGS,
     ledger::{Entries, Ledger},
-    load::{Load, digest},
+    load::{Load, content, digest},
 };
 use crate::{
     dev::{self, Running},
     postgres::Postgres,
-    process::{run_quiet, wait_for},
+    process::{patience, run_quiet, wait_for},
     seed::{self, Client, Seeded, text},
     stack::Ports,
     story::wait_for_state,
     tools::Tools,
 };
 
-const SETTINGS: [(&str, &str); 4] = [
-    ("PATCHBAY_LOG", "warn"),
-    ("PATCHBAY_KEY_LIMITS", UNLIMITED),
-    ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
-    ("PATCHBAY_JOIN_DEADLINE", "90s"),
-];
 /// Sessions that are live from before the backup to the end. Half of them end after the backup.
 const LASTING: usize = 4;
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -80,8 +75,8 @@ pub fn run(tools: &Tools, folder: &Path) -> Result<()> {
     };
     let client = Client::new(&running.base, &seeded.key);
     require_contents(&database, &client, &ledger, &moment)?;
-    require_agreement(&database, &client, &ledger, &moment)?;
-    work_on(&running, &seeded)
+    require_agreement(&database, &running, &ledger, &moment)?;
+    work_on(&database, &running, &seeded)
 }
 
 /// Takes the backup while life goes on: a file is deleted between the dump and the copy, and half of the sessions that last
@@ -232,17 +227,18 @@ fn require_contents(
             .any(|file| (&file.0, &file.1) == (id, sha256));
         ensure!(is_there, "an acknowledged file is not in the dump: {id}");
     }
-    let content = |id: &str| client.download(&ledger.at(&format!("files/{id}/content")));
+    let bytes_of = |id: &str| client.download(&ledger.at(&format!("files/{id}/content")));
     for (id, sha256) in backup.files.iter().filter(|(id, _)| id != deleted) {
-        let found = digest(&content(id)?);
+        let found = digest(&bytes_of(id)?);
         ensure!(
             found == *sha256,
             "file {id} has other bytes: {found}, not {sha256}"
         );
     }
-    let missing = content(deleted)
+    let missing = bytes_of(deleted)
         .err()
         .context("a deleted file has its bytes")?;
+    require_replaceable(client, ledger, deleted)?;
     let configurations = database.rows("SELECT digest, document FROM configurations")?;
     for row in &configurations {
         let (expected, document) = row.split_once('|').context("no document")?;
@@ -262,42 +258,87 @@ fn require_contents(
     Ok(())
 }
 
-/// Waits until the sessions that were live in the dump agree with their rooms, and stops those that are still live.
+/// Uploads a file whose bytes the copy lacks once more: its record is in the dump, and must not stand for the bytes.
+fn require_replaceable(client: &Client, ledger: &Ledger, id: &str) -> Result<()> {
+    let file = client.get(&ledger.at(&format!("files/{id}")))?;
+    let number = text(&file, "/name")?.trim_start_matches("soak-").parse()?;
+    let bytes = content(number);
+    let again = client.upload(&ledger.at("files?name=again"), &bytes)?;
+    let path = format!("files/{}/content", text(&again, "/id")?);
+    let found = digest(&client.download(&ledger.at(&path))?);
+    ensure!(
+        found == digest(&bytes),
+        "a file that was uploaded again has other bytes"
+    );
+    Ok(())
+}
+
+/// Waits until each session that was live in the dump is over, or runs in a room of LiveKit; then stops those that run, each
+/// of which has one agent.
 fn require_agreement(
     database: &Database<'_>,
-    client: &Client,
+    running: &Running,
     ledger: &Ledger,
     moment: &Moment,
 ) -> Result<()> {
-    let (live, lasting) = (moment.backup.live.join("','"), moment.lasting.join("','"));
-    let unsettled = format!(
-        "sessions WHERE state IN ('starting', 'running', 'stopping') AND id NOT IN ('{lasting}')"
-    );
-    let took = database.wait_for_none("sessions that hang", &unsettled, AGREED_WITHIN)?;
+    let live = moment.backup.live.join("','");
     let query = format!(
-        "SELECT concat_ws(' ', count(*), state, end_reason) FROM sessions WHERE id IN ('{live}') GROUP BY state, end_reason ORDER BY 1"
+        "SELECT id, room_name, state FROM sessions WHERE id IN ('{live}') AND state NOT IN ('ended', 'failed')"
     );
-    let became = database.rows(&query)?.join(", ");
-    for id in &moment.lasting {
-        let path = ledger.at(&format!("sessions/{id}/agent-runs"));
-        let runs = client.get(&path)?;
+    let (begun, deadline) = (Instant::now(), patience(AGREED_WITHIN));
+    let still = loop {
+        let rooms = running.stack.rooms()?;
+        let still = database.rows(&query)?;
+        let agrees = |row: &String| {
+            let columns: Vec<_> = row.split('|').collect();
+            columns[2] == "running" && rooms.iter().any(|room| room == columns[1])
+        };
+        if still.iter().all(agrees) {
+            break still;
+        }
+        ensure!(
+            begun.elapsed() < deadline,
+            "sessions that hang: {still:?}; rooms: {rooms:?}"
+        );
+        thread::sleep(Duration::from_millis(200));
+    };
+    let took = begun.elapsed().as_secs_f64();
+    let client = Client::new(&running.base, &ledger.key);
+    for row in &still {
+        let id = row.split('|').next().unwrap_or_default();
+        let runs = client.get(&ledger.at(&format!("sessions/{id}/agent-runs")))?;
         let runs = runs["data"].as_array().context("no runs")?;
-        ensure!(runs.len() == 1 && runs[0]["state"] == "joined", "{runs:?}");
-        stop(ledger, client, id)?;
+        let joined = runs.iter().filter(|run| run["state"] == "joined").count();
+        ensure!(joined == 1, "a session has {joined} agents: {runs:?}");
+        stop(ledger, &client, id)?;
     }
+    let over = moment.backup.live.len() - still.len();
+    let lasting = moment
+        .lasting
+        .iter()
+        .filter(|id| still.iter().any(|row| row.starts_with(*id)));
+    ensure!(
+        lasting.count() == moment.lasting.len(),
+        "a session whose room is there is over: {still:?}"
+    );
+    let left = running.stack.rooms()?.len();
     println!(
-        "  sessions that were live in the dump agree with their rooms after {:.1} s: {became}; those that run have their agent, and can be stopped",
-        took.as_secs_f64()
+        "  sessions that were live in the dump agree with their rooms after {took:.1} s: {over} are over, {} run and could be stopped; {left} rooms are left of sessions that began after the dump",
+        still.len()
     );
     Ok(())
 }
 
 /// Works with what was restored: new sessions and files, and each effect once.
-fn work_on(running: &Running, seeded: &Seeded) -> Result<()> {
+fn work_on(database: &Database<'_>, running: &Running, seeded: &Seeded) -> Result<()> {
     // New numbers, as those after the backup are used up for the clients that wrote them.
     let ledger = Ledger::new(&running.base, seeded, 1_000_000);
     Load::ALL.run(&ledger, || ledger.wait_for_progress())?;
     ledger.require_no_wrong()?;
-    println!("  it works on: {}", ledger.entries().summary());
+    let done = database.require_jobs_done()?.as_secs_f64();
+    println!(
+        "  it works on: {}; all jobs done {done:.1} s after that",
+        ledger.entries().summary()
+    );
     Ok(())
 }

@@ -14,9 +14,10 @@ use serde_json::Value;
 
 use super::{
     checks::Database,
-    fleet::{Fleet, UNLIMITED},
+    fleet::{Fleet, SETTINGS},
     ledger::Ledger,
     load::Load,
+    webhooks,
 };
 use crate::{
     cache, dev,
@@ -27,13 +28,6 @@ use crate::{
 
 /// Time within which the old process has stopped, as it promises.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
-const SETTINGS: [(&str, &str); 4] = [
-    // Its log has the status of each response.
-    ("PATCHBAY_LOG", "info"),
-    ("PATCHBAY_KEY_LIMITS", UNLIMITED),
-    ("PATCHBAY_TENANT_LIMITS", UNLIMITED),
-    ("PATCHBAY_JOIN_DEADLINE", "90s"),
-];
 const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// Runs the drill.
@@ -52,6 +46,7 @@ pub fn run(tools: &Tools, folder: &Path, reference: &str) -> Result<()> {
         tenant: &seeded.tenant,
     };
     let known = database.count(MIGRATIONS)?;
+    let started = Instant::now();
     let (mut migrated, mut stopped) = (Duration::ZERO, Duration::ZERO);
     Load::ALL.run(&ledger, || {
         ledger.wait_for_progress()?;
@@ -64,9 +59,11 @@ pub fn run(tools: &Tools, folder: &Path, reference: &str) -> Result<()> {
         stopped = timed(|| stop(&mut fleet))?;
         ledger.wait_for_progress()
     })?;
+    let under_load = started.elapsed();
     let pending = database.count(MIGRATIONS)? - known;
     database.require_acknowledged(&ledger)?;
     database.require_effects_once()?;
+    webhooks::require_applied(&database, fleet.livekit()?.log())?;
     let responses = require_no_errors(&mut fleet)?;
     let entries = ledger.entries();
     ensure!(
@@ -79,12 +76,9 @@ pub fn run(tools: &Tools, folder: &Path, reference: &str) -> Result<()> {
         migrated.as_secs_f64(),
         stopped.as_secs_f64(),
     );
+    entries.print(under_load);
     println!(
-        "  {responses} responses, none of them 5xx; {}",
-        entries.summary()
-    );
-    println!(
-        "  no acknowledged write lost or twice; one room, agent run, agent and audit event each"
+        "  {responses} responses, none of them 5xx; no acknowledged write lost or twice; one room, agent run, agent and audit event each"
     );
     Ok(())
 }

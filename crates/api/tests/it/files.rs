@@ -205,6 +205,29 @@ async fn the_same_bytes_are_kept_once_in_a_tenant_until_the_last_file_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_the_store_has_lost_come_back_with_an_equal_upload() {
+    let app = TestApp::start().await;
+    let fixture = app.tenant("acme").await;
+    let lost = upload(&fixture, "?name=lost.txt", b"the same").await;
+    let (folder, schema) = (environment("FOLDER"), app.schema());
+    let objects = format!("{folder}/{schema}-objects/{schema}/{}", fixture.tenant);
+    std::fs::remove_dir_all(objects).unwrap();
+    let content = async |file: &Value| {
+        let path = fixture.at(&format!("files/{}/content", id(file)));
+        fixture.admin.get(&path).await
+    };
+    content(&lost).await.expect_error(503, "unavailable");
+    let again = upload(&fixture, "?name=again.txt", b"the same").await;
+    for file in [&lost, &again] {
+        assert_eq!(content(file).await.expect(200), "the same");
+    }
+    eventually("one object is left", async || {
+        (stored(&app).len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_happens_once_and_a_large_one_leaves_nothing() {
     let app = TestApp::start_with(&["--upload-limit=20000000"]).await;
     let fixture = app.tenant("acme").await;

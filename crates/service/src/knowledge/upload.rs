@@ -89,7 +89,35 @@ async fn write<E: std::fmt::Display>(
             tx.commit().await?;
         }
     }
-    Ok(upload.finish().await?)
+    let stored = upload.finish().await?;
+    replace_missing(service, (tenant, object), &stored).await?;
+    Ok(stored)
+}
+
+/// Gives these bytes to the object that has been recorded with them before, if the store has lost it, as after a restore of
+/// a backup: the upload is about to be discarded in favour of it.
+async fn replace_missing(
+    service: &Service,
+    (tenant, object): (TenantId, ObjectId),
+    stored: &Stored,
+) -> Result<()> {
+    let mut tx = service.db.begin(tenant).await?;
+    let recorded = objects::of_content(&mut tx, &stored.sha256).await?;
+    tx.finish();
+    let Some(recorded) = recorded else {
+        return Ok(());
+    };
+    let (store, key) = (
+        require_store(service)?,
+        object_key(service, tenant, recorded),
+    );
+    if !store.exists(&key).await? {
+        tracing::warn!(%tenant, object = %recorded, "a recorded object is missing in the store; it gets the bytes of an upload");
+        store
+            .copy(&object_key(service, tenant, object), &key)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Enqueues the deletion of an upload. If that fails, the object's job deletes it later.
