@@ -36,7 +36,8 @@ pub fn write(release: &Release, crates: &BTreeSet<Id>) -> Result<()> {
         let _ = fs::remove_file(folder.join(FILE));
     }
     outcome?;
-    let made = without_root(&made?, &root.display().to_string());
+    let made = made.with_context(|| format!("cargo cyclonedx has not written {FILE}"))?;
+    let made = without_root(&made, &root.display().to_string());
     let mut bill: Value = serde_json::from_str(&made)?;
     retain(&mut bill, crates)?;
     let text = serde_json::to_string_pretty(&bill)? + "\n";
@@ -66,7 +67,8 @@ fn retain(bill: &mut Value, crates: &BTreeSet<Id>) -> Result<()> {
     let dependencies = dependencies.context("the bill of materials has no dependencies")?;
     dependencies.retain(|dependency| !is_dropped(&dependency["ref"]));
     for dependency in dependencies {
-        if let Some(on) = dependency["dependsOn"].as_array_mut() {
+        let on = dependency.get_mut("dependsOn");
+        if let Some(on) = on.and_then(Value::as_array_mut) {
             on.retain(|reference| !is_dropped(reference));
         }
     }
@@ -83,14 +85,15 @@ mod tests {
     fn what_is_not_in_the_binary_is_left_out() {
         let component = |name: &str| json!({ "name": name, "version": "1.0.0", "bom-ref": name });
         let mut bill = json!({
-            "components": [component("a"), component("b")],
-            "dependencies": [{ "ref": "a", "dependsOn": ["b"] }, { "ref": "b" }],
+            "components": [component("a"), component("b"), component("c")],
+            "dependencies": [{ "ref": "a", "dependsOn": ["b", "c"] }, { "ref": "b" }, { "ref": "c" }],
         });
-        let crates = BTreeSet::from([("a".to_owned(), "1.0.0".to_owned())]);
+        let crates = ["a", "c"].map(|name| (name.to_owned(), "1.0.0".to_owned()));
+        let crates = BTreeSet::from(crates);
         retain(&mut bill, &crates).unwrap();
         let expected = json!({
-            "components": [component("a")],
-            "dependencies": [{ "ref": "a", "dependsOn": [] }],
+            "components": [component("a"), component("c")],
+            "dependencies": [{ "ref": "a", "dependsOn": ["c"] }, { "ref": "c" }],
         });
         assert_eq!(bill, expected);
     }
