@@ -1,5 +1,6 @@
 //! `cargo xtask dist`: a release in one folder.
 
+mod binary;
 mod crates;
 mod notices;
 mod release;
@@ -8,18 +9,20 @@ mod versions;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use sha2::{Digest as _, Sha256};
 
-use self::{release::Release, versions::VERSION};
+use self::{
+    release::Release,
+    versions::{DOCUMENT, VERSION},
+};
 use crate::{
-    cache, dev,
-    process::{capture, cargo, catch_signals, host, run, run_quiet, succeeds},
+    cache,
+    process::{cargo, catch_signals, run_quiet, succeeds},
 };
 
 pub use versions::check as check_versions;
@@ -32,7 +35,6 @@ const TOOLS: [(&str, &str); 2] = [
     ),
     ("cyclonedx", "cargo install --locked cargo-cyclonedx@0.5.9"),
 ];
-const DOCUMENT: &str = "openapi/openapi.json";
 const CHECKSUMS: &str = "SHA256SUMS";
 
 /// What is packaged, and where.
@@ -49,7 +51,7 @@ pub struct Options {
     output: Option<PathBuf>,
 }
 
-/// The command. What takes seconds comes before the build, which takes long.
+/// The command. The build, which takes longest, comes last, so that what is wrong is reported before.
 pub fn make(options: &Options) -> Result<()> {
     catch_signals()?;
     ensure_tools()?;
@@ -59,18 +61,20 @@ pub fn make(options: &Options) -> Result<()> {
         "▸ Patchbay {VERSION}, commit {}, for {}",
         release.commit, release.target
     );
+    let given = match &options.binary {
+        Some(file) => Some(binary::given(&release, file)?),
+        None => None,
+    };
     copy_texts(&release)?;
     pack_chart(&release)?;
     let crates = crates::in_binary(&release.target)?;
     notices::write(&release, &crates)?;
     sbom::write(&release, &crates)?;
-    let binary = match &options.binary {
-        Some(binary) => binary
-            .canonicalize()
-            .with_context(|| format!("no binary {}", binary.display()))?,
-        None => build(&release, options.target.is_some())?,
+    let binary = match given {
+        Some(binary) => binary,
+        None => binary::build(&release, options.target.is_some())?,
     };
-    add_binary(&release, &binary)?;
+    binary::add(&release, &binary)?;
     add_checksums(&release.folder)
 }
 
@@ -120,60 +124,6 @@ fn pack_chart(release: &Release) -> Result<()> {
     .arg(cache::repository().join("deploy/helm"))
     .arg("patchbay");
     run_quiet("packing the chart (GNU tar)", &mut tar)
-}
-
-/// Builds the binary, which knows its commit; returns its path.
-fn build(release: &Release, has_target: bool) -> Result<PathBuf> {
-    let mut build = cargo(&[
-        "build",
-        "--locked",
-        "--profile",
-        "dist",
-        "--package",
-        "patchbay-api",
-    ]);
-    build.env("PATCHBAY_COMMIT", &release.commit);
-    let mut folder = dev::target();
-    if has_target {
-        build.args(["--target", &release.target]);
-        folder.push(&release.target);
-    }
-    run("the binary (cargo build --profile dist)", &mut build)?;
-    Ok(folder.join("dist/patchbay-api"))
-}
-
-/// Copies the binary, once it is known to be the one that everything else describes.
-fn add_binary(release: &Release, binary: &Path) -> Result<()> {
-    match release.target == host()? {
-        true => check_binary(release, binary)?,
-        false => println!(
-            "· a binary for {} does not run here: it is not checked",
-            release.target
-        ),
-    }
-    let file = release.file(&format!("patchbay-api-{VERSION}-{}", release.target));
-    fs::copy(binary, &file)?;
-    Ok(fs::set_permissions(
-        file,
-        fs::Permissions::from_mode(0o755),
-    )?)
-}
-
-fn check_binary(release: &Release, binary: &Path) -> Result<()> {
-    let said = capture("the binary", Command::new(binary).arg("--version"))?;
-    let expected = format!("patchbay-api {VERSION}\ncommit {}\n", release.commit);
-    ensure!(
-        said.starts_with(&expected),
-        "the binary is another one; build it with PATCHBAY_COMMIT={}. It says:\n{said}It should say:\n{expected}",
-        release.commit
-    );
-    let document = capture("the binary", Command::new(binary).arg("openapi"))?;
-    let is_same = document == fs::read_to_string(cache::repository().join(DOCUMENT))?;
-    ensure!(
-        is_same,
-        "{DOCUMENT} is not what the binary says: run `cargo xtask openapi`"
-    );
-    Ok(())
 }
 
 /// Writes the checksums of all files, as `sha256sum --check` reads them, and prints what there is.

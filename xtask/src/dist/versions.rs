@@ -10,7 +10,8 @@ use crate::cache;
 /// The version of the workspace.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CHART: &str = "deploy/helm/patchbay/Chart.yaml";
-const DOCUMENT: &str = "openapi/openapi.json";
+/// The committed document.
+pub const DOCUMENT: &str = "openapi/openapi.json";
 const CHANGELOG: &str = "CHANGELOG.md";
 
 /// Fails with each file that has another version than the workspace.
